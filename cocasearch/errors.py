@@ -1,0 +1,43 @@
+"""Every error a user can cause, each one sentence that says what, which and how to go on.
+
+    CocaSearchError            exit code 1: the request failed
+    ├── UnreadableImage        one picture could not be read; a run names it and continues
+    └── NothingFound           exit code 3: the request was fine, its answer is empty
+"""
+
+from typing import ClassVar
+
+
+class CocaSearchError(Exception):
+    """A failure that a user can understand and mend.
+
+    Args:
+        message: One sentence: what went wrong, with which file, name or value.
+        hint: How to go on, best as the exact next command.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class NothingFound(CocaSearchError):
+    """The request was understood and nothing matches it: no pictures in a folder, no hits for a query."""
+
+    exit_code = 3
+
+
+class UnreadableImage(CocaSearchError):
+    """One picture that cannot be turned into pixels.
+
+    Args:
+        path: The file, or the row of a data file, as the user knows it.
+        reason: Why, in a few words: "truncated", "not an image".
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot read image {path}: {reason}")
+        self.path = path
+        self.reason = reason

@@ -1,0 +1,54 @@
+"""Where indexes and models live: the only place that decides it.
+
+Indexes are folders under `./indexes` (or `$COCASEARCH_INDEXES`), models are folders under the user's data
+folder (or `$COCASEARCH_HOME/models`). A name with a path separator, `.` or `~` in front is a folder itself.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def default_indexes_home() -> Path:
+    """The folder that holds named indexes."""
+    return Path(os.environ.get("COCASEARCH_INDEXES") or "indexes")
+
+
+def models_home() -> Path:
+    """The folder that holds named models, one folder each."""
+    if home := os.environ.get("COCASEARCH_HOME"):
+        return Path(home).expanduser() / "models"
+    return _user_data_home() / "cocasearch" / "models"
+
+
+def index_folder(name_or_folder: str) -> Path:
+    """The folder of an index given by name or as a folder."""
+    if is_folder_like(name_or_folder):
+        return Path(name_or_folder).expanduser()
+    return default_indexes_home() / name_or_folder
+
+
+def is_folder_like(name_or_folder: str) -> bool:
+    """Whether the user wrote a folder (`./x`, `/x`, `a/b`, `~/x`) and not a bare name."""
+    separators = {"/", os.sep, os.altsep or "/"}
+    return name_or_folder.startswith((".", "~")) or any(mark in name_or_folder for mark in separators)
+
+
+def bundled_model_folder() -> Path:
+    """The folder of coca-mini, the model that comes with the package."""
+    return PACKAGE / "assets" / "coca-mini"
+
+
+def sample_photos_folder() -> Path:
+    """The folder of the photographs that come with the package."""
+    return PACKAGE / "assets" / "photos"
+
+
+def _user_data_home() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
