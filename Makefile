@@ -1,0 +1,33 @@
+# Needs Python 3.11 with pip, nothing else. Everything is installed into .venv, never into the system.
+PYTHON ?= python3.11
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint bench soak clean
+
+demo: $(INSTALLED)
+	$(VENV)/bin/cocasearch demo
+
+test: lint
+	$(VENV)/bin/pytest
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(INSTALLED)
+	$(VENV)/bin/pytest tests/benchmarks -m benchmark -s
+
+soak: $(INSTALLED)
+	$(VENV)/bin/pytest -m soak -s
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find cocasearch tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is older than a changed requirement: then pip runs again.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,61 @@
+"""Search photos by words or by example with a CoCa model that also writes their captions.
+
+    from cocasearch import Searcher, load_model
+    for hit in Searcher("indexes/default", load_model()).search("a dog on a beach", top_k=3):
+        ...
+
+The names below are the public interface. They are imported on first use, so that `import cocasearch` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cocasearch.errors import CocaSearchError
+    from cocasearch.indexing.builder import IndexBuilder
+    from cocasearch.inference.captioning import Captioner, CaptionOptions
+    from cocasearch.inference.embedding import Embedder
+    from cocasearch.inference.loaded_model import load_model
+    from cocasearch.model.coca import CoCa
+    from cocasearch.model.config import CoCaConfig
+    from cocasearch.search.searcher import Searcher, SearchHit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CaptionOptions",
+    "Captioner",
+    "CoCa",
+    "CoCaConfig",
+    "CocaSearchError",
+    "Embedder",
+    "IndexBuilder",
+    "SearchHit",
+    "Searcher",
+    "load_model",
+]
+
+_HOMES = {
+    "CaptionOptions": "inference.captioning",
+    "Captioner": "inference.captioning",
+    "CoCa": "model.coca",
+    "CoCaConfig": "model.config",
+    "CocaSearchError": "errors",
+    "Embedder": "inference.embedding",
+    "IndexBuilder": "indexing.builder",
+    "SearchHit": "search.searcher",
+    "Searcher": "search.searcher",
+    "load_model": "inference.loaded_model",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cocasearch' has no attribute '{name}'")
+    value = getattr(import_module(f"cocasearch.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
