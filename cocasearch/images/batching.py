@@ -1,0 +1,119 @@
+"""Items that name pictures in, batches of pixels out, decoded in threads ahead of the consumer.
+
+PIL works outside Python's lock, so threads decode while the model computes. Keeps the order of the items, holds only a
+bounded number of decoded pictures, and lets a bad picture cost nothing but itself. Knows nothing about models.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+from cocasearch.errors import UnreadableImage
+from cocasearch.images.decoding import read_image
+from cocasearch.images.metadata import ImageMetadata
+from cocasearch.images.transforms import Preprocess
+
+T = TypeVar("T")
+Decoded = tuple[ImageMetadata, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class DecodedBatch(Generic[T]):
+    """Some items with their pixels, and the items met on the way that could not be read.
+
+    Args:
+        items: The B readable items, in the order given.
+        metadata: Their B metadata.
+        pixels: Their pixels, (B, 3, S, S) float32. B is 0 if only unreadable items were left.
+        failures: Unreadable items since the batch before, each with its error.
+    """
+
+    items: list[T]
+    metadata: list[ImageMetadata]
+    pixels: torch.Tensor
+    failures: list[tuple[T, UnreadableImage]]
+
+
+def decode_batches(
+    items: Iterable[T],
+    source_of: Callable[[T], Path | bytes],
+    preprocess: Preprocess,
+    *,
+    batch_size: int,
+    workers: int = 2,
+) -> Iterator[DecodedBatch[T]]:
+    """Batches of `batch_size` readable pictures, the last one smaller, in the order of the items.
+
+    Two batches are decoded ahead of the consumer. Closing the iterator, or any exception that passes through it, drops
+    the waiting work and returns when the pictures in progress (one per worker) are done.
+
+    Args:
+        items: Consumed lazily, in the consumer's thread.
+        source_of: Gives an item's file or bytes; called in the worker threads.
+        preprocess: Turns each picture into a (3, S, S) tensor.
+        batch_size: Readable pictures per batch.
+        workers: Threads that decode.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        gathered = _Gathered[T](preprocess.config.image_size)
+        for item, future in _ahead(items, lambda item: _decode(source_of(item), preprocess), pool, 2 * batch_size):
+            gathered.add(item, future)
+            if len(gathered.items) == batch_size:
+                yield gathered.take()
+        if gathered.items or gathered.failures:
+            yield gathered.take()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
+    image, metadata = read_image(source, min_side=preprocess.min_decode_side)
+    return metadata, preprocess(image)
+
+
+def _ahead(
+    items: Iterable[T], work: Callable[[T], Decoded], pool: ThreadPoolExecutor, depth: int
+) -> Iterator[tuple[T, Future[Decoded]]]:
+    """Items with their futures in order, up to `depth` of them submitted before the first is handed out."""
+    waiting = iter(items)
+    submitted = deque((item, pool.submit(work, item)) for item in islice(waiting, depth))
+    while submitted:
+        yield submitted.popleft()
+        submitted.extend((item, pool.submit(work, item)) for item in islice(waiting, 1))
+
+
+class _Gathered(Generic[T]):
+    """The batch being filled."""
+
+    def __init__(self, image_size: int) -> None:
+        self._no_pixels = torch.empty(0, 3, image_size, image_size)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.items: list[T] = []
+        self.metadata: list[ImageMetadata] = []
+        self.pixels: list[torch.Tensor] = []
+        self.failures: list[tuple[T, UnreadableImage]] = []
+
+    def add(self, item: T, future: Future[Decoded]) -> None:
+        try:
+            metadata, pixels = future.result()
+        except UnreadableImage as error:
+            self.failures.append((item, error))
+            return
+        self.items.append(item)
+        self.metadata.append(metadata)
+        self.pixels.append(pixels)
+
+    def take(self) -> DecodedBatch[T]:
+        pixels = torch.stack(self.pixels) if self.pixels else self._no_pixels
+        batch = DecodedBatch(self.items, self.metadata, pixels, self.failures)
+        self._clear()
+        return batch
