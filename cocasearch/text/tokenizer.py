@@ -1,0 +1,200 @@
+"""Strings in, token ids out, and back again.
+
+A tokenizer is byte-pair encoding over bytes, held by the `tokenizers` library and stored as one `tokenizer.json`.
+Every text is cleaned in Python first, the same way for all models (`clean`); what a tokenizer adds to that, such as how
+detached punctuation is joined, is the normalizer inside its JSON. The special tokens are found there by name, so that
+one file restores everything. Knows nothing about models; the context length is handed in.
+"""
+
+import gzip
+import html
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import ftfy
+import tokenizers
+import torch
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
+
+from cocasearch.errors import CocaSearchError
+
+# The library's own threads gain little here and warn on stderr whenever a process that used them forks data workers.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+PAD_ID = 0
+PAD, SOT, EOT = "<pad>", "<start_of_text>", "<end_of_text>"
+_END_OF_WORD = "</w>"
+_CLIP_VOCABULARY = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
+_CLIP_MERGES = 49152 - 256 - 2
+_CONTRACTION = "'(?:s|t|re|ve|m|ll|d)"
+_CLIP_WORD = rf"(?i){_CONTRACTION}|\p{{L}}+|\p{{N}}|[^\s\p{{L}}\p{{N}}]+"
+# The space before a word belongs to it, so that decoding gives back the text as it was; digits are never joined.
+_TRAINED_WORD = rf"{_CONTRACTION}| ?[\p{{L}}\p{{M}}]+| ?\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+|\s+"
+# "a dog ." and "a dog." are one sentence: word-tokenised captions are joined as people type them.
+_SPACE_BEFORE_PUNCTUATION = rf" +(?=[.,;:!?)\]}}]+(?: |$)|n't\b|{_CONTRACTION}\b)"
+_SPACE_AFTER_BRACKET = r"(?<=[(\[{]) +"
+
+
+class Tokenizer:
+    """Token ids of texts, and texts of token ids, for one vocabulary.
+
+    Padding is always id 0. In CLIP's vocabulary that id is also the real token "!" when it is followed by more
+    of its word, so zeros count as padding only at the end of a sequence.
+
+    Args:
+        backend: The vocabulary, with `<start_of_text>` and `<end_of_text>` among its tokens.
+
+    Raises:
+        CocaSearchError: If the vocabulary lacks either of the two.
+    """
+
+    pad_id = PAD_ID
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        # A special token typed by a user stays ordinary text, except where the vocabulary declares it ordinary (CLIP).
+        backend.encode_special_tokens = True
+        self._backend = backend
+        self.sot_id = self._id_of(SOT)
+        self.eot_id = self._id_of(EOT)
+        self.vocab_size = backend.get_vocab_size()
+
+    @classmethod
+    def load(cls, file: Path) -> "Tokenizer":
+        """The tokenizer stored in `file`.
+
+        Raises:
+            CocaSearchError: If the file is missing or is no tokenizer.
+        """
+        try:
+            return cls(tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise CocaSearchError(f"cannot read tokenizer {file}: {error.strerror}") from error
+        except Exception as error:  # the library raises bare Exception for malformed JSON
+            if isinstance(error, CocaSearchError):
+                raise
+            raise CocaSearchError(f"{file} is not a tokenizer.json: {error}") from error
+
+    def save(self, file: Path) -> None:
+        """Write the tokenizer to `file`, all of it, as JSON."""
+        file.write_text(self.to_json(), encoding="utf-8")
+
+    def to_json(self) -> str:
+        """The content of `tokenizer.json`; equal tokenizers give equal strings."""
+        return str(self._backend.to_str())
+
+    def clean(self, text: str) -> str:
+        """The text as the model sees it: what `decode` gives back where words keep their spacing."""
+        cleaned, normalizer = clean(text), self._backend.normalizer
+        return str(normalizer.normalize_str(cleaned)).strip() if normalizer else cleaned
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of the cleaned text, without start, end or padding."""
+        return list(self._backend.encode(clean(text), add_special_tokens=False).ids)
+
+    def __call__(self, texts: Sequence[str], context_length: int) -> torch.Tensor:
+        """Ids (B, context_length) int64: start, text, end, zeros. A longer text is cut, its last id being the end."""
+        encodings = self._backend.encode_batch_fast([clean(text) for text in texts], add_special_tokens=False)
+        rows = [[self.sot_id, *encoding.ids[: context_length - 2], self.eot_id] for encoding in encodings]
+        padded = [row + [PAD_ID] * (context_length - len(row)) for row in rows]
+        return torch.tensor(padded, dtype=torch.int64).reshape(len(texts), context_length)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids` up to the first end token, without start tokens and padding, stripped."""
+        text_ids = list(ids)
+        if self.eot_id in text_ids:
+            text_ids = text_ids[: text_ids.index(self.eot_id)]
+        while text_ids and text_ids[-1] == PAD_ID:
+            text_ids.pop()
+        return str(self._backend.decode([i for i in text_ids if i != self.sot_id])).strip()
+
+    def _id_of(self, token: str) -> int:
+        token_id = self._backend.token_to_id(token)
+        if token_id is None:
+            raise CocaSearchError(f"the tokenizer has no token {token}", hint="use the tokenizer.json of a CoCa model")
+        return int(token_id)
+
+
+def clean(text: str) -> str:
+    """The text as CLIP cleans it: mojibake and HTML entities repaired, whitespace collapsed, lower-cased."""
+    if not _is_plain(text):
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(text.split()).lower()
+
+
+def _is_plain(text: str) -> bool:
+    """Whether repairing would leave the text alone; sparing it makes plain English five times as fast."""
+    return text.isascii() and text.isprintable() and "&" not in text
+
+
+@cache
+def clip_tokenizer() -> Tokenizer:
+    """OpenAI CLIP's tokenizer, 49,408 ids, exactly as OpenCLIP's CoCa models use it."""
+    merges = list(_read_clip_merges())
+    characters = list(_byte_characters())
+    tokens = characters + [character + _END_OF_WORD for character in characters]
+    tokens += [left + right for left, right in merges]
+    vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, merges, end_of_word_suffix=_END_OF_WORD))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_CLIP_WORD), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(_END_OF_WORD, " ")])
+    # Not declared special: OpenCLIP turns these strings into their ids wherever a text contains them.
+    backend.add_tokens([AddedToken(SOT, normalized=False), AddedToken(EOT, normalized=False)])
+    return Tokenizer(backend)
+
+
+def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
+    """A tokenizer fitted to `captions`, with at most `vocab_size` ids; the same captions give the same tokenizer.
+
+    Any text survives it, since bytes are the fallback: `decode(encode(text)) == clean(text)`.
+
+    Raises:
+        CocaSearchError: If `vocab_size` leaves no room for the 256 bytes and the 3 special tokens.
+    """
+    smallest = 256 + 3
+    if vocab_size < smallest:
+        raise CocaSearchError(f"a vocabulary of {vocab_size} is too small", hint=f"use at least {smallest} tokens")
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(_SPACE_BEFORE_PUNCTUATION), ""),
+            normalizers.Replace(Regex(_SPACE_AFTER_BRACKET), ""),
+            normalizers.Prepend(" "),  # a word has the same ids at the start of a text as within it
+        ]
+    )
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_TRAINED_WORD), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[PAD, SOT, EOT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator((clean(caption) for caption in captions), trainer)
+    return Tokenizer(backend)
+
+
+def _read_clip_merges() -> Iterator[tuple[str, str]]:
+    with gzip.open(_CLIP_VOCABULARY, "rt", encoding="utf-8") as lines:
+        next(lines)  # the version
+        for _ in range(_CLIP_MERGES):
+            left, right = next(lines).split()
+            yield left, right
+
+
+def _byte_characters() -> Iterator[str]:
+    """The printable character that stands for each byte, in the order of CLIP's ids: printable bytes come first."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    yield from map(chr, printable)
+    yield from map(chr, range(256, 512 - len(printable)))
