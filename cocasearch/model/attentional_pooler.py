@@ -1,0 +1,92 @@
+"""From image tokens to the two things CoCa needs: a contrastive vector and a context for the decoder.
+
+Four ways behind one call (arXiv 2205.01917 section 3.2; OpenCLIP transformer.py): tokens (B, S, C) in,
+(pooled (B, D) before projection, context (B, Q, D)) out.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from cocasearch.model.config import PoolerConfig
+from cocasearch.model.layers import CrossAttention
+
+
+class AttentionalPooler(nn.Module):
+    """Learned queries that attend once over normalised image tokens; no residual, no MLP."""
+
+    def __init__(self, width: int, *, context_width: int, queries: int, heads: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(queries, width))
+        self.query_norm = nn.LayerNorm(width)
+        self.context_norm = nn.LayerNorm(context_width)
+        self.attention = CrossAttention(width, heads, context_width=context_width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, S, C) -> (B, Q, D)."""
+        keys_and_values = self.attention.project_context(self.context_norm(tokens))
+        queries = self.query_norm(self.queries).expand(len(tokens), -1, -1)
+        return self.attention.attend(queries, keys_and_values)
+
+
+class ClassTokenPooling(nn.Module):
+    """No pooler: the class token is the vector, the patches are the context (coca_base)."""
+
+    def __init__(self, context_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(context_width)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self.norm(tokens)
+        return tokens[:, 0], tokens[:, 1:]
+
+
+class SinglePooling(nn.Module):
+    """OpenCLIP's way: one pooler, its first output is the vector, the others are the context (255 of 256)."""
+
+    def __init__(self, width: int, context_width: int, config: PoolerConfig) -> None:
+        super().__init__()
+        self.pooler = AttentionalPooler(
+            width, context_width=context_width, queries=config.queries, heads=config.heads
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = self.norm(self.pooler(tokens))
+        return pooled[:, 0], pooled[:, 1:]
+
+
+class SeparatePooling(nn.Module):
+    """The paper's way: a generative pooler for the decoder and a contrastive pooler with one query.
+
+    `cascade` lets the contrastive pooler read the generative pooler's output, `parallel` the encoder's. Both
+    outputs are normalised, which OpenCLIP's untrained variants leave out.
+    """
+
+    def __init__(self, width: int, embed_dim: int, context_width: int, config: PoolerConfig) -> None:
+        super().__init__()
+        self.is_cascade = config.kind == "cascade"
+        self.generative = AttentionalPooler(
+            width, context_width=context_width, queries=config.queries, heads=config.heads
+        )
+        self.contrastive = AttentionalPooler(
+            embed_dim, context_width=width if self.is_cascade else context_width, queries=1, heads=config.heads
+        )
+        self.generative_norm = nn.LayerNorm(width)
+        self.contrastive_norm = nn.LayerNorm(embed_dim)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        context = self.generative_norm(self.generative(tokens))
+        pooled = self.contrastive_norm(self.contrastive(context if self.is_cascade else tokens))
+        return pooled[:, 0], context
+
+
+def build_pooling(config: PoolerConfig, *, width: int, embed_dim: int, context_width: int) -> tuple[nn.Module, int]:
+    """The pooling that the configuration names, and the width of its pooled vector.
+
+    `width` is the decoder's, which the context gets; the separate contrastive pooler is as wide as the shared space.
+    """
+    if config.kind == "none":
+        return ClassTokenPooling(context_width), context_width
+    if config.kind == "single":
+        return SinglePooling(width, context_width, config), width
+    return SeparatePooling(width, embed_dim, context_width, config), embed_dim

@@ -1,0 +1,154 @@
+"""CoCa: one image encoder, a text decoder in two halves, a contrastive vector and a caption from one image pass.
+
+Tensors in, tensors out; knows nothing about files, words or devices. Dimensions: B batch, N image tokens, L text
+tokens, R rows being written (k per image), D width, E embedding, V vocabulary.
+Source: arXiv 2205.01917; numbers as in OpenCLIP's coca_model.py.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cocasearch.model.attentional_pooler import build_pooling
+from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, VisionTransformerConfig
+from cocasearch.model.efficientnet_lite import EfficientNetLite
+from cocasearch.model.layers import KeyValues
+from cocasearch.model.text_decoder import MultimodalDecoder, UnimodalTextDecoder, trim_padding
+from cocasearch.model.vision_transformer import VisionTransformer
+
+INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What one image pass gives: `embedding` (B, E) unit rows in float32, `tokens` (B, N, D) for the decoder."""
+
+    embedding: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
+class CoCaOutput:
+    """What one training pass gives; `caption_logits` (B, L, V) at position i predict the id at i + 1."""
+
+    image_embedding: Tensor
+    text_embedding: Tensor
+    caption_logits: Tensor
+    logit_scale: Tensor
+
+
+@dataclass
+class DecoderCache:
+    """Everything a caption needs to go on by one id: self-attention of both halves, cross-attention of the image.
+
+    R rows are written for B images, k = R / B each, in image order. `length` is the number of positions so far.
+    """
+
+    text: list[KeyValues]
+    multimodal: list[KeyValues]
+    images: list[KeyValues]
+    visible: Tensor  # (R, length + 1): which positions the text half may attend to, the next one included
+
+    @property
+    def length(self) -> int:
+        return self.visible.shape[1] - 1
+
+    def select(self, rows: Tensor, images: Tensor | None = None) -> None:
+        """Keep, repeat or reorder rows (R',), and images (B',) where given, in place.
+
+        Rows stay grouped by image: R' = B' * k, and every row must have come from the image it is grouped with.
+        """
+        for cache in (*self.text, *self.multimodal):
+            cache.select(rows)
+        self.visible = self.visible.index_select(0, rows)
+        if images is not None:
+            for cache in self.images:
+                cache.select(images)
+
+
+class CoCa(nn.Module):
+    """The model that `config` describes, with fresh weights."""
+
+    def __init__(self, config: CoCaConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, quick_gelu = config.text.width, config.quick_gelu
+        self.image_encoder = build_image_encoder(config)
+        self.pooling, pooled_width = build_pooling(
+            config.pooler, width=width, embed_dim=config.embed_dim, context_width=config.image.width
+        )
+        self.image_projection = nn.Linear(pooled_width, config.embed_dim, bias=False)
+        nn.init.normal_(self.image_projection.weight, std=pooled_width**-0.5)
+        self.text_decoder = UnimodalTextDecoder(config.text, embed_dim=config.embed_dim, quick_gelu=quick_gelu)
+        self.multimodal_decoder = MultimodalDecoder(
+            config.multimodal, width=width, vocab_size=config.text.vocab_size, quick_gelu=quick_gelu
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 3, H, W), normalised as the model folder says, to unit rows (B, E) in float32."""
+        return self.image_features(pixels).embedding
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """Token ids (B, L), zero padded, to unit rows (B, E) in float32; cost grows with the longest real text."""
+        cls, _ = self.text_decoder(self._readable(ids))
+        return unit_rows(cls)
+
+    def image_features(self, pixels: Tensor) -> ImageFeatures:
+        """The contrastive vector and the decoder's context from one pass of the image encoder."""
+        return self.pool(self.image_encoder(pixels))
+
+    def pool(self, tokens: Tensor) -> ImageFeatures:
+        """The same from the image encoder's tokens (B, S, C), for training on stored ones."""
+        pooled, context = self.pooling(tokens)
+        return ImageFeatures(unit_rows(self.image_projection(pooled)), context)
+
+    def forward(self, pixels: Tensor, ids: Tensor) -> CoCaOutput:
+        """Both halves of training in one pass; logits at padding positions mean nothing."""
+        image = self.image_features(pixels)
+        text_embedding, states = self.text_features(ids)
+        logits = self.multimodal_decoder.vocabulary(self.multimodal_decoder(states, image.tokens))
+        return CoCaOutput(image.embedding, text_embedding, logits, self.logit_scale.exp())
+
+    def text_features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit rows (B, E) and token states (B, L, D) for the multimodal decoder."""
+        length = ids.shape[1]
+        cls, states = self.text_decoder(self._with_room_for_cls(ids))
+        return unit_rows(cls), states[:, :length]
+
+    def prefill(self, image_tokens: Tensor, ids: Tensor) -> tuple[Tensor, DecoderCache]:
+        """Logits (B, V) in float32 that follow the prompt ids (B, P), and the cache to go on from."""
+        states, text, visible = self.text_decoder.prefill(ids)
+        logits, multimodal, images = self.multimodal_decoder.prefill(states, image_tokens)
+        return logits.float(), DecoderCache(text, multimodal, images, visible)
+
+    def decode_step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
+        """Logits (R, V) in float32 that follow one more id per row (R,); the cache grows by that position."""
+        state = self.text_decoder.decode_step(ids, cache.length, cache.text, cache.visible)
+        cache.visible = torch.cat([cache.visible, (ids != 0)[:, None]], dim=1)
+        return self.multimodal_decoder.decode_step(state, cache.multimodal, cache.images).float()
+
+    def _readable(self, ids: Tensor) -> Tensor:
+        return trim_padding(self._with_room_for_cls(ids))
+
+    def _with_room_for_cls(self, ids: Tensor) -> Tensor:
+        # Short input stands for the padded text, whose first padding position the CLS sees.
+        missing = self.config.text.context_length - ids.shape[1]
+        return F.pad(ids, (0, 1)) if missing > 0 else ids
+
+
+def build_image_encoder(config: CoCaConfig) -> nn.Module:
+    """The image encoder that the configuration names: pixels (B, 3, S, S) in, tokens (B, S', C) out."""
+    image = config.image
+    if isinstance(image, EfficientNetLiteConfig):
+        return EfficientNetLite(image)
+    assert isinstance(image, VisionTransformerConfig)
+    return VisionTransformer(image, quick_gelu=config.quick_gelu)
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Rows of length 1 in float32."""
+    return F.normalize(x.float(), dim=-1)

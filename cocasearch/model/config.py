@@ -1,0 +1,194 @@
+"""What a CoCa model is made of, as frozen data: the part of a model folder's `config.json` named `architecture`.
+
+Knows nothing about files, pictures or words. Each class validates itself; an unknown key in a dictionary is an
+error that names the nearest known key.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from cocasearch.errors import CocaSearchError
+
+T = TypeVar("T")
+PoolerKind = Literal["none", "single", "parallel", "cascade"]
+
+
+@dataclass(frozen=True)
+class VisionTransformerConfig:
+    """A ViT image encoder with a class token, as in OpenCLIP."""
+
+    image_size: int = 224
+    patch_size: int = 32
+    layers: int = 12
+    width: int = 768
+    head_width: int = 64
+    layer_scale: float | None = None  # initial LayerScale; None: no LayerScale
+
+    @property
+    def heads(self) -> int:
+        return self.width // self.head_width
+
+    @property
+    def grid_size(self) -> int:
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True)
+class EfficientNetLiteConfig:
+    """A convolutional image encoder, EfficientNet-Lite, batch norms folded into the convolutions.
+
+    `blocks` holds one row per stage: repeats, kernel, stride of the first block, expansion, output channels.
+    """
+
+    image_size: int = 224
+    stem_channels: int = 32
+    head_channels: int = 1280
+    blocks: tuple[tuple[int, int, int, int, int], ...] = (
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    )
+
+    @property
+    def width(self) -> int:
+        return self.head_channels
+
+
+@dataclass(frozen=True)
+class PoolerConfig:
+    """How image tokens become the contrastive vector and the decoder's context.
+
+    `none`: the class token is the vector, the patches are the context (coca_base). `single`: OpenCLIP's one
+    pooler, query 0 is the vector and the others are the context. `parallel` and `cascade`: the paper's separate
+    generative pooler (`queries`) and contrastive pooler (one query), the latter reading the encoder's output or
+    the generative pooler's.
+    """
+
+    kind: PoolerKind = "single"
+    queries: int = 256
+    heads: int = 8
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The unimodal text decoder: causal, with a learned CLS at its end."""
+
+    context_length: int = 76  # token ids; the CLS position comes on top
+    vocab_size: int = 49408
+    width: int = 512
+    heads: int = 8
+    layers: int = 12
+    layer_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class MultimodalConfig:
+    """The multimodal decoder, as wide as the text decoder below it."""
+
+    layers: int = 12
+    heads: int = 8
+    layer_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class CoCaConfig:
+    """One CoCa model. `embed_dim` is the size of the shared image-text space."""
+
+    embed_dim: int = 512
+    image: VisionTransformerConfig | EfficientNetLiteConfig = field(default_factory=VisionTransformerConfig)
+    pooler: PoolerConfig = field(default_factory=PoolerConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    multimodal: MultimodalConfig = field(default_factory=MultimodalConfig)
+    quick_gelu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pooler.kind == "none" and self.image.width != self.text.width:
+            raise CocaSearchError(
+                f"without a pooler the decoder reads image tokens of width {self.image.width}, "
+                f"so the text width must be the same, not {self.text.width}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as JSON types; the image encoder's kind is under `image.kind`."""
+        fields = dataclasses.asdict(self)
+        fields["image"] = {"kind": IMAGE_KINDS[type(self.image)], **fields["image"]}
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "CoCaConfig":
+        """The configuration that `to_dict` wrote.
+
+        Raises:
+            CocaSearchError: A key or an image encoder kind that does not exist.
+        """
+        known = dict(fields)
+        if "image" in known:
+            image = dict(known["image"])
+            kind = image.pop("kind", "vision_transformer")
+            classes = {name: image_class for image_class, name in IMAGE_KINDS.items()}
+            if kind not in classes:
+                raise CocaSearchError(f"unknown image encoder '{kind}' in the config; known are {', '.join(classes)}")
+            known["image"] = build(classes[kind], image)
+        parts = {"pooler": PoolerConfig, "text": TextConfig, "multimodal": MultimodalConfig}
+        for name, part in parts.items():
+            if name in known:
+                known[name] = build(part, known[name])
+        return build(cls, known)
+
+
+IMAGE_KINDS: dict[type, str] = {
+    VisionTransformerConfig: "vision_transformer",
+    EfficientNetLiteConfig: "efficientnet_lite",
+}
+
+
+def build(config_class: type[T], fields: Mapping[str, Any]) -> T:
+    """A config dataclass from a dictionary of JSON types.
+
+    Raises:
+        CocaSearchError: An unknown key, with the nearest known one.
+    """
+    names = [item.name for item in dataclasses.fields(config_class)]  # type: ignore[arg-type]
+    for key in fields:
+        if key not in names:
+            nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+            raise CocaSearchError(f"unknown config key '{key}' in {config_class.__name__}; did you mean '{nearest[0]}'?")
+    return config_class(**{key: _tuples(value) for key, value in fields.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def presets() -> dict[str, CoCaConfig]:
+    """The architectures that have a name."""
+    return {
+        "coca_base": CoCaConfig(
+            embed_dim=512,
+            image=VisionTransformerConfig(image_size=288, patch_size=18),
+            pooler=PoolerConfig(kind="none"),
+            text=TextConfig(vocab_size=64000, width=768, heads=12),
+            multimodal=MultimodalConfig(heads=12),
+        ),
+        "coca_ViT-B-32": CoCaConfig(),
+        "coca_ViT-L-14": CoCaConfig(
+            embed_dim=768,
+            image=VisionTransformerConfig(patch_size=14, layers=24, width=1024),
+            text=TextConfig(width=768, heads=12),
+            multimodal=MultimodalConfig(heads=12),
+        ),
+        "coca-mini": CoCaConfig(
+            embed_dim=256,
+            image=EfficientNetLiteConfig(image_size=192),
+            pooler=PoolerConfig(kind="parallel", queries=32, heads=8),
+            text=TextConfig(context_length=40, vocab_size=5000, width=192, heads=6, layers=2),
+            multimodal=MultimodalConfig(layers=2, heads=6),
+        ),
+    }

@@ -1,0 +1,78 @@
+"""The convolutional image encoder: pixels (B, 3, S, S) in, tokens (B, N, D) out, N = ceil(S / 32) squared.
+
+EfficientNet-Lite (Google, Apache-2.0) without its classifier: inverted bottlenecks, ReLU6, no squeeze-excitation.
+Batch norms are folded into the convolutions, which therefore have biases; padding is TensorFlow's "same", whose odd
+pixel goes to the right and the bottom.
+"""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cocasearch.model.config import EfficientNetLiteConfig
+
+
+class SameConv(nn.Conv2d):
+    """A convolution whose output has ceil(size / stride) positions, padded as TensorFlow pads."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
+        top, bottom, left, right = (
+            *_same_padding(x.shape[-2], kernel, stride),
+            *_same_padding(x.shape[-1], kernel, stride),
+        )
+        if top == bottom == left == right:  # the convolution pads by itself, without a copy of its input
+            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
+        return self._conv_forward(F.pad(x, [left, right, top, bottom]), self.weight, self.bias)
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class InvertedBottleneck(nn.Module):
+    """Expand, depthwise, project; a residual where input and output have the same shape."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.expand = SameConv(inputs, inner, 1) if expansion > 1 else None
+        self.depthwise = SameConv(inner, inner, kernel, stride=stride, groups=inner)
+        self.project = SameConv(inner, outputs, 1)
+        self.has_residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = x if self.expand is None else F.relu6(self.expand(x))
+        output: Tensor = self.project(F.relu6(self.depthwise(inner)))
+        return x + output if self.has_residual else output
+
+
+class EfficientNetLite(nn.Module):
+    """Stem, inverted bottlenecks, head; the grid of head features row by row as tokens."""
+
+    def __init__(self, config: EfficientNetLiteConfig) -> None:
+        super().__init__()
+        self.stem = SameConv(3, config.stem_channels, 3, stride=2)
+        self.blocks = nn.ModuleList()
+        channels = config.stem_channels
+        for repeats, kernel, stride, expansion, outputs in config.blocks:
+            for repeat in range(repeats):
+                self.blocks.append(
+                    InvertedBottleneck(
+                        channels, outputs, kernel=kernel, stride=stride if repeat == 0 else 1, expansion=expansion
+                    )
+                )
+                channels = outputs
+        self.head = SameConv(channels, config.head_channels, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = F.relu6(self.stem(pixels))
+        for block in self.blocks:
+            x = block(x)
+        tokens: Tensor = F.relu6(self.head(x)).flatten(2).transpose(1, 2)
+        return tokens

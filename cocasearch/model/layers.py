@@ -1,0 +1,190 @@
+"""The transformer blocks that all towers share, and their key-value caches.
+
+Receives and returns float tensors; knows nothing about images or words. Dimensions in one letter:
+B batch, R rows (captions being written), L tokens, S context tokens, D width, H heads.
+Source: OpenCLIP transformer.py (pre-norm blocks, exact GELU, LayerNorm epsilon 1e-5).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, L, D) -> (B, H, L, D/H)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(B, H, L, D/H) -> (B, L, D)."""
+    return x.transpose(1, 2).flatten(-2)
+
+
+@dataclass
+class KeyValues:
+    """Cached keys and values of one attention, each (rows, H, length, D/H)."""
+
+    keys: Tensor
+    values: Tensor
+
+    def append(self, keys: Tensor, values: Tensor) -> None:
+        self.keys = torch.cat([self.keys, keys], dim=2)
+        self.values = torch.cat([self.values, values], dim=2)
+
+    def select(self, rows: Tensor) -> None:
+        self.keys = self.keys.index_select(0, rows)
+        self.values = self.values.index_select(0, rows)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with biases; one fused projection for queries, keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """(B, L, D) -> (B, L, D). `mask` (B, 1, L, L) is true where a query may attend."""
+        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        return self._attend(query, key, value, mask, causal)
+
+    def prefill(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, KeyValues]:
+        """As `forward`, causal, and the keys and values to go on from."""
+        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        return self._attend(query, key, value, mask, causal=mask is None), KeyValues(key, value)
+
+    def decode_step(self, x: Tensor, cache: KeyValues, *, mask: Tensor | None = None) -> Tensor:
+        """(R, 1, D) -> (R, 1, D): one new position, appended to the cache. `mask` (R, 1, 1, length)."""
+        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        cache.append(key, value)
+        return self._attend(query, cache.keys, cache.values, mask, causal=False)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        x = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        output: Tensor = self.out(merge_heads(x))
+        return output
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries (B, L, D) over a context (B, S, C)."""
+
+    def __init__(self, width: int, heads: int, *, context_width: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(context_width or width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        return self.attend(x, self.project_context(context))
+
+    def project_context(self, context: Tensor) -> KeyValues:
+        """The context's keys and values, computed once however many tokens will read them."""
+        key, value = self.key_value(context).chunk(2, dim=-1)
+        return KeyValues(split_heads(key, self.heads), split_heads(value, self.heads))
+
+    def attend(self, x: Tensor, context: KeyValues) -> Tensor:
+        """(B, L, D) queries over projected keys and values; B may be 1 for queries that all share."""
+        query = split_heads(self.query(x), self.heads)
+        output: Tensor = self.out(merge_heads(F.scaled_dot_product_attention(query, context.keys, context.values)))
+        return output
+
+
+class LayerScale(nn.Module):
+    """A learned factor per channel on a residual branch."""
+
+    def __init__(self, width: int, initial: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((width,), initial))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+class QuickGELU(nn.Module):
+    """OpenAI's approximation, x * sigmoid(1.702 x); some published weights were trained with it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Residual(nn.Module):
+    """What follows a branch before it is added to the stream: LayerScale, and dropout while training."""
+
+    def __init__(self, width: int, layer_scale: float | None) -> None:
+        super().__init__()
+        self.dropout = 0.0  # set by the trainer; a saved model has none
+        self.scale = nn.Identity() if layer_scale is None else LayerScale(width, layer_scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch: Tensor = self.scale(x)
+        return F.dropout(branch, self.dropout, self.training) if self.dropout else branch
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between, four times as wide inside."""
+
+    def __init__(self, width: int, *, quick_gelu: bool) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, 4 * width)
+        self.activation: nn.Module = QuickGELU() if quick_gelu else nn.GELU()
+        self.contract = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.contract(self.activation(self.expand(x)))
+        return output
+
+
+class SelfAttentionBlock(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, width: int, heads: int, *, layer_scale: float | None = None, quick_gelu: bool = False) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = SelfAttention(width, heads)
+        self.attention_residual = Residual(width, layer_scale)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = Mlp(width, quick_gelu=quick_gelu)
+        self.mlp_residual = Residual(width, layer_scale)
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        return self._finish(x, self.attention(self.attention_norm(x), mask=mask, causal=causal))
+
+    def prefill(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, KeyValues]:
+        attended, cache = self.attention.prefill(self.attention_norm(x), mask=mask)
+        return self._finish(x, attended), cache
+
+    def decode_step(self, x: Tensor, cache: KeyValues, *, mask: Tensor | None = None) -> Tensor:
+        return self._finish(x, self.attention.decode_step(self.attention_norm(x), cache, mask=mask))
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.attention_residual(attended)
+        output: Tensor = x + self.mlp_residual(self.mlp(self.mlp_norm(x)))
+        return output
+
+
+class CrossAttentionBlock(nn.Module):
+    """As `SelfAttentionBlock`, with keys and values from image tokens, which have a norm of their own."""
+
+    def __init__(self, width: int, heads: int, *, layer_scale: float | None = None, quick_gelu: bool = False) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.context_norm = nn.LayerNorm(width)
+        self.attention = CrossAttention(width, heads)
+        self.attention_residual = Residual(width, layer_scale)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = Mlp(width, quick_gelu=quick_gelu)
+        self.mlp_residual = Residual(width, layer_scale)
+
+    def project_context(self, context: Tensor) -> KeyValues:
+        return self.attention.project_context(self.context_norm(context))
+
+    def forward(self, x: Tensor, context: KeyValues) -> Tensor:
+        """(B, L, D) tokens over the keys and values of B images."""
+        x = x + self.attention_residual(self.attention.attend(self.attention_norm(x), context))
+        output: Tensor = x + self.mlp_residual(self.mlp(self.mlp_norm(x)))
+        return output

@@ -1,0 +1,47 @@
+"""The losses that train a CoCa model: pure functions of tensors.
+
+Three facts from OpenCLIP's loss.py: padding id 0 is not trained, the shift by one happens here, and the usual
+weights are 1 for the contrastive and 2 for the captioning loss.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cocasearch.model.text_decoder import PAD_ID
+
+
+def contrastive_loss(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
+    """Symmetric cross-entropy over the similarities of B matched unit rows (B, E)."""
+    logits = logit_scale * image @ text.T
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+def grouped_contrastive_loss(image: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor) -> Tensor:
+    """The contrastive loss when images (B, E) have several texts (T, E); `owners` (T,) names each text's image.
+
+    Text to image it is the usual cross-entropy; image to text the target is shared evenly among the image's own
+    texts. With one text an image it equals `contrastive_loss`.
+    """
+    logits = logit_scale * image @ text.T  # (B, T)
+    text_to_image = F.cross_entropy(logits.T, owners)
+    is_own = owners[None, :] == torch.arange(len(image), device=image.device)[:, None]
+    share = is_own / is_own.sum(dim=1, keepdim=True)
+    image_to_text = -(share * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    return (text_to_image + image_to_text) / 2
+
+
+def caption_loss(logits: Tensor, ids: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of logits (B, L, V) against the next id of ids (B, L); padding is not a target."""
+    predictions, targets = logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()
+    return F.cross_entropy(predictions.float(), targets, ignore_index=PAD_ID, label_smoothing=label_smoothing)
+
+
+def name_loss(image: Tensor, names: Tensor, target: Tensor, logit_scale: Tensor) -> Tensor:
+    """KL divergence from target probabilities (B, C) to the softmax over C names given as unit rows (C, E).
+
+    With a classifier's probabilities as target it teaches the text half the words of the classifier's classes.
+    """
+    log_probabilities = (logit_scale * image @ names.T).log_softmax(dim=1)
+    return F.kl_div(log_probabilities, target, reduction="batchmean")

@@ -1,0 +1,160 @@
+"""The two halves of CoCa's text decoder: unimodal below (a CLS for the contrastive side), multimodal above.
+
+Receives token ids (B, L), zero padded, and image tokens; returns vectors, states and logits. Knows nothing about
+words. Source: arXiv 2205.01917 section 3.2 and OpenCLIP transformer.py.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from cocasearch.model.config import MultimodalConfig, TextConfig
+from cocasearch.model.layers import CrossAttentionBlock, KeyValues, SelfAttentionBlock
+
+PAD_ID = 0
+
+
+def visible_keys(ids: Tensor) -> Tensor:
+    """Which positions may be attended to, (B, L + 1) with the CLS position last.
+
+    OpenCLIP's padding mask, on which its weights depend: position j is visible when the id *before* it is not
+    padding, so the CLS also sees the first padding position.
+    """
+    first = torch.ones_like(ids[:, :1], dtype=torch.bool)
+    return torch.cat([first, ids != PAD_ID], dim=1)
+
+
+def trim_padding(ids: Tensor) -> Tensor:
+    """The same texts, cut after the one padding position that the CLS may see; the result is exactly equal."""
+    used = (ids != PAD_ID).any(dim=0).nonzero()
+    length = int(used[-1]) + 2 if len(used) else 1
+    return ids[:, :length]
+
+
+class UnimodalTextDecoder(nn.Module):
+    """Causal transformer over token ids with a learned CLS appended; the CLS becomes the text vector."""
+
+    def __init__(self, config: TextConfig, *, embed_dim: int, quick_gelu: bool = False) -> None:
+        super().__init__()
+        self.context_length = config.context_length
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.cls_embedding = nn.Parameter(torch.empty(config.width))
+        self.positions = nn.Parameter(torch.empty(config.context_length + 1, config.width))
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(config.width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
+            for _ in range(config.layers)
+        )
+        self.output_norm = nn.LayerNorm(config.width)
+        self.projection = nn.Linear(config.width, embed_dim, bias=False)
+        self._initialise(config)
+
+    def _initialise(self, config: TextConfig) -> None:
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.cls_embedding, std=0.01)
+        nn.init.normal_(self.positions, std=0.01)
+        nn.init.normal_(self.projection.weight, std=config.width**-0.5)
+        initialise_blocks(self.blocks, config.width)
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The projected CLS (B, E), not normalised, and the token states (B, L, D) before the last norm.
+
+        The CLS takes the last position of the full context whatever L is, so texts may come cut by
+        `trim_padding`: what counts is that L is the context length or the last id of every row is padding.
+        """
+        length = ids.shape[1]
+        tokens = self.token_embedding(ids) + self.positions[:length]
+        cls = (self.cls_embedding + self.positions[-1]).to(tokens.dtype).expand(len(ids), 1, -1)
+        x = torch.cat([tokens, cls], dim=1)
+        causal = torch.ones(length + 1, length + 1, dtype=torch.bool, device=ids.device).tril()
+        mask = causal & visible_keys(ids)[:, None, None, :]
+        for block in self.blocks:
+            x = block(x, mask=mask)
+        return self.projection(self.output_norm(x[:, -1])), x[:, :-1]
+
+    def prefill(self, ids: Tensor) -> tuple[Tensor, list[KeyValues], Tensor]:
+        """Token states (B, P, D) of a prompt, each block's cache, and which positions are visible (B, P + 1)."""
+        length = ids.shape[1]
+        visible = visible_keys(ids)
+        causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+        mask = causal & visible[:, None, None, :-1]
+        x = self.token_embedding(ids) + self.positions[:length]
+        caches = []
+        for block in self.blocks:
+            x, cache = block.prefill(x, mask=mask)
+            caches.append(cache)
+        return x, caches, visible
+
+    def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], visible: Tensor) -> Tensor:
+        """The state (R, 1, D) of one new id per row (R,) at `position`; `visible` (R, position + 1)."""
+        x = (self.token_embedding(ids) + self.positions[position])[:, None]
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x = block.decode_step(x, cache, mask=visible[:, None, None, :])
+        output: Tensor = x
+        return output
+
+
+class MultimodalDecoder(nn.Module):
+    """Each layer a causal self-attention block, then a cross-attention block over the image; logits at the end."""
+
+    def __init__(
+        self, config: MultimodalConfig, *, width: int, vocab_size: int, quick_gelu: bool = False
+    ) -> None:
+        super().__init__()
+        self.self_blocks = nn.ModuleList(
+            SelfAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
+            for _ in range(config.layers)
+        )
+        self.cross_blocks = nn.ModuleList(
+            CrossAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
+            for _ in range(config.layers)
+        )
+        self.output_norm = nn.LayerNorm(width)
+        self.vocabulary = nn.Linear(width, vocab_size, bias=False)
+        nn.init.normal_(self.vocabulary.weight, std=width**-0.5)  # OpenCLIP leaves it uninitialised
+        initialise_blocks(self.self_blocks, width)
+        initialise_blocks(self.cross_blocks, width)
+
+    def forward(self, states: Tensor, image_tokens: Tensor) -> Tensor:
+        """Token states (B, L, D) and image tokens (B, N, D) to states (B, L, D) ready for the vocabulary."""
+        x = states
+        for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
+            x = self_block(x, causal=True)
+            x = cross_block(x, cross_block.project_context(image_tokens))
+        output: Tensor = self.output_norm(x)
+        return output
+
+    def prefill(self, states: Tensor, image_tokens: Tensor) -> tuple[Tensor, list[KeyValues], list[KeyValues]]:
+        """Logits (B, V) after the prompt, each layer's self-attention cache and its image keys and values."""
+        x, self_caches, contexts = states, [], []
+        for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
+            x, cache = self_block.prefill(x)
+            context = cross_block.project_context(image_tokens)
+            x = cross_block(x, context)
+            self_caches.append(cache)
+            contexts.append(context)
+        return self.vocabulary(self.output_norm(x[:, -1])), self_caches, contexts
+
+    def decode_step(self, state: Tensor, self_caches: list[KeyValues], contexts: list[KeyValues]) -> Tensor:
+        """Logits (R, V) of one new state per row (R, 1, D); R is a multiple of the number of images."""
+        x, images = state, len(contexts[0].keys)
+        layers = zip(self.self_blocks, self.cross_blocks, self_caches, contexts, strict=True)
+        for self_block, cross_block, cache, context in layers:
+            x = self_block.decode_step(x, cache)
+            # The beams of an image are queries of one attention, so its keys and values exist once.
+            x = cross_block(x.view(images, -1, x.shape[-1]), context).view(x.shape)
+        logits: Tensor = self.vocabulary(self.output_norm(x[:, 0]))
+        return logits
+
+
+def initialise_blocks(blocks: nn.ModuleList, width: int) -> None:
+    """OpenCLIP's initial values for text transformers (transformer.py `init_parameters`), in place."""
+    out_std = width**-0.5 * (2 * max(len(blocks), 1)) ** -0.5
+    for block in blocks:
+        attention = block.attention
+        projections = [attention.qkv] if hasattr(attention, "qkv") else [attention.query, attention.key_value]
+        for projection in projections:
+            nn.init.normal_(projection.weight, std=width**-0.5)
+            nn.init.zeros_(projection.bias)
+        nn.init.normal_(attention.out.weight, std=out_std)
+        nn.init.zeros_(attention.out.bias)
+        nn.init.normal_(block.mlp.expand.weight, std=(2 * width) ** -0.5)
+        nn.init.normal_(block.mlp.contract.weight, std=out_std)

@@ -1,0 +1,36 @@
+"""The ViT image encoder: pixels (B, 3, S, S) in, tokens (B, 1 + N, D) out, the class token first.
+
+Source: ViT (arXiv 2010.11929) as in OpenCLIP, with a norm before the blocks and none after: the pooling that
+follows brings its own.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from cocasearch.model.config import VisionTransformerConfig
+from cocasearch.model.layers import SelfAttentionBlock
+
+
+class VisionTransformer(nn.Module):
+    """Patches, a class token, learned positions, pre-norm blocks."""
+
+    def __init__(self, config: VisionTransformerConfig, *, quick_gelu: bool = False) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=False)
+        scale = config.width**-0.5
+        self.class_embedding = nn.Parameter(scale * torch.randn(config.width))
+        self.positions = nn.Parameter(scale * torch.randn(config.grid_size**2 + 1, config.width))
+        self.input_norm = nn.LayerNorm(config.width)
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(config.width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
+            for _ in range(config.layers)
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        patches = self.patches(pixels).flatten(2).transpose(1, 2)  # (B, N, D)
+        class_token = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        x = self.input_norm(torch.cat([class_token, patches], dim=1) + self.positions)
+        for block in self.blocks:
+            x = block(x)
+        output: Tensor = x
+        return output
