@@ -6,6 +6,7 @@ the first frame. What cannot be read is refused with a reason. Knows nothing abo
 
 import errno
 import io
+import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG20
 # PIL refuses twice this many pixels on its own and warns at once; our limit, checked before decoding, is lower.
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(2 * MAX_MEGAPIXELS * 1e6))
+
+# Remarks about broken EXIF blocks and the like say nothing that the result does not.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _UPRIGHT = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,

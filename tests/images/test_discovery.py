@@ -1,0 +1,73 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import discover_images
+
+
+def touch(path: Path, content: bytes = b"x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def found(path: Path) -> list[str]:
+    return [image.path for image in discover_images(path)]
+
+
+def test_pictures_come_sorted_with_size_and_time(tmp_path: Path) -> None:
+    touch(tmp_path / "b.JPG", b"12345")
+    touch(tmp_path / "a" / "z.png")
+    touch(tmp_path / "a" / "deep" / "c.webp")
+    touch(tmp_path / "notes.txt")
+    assert found(tmp_path) == ["a/deep/c.webp", "a/z.png", "b.JPG"]
+    last = list(discover_images(tmp_path))[-1]
+    assert (last.root, last.absolute, last.size) == (tmp_path, tmp_path / "b.JPG", 5)
+    assert last.mtime_ns == (tmp_path / "b.JPG").stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("name", [".hidden.jpg", ".git/a.jpg", "@eaDir/a.jpg", "node_modules/x/a.png", "._a.jpg"])
+def test_what_nobody_photographed_is_left_out(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / name)
+    touch(tmp_path / "real.jpg")
+    assert found(tmp_path) == ["real.jpg"]
+
+
+def test_a_single_file_has_its_folder_as_root(tmp_path: Path) -> None:
+    file = touch(tmp_path / "a" / "photo")
+    (image,) = discover_images(file)
+    assert (image.root, image.path) == (tmp_path / "a", "photo")
+
+
+def test_relative_and_roundabout_paths_give_the_same_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a" / "x.jpg")
+    monkeypatch.chdir(tmp_path / "a")
+    expected = list(discover_images(tmp_path / "a"))
+    assert list(discover_images(Path())) == expected
+    assert list(discover_images(Path("../a/x.jpg"))) == expected
+
+
+def test_a_missing_path_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(CocaSearchError, match=r"no such file or folder: .*gone"):
+        discover_images(tmp_path / "gone")
+
+
+def test_links_to_folders_and_to_nothing_are_left_out(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "dead.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "linked.jpg").symlink_to(tmp_path / "a.jpg")
+    assert found(tmp_path) == ["a.jpg", "linked.jpg"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have only Unicode names")
+def test_a_name_that_is_not_unicode_is_skipped_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path / "a.jpg")
+    try:
+        touch(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    assert found(tmp_path) == ["a.jpg"]
+    assert "caf" in caplog.text
