@@ -1,0 +1,93 @@
+"""What many tests need: a tiny model in a folder and a folder of drawn photos."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.model.coca import CoCa
+from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
+from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
+
+CAPTIONS = [
+    "a red square on a white wall.",
+    "a blue circle above the green grass.",
+    "two yellow triangles and a black dog.",
+    "a small boat on the blue sea.",
+]
+EXIF_ORIENTATION, TURNED_RIGHT = 0x0112, 6
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Tokenizer:
+    return train_tokenizer(CAPTIONS, vocab_size=320)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_tokenizer: Tokenizer) -> CoCaConfig:
+    """A CoCa of two layers a side and width 32 for pictures of 32 pixels."""
+    return CoCaConfig(
+        embed_dim=16,
+        image=VisionTransformerConfig(image_size=32, patch_size=8, layers=2, width=32, head_width=16),
+        pooler=PoolerConfig(kind="single", queries=4, heads=2),
+        text=TextConfig(context_length=20, vocab_size=tiny_tokenizer.vocab_size, width=32, heads=2, layers=2),
+        multimodal=MultimodalConfig(layers=2, heads=2),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_coca(tiny_config: CoCaConfig) -> CoCa:
+    """The same random weights in every run."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        return CoCa(tiny_config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: CoCaConfig, tiny_coca: CoCa, tiny_tokenizer: Tokenizer
+) -> Path:
+    """A model folder of the tiny CoCa, as training writes them."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model_folder(
+        folder,
+        tiny_coca.state_dict(),
+        config=tiny_config,
+        preprocess=PreprocessConfig(image_size=32),
+        tokenizer=tiny_tokenizer,
+        provenance={"made_by": "tests"},
+        dtype="float32",
+    )
+    return folder
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Six files: three shapes, one of them below a subfolder, one turned by EXIF, one truncated, one that is text.
+
+    red-square.jpg  blue-circle.png  sub/yellow-triangle.jpg  turned.jpg  truncated.jpg  notes.txt
+    """
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    _drawing("red").save(folder / "red-square.jpg", quality=95)
+    _drawing("blue").save(folder / "blue-circle.png")
+    _drawing("yellow").save(folder / "sub" / "yellow-triangle.jpg")
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = TURNED_RIGHT
+    _drawing("green").transpose(Image.Transpose.ROTATE_90).save(folder / "turned.jpg", exif=exif)
+    whole = (folder / "red-square.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def _drawing(colour: str) -> Image.Image:
+    picture = Image.new("RGB", (96, 64), "white")
+    pen = ImageDraw.Draw(picture)
+    shape = {"red": pen.rectangle, "blue": pen.ellipse, "yellow": pen.regular_polygon, "green": pen.rectangle}[colour]
+    area = ((40, 32, 20), 3) if colour == "yellow" else ((20, 12, 60, 52),)
+    shape(*area, fill=colour)
+    return picture
