@@ -1,0 +1,126 @@
+"""A model and captioned pictures -> one report: does the model find and describe these pictures?
+
+Receives a loaded model and rows of captioned data; hands on an `EvaluationReport`. Each picture is encoded once, for
+its vector and its caption. Knows nothing about files of data, printing or training.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from cocasearch.captioned_data import CaptionedImage
+from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
+from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, score_retrieval
+from cocasearch.images.batching import decode_batches
+from cocasearch.inference.captioning import CaptionOptions
+from cocasearch.inference.description import ImageDescriber
+from cocasearch.inference.embedding import Embedder
+from cocasearch.inference.loaded_model import LoadedModel
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What a model is worth on a captioned set.
+
+    Attributes:
+        model: The model's name.
+        n_images: Pictures measured.
+        n_texts: Different texts among their captions; equal captions count as one, right for each of its pictures.
+        retrieval: Recall from 0 to 1 and median rank, both ways.
+        captions: Scores of the written captions; None where none were asked for.
+        unreadable: Key and reason of each picture that could not be read, left out of everything else.
+    """
+
+    model: str
+    n_images: int
+    n_texts: int
+    retrieval: RetrievalScores
+    captions: CaptionScores | None
+    unreadable: tuple[tuple[str, str], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The report as `eval --json` prints it."""
+        return {
+            "model": self.model,
+            "n_images": self.n_images,
+            "n_texts": self.n_texts,
+            "n_unreadable": len(self.unreadable),
+            "text_to_image": self.retrieval.text_to_image.to_dict(),
+            "image_to_text": self.retrieval.image_to_text.to_dict(),
+            "captions": self.captions.to_dict() if self.captions else None,
+        }
+
+
+def evaluate(
+    loaded: LoadedModel,
+    data: Sequence[CaptionedImage],
+    *,
+    caption_options: CaptionOptions | None,
+    batch_size: int = 32,
+    progress: Callable[[int, int], None] | None = None,
+) -> EvaluationReport:
+    """The report of a model on captioned pictures.
+
+    Args:
+        loaded: The model.
+        data: Pictures with the captions that are right for them.
+        caption_options: How to write captions; None writes none, which is much faster.
+        batch_size: Pictures per pass.
+        progress: Called after each batch with the pictures done and the pictures in all.
+
+    Raises:
+        CocaSearchError: Not one of the pictures can be read.
+    """
+    pictures = _describe(loaded, data, caption_options, batch_size, progress or (lambda done, total: None))
+    if not pictures.rows:
+        raise CocaSearchError(_none_readable(pictures.unreadable))
+    references = [row.captions for row in pictures.rows]
+    distinct = distinct_texts(references)
+    text_embeddings = Embedder(loaded).embed_texts(distinct.texts)
+    return EvaluationReport(
+        model=loaded.name,
+        n_images=len(pictures.rows),
+        n_texts=len(distinct.texts),
+        retrieval=score_retrieval(np.stack(pictures.embeddings), text_embeddings, distinct.pairs),
+        captions=score_captions(pictures.captions, references) if caption_options else None,
+        unreadable=tuple(pictures.unreadable),
+    )
+
+
+@dataclass
+class _Pictures:
+    """The readable rows with what the model makes of them, and the others with the reason."""
+
+    rows: list[CaptionedImage] = field(default_factory=list)
+    embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _describe(
+    loaded: LoadedModel,
+    data: Sequence[CaptionedImage],
+    caption_options: CaptionOptions | None,
+    batch_size: int,
+    progress: Callable[[int, int], None],
+) -> _Pictures:
+    pictures = _Pictures()
+    describer = ImageDescriber(loaded, caption_options)
+    for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
+        pictures.unreadable.extend((row.key, error.reason) for row, error in batch.failures)
+        pictures.rows.extend(batch.items)
+        for description in describer.describe(batch.pixels) if batch.items else []:
+            pictures.embeddings.append(description.embedding)
+            pictures.captions.append(description.caption or "")
+        progress(len(pictures.rows) + len(pictures.unreadable), len(data))
+    return pictures
+
+
+def _none_readable(unreadable: Sequence[tuple[str, str]]) -> str:
+    if not unreadable:
+        return "there are no pictures to evaluate"
+    key, reason = unreadable[0]
+    return f"none of the {len(unreadable)} pictures can be read, beginning with {key}: {reason}"
