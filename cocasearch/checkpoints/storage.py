@@ -1,0 +1,166 @@
+"""Model folders: `config.json`, `model.safetensors`, `tokenizer.json`, `README.md`, all that a model is.
+
+Receives a CoCa's weights with what belongs to them and hands them back; bundled, pulled, imported and trained models
+are all stored alike. A folder is written beside its place and renamed, so that it is whole or not there.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.model.coca import CoCa
+from cocasearch.model.config import CoCaConfig
+from cocasearch.text.tokenizer import Tokenizer
+
+CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "README.md",
+)
+FORMAT = 1
+StorageDtype = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder that was read, its weights still on disk.
+
+    `fingerprint` names the weights together with everything that changes their vectors: architecture,
+    preprocessing and tokenizer.
+    """
+
+    folder: Path
+    config: CoCaConfig
+    preprocess: PreprocessConfig
+    tokenizer: Tokenizer
+    fingerprint: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def load_model(self) -> CoCa:
+        """The model in float32, in evaluation mode.
+
+        Raises:
+            CocaSearchError: The weights are damaged or do not fit the config.
+        """
+        weights = _read_weights(self.folder / WEIGHTS_FILE)
+        with torch.device("meta"):
+            model = CoCa(self.config)
+        _check_fit(self.folder, model.state_dict(), weights)
+        model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+        return model.eval()
+
+
+def save_model_folder(
+    folder: Path,
+    state_dict: dict[str, Tensor],
+    *,
+    config: CoCaConfig,
+    preprocess: PreprocessConfig,
+    tokenizer: Tokenizer,
+    provenance: dict[str, Any],
+    card: str = "",
+    dtype: StorageDtype = "float16",
+) -> str:
+    """Write a model folder, replacing an older one, and give its fingerprint."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        stored = {name: value.detach().to("cpu", getattr(torch, dtype)) for name, value in state_dict.items()}
+        save_file({name: value.contiguous() for name, value in stored.items()}, staging / WEIGHTS_FILE)
+        tokenizer.save(staging / TOKENIZER_FILE)
+        described = {
+            "format": FORMAT,
+            "architecture": config.to_dict(),
+            "preprocessing": preprocess.to_dict(),
+            "provenance": provenance,
+        }
+        fingerprint = _fingerprint(staging, described)
+        text = json.dumps({**described, "fingerprint": fingerprint}, indent=2)
+        (staging / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        (staging / CARD_FILE).write_text(card or f"# {folder.name}\n\nA CoCa model of cocasearch.\n", encoding="utf-8")
+        staging.chmod(0o755)
+        _put_in_place(staging, folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return fingerprint
+
+
+def read_model_folder(folder: Path) -> ModelFolder:
+    """What a model folder says about itself, without its weights.
+
+    Raises:
+        CocaSearchError: A file is missing or malformed.
+    """
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise CocaSearchError(f"{folder} is not a model folder: it has no {' and no '.join(missing)}")
+    try:
+        described = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        if described["format"] != FORMAT:
+            raise CocaSearchError(f"{folder} has model format {described['format']}; this version reads {FORMAT}")
+        return ModelFolder(
+            folder=folder,
+            config=CoCaConfig.from_dict(described["architecture"]),
+            preprocess=PreprocessConfig.from_dict(described["preprocessing"]),
+            tokenizer=Tokenizer.load(folder / TOKENIZER_FILE),
+            fingerprint=described["fingerprint"],
+            provenance=described.get("provenance", {}),
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CocaSearchError(f"{folder / CONFIG_FILE} is not JSON: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config: it lacks {error}") from error
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CocaSearchError(f"cannot read the weights {file}: {error}") from error
+
+
+def _check_fit(folder: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    for name, value in wanted.items():
+        if name not in found:
+            raise CocaSearchError(f"the weights in {folder} do not fit its config: {name} is missing")
+        if found[name].shape != value.shape:
+            raise CocaSearchError(
+                f"the weights in {folder} do not fit its config: {name} is {tuple(found[name].shape)}, "
+                f"not {tuple(value.shape)}"
+            )
+    if surplus := sorted(found.keys() - wanted.keys()):
+        raise CocaSearchError(f"the weights in {folder} do not fit its config: {surplus[0]} is not part of it")
+
+
+def _fingerprint(folder: Path, described: dict[str, Any]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    parts = {name: described[name] for name in ("architecture", "preprocessing")}
+    digest.update(json.dumps(parts, sort_keys=True).encode())
+    for name in (TOKENIZER_FILE, WEIGHTS_FILE):
+        with (folder / name).open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _put_in_place(staging: Path, folder: Path) -> None:
+    if not folder.exists():
+        staging.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    folder.rename(old / folder.name)
+    staging.rename(folder)
+    shutil.rmtree(old)

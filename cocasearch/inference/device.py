@@ -1,0 +1,64 @@
+"""Where and how precisely a model runs, and what a process must set up for it to run fast."""
+
+import ctypes
+import functools
+import sys
+from typing import Literal
+
+import torch
+
+from cocasearch.errors import CocaSearchError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+# glibc's mallopt parameters, malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """The device to run on: what was asked for, or CUDA where there is one, or the CPU.
+
+    Raises:
+        CocaSearchError: The device is unknown or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind = device.split(":")[0]
+    if not available.get(kind, False):
+        raise CocaSearchError(f"there is no device '{device}' here; use auto, or one of {_names(available)}")
+    return torch.device(device)
+
+
+def choose_dtype(dtype: str = "auto") -> torch.dtype:
+    """The number type of weights and activations: what was asked for, or float32.
+
+    Raises:
+        CocaSearchError: The type is unknown.
+    """
+    known = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in known:
+        raise CocaSearchError(f"unknown dtype '{dtype}'; use one of {', '.join(known)}")
+    return known[dtype]
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the process keep large freed blocks, once per process, where glibc is the allocator.
+
+    By default glibc returns them to the kernel after every batch, and faulting the pages in again costs a
+    convolutional encoder about half its speed.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _names(available: dict[str, bool]) -> str:
+    return ", ".join(name for name, is_there in available.items() if is_there)

@@ -1,0 +1,82 @@
+"""A model in memory, ready to be asked: weights on their device beside tokenizer and preprocessing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cocasearch.checkpoints.registry import resolve_model
+from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.images.transforms import Preprocess
+from cocasearch.inference.device import choose_device, choose_dtype, keep_freed_memory
+from cocasearch.model.coca import CoCa
+from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig
+from cocasearch.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One model with everything that belongs to it.
+
+    Attributes:
+        name: The folder's name, or what the model was asked for by.
+        fingerprint: Names the weights and all that changes their vectors.
+        preprocess: Upright RGB picture -> (3, S, S).
+    """
+
+    name: str
+    model: CoCa
+    tokenizer: Tokenizer
+    preprocess: Preprocess
+    fingerprint: str
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def config(self) -> CoCaConfig:
+        return self.model.config
+
+    def place_pixels(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 3, S, S) where and as the image encoder wants them."""
+        layout = image_memory_format(self.config)
+        return pixels.to(self.device, self.dtype).contiguous(memory_format=layout)
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """Token ids (B, L) of texts on the model's device."""
+        return self.tokenizer(texts, self.config.text.context_length).to(self.device)
+
+
+def load_model(
+    name_or_folder: str | Path | None = None, *, device: str = "auto", dtype: str = "auto"
+) -> LoadedModel:
+    """The model of a name or folder, in memory; the bundled one for None.
+
+    Args:
+        name_or_folder: A model's name (`cocasearch models list`) or its folder.
+        device: "auto", "cpu", "cuda" or "mps".
+        dtype: "auto", "float32", "bfloat16" or "float16".
+
+    Raises:
+        CocaSearchError: No such model, device or dtype, or damaged files.
+    """
+    keep_freed_memory()
+    stored = read_model_folder(resolve_model(name_or_folder))
+    chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
+    model = stored.load_model().requires_grad_(False).to(chosen_device, chosen_dtype)
+    model.image_encoder.to(memory_format=image_memory_format(stored.config))
+    return LoadedModel(
+        name=stored.folder.resolve().name,
+        model=model,
+        tokenizer=stored.tokenizer,
+        preprocess=Preprocess(stored.preprocess),
+        fingerprint=stored.fingerprint,
+        device=chosen_device,
+        dtype=chosen_dtype,
+    )
+
+
+def image_memory_format(config: CoCaConfig) -> torch.memory_format:
+    """The layout in which the image encoder is fastest: channels last for convolutions."""
+    is_convolutional = isinstance(config.image, EfficientNetLiteConfig)
+    return torch.channels_last if is_convolutional else torch.contiguous_format
