@@ -1,0 +1,1 @@
+"""From a question to the images that answer it best."""

@@ -1,0 +1,44 @@
+"""Files that are either the old one or the new one, whatever happens in between. Knows nothing about their content."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+TEMPORARY_SUFFIX = ".partial"
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A path beside `file` to write to; it takes the place of `file` when the block ends well, else it vanishes."""
+    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    try:
+        yield partial
+        _flush_to_disk(partial)
+        partial.replace(file)
+        _flush_to_disk(file.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Put `text` into `file` in one step."""
+    with replacing(file) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what killed writers left behind in `folder`; only while no other writer is at work."""
+    for partial in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        partial.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders and needs none flushed
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,73 @@
+"""Which table of an index is written: the present one, a first one, or one made beside it to take its place.
+
+Readers go by the manifest alone. A rebuild writes a table of its own, described in a file beside the manifest, and
+becomes the index when that file takes the manifest's place; until then it can be stopped and continued.
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cocasearch.indexing.atomic_files import remove_partial_files
+from cocasearch.indexing.manifest import MANIFEST_FILE, REBUILD_FILE, Manifest, find_manifest, write_manifest
+from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
+from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, remove_snapshots
+
+_TABLE_PREFIX = "images-"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A table with its manifest, and the file that holds the manifest."""
+
+    manifest: Manifest
+    table: IndexTable
+    file: Path
+
+
+def open_generation(index: Path, wanted: Manifest, roots: dict[str, Path], *, rebuild: bool) -> Generation:
+    """The table to write to, made if need be, with `roots` in its manifest. For the holder of the writer's lock.
+
+    Args:
+        index: The index folder, which exists.
+        wanted: The model to index with; its table and roots do not matter.
+        roots: Present folders of all roots, by key.
+        rebuild: Whether to make a new table, or go on with one that a stopped rebuild with this model left.
+    """
+    present = find_manifest(index / MANIFEST_FILE)
+    pending = find_manifest(index / REBUILD_FILE)
+    file = index / (REBUILD_FILE if rebuild and present else MANIFEST_FILE)
+    manifest = pending if rebuild and present else present
+    if manifest is None or manifest.model_fingerprint != wanted.model_fingerprint:
+        manifest = _new_manifest(wanted, present, pending)
+        remove_snapshots(index, manifest.table)  # of a leftover table: version numbers begin anew
+        IndexTable.create(index, manifest.table, manifest.dimension)
+    manifest = manifest.with_roots(roots, index)
+    write_manifest(manifest, file)
+    _sweep(index)
+    return Generation(manifest, IndexTable(index, manifest.table), file)
+
+
+def publish(generation: Generation, index: Path) -> None:
+    """Make the generation what readers find, and remove the one that it replaces."""
+    if generation.file.name != MANIFEST_FILE:
+        generation.file.replace(index / MANIFEST_FILE)
+        _sweep(index)
+
+
+def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
+    """The wanted manifest for a table of a name that no other has."""
+    numbers = [int(other.table.removeprefix(_TABLE_PREFIX)) for other in others if other]
+    return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}")
+
+
+def _sweep(index: Path) -> None:
+    """Remove tables and snapshots that no manifest names, and what killed writers left half-written."""
+    manifests = [find_manifest(index / name) for name in (MANIFEST_FILE, REBUILD_FILE)]
+    named = {manifest.table for manifest in manifests if manifest}
+    for table in index.glob(f"*{TABLE_SUFFIX}"):
+        if table.stem not in named:
+            remove_snapshots(index, table.stem)
+            shutil.rmtree(table, ignore_errors=True)
+    remove_partial_files(index)
+    remove_partial_files(index / SNAPSHOT_FOLDER)

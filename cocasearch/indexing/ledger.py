@@ -1,0 +1,68 @@
+"""The files that could not be read, so that each is named once and tried again only when it has changed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.atomic_files import write_text
+
+LEDGER_FILE = "unreadable.json"
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableFile:
+    """A file that could not be read, as it was then: where, why, and its size and time of change."""
+
+    root: str
+    path: str
+    reason: str
+    size: int
+    mtime_ns: int
+
+
+class Ledger:
+    """The unreadable files of one index, by root and path. `save` writes changes, at once and only if there are any."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / LEDGER_FILE
+        self._entries = {(entry.root, entry.path): entry for entry in _read_entries(self._file)}
+        self._changed = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[UnreadableFile]:
+        return iter(self._entries.values())
+
+    def stamp(self, root: str, path: str) -> tuple[int, int] | None:
+        """Size and time of change (ns) of a file when it could not be read; None for one that gave no trouble."""
+        entry = self._entries.get((root, path))
+        return (entry.size, entry.mtime_ns) if entry else None
+
+    def add(self, entry: UnreadableFile) -> None:
+        """Note a file that could not be read."""
+        self._entries[entry.root, entry.path] = entry
+        self._changed = True
+
+    def discard(self, root: str, path: str) -> None:
+        """Forget a file that can be read now, or is gone."""
+        if self._entries.pop((root, path), None) is not None:
+            self._changed = True
+
+    def save(self) -> None:
+        """Write the ledger, if anything changed since it was read or saved."""
+        if self._changed:
+            rows = [asdict(self._entries[key]) for key in sorted(self._entries)]
+            write_text(self._file, json.dumps(rows, indent=1))
+            self._changed = False
+
+
+def _read_entries(file: Path) -> list[UnreadableFile]:
+    try:
+        return [UnreadableFile(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError) as error:
+        raise CocaSearchError(f"the list of unreadable files {file} is damaged: {error}", hint=f"rm {file}") from error

@@ -1,0 +1,74 @@
+"""One writer at a time. The operating system holds the lock, so a killed writer's is gone with it."""
+
+import contextlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from cocasearch.errors import CocaSearchError
+
+LOCK_FILE = "writer.lock"
+
+
+@contextlib.contextmanager
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold the right to write to the index in `folder`, which must exist.
+
+    Raises:
+        CocaSearchError: Another process holds it; the message says which, where and since when.
+    """
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    with os.fdopen(descriptor, "r+b") as file:  # closing the file gives the lock back
+        if not _try_to_lock(file):
+            raise CocaSearchError(_held_message(folder, file), hint="wait for it to end, or stop it, and run again")
+        _write_owner(file)
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _write_owner(file: BinaryIO) -> None:
+    owner = {"pid": os.getpid(), "host": platform.node(), "since": time.time()}
+    file.truncate(0)
+    file.seek(0)
+    file.write(json.dumps(owner).encode())
+    file.flush()
+
+
+def _held_message(folder: Path, file: BinaryIO) -> str:
+    try:
+        file.seek(0)
+        owner = json.loads(file.read())
+        minutes = (time.time() - owner["since"]) / 60
+        who = f"process {owner['pid']} on {owner['host']}, for {minutes:.0f} min"
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process"
+    return f"the index at {folder} is being written by {who}"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_to_lock(file: BinaryIO) -> bool:
+        file.seek(1 << 30)  # far behind the owner's note, which others must be able to read
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_to_lock(file: BinaryIO) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,161 @@
+"""What an index says about itself: which model made it, which folders it covers, which table holds its rows.
+
+The manifest is the first thing a reader opens and, being replaced in one step, always whole. Knows nothing about rows.
+"""
+
+import json
+import os
+import shlex
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.atomic_files import write_text
+from cocasearch.paths import index_folder
+
+SCHEMA_VERSION = 1
+DEFAULT_INDEX = "default"
+MANIFEST_FILE = "manifest.json"
+REBUILD_FILE = "rebuild.json"  # the manifest of a table that is being made to take the place of the present one
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder that an index covers.
+
+    Attributes:
+        key: What image records call it; never given to another folder.
+        folder: Where it was, absolute.
+        relative: Where it was as seen from the index folder; None on another drive.
+    """
+
+    key: str
+    folder: str
+    relative: str | None
+
+    @classmethod
+    def at(cls, key: str, folder: Path, index: Path) -> "Root":
+        """The root for `folder` (absolute), as seen from the folder of the index."""
+        try:
+            relative = Path(os.path.relpath(folder, index.resolve())).as_posix()
+        except ValueError:  # Windows: no way from one drive to another
+            relative = None
+        return cls(key, str(folder), relative)
+
+    def locate(self, index: Path) -> Path:
+        """Where the root is now: it moves with the index folder if it is found there, else it stayed where it was."""
+        if self.relative is not None:
+            beside = Path(os.path.normpath(index.resolve() / self.relative))
+            if beside.is_dir():
+                return beside
+        return Path(self.folder)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The description of one index. `created` and `updated` are ISO 8601 times in UTC."""
+
+    table: str
+    model_name: str
+    model_fingerprint: str
+    dimension: int
+    roots: tuple[Root, ...] = ()
+    created: str = ""
+    updated: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        object.__setattr__(self, "created", self.created or now)
+        object.__setattr__(self, "updated", self.updated or now)
+
+    def locate_roots(self, index: Path) -> dict[str, Path]:
+        """Each root's present folder by its key."""
+        return {root.key: root.locate(index) for root in self.roots}
+
+    def with_roots(self, folders: dict[str, Path], index: Path) -> "Manifest":
+        """The same index covering `folders` (absolute, by key), from now on."""
+        return replace(self, roots=tuple(Root.at(key, folder, index) for key, folder in folders.items()), updated="")
+
+
+def write_manifest(manifest: Manifest, file: Path) -> None:
+    """Put the manifest into `file` in one step."""
+    write_text(file, json.dumps(asdict(manifest), indent=2) + "\n")
+
+
+def read_manifest(index: Path) -> Manifest:
+    """The manifest of the index in folder `index`.
+
+    Raises:
+        CocaSearchError: No index there, or one that is damaged or from a newer cocasearch.
+    """
+    manifest = find_manifest(index / MANIFEST_FILE)
+    if manifest is None:
+        raise CocaSearchError(f"no index '{index_name(index)}' at {index}", hint=index_command(index, "./photos"))
+    return manifest
+
+
+def find_manifest(file: Path) -> Manifest | None:
+    """The manifest in `file`; None if there is no such file.
+
+    Raises:
+        CocaSearchError: It is damaged or from a newer cocasearch.
+    """
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        if fields["schema_version"] > SCHEMA_VERSION:
+            raise _too_new(file, fields["schema_version"])
+        return _parse(fields)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        hint = f"remove the folder {file.parent} and index again"
+        raise CocaSearchError(f"the index manifest {file} is damaged: {error}", hint=hint) from error
+
+
+def check_model(manifest: Manifest, fingerprint: str, model_name: str, index: Path) -> None:
+    """Refuse a model other than the one that made the index: their vectors cannot be compared.
+
+    Raises:
+        CocaSearchError: The fingerprints differ; the hint is the command that rebuilds.
+    """
+    if fingerprint != manifest.model_fingerprint:
+        built_with = f"{manifest.model_name}@{manifest.model_fingerprint}"
+        raise CocaSearchError(
+            f"index '{index_name(index)}' was built with model {built_with}, not with {model_name}@{fingerprint}",
+            hint=rebuild_command(index, model_name),
+        )
+
+
+def index_name(index: Path) -> str:
+    """What its user calls the index in folder `index`: a name where a name leads there, else the folder."""
+    return index.name if index.absolute() == index_folder(index.name).absolute() else str(index)
+
+
+def index_command(index: Path, *arguments: str) -> str:
+    """The command that indexes with `arguments` into folder `index`."""
+    name = index_name(index)
+    option = () if name == DEFAULT_INDEX else ("--index", shlex.quote(name))
+    return " ".join(("cocasearch", "index", *arguments, *option))
+
+
+def rebuild_command(index: Path, model_name: str) -> str:
+    """The command that makes the index in folder `index` anew with that model."""
+    manifest = find_manifest(index / MANIFEST_FILE)
+    folders = manifest.locate_roots(index).values() if manifest else ["./photos"]
+    return index_command(
+        index, *(shlex.quote(str(f)) for f in folders), "--rebuild", "--model", shlex.quote(model_name)
+    )
+
+
+def _parse(fields: dict[str, Any]) -> Manifest:
+    roots = tuple(Root(**root) for root in fields.pop("roots"))
+    return Manifest(roots=roots, **fields)
+
+
+def _too_new(file: Path, version: int) -> CocaSearchError:
+    schemas = f"schema {version}, this one knows {SCHEMA_VERSION}"
+    message = f"the index at {file.parent} was written by a newer cocasearch ({schemas})"
+    return CocaSearchError(message, hint="pip install --upgrade cocasearch")

@@ -1,0 +1,99 @@
+"""One indexed image as a row: its file, its metadata, its caption and its vector.
+
+Hands Arrow tables to the image table. Knows neither where rows are stored nor how vectors come about.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """Everything the index knows about one image.
+
+    Attributes:
+        id: 16 hex digits, the same for the same root and path in every run.
+        root: Key of the root in the manifest.
+        path: POSIX path relative to that root.
+        content_hash: BLAKE2b of the file, 32 hex digits.
+        size: Bytes.
+        mtime_ns: Last change of the file, nanoseconds since 1970.
+        width: Pixels, upright.
+        height: Pixels, upright.
+        format: As the decoder names it: "JPEG", "PNG".
+        caption_score: Cosine of the image and its own caption.
+        caption_logprob: Mean log-probability per caption token.
+        model_fingerprint: The model that made vector and caption.
+        embedding: (E,) unit row, float32.
+    """
+
+    id: str
+    root: str
+    path: str
+    content_hash: str
+    size: int
+    mtime_ns: int
+    width: int
+    height: int
+    format: str
+    taken_at: datetime | None
+    latitude: float | None
+    longitude: float | None
+    camera: str | None
+    caption: str | None
+    caption_score: float | None
+    caption_logprob: float | None
+    model_fingerprint: str
+    embedding: NDArray[np.float32]
+
+
+def record_id(root: str, path: str) -> str:
+    """The id of the image at `path` under `root`: 16 hex digits."""
+    return hashlib.blake2b(f"{root}\0{path}".encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def hash_file(file: Path) -> str:
+    """What tells a file's content from another's: BLAKE2b, 32 hex digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def record_schema(dimension: int) -> pa.Schema:
+    """The columns of the image table for vectors of `dimension` numbers."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("root", pa.string(), nullable=False),
+            pa.field("path", pa.string(), nullable=False),
+            pa.field("content_hash", pa.string(), nullable=False),
+            pa.field("size", pa.int64(), nullable=False),
+            pa.field("mtime_ns", pa.int64(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            pa.field("format", pa.string(), nullable=False),
+            pa.field("taken_at", pa.timestamp("s")),
+            pa.field("latitude", pa.float64()),
+            pa.field("longitude", pa.float64()),
+            pa.field("camera", pa.string()),
+            pa.field("caption", pa.string()),
+            pa.field("caption_score", pa.float32()),
+            pa.field("caption_logprob", pa.float32()),
+            pa.field("model_fingerprint", pa.string(), nullable=False),
+            pa.field("embedding", pa.list_(pa.float32(), dimension), nullable=False),
+        ]
+    )
+
+
+def records_to_table(records: Sequence[ImageRecord], schema: pa.Schema) -> pa.Table:
+    """The records as an Arrow table of `schema`, in the same order."""
+    embeddings = np.stack([record.embedding for record in records]).astype(np.float32, copy=False)
+    columns = {name: [getattr(record, name) for record in records] for name in schema.names if name != "embedding"}
+    vectors = pa.FixedSizeListArray.from_arrays(embeddings.ravel(), type=schema.field("embedding").type)
+    return pa.table({**columns, "embedding": vectors}, schema=schema)

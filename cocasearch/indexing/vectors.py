@@ -1,0 +1,171 @@
+"""The vectors of an index in memory-mapped form, with what a plain query prints: fast to search, safe to delete.
+
+Derived from one version of the image table and named by it; that it is stale shows in the file names of the table's
+folder, so that neither opening nor searching imports LanceDB. Knows nothing about models and queries.
+"""
+
+import errno
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.atomic_files import replacing
+
+SNAPSHOT_FOLDER = "snapshot"
+ROW_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("root", pa.string()),
+        ("path", pa.string()),
+        ("caption", pa.string()),
+        ("caption_score", pa.float32()),
+    ]
+)
+_LARGEST_VERSION = 2**64 - 1
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotHit:
+    """One row found: its cosine with the query, and what the snapshot carries of it."""
+
+    score: float
+    id: str
+    root: str
+    path: str
+    caption: str | None
+    caption_score: float | None
+
+
+class VectorSnapshot:
+    """Half-precision vectors of a whole table with their rows, searched exactly.
+
+    Args:
+        vectors: Flat inner-product index of N unit vectors.
+        rows: Their N rows, of `ROW_SCHEMA`.
+    """
+
+    def __init__(self, vectors: faiss.Index, rows: pa.Table) -> None:
+        self._vectors = vectors
+        self._rows = rows
+
+    @classmethod
+    def open(cls, index: Path, table: str, version: int) -> "VectorSnapshot | None":
+        """The snapshot of that version of the table, memory-mapped; None if it is missing or not whole."""
+        vectors_file, rows_file = _files(index, table, version)
+        try:
+            vectors = faiss.read_index(str(vectors_file), faiss.IO_FLAG_MMAP_IFC)
+            rows = pa.ipc.open_file(pa.memory_map(str(rows_file))).read_all()
+        except (RuntimeError, OSError, pa.ArrowInvalid):
+            return None
+        whole = vectors.ntotal == rows.num_rows and rows.schema.equals(ROW_SCHEMA)
+        return cls(vectors, rows) if whole else None
+
+    def __len__(self) -> int:
+        return int(self._vectors.ntotal)
+
+    def search(self, vector: NDArray[np.float32], top_k: int) -> list[SnapshotHit]:
+        """The `top_k` rows (or all, if fewer) of highest cosine with the unit `vector` (E,), highest first."""
+        top_k = min(top_k, len(self))
+        if top_k == 0:
+            return []
+        scores, positions = self._vectors.search(np.ascontiguousarray(vector[None], dtype=np.float32), top_k)
+        return [self._hit(float(score), int(at)) for score, at in zip(scores[0], positions[0], strict=True)]
+
+    def _hit(self, score: float, position: int) -> SnapshotHit:
+        (row,) = self._rows.slice(position, 1).to_pylist()
+        return SnapshotHit(score=max(-1.0, min(1.0, score)), **row)  # rounding to half precision may lengthen a vector
+
+
+def open_snapshot(index: Path, table: str) -> VectorSnapshot:
+    """The snapshot of the table's latest version, derived anew if it is missing, stale or not whole.
+
+    Raises:
+        CocaSearchError: There is no such table, or the snapshot cannot be written.
+    """
+    version = latest_version(index, table)
+    snapshot = VectorSnapshot.open(index, table, version) if version is not None else None
+    return snapshot or _derive(index, table)
+
+
+def latest_version(index: Path, table: str) -> int | None:
+    """The table's latest version, read from the names of its version files; None if it has none."""
+    versions = [_version_of(file) for file in (index / f"{table}.lance" / "_versions").glob("*.manifest")]
+    return max((version for version in versions if version is not None), default=None)
+
+
+def write_snapshot(index: Path, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
+    """Derive the snapshot of one version of a table and remove those of its other versions.
+
+    Args:
+        index: The index folder.
+        table: Name of the table.
+        version: Its version.
+        dimension: Numbers per vector, E.
+        batches: All rows of that version, with the columns of `ROW_SCHEMA` and `embedding` (E,) float32.
+
+    Raises:
+        CocaSearchError: The disk is full or may not be written to.
+    """
+    vectors_file, rows_file = _files(index, table, version)
+    vectors = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    try:
+        vectors_file.parent.mkdir(exist_ok=True)
+        with replacing(vectors_file) as partial_vectors, replacing(rows_file) as partial_rows:
+            with pa.OSFile(str(partial_rows), "wb") as sink, pa.ipc.new_file(sink, ROW_SCHEMA) as writer:
+                for batch in batches:
+                    vectors.add(batch.column("embedding").flatten().to_numpy().reshape(-1, dimension))
+                    writer.write_batch(batch.select(ROW_SCHEMA.names).cast(ROW_SCHEMA))
+            _write_vectors(vectors, partial_vectors)
+    except OSError as error:
+        raise CocaSearchError(f"cannot write the search snapshot in {vectors_file.parent}: {error.strerror}") from error
+    remove_snapshots(index, table, except_version=version)
+
+
+def remove_snapshots(index: Path, table: str, *, except_version: int | None = None) -> None:
+    """Remove the snapshots of a table, or of all its versions but one."""
+    kept = {file.name for file in _files(index, table, except_version)} if except_version is not None else set()
+    for file in (index / SNAPSHOT_FOLDER).glob(f"{table}-v*"):
+        if file.name not in kept:
+            with suppress(OSError):  # Windows keeps a file that a reader has mapped; the next run removes it
+                file.unlink()
+
+
+def _derive(index: Path, table: str) -> VectorSnapshot:
+    from cocasearch.indexing.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
+
+    for _ in range(_ATTEMPTS):  # a writer may compact the table, or remove our snapshot, under our hands
+        source = IndexTable(index, table)
+        with suppress(RuntimeError, OSError):
+            batches = source.batches([*ROW_SCHEMA.names, "embedding"])
+            write_snapshot(index, table, source.version, source.dimension, batches)
+            if snapshot := VectorSnapshot.open(index, table, source.version):
+                return snapshot
+    raise CocaSearchError(f"cannot derive the search snapshot of the index at {index}: its table keeps changing")
+
+
+def _write_vectors(vectors: faiss.Index, file: Path) -> None:
+    try:
+        faiss.write_index(vectors, str(file))
+    except RuntimeError as error:  # FAISS's only kind
+        raise OSError(errno.EIO, f"writing {file.name} failed, is the disk full?") from error
+
+
+def _files(index: Path, table: str, version: int) -> tuple[Path, Path]:
+    stem = index / SNAPSHOT_FOLDER / f"{table}-v{version}"
+    return stem.with_name(f"{stem.name}.faiss"), stem.with_name(f"{stem.name}.arrow")
+
+
+def _version_of(file: Path) -> int | None:
+    """The version that a file of Lance's stands for: `7.manifest`, or counted down from the largest, 20 digits long."""
+    if not file.stem.isdecimal():
+        return None
+    number = int(file.stem)
+    return _LARGEST_VERSION - number if len(file.stem) == len(str(_LARGEST_VERSION)) else number

@@ -1,0 +1,100 @@
+"""What a user asks for: words, example pictures, or both together.
+
+Receives terms as they were typed and tells words from files. Knows nothing about models and indexes.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import is_image_name
+
+_PATH_MARKS = ("./", "../", "/", "~/", ".\\", "..\\")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTerm:
+    """One thing to look for: words, or the path of an example picture."""
+
+    kind: Literal["text", "image"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Everything to look for at once; each term counts the same.
+
+    Raises:
+        CocaSearchError: There is no term.
+    """
+
+    terms: tuple[QueryTerm, ...]
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise CocaSearchError("nothing to search for", hint='cocasearch query "a dog on a beach"')
+
+    @property
+    def kind(self) -> Literal["text", "image", "mixed"]:
+        """What the terms are."""
+        kinds = {term.kind for term in self.terms}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    @property
+    def texts(self) -> list[str]:
+        """The words of each text term."""
+        return [term.value for term in self.terms if term.kind == "text"]
+
+    @property
+    def images(self) -> list[Path]:
+        """The file of each image term."""
+        return [Path(term.value) for term in self.terms if term.kind == "image"]
+
+
+def parse_terms(terms: Sequence[str] = (), *, texts: Sequence[str] = (), images: Sequence[str | Path] = ()) -> Query:
+    """The query that a user's terms make.
+
+    Args:
+        terms: A term that names a picture file, by its ending or because there is such a file at a path, is an
+            example; any other is words.
+        texts: Terms that are words, whatever they look like.
+        images: Terms that are files, whatever they look like.
+
+    Raises:
+        CocaSearchError: A term that looks like a file and does not exist, an empty term, or no term at all.
+    """
+    return Query(
+        (
+            *(_image_term(term) if _looks_like_a_file(term) else _text_term(term) for term in terms),
+            *(_text_term(text) for text in texts),
+            *(_image_term(str(image)) for image in images),
+        )
+    )
+
+
+def _looks_like_a_file(term: str) -> bool:
+    if is_image_name(term) or term.startswith(_PATH_MARKS):
+        return True
+    return ("/" in term or "\\" in term) and Path(term).is_file()  # "black/white cat" is words
+
+
+def _text_term(text: str) -> QueryTerm:
+    words = text.strip()
+    if not words:
+        raise CocaSearchError("a query term is empty", hint='cocasearch query "a dog on a beach"')
+    return QueryTerm("text", words)
+
+
+def _image_term(term: str) -> QueryTerm:
+    path = Path(term).expanduser()
+    if path.is_dir():
+        raise CocaSearchError(
+            f"{term} is a folder; a query takes one picture", hint=f"cocasearch index {shlex.quote(term)}"
+        )
+    if not path.exists():
+        as_words = f"cocasearch query --text {shlex.quote(term)}"
+        raise CocaSearchError(f"no such file: {term}", hint=f"check the path, or, if these are words: {as_words}")
+    return QueryTerm("image", str(path))
