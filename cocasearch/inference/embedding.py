@@ -1,0 +1,59 @@
+"""Pixels and texts in, unit vectors out: numpy rows in float32, whose dot products are cosines.
+
+Knows nothing about indexes or queries; where pictures come from ends with `embed_image_file`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cocasearch.images.decoding import read_image
+from cocasearch.inference.loaded_model import LoadedModel
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder:
+    """Vectors of pictures and texts in the space that both share.
+
+    Args:
+        loaded: The model that embeds.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+
+    @torch.inference_mode()
+    def embed_pixels(self, pixels: Tensor) -> Vectors:
+        """Unit rows (B, E) of pictures (B, 3, S, S), as the model's `preprocess` makes them."""
+        return as_numpy(self._loaded.model.encode_image(self._loaded.place_pixels(pixels)))
+
+    def embed_image_file(self, source: Path | bytes) -> Vectors:
+        """The unit vector (E,) of one picture, a file or its bytes.
+
+        Raises:
+            UnreadableImage: If it is none, or damaged.
+        """
+        preprocess = self._loaded.preprocess
+        image, _ = read_image(source, min_side=preprocess.min_decode_side)
+        vector: Vectors = self.embed_pixels(preprocess(image)[None])[0]
+        return vector
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> Vectors:
+        """Unit rows (N, E) of texts; what exceeds the model's context is not read."""
+        vectors = np.empty((len(texts), self._loaded.config.embed_dim), dtype=np.float32)
+        for start in range(0, len(texts), batch_size):
+            ids = self._loaded.tokenize(list(texts[start : start + batch_size]))
+            vectors[start : start + batch_size] = as_numpy(self._loaded.model.encode_text(ids))
+        return vectors
+
+
+def as_numpy(vectors: Tensor) -> Vectors:
+    """The same rows as numpy's, in float32, on the CPU."""
+    rows: Vectors = vectors.float().cpu().numpy()
+    return rows
