@@ -1,0 +1,270 @@
+"""OpenCLIP's weights in our model give OpenCLIP's numbers.
+
+The weights follow a seeded rule, so none are stored; `golden/README.md` says where the numbers come from. Shapes are
+written out here from OpenCLIP's layout, not derived from ours.
+"""
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.model.coca import CoCa, CoCaOutput
+from cocasearch.model.config import (
+    CoCaConfig,
+    MultimodalConfig,
+    PoolerConfig,
+    TextConfig,
+    VisionTransformerConfig,
+    presets,
+)
+from cocasearch.model.losses import caption_loss, contrastive_loss
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "openclip"
+Shapes = dict[str, tuple[int, ...]]
+
+
+def tiny(
+    *, pooler: PoolerConfig, image_width: int, head_width: int = 32, layer_scale: float | None = None
+) -> CoCaConfig:
+    return CoCaConfig(
+        embed_dim=64,
+        image=VisionTransformerConfig(
+            image_size=32, patch_size=8, layers=2, width=image_width, head_width=head_width, layer_scale=layer_scale
+        ),
+        pooler=pooler,
+        text=TextConfig(context_length=24, vocab_size=1000, width=64, heads=4, layers=2, layer_scale=layer_scale),
+        multimodal=MultimodalConfig(layers=2, heads=4, layer_scale=layer_scale),
+        quick_gelu=layer_scale is not None,
+    )
+
+
+POOLED = PoolerConfig(kind="single", queries=16, heads=8)
+# name -> architecture, seed of its weights, length of the vocabulary's column for the end of text
+TINY: dict[str, tuple[CoCaConfig, int, float]] = {
+    "tiny_main": (tiny(pooler=POOLED, image_width=96), 1, 3.1),
+    "tiny_tokpool": (tiny(pooler=PoolerConfig(kind="none"), image_width=64, head_width=16), 2, 2.3),
+    "tiny_quickgelu_ls": (tiny(pooler=POOLED, image_width=96, layer_scale=0.1), 5, 2.5),
+}
+LOSS_WEIGHTS = ((1, 0), (1, 1), (2, 1))  # caption, contrastive; the order of `losses` in the goldens
+
+
+def openclip_shapes(config: CoCaConfig) -> Shapes:
+    """Every key of OpenCLIP's CoCa with its shape."""
+    image, text, embed_dim = config.image, config.text, config.embed_dim
+    assert isinstance(image, VisionTransformerConfig)
+    pooled_width = image.width if config.pooler.kind == "none" else embed_dim
+    shapes: Shapes = {
+        "logit_scale": (),
+        "text.cls_emb": (text.width,),
+        "text.positional_embedding": (text.context_length + 1, text.width),
+        "text.text_projection": (text.width, embed_dim),
+        "text.token_embedding.weight": (text.vocab_size, text.width),
+        "visual.class_embedding": (image.width,),
+        "visual.positional_embedding": (image.grid_size**2 + 1, image.width),
+        "visual.proj": (pooled_width, embed_dim),
+        "visual.conv1.weight": (image.width, 3, image.patch_size, image.patch_size),
+        "text_decoder.text_projection": (text.width, text.vocab_size),
+        **norm_shapes("text.ln_final", text.width),
+        **norm_shapes("visual.ln_pre", image.width),
+        **norm_shapes("visual.ln_post", pooled_width),
+        **norm_shapes("text_decoder.ln_final", text.width),
+    }
+    for layer in range(image.layers):
+        shapes |= block_shapes(f"visual.transformer.resblocks.{layer}", image.width, image.layer_scale)
+    for layer in range(text.layers):
+        shapes |= block_shapes(f"text.transformer.resblocks.{layer}", text.width, text.layer_scale)
+    for layer in range(config.multimodal.layers):
+        cross = f"text_decoder.cross_attn.{layer}"
+        shapes |= block_shapes(f"text_decoder.resblocks.{layer}", text.width, config.multimodal.layer_scale)
+        shapes |= block_shapes(cross, text.width, config.multimodal.layer_scale)
+        shapes |= norm_shapes(f"{cross}.ln_1_kv", text.width)
+    if config.pooler.kind == "single":
+        shapes |= pooler_shapes(embed_dim, image.width, config.pooler.queries)
+    return shapes
+
+
+def norm_shapes(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def block_shapes(name: str, width: int, layer_scale: float | None) -> Shapes:
+    scales: Shapes = {} if layer_scale is None else {f"{name}.ls_{branch}.gamma": (width,) for branch in (1, 2)}
+    return {
+        **norm_shapes(f"{name}.ln_1", width),
+        **norm_shapes(f"{name}.ln_2", width),
+        f"{name}.attn.in_proj_weight": (3 * width, width),
+        f"{name}.attn.in_proj_bias": (3 * width,),
+        f"{name}.attn.out_proj.weight": (width, width),
+        f"{name}.attn.out_proj.bias": (width,),
+        f"{name}.mlp.c_fc.weight": (4 * width, width),
+        f"{name}.mlp.c_fc.bias": (4 * width,),
+        f"{name}.mlp.c_proj.weight": (width, 4 * width),
+        f"{name}.mlp.c_proj.bias": (width,),
+        **scales,
+    }
+
+
+def pooler_shapes(width: int, image_width: int, queries: int) -> Shapes:
+    name, attention = "visual.attn_pool", "visual.attn_pool.attn"
+    projections: Shapes = {f"{attention}.in_proj_weight": (3 * width, width)}
+    if image_width != width:
+        projections = {
+            f"{attention}.q_proj_weight": (width, width),
+            f"{attention}.k_proj_weight": (width, image_width),
+            f"{attention}.v_proj_weight": (width, image_width),
+        }
+    return {
+        f"{name}.query": (queries, width),
+        **norm_shapes(f"{name}.ln_q", width),
+        **norm_shapes(f"{name}.ln_k", image_width),
+        **projections,
+        f"{attention}.in_proj_bias": (3 * width,),
+        f"{attention}.out_proj.weight": (width, width),
+        f"{attention}.out_proj.bias": (width,),
+    }
+
+
+def seeded_weights(config: CoCaConfig, seed: int, end_of_text_gain: float, end_of_text: int) -> dict[str, Tensor]:
+    """The weights that the goldens were made with: normal noise per key, scaled so that every part matters."""
+    weights = {key: seeded_tensor(key, shape, seed) for key, shape in openclip_shapes(config).items()}
+    direction = torch.nn.functional.normalize(weights["text_decoder.ln_final.bias"], dim=0)
+    weights["text_decoder.text_projection"][:, end_of_text] = end_of_text_gain * direction
+    return weights
+
+
+def seeded_tensor(key: str, shape: tuple[int, ...], seed: int) -> Tensor:
+    if key == "logit_scale":
+        return torch.tensor(2.6593)
+    generator = torch.Generator().manual_seed((zlib.crc32(key.encode()) + 1000003 * seed) & 0x7FFFFFFF)
+    noise = torch.randn(shape, generator=generator)
+    if len(shape) < 2:
+        if ".ln_" in key and key.endswith("weight"):
+            return 1 + 0.1 * noise
+        return noise * (0.5 if key == "text_decoder.ln_final.bias" else 0.1)
+    if key == "text.token_embedding.weight":
+        return 0.5 * noise
+    if key.endswith(("positional_embedding", "query")):
+        return 0.3 * noise
+    if key == "text_decoder.text_projection":
+        return 3 * noise * shape[0] ** -0.5
+    fan_in = noise[0].numel() if key.endswith("weight") else shape[0]
+    return noise * fan_in**-0.5
+
+
+def forward(model: CoCa, weights: Mapping[str, Tensor], pixels: Tensor, ids: Tensor) -> CoCaOutput:
+    """The model with OpenCLIP's weights put in its place, so that gradients reach them."""
+    output: CoCaOutput = torch.func.functional_call(model, from_openclip(weights, model.config), (pixels, ids))
+    return output
+
+
+def compare_losses(output: CoCaOutput, ids: Tensor, golden: Tensor, *, rtol: float = 1e-6) -> None:
+    caption = caption_loss(output.caption_logits, ids)
+    contrastive = contrastive_loss(output.image_embedding, output.text_embedding, output.logit_scale)
+    for (caption_weight, contrastive_weight), expected in zip(LOSS_WEIGHTS, golden, strict=True):
+        ours = torch.stack([contrastive_weight * contrastive, caption_weight * caption])
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=rtol)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_tiny_model_gives_openclips_numbers(name: str) -> None:
+    config, seed, gain = TINY[name]
+    golden = load_file(GOLDEN / f"{name}.safetensors")
+    pixels = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(100 + seed))
+    model = CoCa(config)
+    model.load_state_dict(from_openclip(seeded_weights(config, seed, gain, 999), config))
+    with torch.no_grad():
+        output = model(pixels, golden["text"])
+        image = model.image_features(pixels)
+        _, states = model.text_features(golden["text"])
+
+    close = {"atol": 1e-5, "rtol": 0.0}
+    torch.testing.assert_close(output.image_embedding, golden["image_features"], **close)
+    torch.testing.assert_close(output.text_embedding, golden["text_features"], **close)
+    torch.testing.assert_close(model.encode_text(golden["text"]), golden["text_features"], **close)
+    torch.testing.assert_close(image.embedding, golden["image_features"], **close)
+    torch.testing.assert_close(image.tokens, golden["image_tokens"], **close)
+    torch.testing.assert_close(states, golden["token_states"], **close)
+    logits = output.caption_logits
+    torch.testing.assert_close(logits[:, :, ::7], golden["logits_every_7th"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits.logsumexp(dim=-1), golden["logits_logsumexp"], atol=1e-4, rtol=0)
+    compare_losses(output, golden["text"], golden["losses"])
+
+
+def test_the_real_size_gives_openclips_numbers() -> None:
+    config = presets()["coca_ViT-B-32"]
+    golden = load_file(GOLDEN / "coca_ViT-B-32.safetensors")
+    with torch.device("meta"):
+        model = CoCa(config)
+    model.load_state_dict(from_openclip(seeded_weights(config, 11, 1.2, 49407), config), assign=True)
+    pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(111))
+    with torch.no_grad():
+        output = model(pixels, golden["text"])
+        tokens = model.image_features(pixels).tokens
+        _, states = model.text_features(golden["text"])
+
+    logits = output.caption_logits
+    torch.testing.assert_close(output.image_embedding, golden["image_features"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.text_embedding, golden["text_features"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(tokens[:, ::32], golden["image_tokens_every_32nd"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(states[:, ::15], golden["token_states_every_15th"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits[:, [0, 5, 74], ::256], golden["logits_0_5_74_every_256th"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits.logsumexp(dim=-1), golden["logits_logsumexp"], atol=1e-4, rtol=0)
+    assert torch.equal(logits.argmax(dim=-1), golden["logits_argmax"])
+    # OpenCLIP's own float32 sum over 49,408 words is off by 5e-6 of the loss in double precision.
+    compare_losses(output, golden["text"], golden["losses"], rtol=1e-5)
+
+
+def test_gradients_are_openclips() -> None:
+    config, seed, gain = TINY["tiny_main"]
+    golden = load_file(GOLDEN / "tiny_main.safetensors")
+    weights = {key: value.requires_grad_() for key, value in seeded_weights(config, seed, gain, 999).items()}
+    pixels = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(100 + seed))
+    output = forward(CoCa(config), weights, pixels, golden["text"])
+    contrastive = contrastive_loss(output.image_embedding, output.text_embedding, output.logit_scale)
+    (contrastive + 2 * caption_loss(output.caption_logits, golden["text"])).backward()
+    for key, value in weights.items():
+        assert value.grad is not None, key
+        torch.testing.assert_close(
+            value.grad.flatten()[::29], golden[f"gradient_every_29th.{key}"], atol=1e-4, rtol=0, msg=key
+        )
+        torch.testing.assert_close(
+            value.grad.norm().reshape(1), golden[f"gradient_norm.{key}"], atol=1e-4, rtol=1e-5, msg=key
+        )
+
+
+@pytest.mark.parametrize("name", ["coca_base", "coca_ViT-B-32", "coca_ViT-L-14"])
+def test_published_layouts_fill_the_presets(name: str) -> None:
+    config = presets()[name]
+    with torch.device("meta"):
+        converted = from_openclip({key: torch.empty(shape) for key, shape in openclip_shapes(config).items()}, config)
+        expected = CoCa(config).state_dict()
+    assert {key: value.shape for key, value in converted.items()} == {
+        key: value.shape for key, value in expected.items()
+    }
+
+
+def test_a_fused_pooler_projection_equals_separate_ones() -> None:
+    config = tiny(pooler=POOLED, image_width=64)
+    fused = seeded_weights(config, 3, 2.0, 999)
+    separate = dict(fused)
+    attention = "visual.attn_pool.attn"
+    names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+    weights = separate.pop(f"{attention}.in_proj_weight").chunk(3)
+    separate |= {f"{attention}.{name}": weight for name, weight in zip(names, weights, strict=True)}
+    first, second = from_openclip(fused, config), from_openclip(separate, config)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("key", ["text.attn_mask", "visual.transformer.resblocks.0.attn.rotary.weight"])
+def test_a_foreign_key_is_named(key: str) -> None:
+    config = TINY["tiny_main"][0]
+    weights = seeded_weights(config, 1, 3.1, 999) | {key: torch.zeros(1)}
+    with pytest.raises(KeyError, match=key.rsplit(".", 2)[-2]):
+        from_openclip(weights, config)
