@@ -93,7 +93,8 @@ def _degrees(gps: Mapping[int, Any], value_tag: int, reference_tag: int, *, limi
 
 def _camera(notes: Mapping[int, Any]) -> str | None:
     make, model = _text(notes.get(ExifTags.Base.Make)), _text(notes.get(ExifTags.Base.Model))
-    if model.lower().startswith(make.lower()):  # "Canon" + "Canon EOS 5D" is one Canon
+    maker = make.split()[0].lower() if make else ""
+    if model.lower().startswith(maker):  # "NIKON CORPORATION" + "NIKON D50" is one Nikon
         return model or None
     return f"{make} {model}".strip()
 

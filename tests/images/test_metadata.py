@@ -68,7 +68,8 @@ def test_a_place_that_is_none_is_none(read_back: Read, latitude: tuple) -> None:
     ("make", "model", "camera"),
     [
         ("Canon", "Canon EOS 5D", "Canon EOS 5D"),
-        ("NIKON CORPORATION\0", "D90\0\0", "NIKON CORPORATION D90"),
+        ("NIKON CORPORATION", "NIKON D50", "NIKON D50"),
+        ("OLYMPUS\0", "X-2\0\0", "OLYMPUS X-2"),
         ("Apple", "", "Apple"),
         ("", "Pixel 7", "Pixel 7"),
     ],
