@@ -1,0 +1,61 @@
+"""The program `cocasearch`: its commands under one name."""
+
+from typing import Annotated
+
+import typer
+
+from cocasearch import __version__
+from cocasearch.cli import console
+from cocasearch.cli.caption import caption
+from cocasearch.cli.demo import demo
+from cocasearch.cli.evaluate import evaluate
+from cocasearch.cli.finetune import finetune
+from cocasearch.cli.index import index
+from cocasearch.cli.models import info, list_
+from cocasearch.cli.query import query
+from cocasearch.cli.reporting import reporting
+from cocasearch.cli.status import status
+from cocasearch.cli.train import train
+
+app = typer.Typer(
+    name="cocasearch",
+    help="Search your photos by words or by example, offline; captions come with it.",
+    epilog="Begin with 'cocasearch index ~/Pictures', then ask: cocasearch query 'a dog on a beach'",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models = typer.Typer(help="The models at hand.", no_args_is_help=True)
+
+app.command()(reporting(index))
+app.command()(reporting(query))
+app.command()(reporting(caption))
+app.command()(reporting(finetune))
+app.command()(reporting(train))
+app.command("eval")(reporting(evaluate))
+app.add_typer(models, name="models")
+models.command("list")(reporting(list_))
+models.command()(reporting(info))
+app.command()(reporting(status))
+app.command()(reporting(demo))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.write(f"cocasearch {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself; `--version` has been dealt with when this runs."""
+
+
+def main() -> None:
+    """Run the command line; the console script's way in."""
+    app()

@@ -1,0 +1,105 @@
+"""`cocasearch caption`: captions for photos, printed, in one file or in side-cars."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.cli.console import Format
+from cocasearch.cli.options import BatchSize, Device, ModelName, OutputFormat, Photos
+from cocasearch.errors import NothingFound
+
+if TYPE_CHECKING:
+    from cocasearch.images.discovery import ImageFile
+    from cocasearch.inference.caption_run import CaptionReport
+    from cocasearch.inference.caption_sinks import CaptionSink
+
+PRINTED = ("caption_score", "path", "caption")
+
+
+def caption(
+    paths: Photos,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Into a .parquet, .csv or .jsonl file.", show_default=False),
+    ] = None,
+    sidecar: Annotated[bool, typer.Option("--sidecar", help="Into a .txt file beside each photo.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there already.")] = False,
+    output_format: OutputFormat = Format.table,
+    model: ModelName = None,
+    strategy: Annotated[Literal["beam", "greedy", "sample"], typer.Option(help="How words are chosen.")] = "beam",
+    num_beams: Annotated[int, typer.Option(min=1, help="Beam search: captions grown side by side.")] = 3,
+    min_length: Annotated[int, typer.Option(help="Token ids at least, start and end included.")] = 5,
+    max_length: Annotated[int, typer.Option(help="Token ids at most, start and end included.")] = 30,
+    temperature: Annotated[float, typer.Option(help="Sampling: below 1 keeps to likely words.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Sampling: from the k likeliest words, 0 from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Sampling: from the likeliest words with this share.")] = 1.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1: no word twice if it can be helped.")] = 1.0,
+    length_penalty: Annotated[float, typer.Option(help="Beam search: more favours longer captions.")] = 1.0,
+    prompt: Annotated[str, typer.Option(help="Words that each caption starts with.", show_default=False)] = "",
+    seed: Annotated[int | None, typer.Option(help="Sampling: the same again.", show_default=False)] = None,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+) -> None:
+    """Write captions for photos.
+
+    They are printed, or written into a file or side-cars. Side-cars that exist are kept.
+    """
+    from cocasearch.inference.caption_run import CaptionRun
+    from cocasearch.inference.captioning import CaptionOptions
+    from cocasearch.inference.loaded_model import load_model
+
+    options = CaptionOptions(
+        strategy=strategy,
+        num_beams=num_beams,
+        min_length=min_length,
+        max_length=max_length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        length_penalty=length_penalty,
+        prompt=prompt,
+        seed=seed,
+    )
+    sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite)
+    files = _discover(paths)
+    with console.working("loading the model"):
+        run = CaptionRun(load_model(model, device=device), options, batch_size=batch_size)
+    with console.progress("captioning", "photos") as advance:
+        report = run.caption(files, sink, progress=advance)
+    _tell(report, sink, output_format)
+
+
+def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool) -> "CaptionSink":
+    from cocasearch.inference.caption_sinks import CaptionFile, CaptionList, Sidecars
+
+    if out and sidecar:
+        raise typer.BadParameter("--out and --sidecar exclude each other")
+    if out:
+        return CaptionFile(out, overwrite=overwrite)
+    return Sidecars(overwrite=overwrite) if sidecar else CaptionList()
+
+
+def _discover(paths: list[Path]) -> "list[ImageFile]":
+    from cocasearch.images.discovery import discover_images
+
+    files = {file.absolute: file for path in paths for file in discover_images(path)}
+    if not files:
+        raise NothingFound(f"there are no photos in {', '.join(map(str, paths))}")
+    return list(files.values())
+
+
+def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format) -> None:
+    from cocasearch.inference.caption_sinks import CaptionList
+
+    if isinstance(sink, CaptionList):
+        records = [vars(record) for record in sink.records]
+        wide = output_format is not Format.table
+        console.write_rows([r if wide else {name: r[name] for name in PRINTED} for r in records], output_format)
+    console.name_unreadable([(error.path, error.reason) for error in report.failed])
+    counts = {"captioned": report.written, "captioned before": report.kept, "unreadable": len(report.failed)}
+    console.say(", ".join(f"{count} {what}" for what, count in counts.items() if count))
+    if not report.written and not report.kept:
+        raise NothingFound("none of the photos could be read")

@@ -1,0 +1,169 @@
+"""The two streams: results on stdout, everything said about them on stderr. All printing of the package is here."""
+
+import csv
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+Row = Mapping[str, Any]
+Advance = Callable[[int, int], None]
+
+SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
+_PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be: paths stay whole
+
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    paths = "paths"
+
+
+def say(message: str) -> None:
+    """One line about the work, on stderr."""
+    _err.print(message, markup=False)
+
+
+def fail(message: str, hint: str | None = None) -> None:
+    """An error sentence and, below it, how to go on, on stderr."""
+    _err.print("error: ", style="bold red", end="")
+    _err.print(message, markup=False)
+    if hint:
+        _err.print(f"  hint: {hint}", markup=False)
+
+
+def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
+    """Each photo that could not be read, and why, on stderr."""
+    for path, reason in failures:
+        say(f"unreadable: {shown(path)}: {reason}")
+
+
+def trace(text: str) -> None:
+    """A traceback, on stderr."""
+    _err.print(text.rstrip(), markup=False)
+
+
+def write(text: str) -> None:
+    """Text on stdout as UTF-8 in any locale; names of files that are no Unicode come out as their own bytes."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(text))
+    sys.stdout.buffer.flush()
+
+
+def write_json(value: object) -> None:
+    """One JSON document on stdout, for people and programs alike."""
+    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False) -> None:
+    """Results on stdout, in the order given; every row needs the same keys and a `path`.
+
+    Args:
+        rows: One mapping per result.
+        fmt: The layout; `csv` and `table` have a header, `paths` prints nothing but the paths.
+        null_separated: End each path with a zero byte, for `xargs -0`; other layouts ignore it.
+    """
+    if null_separated or fmt is Format.paths:
+        end = "\0" if null_separated else "\n"
+        write("".join(f"{row['path']}{end}" for row in rows))
+    elif fmt is Format.json:
+        write_json([dict(row) for row in rows])
+    elif fmt is Format.jsonl:
+        write("".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows))
+    elif fmt is Format.csv:
+        write(_as_csv(rows))
+    else:
+        write_table(rows)
+
+
+def write_table(rows: Sequence[Row]) -> None:
+    """Results on stdout as aligned columns; paths below the working folder are shown from there."""
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
+    for name in rows[0] if rows else ():
+        numeric = isinstance(rows[0][name], int | float)
+        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
+    terminal = sys.stdout.isatty()
+    page = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else _PIPE_WIDTH, markup=False)
+    with page.capture() as text:
+        page.print(table)
+    write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
+
+
+@contextmanager
+def progress(what: str, unit: str) -> Iterator[Advance]:
+    """A function (done, total) that shows how far, how fast and how long still.
+
+    On a terminal one live line; elsewhere a line every half minute, so that a log stays readable.
+    """
+    if sys.stderr.isatty():
+        with tqdm(desc=what, unit=f" {unit}", file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
+            yield lambda done, total: _advance_bar(bar, done, total)
+    else:
+        yield _LogLines(what, unit)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
+    if _err.is_terminal:
+        with _err.status(what):
+            yield
+    else:
+        yield
+
+
+def shown(path: str | Path) -> str:
+    """A path as a person at this prompt would write it: from the working folder where it lies below it."""
+    absolute = Path(path)
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
+
+
+class _LogLines:
+    def __init__(self, what: str, unit: str) -> None:
+        self._what, self._unit = what, unit
+        self._start = self._said = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = now
+            say(tqdm.format_meter(done, total, now - self._start, prefix=self._what, unit=f" {self._unit}", ncols=0))
+
+
+def _advance_bar(bar: Any, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _cell(name: str, value: object) -> str:
+    if name == "path":
+        return shown(str(value))
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _as_csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

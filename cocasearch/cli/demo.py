@@ -1,0 +1,50 @@
+"""`cocasearch demo`: the whole way once, with the photographs that come with the package."""
+
+from pathlib import Path
+
+from cocasearch.cli import console
+from cocasearch.cli.console import Format
+from cocasearch.cli.index import summarise
+from cocasearch.cli.options import ModelName
+from cocasearch.cli.query import print_hits
+from cocasearch.errors import CocaSearchError
+from cocasearch.paths import index_folder, sample_photos_folder
+
+INDEX = "demo"
+TOP_K = 3
+TEXTS = ("a cat", "a cup of coffee on a table", "a rocket")
+
+
+def demo(model: ModelName = None) -> None:
+    """Index the sample photographs, then ask for them by words and by example."""
+    photos = sample_photos_folder()
+    if not photos.is_dir():
+        raise CocaSearchError(
+            f"the sample photographs are missing: {photos}", hint="pip install --force-reinstall cocasearch"
+        )
+    from cocasearch.images.discovery import discover_images
+    from cocasearch.indexing.builder import IndexBuilder
+    from cocasearch.inference.captioning import CaptionOptions
+    from cocasearch.inference.loaded_model import load_model
+    from cocasearch.search.searcher import Searcher
+
+    loaded = load_model(model)
+    folder = index_folder(INDEX)
+    _show_command("index", console.shown(photos), "--index", INDEX)
+    with console.progress("indexing", "photos") as advance:
+        report = IndexBuilder(folder, loaded, caption_options=CaptionOptions()).build([photos], progress=advance)
+    summarise(report, folder)
+    searcher = Searcher(folder, loaded)
+    example = next(discover_images(photos)).absolute
+    for query in (*TEXTS, example):
+        _show_command("query", _quoted(query), "--index", INDEX, "--top", str(TOP_K))
+        print_hits(searcher.search(query, TOP_K), Format.table)
+    console.say("\nnow your own: cocasearch index ~/Pictures")
+
+
+def _quoted(query: str | Path) -> str:
+    return console.shown(query) if isinstance(query, Path) else f'"{query}"'
+
+
+def _show_command(*words: str) -> None:
+    console.write(f"\n$ cocasearch {' '.join(words)}\n")

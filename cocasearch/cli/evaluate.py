@@ -1,0 +1,58 @@
+"""`cocasearch eval`: how well a model finds and describes captioned photos."""
+
+from typing import TYPE_CHECKING
+
+from cocasearch.cli import console
+from cocasearch.cli.options import (
+    AsJson,
+    BatchSize,
+    CaptionedData,
+    CaptionKey,
+    Device,
+    ImageKey,
+    LabelTemplate,
+    ModelName,
+    NoCaptions,
+)
+
+if TYPE_CHECKING:
+    from cocasearch.evaluation.benchmark import EvaluationReport
+
+
+def evaluate(
+    data: CaptionedData,
+    model: ModelName = None,
+    as_json: AsJson = False,
+    no_captions: NoCaptions = False,
+    image_key: ImageKey = None,
+    caption_key: CaptionKey = None,
+    label_template: LabelTemplate = None,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+) -> None:
+    """Measure a model on captioned photos: recall both ways, and the captions it writes."""
+    from cocasearch.captioned_data import read_captioned_data
+    from cocasearch.evaluation.benchmark import evaluate as measure
+    from cocasearch.inference.captioning import CaptionOptions
+    from cocasearch.inference.loaded_model import load_model
+
+    rows = read_captioned_data(data, image_key=image_key, caption_key=caption_key, label_template=label_template)
+    with console.working("loading the model"):
+        loaded = load_model(model, device=device)
+    options = None if no_captions else CaptionOptions()
+    with console.progress("measuring", "photos") as advance:
+        report = measure(loaded, rows, caption_options=options, batch_size=batch_size, progress=advance)
+    console.name_unreadable(report.unreadable)
+    if as_json:
+        console.write_json(report.to_dict())
+    else:
+        _print(report)
+
+
+def _print(report: "EvaluationReport") -> None:
+    console.write(f"{report.model} on {report.n_images} photos and {report.n_texts} texts\n\n")
+    ways = {"text to image": report.retrieval.text_to_image, "image to text": report.retrieval.image_to_text}
+    console.write_table([{"retrieval": way, **scores.to_dict()} for way, scores in ways.items()])
+    if report.captions:
+        console.write("\n")
+        console.write_table([{"captions": "as written", **report.captions.to_dict()}])

@@ -1,0 +1,5 @@
+"""stub"""
+
+
+def finetune() -> None:
+    """Stub"""

@@ -1,0 +1,72 @@
+"""`cocasearch index`: photos become searchable."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, IndexName, ModelName, NoCaptions
+from cocasearch.errors import NothingFound
+from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
+from cocasearch.paths import index_folder
+
+if TYPE_CHECKING:
+    from cocasearch.indexing.builder import BuildReport
+
+
+def index(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
+    name: IndexName = DEFAULT_INDEX,
+    model: ModelName = None,
+    no_captions: NoCaptions = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Everything anew: the folders given and those indexed before.")
+    ] = False,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+) -> None:
+    """Make photos searchable and write their captions.
+
+    Run again, it adds what is new, takes in what has changed and drops what is gone.
+    """
+    if not paths and not rebuild:
+        raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
+    from cocasearch.indexing.builder import IndexBuilder
+    from cocasearch.inference.captioning import CaptionOptions
+    from cocasearch.inference.loaded_model import load_model
+
+    folder = index_folder(name)
+    with console.working("loading the model"):
+        loaded = load_model(model, device=device)
+    options = None if no_captions else CaptionOptions()
+    builder = IndexBuilder(folder, loaded, caption_options=options, batch_size=batch_size)
+    with console.progress("indexing", "photos") as advance:
+        report = builder.build(paths or (), rebuild=rebuild, progress=advance)
+    summarise(report, folder)
+
+
+def summarise(report: "BuildReport", folder: Path) -> None:
+    """Say on stderr what a run did, and what can be done now.
+
+    Raises:
+        NothingFound: Not one photo is in the index.
+    """
+    console.name_unreadable(report.failed)
+    for path in report.empty:
+        console.say(f"no photos in {path}")
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "unreadable": len(report.failed),
+        "unreadable as before": report.known_bad,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
+    speed = (
+        f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if report.added + report.updated else ""
+    )
+    console.say(f"{told}{speed}; index '{index_name(folder)}' holds {report.total} photos")
+    if not report.total:
+        raise NothingFound("none of the photos could be read")

@@ -1,0 +1,53 @@
+"""Arguments and options that several commands share, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocasearch.cli.console import Format
+
+PHOTOS_HELP = "Photos, or folders with photos anywhere below."
+
+Photos = Annotated[list[Path], typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)]
+CaptionedData = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Captioned photos: CSV, TSV, JSONL, Parquet, .tar shards, or a folder with .txt side-cars.",
+        show_default=False,
+    ),
+]
+ImageKey = Annotated[
+    str | None, typer.Option("--image-key", metavar="COLUMN", help="The column of the photos.", show_default=False)
+]
+CaptionKey = Annotated[
+    str | None, typer.Option("--caption-key", metavar="COLUMN", help="The column of the captions.", show_default=False)
+]
+LabelTemplate = Annotated[
+    str | None,
+    typer.Option(
+        "--label-template", metavar="TEXT", help="Words around a label: 'a photo of a {name}'.", show_default=False
+    ),
+]
+
+IndexName = Annotated[
+    str, typer.Option("--index", "-i", metavar="NAME|FOLDER", help="The index: a name below ./indexes, or a folder.")
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="NAME|FOLDER", help="The model: see 'cocasearch models list'.", show_default=False
+    ),
+]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", "-b", min=1, metavar="N", help="Photos in one pass of the model.")
+]
+NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Vectors only: faster.")]
+
+OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
+NullSeparated = Annotated[
+    bool, typer.Option("--null", "-0", help="Paths only, each ended by a zero byte, for xargs -0.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -1,0 +1,65 @@
+"""`cocasearch query`: photos that answer words or an example."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.cli.console import Format
+from cocasearch.cli.options import IndexName, ModelName, NullSeparated, OutputFormat
+from cocasearch.errors import NothingFound
+from cocasearch.indexing.manifest import DEFAULT_INDEX
+from cocasearch.paths import index_folder
+
+if TYPE_CHECKING:
+    from cocasearch.search.searcher import SearchHit
+
+PRINTED = ("score", "path", "caption")
+
+
+def query(
+    terms: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TERM", help="Words, in quotes, or the path of a photo.", show_default=False),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="Words, whatever they look like; may be repeated.", show_default=False),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option("--image", metavar="FILE", help="A photo, whatever its name; likewise.", show_default=False),
+    ] = None,
+    top_k: Annotated[int, typer.Option("--top", "-t", min=1, metavar="N", help="So many photos at most.")] = 10,
+    name: IndexName = DEFAULT_INDEX,
+    model: ModelName = None,
+    output_format: OutputFormat = Format.table,
+    null_separated: NullSeparated = False,
+) -> None:
+    """Find the photos that are most like words or an example, best first.
+
+    Several terms are looked for together, each counting the same. The score is a cosine: 1 is the photo itself.
+    """
+    if not (terms or text or image):
+        raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
+    from cocasearch.search.query import parse_terms
+
+    wanted = parse_terms(terms or (), texts=text or (), images=image or ())
+    from cocasearch.inference.loaded_model import load_model
+    from cocasearch.search.searcher import Searcher
+
+    with console.working("searching"):
+        searcher = Searcher(index_folder(name), load_model(model) if model else None)
+        hits = searcher.search(wanted, top_k)
+    if not hits:
+        raise NothingFound("no photo answers this query")
+    print_hits(hits, output_format, null_separated=null_separated)
+
+
+def print_hits(hits: "list[SearchHit]", output_format: Format, *, null_separated: bool = False) -> None:
+    """Print hits on stdout, best first; a table shows score, path and caption, other layouts all fields."""
+    rows = [hit.to_dict() for hit in hits]
+    if output_format is Format.table:
+        rows = [{column: row[column] for column in PRINTED} for row in rows]
+    console.write_rows(rows, output_format, null_separated=null_separated)

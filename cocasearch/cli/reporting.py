@@ -1,0 +1,50 @@
+"""How every command ends: its exit code, and one sentence instead of a traceback."""
+
+import functools
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.errors import CocaSearchError
+
+UNEXPECTED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)]
+_DEBUG = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+
+
+def reporting(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option `--debug`, its errors told on stderr and turned into exit codes."""
+
+    def reported(*args: object, debug: bool, **options: object) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt as error:
+            console.say("\nstopped: what was done is kept, the same command goes on from there")
+            raise typer.Exit(INTERRUPTED) from error
+        except CocaSearchError as error:
+            _tell(str(error), error.hint, debug)
+            raise typer.Exit(error.exit_code) from error
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except Exception as error:
+            hint = None if debug else "the same command with --debug, which shows where"
+            _tell(f"unexpected {type(error).__name__}: {error}", hint, debug)
+            raise typer.Exit(UNEXPECTED) from error
+
+    functools.update_wrapper(reported, command)
+    signature = inspect.signature(command)
+    reported.__signature__ = signature.replace(parameters=[*signature.parameters.values(), _DEBUG])  # type: ignore[attr-defined]
+    reported.__annotations__ = {**command.__annotations__, "debug": Debug}
+    return reported
+
+
+def _tell(message: str, hint: str | None, debug: bool) -> None:
+    if debug:
+        console.trace(traceback.format_exc())
+    console.fail(message, hint)

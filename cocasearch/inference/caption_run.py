@@ -1,0 +1,85 @@
+"""Picture files in, their captions into a sink: a batch-by-batch run over any number of files.
+
+Knows nothing about indexes, nor where the captions go.
+"""
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import cast
+
+from cocasearch.errors import UnreadableImage
+from cocasearch.images.batching import DecodedBatch, decode_batches
+from cocasearch.images.discovery import ImageFile
+from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink
+from cocasearch.inference.captioning import CaptionOptions
+from cocasearch.inference.description import ImageDescriber
+from cocasearch.inference.loaded_model import LoadedModel
+
+Decoding = Generator[DecodedBatch[ImageFile], None, None]
+
+
+@dataclass
+class CaptionReport:
+    """What a run did: pictures captioned, pictures that had their caption, and those that could not be read."""
+
+    written: int = 0
+    kept: int = 0
+    failed: list[UnreadableImage] = field(default_factory=list)
+
+
+class CaptionRun:
+    """Captions of picture files by one model in one way.
+
+    Args:
+        loaded: The model.
+        options: How words are chosen.
+        batch_size: Pictures in one pass of the model.
+    """
+
+    def __init__(self, loaded: LoadedModel, options: CaptionOptions, *, batch_size: int = 32) -> None:
+        self._describer = ImageDescriber(loaded, options)
+        self._preprocess = loaded.preprocess
+        self._batch_size = batch_size
+        self._model = f"{loaded.name}@{loaded.fingerprint}"
+        self._decoding = json.dumps(asdict(options))
+
+    def caption(
+        self, files: Sequence[ImageFile], sink: CaptionSink, *, progress: Callable[[int, int], None] | None = None
+    ) -> CaptionReport:
+        """Caption the files that the sink has none for, and complete the sink.
+
+        Args:
+            files: The pictures.
+            sink: Where the captions go, in the order of the files.
+            progress: Called with pictures done and pictures to do, after each batch.
+        """
+        wanted = [file for file in files if not sink.has(file.absolute, self._model, self._decoding)]
+        report = CaptionReport(kept=len(files) - len(wanted))
+        batches = decode_batches(wanted, lambda file: file.absolute, self._preprocess, batch_size=self._batch_size)
+        with closing(cast(Decoding, batches)):  # however the loop ends, the decoding threads end with it
+            for batch in batches:
+                report.failed += [error for _, error in batch.failures]
+                for record in self._records(batch):
+                    sink.add(record)
+                    report.written += 1
+                if progress:
+                    progress(report.written + len(report.failed), len(wanted))
+        sink.finish()
+        return report
+
+    def _records(self, batch: DecodedBatch[ImageFile]) -> list[CaptionRecord]:
+        if not batch.items:
+            return []
+        return [
+            CaptionRecord(
+                path=str(file.absolute),
+                caption=description.caption or "",
+                caption_score=description.caption_score,
+                caption_logprob=description.caption_logprob,
+                model=self._model,
+                decoding=self._decoding,
+            )
+            for file, description in zip(batch.items, self._describer.describe(batch.pixels), strict=True)
+        ]
