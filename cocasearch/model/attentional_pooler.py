@@ -45,9 +45,7 @@ class SinglePooling(nn.Module):
 
     def __init__(self, width: int, context_width: int, config: PoolerConfig) -> None:
         super().__init__()
-        self.pooler = AttentionalPooler(
-            width, context_width=context_width, queries=config.queries, heads=config.heads
-        )
+        self.pooler = AttentionalPooler(width, context_width=context_width, queries=config.queries, heads=config.heads)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from cocasearch.errors import CocaSearchError
 
@@ -74,6 +74,12 @@ class PoolerConfig:
     kind: PoolerKind = "single"
     queries: int = 256
     heads: int = 8
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(PoolerKind):
+            raise CocaSearchError(
+                f"unknown pooler '{self.kind}' in the config; known are {', '.join(get_args(PoolerKind))}"
+            )
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,9 @@ def build(config_class: type[T], fields: Mapping[str, Any]) -> T:
     for key in fields:
         if key not in names:
             nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
-            raise CocaSearchError(f"unknown config key '{key}' in {config_class.__name__}; did you mean '{nearest[0]}'?")
+            raise CocaSearchError(
+                f"unknown config key '{key}' in {config_class.__name__}; did you mean '{nearest[0]}'?"
+            )
     return config_class(**{key: _tuples(value) for key, value in fields.items()})
 
 

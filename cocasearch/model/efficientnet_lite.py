@@ -19,6 +19,12 @@ class SameConv(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride=stride, groups=groups)
 
+    def reset_parameters(self) -> None:
+        """He's initial values: without batch norms nothing else carries the signal through fifty layers."""
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         top, bottom, left, right = (
@@ -27,7 +33,8 @@ class SameConv(nn.Conv2d):
         )
         if top == bottom == left == right:  # the convolution pads by itself, without a copy of its input
             return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
-        return self._conv_forward(F.pad(x, [left, right, top, bottom]), self.weight, self.bias)
+        padded = F.pad(x, [left, right, top, bottom])
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -5,7 +5,9 @@ B batch, R rows (captions being written), L tokens, S context tokens, D width, H
 Source: OpenCLIP transformer.py (pre-norm blocks, exact GELU, LayerNorm epsilon 1e-5).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, L, D) -> (B, H, L, D/H)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    batch, length, width = x.shape
+    return x.view(batch, length, heads, width // heads).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -138,6 +141,10 @@ class Mlp(nn.Module):
         output: Tensor = self.contract(self.activation(self.expand(x)))
         return output
 
+    def initialise(self, width: int, branch_std: float) -> None:
+        nn.init.normal_(self.expand.weight, std=(2 * width) ** -0.5)
+        nn.init.normal_(self.contract.weight, std=branch_std)
+
 
 class SelfAttentionBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
@@ -160,6 +167,11 @@ class SelfAttentionBlock(nn.Module):
 
     def decode_step(self, x: Tensor, cache: KeyValues, *, mask: Tensor | None = None) -> Tensor:
         return self._finish(x, self.attention.decode_step(self.attention_norm(x), cache, mask=mask))
+
+    def initialise(self, width: int, branch_std: float) -> None:
+        """OpenCLIP's initial values for text transformers (transformer.py `init_parameters`), in place."""
+        initialise_attention(self.attention.qkv, self.attention.out, std=width**-0.5, branch_std=branch_std)
+        self.mlp.initialise(width, branch_std)
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.attention_residual(attended)
@@ -188,3 +200,31 @@ class CrossAttentionBlock(nn.Module):
         x = x + self.attention_residual(self.attention.attend(self.attention_norm(x), context))
         output: Tensor = x + self.mlp_residual(self.mlp(self.mlp_norm(x)))
         return output
+
+    def initialise(self, width: int, branch_std: float) -> None:
+        """As `SelfAttentionBlock.initialise`."""
+        for projection in (self.attention.query, self.attention.key_value):
+            initialise_attention(projection, self.attention.out, std=width**-0.5, branch_std=branch_std)
+        self.mlp.initialise(width, branch_std)
+
+
+def initialise_attention(projection: nn.Linear, out: nn.Linear, *, std: float, branch_std: float) -> None:
+    """Normal weights, zero biases; `branch_std` is smaller the more branches are added up."""
+    nn.init.normal_(projection.weight, std=std)
+    nn.init.normal_(out.weight, std=branch_std)
+    nn.init.zeros_(projection.bias)
+    nn.init.zeros_(out.bias)
+
+
+class SelfAttentionBlocks(nn.ModuleList):
+    """A list of `SelfAttentionBlock` that says so when iterated."""
+
+    def __iter__(self) -> Iterator[SelfAttentionBlock]:
+        return cast("Iterator[SelfAttentionBlock]", super().__iter__())
+
+
+class CrossAttentionBlocks(nn.ModuleList):
+    """A list of `CrossAttentionBlock` that says so when iterated."""
+
+    def __iter__(self) -> Iterator[CrossAttentionBlock]:
+        return cast("Iterator[CrossAttentionBlock]", super().__iter__())

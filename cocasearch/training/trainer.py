@@ -1,0 +1,311 @@
+"""The training loop: starting point and data in, a model folder out, resumable at every moment.
+
+The run's own state (checkpoint, log) lies beside the model folder in `<out>.run`. All randomness of a step comes from
+(seed, step), so a run that was stopped and resumed gives the weights of one that was not.
+"""
+
+import copy
+import dataclasses
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cocasearch.captioned_data import CaptionedImage
+from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
+from cocasearch.images.transforms import Preprocess
+from cocasearch.inference.device import choose_device, keep_freed_memory
+from cocasearch.inference.loaded_model import LoadedModel, image_memory_format, lay_out_image_encoder
+from cocasearch.model.config import EfficientNetLiteConfig
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.dataset import TrainingBatch, TrainingData
+from cocasearch.training.objective import NameTeacher, Objective, StepLosses, set_dropout
+from cocasearch.training.optimizer import WeightAverage, build_optimizers, set_learning_rates
+from cocasearch.training.starting_point import StartingPoint
+
+MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a run stands after a step. Losses are averages over the last steps, rates in captioned pictures."""
+
+    step: int
+    steps: int
+    contrastive_loss: float
+    caption_loss: float
+    name_loss: float
+    images_per_second: float
+    seconds_left: float
+    validation: EvaluationReport | None = None
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished run: the model folder, its best validation and the pictures that could not be read."""
+
+    folder: Path
+    fingerprint: str
+    steps: int
+    validation: EvaluationReport | None
+    unreadable: dict[str, str]
+
+
+@dataclass
+class _State:
+    """What changes while a run goes on, besides weights; stored in the checkpoint."""
+
+    step: int = 0
+    best: float = -1.0
+    best_step: int = 0
+    losses: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+
+class Trainer:
+    """One training run.
+
+    Args:
+        start: The model as it is now; its weights are changed in place.
+        data: Sources, tokenized.
+        config: How to train.
+        out: The model folder to write.
+        held_out: Captioned pictures for validation; the best validated weights are kept, else the last.
+        teacher: Adds the name loss.
+        progress: Called after every step.
+        card: Text of the model card.
+    """
+
+    def __init__(
+        self,
+        start: StartingPoint,
+        data: TrainingData,
+        config: TrainingConfig,
+        out: Path,
+        *,
+        held_out: list[CaptionedImage] | None = None,
+        teacher: NameTeacher | None = None,
+        progress: Callable[[TrainingProgress], None] | None = None,
+        card: str = "",
+        device: str = "auto",
+    ) -> None:
+        keep_freed_memory()
+        self.start, self.data, self.config, self.out = start, data, config, out
+        self.held_out = held_out or []
+        self.progress = progress or (lambda _: None)
+        self.card = card
+        self.device = choose_device(device)
+        self.model = start.model.to(self.device).requires_grad_(True)
+        lay_out_image_encoder(self.model)
+        self._freeze_first_blocks()
+        set_dropout(self.model, config.dropout)
+        self.objective = Objective(self.model, start.tokenizer, config, teacher)
+        self.optimizers = build_optimizers(self.model, config)
+        self.average = WeightAverage(self.model, config.ema_decay)
+        self.steps_per_pass = data.steps_per_pass(config)
+        self.steps = max(1, round(config.passes * self.steps_per_pass))
+        self.thaw_step = min(self.steps, round(min(config.frozen_passes, config.passes) * self.steps_per_pass))
+        self.state = _State()
+        self.best_report: EvaluationReport | None = None
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the checkpoint and the log lie while the run goes on."""
+        return self.out.with_name(self.out.name + ".run")
+
+    def run(self) -> TrainingResult:
+        """Train to the end, going on from the checkpoint if there is one, and write the model folder.
+
+        Raises:
+            CocaSearchError: A checkpoint of another run is in the way, or a loss is no longer a number.
+        """
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        saved_at, started_at, first_step = time.monotonic(), time.monotonic(), self.state.step
+        batches = self.data.batches(self.config, first_step=first_step, steps=self.steps)
+        try:
+            for batch in batches:
+                losses = self._step(batch)
+                report = self._validate() if self._is_validation_step() else None
+                self._report(losses, report, time.monotonic() - started_at, self.state.step - first_step)
+                if time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes:
+                    self._save_checkpoint()
+                    saved_at = time.monotonic()
+        except KeyboardInterrupt:
+            self._save_checkpoint()
+            raise
+        finally:
+            batches.close()
+        return self._finish()
+
+    def _step(self, batch: TrainingBatch) -> StepLosses:
+        config, step = self.config, self.state.step
+        torch.manual_seed(hash((config.seed, step)) & 0x7FFFFFFF)  # dropout; ints hash to the same everywhere
+        self.model.train()
+        set_learning_rates(self.optimizers, config, step=step, steps=self.steps, thaw_step=self.thaw_step)
+        losses = self.objective.losses(
+            self._placed(batch),
+            encoder_is_frozen=step < self.thaw_step,
+            chance=random.Random(f"{config.seed}/{step}/names"),
+        )
+        if not torch.isfinite(losses.total):
+            raise CocaSearchError(
+                f"the loss is no longer a number at step {step + 1}",
+                hint="a lower learning rate; the last checkpoint is kept",
+            )
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), config.max_gradient_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        self.average.update(self.model, step)
+        self.state.step += 1
+        return losses
+
+    def _placed(self, batch: TrainingBatch) -> TrainingBatch:
+        layout = image_memory_format(self.model.config)
+        moved = {}
+        for item in dataclasses.fields(batch):
+            value: Tensor = getattr(batch, item.name).to(self.device)
+            moved[item.name] = value.contiguous(memory_format=layout) if value.ndim == 4 else value
+        return TrainingBatch(**moved)
+
+    def _freeze_first_blocks(self) -> None:
+        encoder = self.model.image_encoder
+        if self.config.frozen_blocks <= 0:
+            return
+        stem = encoder.stem if isinstance(self.model.config.image, EfficientNetLiteConfig) else encoder.patches
+        blocks = encoder.blocks
+        assert isinstance(stem, nn.Module) and isinstance(blocks, nn.ModuleList)
+        for part in (stem, *blocks[: self.config.frozen_blocks]):
+            part.requires_grad_(False)
+
+    def _is_validation_step(self) -> bool:
+        if not self.held_out:
+            return False
+        every = max(1, self.steps // max(1, self.config.validations))
+        # The first validation waits for a model worth measuring; the last step always has one.
+        return self.state.step == self.steps or self.state.step % every == 0
+
+    def _validate(self) -> EvaluationReport:
+        report = evaluate(self._averaged_model(), self.held_out, caption_options=None, batch_size=64)
+        score = retrieval_score(report)
+        if score > self.state.best:
+            self.state.best, self.state.best_step = score, self.state.step
+            self.best_report = report
+            self._write_model(report)
+        return report
+
+    def _averaged_model(self) -> LoadedModel:
+        model = copy.deepcopy(self.model).eval()
+        set_dropout(model, 0.0)
+        model.load_state_dict(self.average.weights)
+        preprocess = Preprocess(self.start.preprocess)
+        return LoadedModel(
+            self.out.name, model, self.start.tokenizer, preprocess, "in training", self.device, torch.float32
+        )
+
+    def _write_model(self, report: EvaluationReport | None) -> str:
+        provenance = {
+            **self.start.provenance,
+            "training": dataclasses.asdict(self.config),
+            "trained_steps": self.state.step,
+            "pictures": [len(source.images) for source in self.data.sources],
+            "torch": torch.__version__,
+        }
+        if report is not None:
+            provenance["validation"] = report.to_dict()
+        return save_model_folder(
+            self.out,
+            self.average.weights,
+            config=self.model.config,
+            preprocess=self.start.preprocess,
+            tokenizer=self.start.tokenizer,
+            provenance=provenance,
+            card=self.card,
+        )
+
+    def _report(self, losses: StepLosses, report: EvaluationReport | None, seconds: float, done: int) -> None:
+        latest = [float(losses.contrastive), float(losses.caption), float(losses.name)]
+        weight = 1 / min(self.state.step, 20)
+        self.state.losses = [
+            (1 - weight) * old + weight * new for old, new in zip(self.state.losses, latest, strict=True)
+        ]
+        contrastive, caption, name = self.state.losses
+        progress = TrainingProgress(
+            step=self.state.step,
+            steps=self.steps,
+            contrastive_loss=contrastive,
+            caption_loss=caption,
+            name_loss=name,
+            images_per_second=done * self.config.images_per_step / seconds,
+            seconds_left=(self.steps - self.state.step) * seconds / done,
+            validation=report,
+        )
+        self._log(progress)
+        self.progress(progress)
+
+    def _log(self, progress: TrainingProgress) -> None:
+        entry = dataclasses.asdict(dataclasses.replace(progress, validation=None))
+        entry["validation"] = progress.validation.to_dict() if progress.validation else None
+        with (self.run_folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(entry) + "\n")
+
+    @property
+    def _checkpoint_file(self) -> Path:
+        return self.run_folder / "checkpoint.pt"
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to belong to this run."""
+        pictures = [len(source.images) for source in self.data.sources]
+        settings = dataclasses.asdict(self.config)
+        for name in ("checkpoint_minutes",):
+            del settings[name]
+        return {"config": settings, "architecture": self.model.config.to_dict(), "pictures": pictures}
+
+    def _save_checkpoint(self) -> None:
+        contents = {
+            "identity": json.dumps(self._identity(), sort_keys=True),
+            "state": dataclasses.asdict(self.state),
+            "model": self.model.state_dict(),
+            "average": self.average.weights,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        partial = self._checkpoint_file.with_suffix(".partial")
+        torch.save(contents, partial)
+        partial.replace(self._checkpoint_file)
+
+    def _resume(self) -> None:
+        if not self._checkpoint_file.is_file():
+            return
+        contents = torch.load(self._checkpoint_file, map_location=self.device, weights_only=True)
+        if contents["identity"] != json.dumps(self._identity(), sort_keys=True):
+            raise CocaSearchError(
+                f"{self.run_folder} holds an interrupted run with other settings or data",
+                hint=f"the same command as then resumes it; delete {self.run_folder} to start anew",
+            )
+        self.model.load_state_dict(contents["model"])
+        self.average.weights = contents["average"]
+        for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.state = _State(**contents["state"])
+
+    def _finish(self) -> TrainingResult:
+        fingerprint = read_model_folder(self.out).fingerprint if self.held_out else self._write_model(None)
+        self._checkpoint_file.unlink(missing_ok=True)
+        return TrainingResult(self.out, fingerprint, self.steps, self.best_report, self.data.unreadable)
+
+
+def retrieval_score(report: EvaluationReport) -> float:
+    """The figure by which weights are chosen: the mean recall@10 of both directions."""
+    retrieval = report.retrieval
+    return (retrieval.text_to_image.at[10] + retrieval.image_to_text.at[10]) / 2
