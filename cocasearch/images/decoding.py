@@ -42,6 +42,7 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
 _FOREIGN = (  # (offset, signature, reason)
     (4, b"ftypheic", "HEIC needs: pip install 'cocasearch[heif]'"),
     (4, b"ftypheix", "HEIC needs: pip install 'cocasearch[heif]'"),
+    (4, b"ftypavif", "damaged AVIF"),
     (4, b"ftypmif1", "HEIF needs: pip install 'cocasearch[heif]'"),
     (4, b"ftyp", "a video, not a picture"),
     (0, b"%PDF", "a PDF document, not a picture"),
@@ -75,6 +76,10 @@ def read_image(
         raise UnreadableImage(name, _reason(error, source)) from error
 
 
+class _TooLargeError(Exception):
+    """The picture has more pixels than its reader wants to decode."""
+
+
 @cache
 def _formats() -> tuple[str, ...]:
     """The formats that this installation of PIL can read."""
@@ -89,7 +94,7 @@ def _formats() -> tuple[str, ...]:
 def _decode(image: Image.Image, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
     width, height = image.size
     if width * height > max_megapixels * 1e6:
-        raise ValueError(f"{width} x {height} pixels are more than {max_megapixels:g} megapixels")
+        raise _TooLargeError(f"{width} x {height} pixels are more than {max_megapixels:g} megapixels")
     exif = read_exif(image)
     if min_side is not None:
         image.draft(image.mode, (min_side, min_side))
@@ -130,10 +135,13 @@ def _reason(error: Exception, source: Path | bytes) -> str:
         return {errno.ENOENT: "no such file", errno.EACCES: "permission denied"}.get(error.errno, str(error.strerror))
     if isinstance(error, UnidentifiedImageError):
         return _unidentified_reason(source)
+    if isinstance(error, _TooLargeError):
+        return str(error)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {MAX_MEGAPIXELS:g} megapixels"
-    message = str(error) or type(error).__name__
-    return "truncated" if "truncated" in message.lower() else message
+    if "truncated" in str(error).lower():
+        return "truncated"
+    return f"damaged ({str(error) or type(error).__name__})"
 
 
 def _unidentified_reason(source: Path | bytes) -> str:
