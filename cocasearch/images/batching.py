@@ -5,7 +5,7 @@ bounded number of decoded pictures, and lets a bad picture cost nothing but itse
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -47,7 +47,7 @@ def decode_batches(
     *,
     batch_size: int,
     workers: int = 2,
-) -> Iterator[DecodedBatch[T]]:
+) -> Generator[DecodedBatch[T], None, None]:
     """Batches of `batch_size` readable pictures, the last one smaller, in the order of the items.
 
     Two batches are decoded ahead of the consumer. Closing the iterator, or any exception that passes through it, drops
