@@ -1,5 +1,90 @@
-"""stub"""
+"""`cocasearch train`: a model from a preset, on captioned photos of any number of sources."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.cli.options import CaptionKey, Device, ImageKey, LabelTemplate
+from cocasearch.cli.settings import Settings, apply_settings
+from cocasearch.cli.training_log import recalls, tell_unreadable, training_log
+from cocasearch.training.config import TrainingConfig
 
 
-def train() -> None:
-    """Stub"""
+def train(
+    data: Annotated[
+        list[Path], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
+    ],
+    preset: Annotated[str, typer.Option("--preset", "-p", help="The architecture to start from.")] = "coca-mini",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Start from this model instead.", show_default=False),
+    ] = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option("--weight", "-w", help="One for each source: its share of a step.", show_default="its photos"),
+    ] = None,
+    pooler: Annotated[
+        Literal["single", "parallel", "cascade"] | None,
+        typer.Option(help="How image tokens are pooled.", show_default="the preset's"),
+    ] = None,
+    image_weights: Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")] = True,
+    names: Annotated[
+        Path | None,
+        typer.Option("--names", metavar="TABLE", help="Class names: adds the name loss.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
+    ] = None,
+    label_key: Annotated[str, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.")] = "wnid",
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            "--val", metavar="DATA", help="Measure on these.", show_default="photos held out of the first source"
+        ),
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option("--card", metavar="FILE", help="The model card.", show_default=False)
+    ] = None,
+    settings: Settings = None,
+    image_key: ImageKey = None,
+    caption_key: CaptionKey = None,
+    label_template: LabelTemplate = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model and write its folder.
+
+    Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
+    """
+    config = apply_settings(TrainingConfig(), settings or ())
+    from cocasearch.training.recipes import Columns, TrainingRequest
+    from cocasearch.training.recipes import train as run
+
+    request = TrainingRequest(
+        data=data,
+        out=out,
+        weights=weight or (),
+        preset=preset,
+        pooler=pooler,
+        model=model,
+        image_weights=image_weights,
+        names=names,
+        labels=labels or (),
+        label_key=label_key,
+        validation=validation,
+        columns=Columns(image_key, caption_key, label_template),
+        card=card.read_text(encoding="utf-8") if card else "",
+    )
+    with training_log() as tell:
+        result = run(request, config, progress=tell, device=device)
+    tell_unreadable(result.unreadable)
+    if result.validation:
+        console.say(f"best: {recalls(result.validation)}")
+    console.say(
+        f"wrote {result.folder} after {result.steps} steps; to use it: cocasearch index PATH --model {result.folder}"
+    )

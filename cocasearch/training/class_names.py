@@ -26,8 +26,9 @@ TEMPLATES = (
     "a close-up of {a} {name}",
     "{a} {name} in the photo",
 )
-# WordNet's first few levels ("entity", "object", "whole") say nothing about a picture.
-_MIN_DEPTH = 5
+# A word above more of the classes than this ("entity", "object", "whole") says nothing about a picture.
+_VAGUE = 0.4
+_FEWEST_ABOVE, _MOST_ABOVE = 30, 300
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,15 @@ class NamedGroups:
 class ClassNames:
     """Names and hypernyms of C classes, in the classifier's order."""
 
-    def __init__(self, wnids: Sequence[str], names: Sequence[tuple[str, ...]], paths: Sequence[tuple[str, ...]]):
+    def __init__(self, wnids: Sequence[str], names: Sequence[tuple[str, ...]], hypernyms: Sequence[tuple[str, ...]]):
         self.names = list(names)
-        # Each class from the most general word down to its own first name: a cut at one depth is a partition.
-        self.paths = list(paths)
+        above: dict[str, list[int]] = {}
+        for index, words in enumerate(hypernyms):
+            for word in words:
+                above.setdefault(word, []).append(index)
+        self.classes_below = {word: below for word, below in above.items() if 1 < len(below) < _VAGUE * len(names)}
         self.index = {word.lower(): index for index, words in reversed(list(enumerate(names))) for word in words}
         self.index.update({wnid: index for index, wnid in enumerate(wnids)})
-        self._deepest = max(len(path) for path in self.paths)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,8 +78,7 @@ class ClassNames:
         if missing:
             raise CocaSearchError(f"{file} has no column {', '.join(missing)}; class names need {', '.join(COLUMNS)}")
         names = [_words(row["name"] + "," + row["synonyms"]) for row in rows]
-        paths = [(*reversed(_words(row["hypernyms"])), own[0]) for row, own in zip(rows, names, strict=True)]
-        return cls([row["wnid"] for row in rows], names, paths)
+        return cls([row["wnid"] for row in rows], names, [_words(row["hypernyms"]) for row in rows])
 
     def find(self, label: str) -> int | None:
         """The class of a label given as WordNet id, name or synonym."""
@@ -84,7 +86,7 @@ class ClassNames:
 
     def vocabulary(self) -> list[str]:
         """Every word that may stand for a class, once: what a tokenizer should have seen."""
-        return list(dict.fromkeys(word for words in (*self.names, *self.paths) for word in words))
+        return list(dict.fromkeys(word for words in (*self.names, self.classes_below) for word in words))
 
     def draw(self, probabilities: Tensor, count: int, chance: random.Random) -> NamedGroups:
         """Up to `count` texts that divide the classes: half of the time their own names, else words above them.
@@ -108,8 +110,14 @@ class ClassNames:
         return [names[0] if chance.random() < 0.7 else chance.choice(names) for names in self.names]
 
     def _cut(self, chance: random.Random) -> list[str]:
-        depth = chance.randint(_MIN_DEPTH, self._deepest - 1)
-        return [path[min(depth, len(path) - 1)] for path in self.paths]
+        """One word for each class: the nearest of some random words above it, or else its own name."""
+        words = [names[0] for names in self.names]
+        above = list(self.classes_below)
+        chosen = chance.sample(above, min(len(above), chance.randint(_FEWEST_ABOVE, _MOST_ABOVE)))
+        for word in sorted(chosen, key=lambda word: -len(self.classes_below[word])):
+            for index in self.classes_below[word]:
+                words[index] = word
+        return words
 
 
 def in_template(name: str, template: str) -> str:

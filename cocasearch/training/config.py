@@ -16,9 +16,9 @@ class AugmentationConfig:
         color: Largest relative change of brightness, contrast and saturation; 0 for none.
     """
 
-    min_area: float = 0.9
-    flip: bool = False
-    color: float = 0.0
+    min_area: float = 0.6
+    flip: bool = True
+    color: float = 0.2
 
     def __post_init__(self) -> None:
         _check_between("min_area", self.min_area, 0.01, 1)
@@ -27,9 +27,12 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One run. Rates and weights are per optimizer step; a pass sees every picture of the first source once."""
+    """One run; the defaults are those that made coca-mini.
 
-    passes: float = 10.0
+    A pass sees every picture of the first source once, with `captions_per_image` of its captions.
+    """
+
+    passes: float = 16.0
     images_per_step: int = 128
     captions_per_image: int = 3
     labelled_per_step: int = 64
@@ -37,28 +40,28 @@ class TrainingConfig:
     optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 1e-3  # AdamW: everything that is not a matrix of a transformer (all, without Muon)
     muon_learning_rate: float = 4e-3
-    encoder_learning_rate: float = 1e-4
-    frozen_passes: float = 0.0  # the image encoder keeps its weights this long; infinity: for good
-    frozen_blocks: int = 0  # its first blocks and stem keep theirs to the end
+    encoder_learning_rate: float = 6e-5
+    frozen_passes: float = 9.0  # the image encoder keeps its weights this long; infinity: for good
+    frozen_blocks: int = 5  # its first blocks and stem keep theirs to the end
     weight_decay: float = 0.05
     beta1: float = 0.9
     beta2: float = 0.98
     warmup: float = 0.03  # share of the run
     max_gradient_norm: float = 1.0
-    ema_decay: float = 0.0  # 0: the last weights are the result
+    ema_decay: float = 0.98  # 0: the last weights are the result
 
     contrastive_weight: float = 1.0
-    caption_weight: float = 2.0
-    name_weight: float = 1.0  # only with class names
+    caption_weight: float = 1.0
+    name_weight: float = 0.7  # only with class names
     names_per_step: int = 250
     label_smoothing: float = 0.0
-    dropout: float = 0.0
+    dropout: float = 0.1
 
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
     held_out: int = 500  # pictures of the first source that are set aside for validation
-    validations: int = 10  # how often it is validated
+    validations: int = 12  # how often it is validated
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:

@@ -118,9 +118,9 @@ def finetune_config(n_images: int) -> TrainingConfig:
         learning_rate=3e-4,
         encoder_learning_rate=3e-5,
         frozen_passes=passes / 4,
+        frozen_blocks=0,
         ema_decay=0.98,
-        dropout=0.1,
-        augmentation=AugmentationConfig(min_area=0.8, color=0.1),
+        augmentation=AugmentationConfig(min_area=0.8, flip=False, color=0.1),
         held_out=500,
         validations=5,
     )
