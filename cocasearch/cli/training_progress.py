@@ -11,6 +11,7 @@ from tqdm import tqdm
 from cocasearch.cli import console
 
 if TYPE_CHECKING:
+    from cocasearch.evaluation.benchmark import EvaluationReport
     from cocasearch.training.trainer import TrainingProgress
 
 
@@ -28,7 +29,7 @@ def training_progress() -> Iterator[Callable[["TrainingProgress"], None]]:
         bar.set_postfix_str(_losses(progress))
         if progress.validation is not None:
             bar.clear()
-            console.say(f"step {progress.step}: {_validation(progress)}")
+            console.say(f"step {progress.step}: {summary(progress.validation)}")
         if bar.disable and time.monotonic() - shown_at > console.SECONDS_BETWEEN_LINES:
             shown_at = time.monotonic()
             left = f"{progress.seconds_left / 60:.0f} min left"
@@ -50,11 +51,11 @@ def _losses(progress: "TrainingProgress") -> str:
     return f"{losses}, {progress.images_per_second:.1f} photos/s"
 
 
-def _validation(progress: "TrainingProgress") -> str:
-    assert progress.validation is not None
-    retrieval = progress.validation.retrieval
-    sides = (("text to image", retrieval.text_to_image), ("image to text", retrieval.image_to_text))
-    return "; ".join(
+def summary(report: "EvaluationReport") -> str:
+    """Recall@1, 5 and 10 both ways, and CIDEr-D where captions were written."""
+    sides = (("text to image", report.retrieval.text_to_image), ("image to text", report.retrieval.image_to_text))
+    recalls = "; ".join(
         f"{side} recall " + " ".join(f"@{k} {100 * share:.1f} %" for k, share in recall.at.items())
         for side, recall in sides
     )
+    return f"{recalls}; CIDEr-D {report.captions.cider_d:.3f}" if report.captions else recalls

@@ -133,7 +133,7 @@ def finetune(
     model: str | Path | None = None,
     validation: Path | None = None,
     columns: Columns | None = None,
-    config: TrainingConfig | None = None,
+    adjust: Callable[[TrainingConfig], TrainingConfig] | None = None,
     measured: Callable[[str, EvaluationReport], None] | None = None,
     progress: OnProgress | None = None,
     device: str = "auto",
@@ -146,7 +146,7 @@ def finetune(
         model: Name or folder to start from; the bundled model for None.
         validation: Data to measure on, instead of a part of `data` split off by picture.
         columns: Which columns of the data hold what.
-        config: Instead of `finetune_config`.
+        adjust: Changes what `finetune_config` chose for this number of pictures.
         measured: Told "before" and "after" with each report as soon as it is there.
         progress: Called after every step.
         device: "auto", "cpu" or "cuda".
@@ -156,7 +156,8 @@ def finetune(
     """
     columns = columns or Columns()
     images = columns.read(data)
-    config = config or finetune_config(len(images))
+    config = finetune_config(len(images))
+    config = adjust(config) if adjust else config
     training, held_out = _split(images, validation, columns, config)
     if not held_out:
         raise CocaSearchError(
