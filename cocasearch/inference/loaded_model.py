@@ -64,7 +64,7 @@ def load_model(
     stored = read_model_folder(resolve_model(name_or_folder))
     chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
     model = stored.load_model().requires_grad_(False).to(chosen_device, chosen_dtype)
-    model.image_encoder.to(memory_format=image_memory_format(stored.config))
+    lay_out_image_encoder(model)
     return LoadedModel(
         name=stored.folder.resolve().name,
         model=model,
@@ -74,6 +74,11 @@ def load_model(
         device=chosen_device,
         dtype=chosen_dtype,
     )
+
+
+def lay_out_image_encoder(model: CoCa) -> None:
+    """Store the image encoder's weights in the layout in which it is fastest, in place."""
+    model.image_encoder.to(memory_format=image_memory_format(model.config))  # type: ignore[call-overload]
 
 
 def image_memory_format(config: CoCaConfig) -> torch.memory_format:
