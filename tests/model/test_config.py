@@ -1,0 +1,53 @@
+"""Configurations go to JSON and back, and say which key is wrong."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerConfig, presets
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_survive_json(name: str) -> None:
+    config = presets()[name]
+    assert CoCaConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_missing_keys_have_defaults() -> None:
+    assert CoCaConfig.from_dict({}) == CoCaConfig()
+    assert CoCaConfig.from_dict({"image": {"kind": "efficientnet_lite"}}).image == EfficientNetLiteConfig()
+    assert CoCaConfig.from_dict({"pooler": {"kind": "cascade"}}).pooler == PoolerConfig(kind="cascade")
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong", "nearest"),
+    [
+        ({"embed_dims": 512}, "embed_dims", "embed_dim"),
+        ({"text": {"context_lenght": 76}}, "context_lenght", "context_length"),
+        ({"image": {"patchsize": 16}}, "patchsize", "patch_size"),
+        ({"image": {"kind": "efficientnet_lite", "stem_chanels": 16}}, "stem_chanels", "stem_channels"),
+        ({"pooler": {"n_queries": 256}}, "n_queries", "queries"),
+        ({"multimodal": {"layer": 2}}, "layer", "layers"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(fields: dict[str, Any], wrong: str, nearest: str) -> None:
+    with pytest.raises(CocaSearchError, match=f"'{wrong}'.*'{nearest}'"):
+        CoCaConfig.from_dict(fields)
+
+
+def test_an_unknown_image_encoder_lists_the_known() -> None:
+    with pytest.raises(CocaSearchError, match=r"'resnet'.*vision_transformer, efficientnet_lite"):
+        CoCaConfig.from_dict({"image": {"kind": "resnet"}})
+
+
+@pytest.mark.parametrize("kind", ["attention", "Single", "", None])
+def test_an_unknown_pooler_is_refused(kind: str | None) -> None:
+    with pytest.raises(CocaSearchError, match=f"unknown pooler '{kind}'"):
+        CoCaConfig.from_dict({"pooler": {"kind": kind}})
+
+
+def test_without_a_pooler_image_and_text_must_be_equally_wide() -> None:
+    with pytest.raises(CocaSearchError, match=r"768.*512"):
+        CoCaConfig(pooler=PoolerConfig(kind="none"))

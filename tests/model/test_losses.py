@@ -1,0 +1,81 @@
+"""The losses on numbers that can be checked by hand."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cocasearch.model.losses import caption_loss, contrastive_loss, grouped_contrastive_loss, name_loss
+
+
+def unit(rows: int, seed: int) -> Tensor:
+    return F.normalize(torch.randn(rows, 8, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+SCALE = torch.tensor(14.0)
+
+
+def test_contrastive_loss_of_perfect_and_of_equal_pairs() -> None:
+    images = torch.eye(4)
+    assert contrastive_loss(images, images, torch.tensor(100.0)) < 1e-6
+    same = images[:1].expand(4, -1)
+    assert contrastive_loss(same, same, SCALE).item() == pytest.approx(math.log(4))
+
+
+def test_contrastive_loss_is_symmetric() -> None:
+    image, text = unit(5, 0), unit(5, 1)
+    torch.testing.assert_close(contrastive_loss(image, text, SCALE), contrastive_loss(text, image, SCALE))
+
+
+def test_one_text_each_is_the_plain_contrastive_loss() -> None:
+    image, text = unit(5, 0), unit(5, 1)
+    expected = contrastive_loss(image, text, SCALE)
+    torch.testing.assert_close(grouped_contrastive_loss(image, text, torch.arange(5), SCALE), expected)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    torch.testing.assert_close(grouped_contrastive_loss(image, text[order], order, SCALE), expected)
+
+
+def test_several_texts_share_their_image() -> None:
+    images = torch.eye(3)
+    owners = torch.tensor([0, 0, 1, 2, 2, 2])
+    loss = grouped_contrastive_loss(images, images[owners], owners, torch.tensor(100.0))
+    # Texts find their image; an image can do no better than to spread itself over its own texts.
+    assert loss.item() == pytest.approx((math.log(2) + math.log(1) + math.log(3)) / 3 / 2, abs=1e-5)
+
+
+def test_caption_loss_predicts_the_next_id_and_ignores_padding() -> None:
+    ids = torch.tensor([[9, 4, 5, 8, 0, 0], [9, 3, 8, 0, 0, 0]])
+    logits = torch.randn(2, 6, 10, generator=torch.Generator().manual_seed(0))
+    targets = [(0, 0, 4), (0, 1, 5), (0, 2, 8), (1, 0, 3), (1, 1, 8)]
+    probabilities = logits.log_softmax(dim=-1)
+    expected = -sum(probabilities[place] for place in targets) / len(targets)
+    torch.testing.assert_close(caption_loss(logits, ids), torch.as_tensor(expected))
+    at_padding = logits.clone()
+    at_padding[0, 3:] += torch.arange(10.0)
+    at_padding[1, 2:] -= torch.arange(10.0)
+    torch.testing.assert_close(caption_loss(at_padding, ids), caption_loss(logits, ids))
+
+
+def test_label_smoothing_keeps_a_sure_prediction_from_being_free() -> None:
+    ids = torch.tensor([[9, 4, 8, 0]])
+    logits = 50.0 * F.one_hot(torch.tensor([[4, 8, 0, 0]]), 10)
+    assert caption_loss(logits, ids) < 1e-6
+    assert caption_loss(logits, ids, label_smoothing=0.1) > 1
+
+
+def test_caption_loss_of_half_precision_logits_is_computed_in_float32() -> None:
+    ids = torch.tensor([[9, 4, 8]])
+    assert caption_loss(torch.zeros(1, 3, 10, dtype=torch.bfloat16), ids).dtype == torch.float32
+
+
+def test_name_loss_is_zero_at_equality_and_positive_elsewhere() -> None:
+    image, names = unit(4, 0), unit(6, 1)
+    target = (SCALE * image @ names.T).softmax(dim=1)
+    assert name_loss(image, names, target, SCALE).abs() < 1e-6
+    assert name_loss(image, names, target.roll(1, dims=1), SCALE) > 0.1
+    torch.testing.assert_close(
+        name_loss(image, names, F.one_hot(torch.arange(4), 6).float(), SCALE),
+        F.cross_entropy(SCALE * image @ names.T, torch.arange(4)),
+    )
