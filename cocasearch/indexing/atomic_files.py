@@ -3,10 +3,12 @@
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".partial"
+_SURELY_LEFT_BEHIND_SECONDS = 3600.0
 
 
 @contextlib.contextmanager
@@ -29,9 +31,11 @@ def write_text(file: Path, text: str) -> None:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what killed writers left behind in `folder`; only while no other writer is at work."""
+    """Remove what killed writers left behind in `folder`; a file that may still be written is left alone."""
     for partial in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its writer may finish at this moment
+            if time.time() - partial.stat().st_mtime > _SURELY_LEFT_BEHIND_SECONDS:
+                partial.unlink()
 
 
 def _flush_to_disk(path: Path) -> None:

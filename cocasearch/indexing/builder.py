@@ -5,11 +5,10 @@ stays stored however the run ends, and the next run goes on from there. Knows no
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.batching import DecodedBatch, decode_batches
@@ -26,7 +25,6 @@ from cocasearch.inference.captioning import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.loaded_model import LoadedModel
 
-Decoding = Generator[DecodedBatch[PlannedImage], None, None]
 Progress = Callable[[int, int], None]
 """Called with the number of files done and their total."""
 
@@ -44,7 +42,7 @@ class BuildReport:
         known_bad: Number of files found unreadable in an earlier run and not changed since; not tried again.
         empty: Paths without any image file, whose images, if the index has some, were kept.
         total: Images in the index now.
-        seconds: Duration of the run.
+        seconds: From the end of the walk to the complete index.
     """
 
     added: int
@@ -77,7 +75,7 @@ class IndexBuilder:
 
     def __init__(
         self,
-        index_folder: Path,
+        index_folder: str | Path,
         loaded: LoadedModel,
         *,
         caption_options: CaptionOptions | None = DEFAULT_OPTIONS,
@@ -85,7 +83,7 @@ class IndexBuilder:
         workers: int = 2,
         commit_seconds: float = 15.0,
     ) -> None:
-        self._index = index_folder
+        self._index = Path(index_folder)
         self._loaded = loaded
         self._describer = ImageDescriber(loaded, caption_options)
         self._batch_size = batch_size
@@ -93,7 +91,7 @@ class IndexBuilder:
         self._commit_seconds = commit_seconds
 
     def build(
-        self, paths: Sequence[Path] = (), *, rebuild: bool = False, progress: Progress | None = None
+        self, paths: Sequence[str | Path] = (), *, rebuild: bool = False, progress: Progress | None = None
     ) -> BuildReport:
         """Bring the index up to date with the files under `paths`.
 
@@ -115,7 +113,7 @@ class IndexBuilder:
         if present and not rebuild:
             check_model(present, self._loaded.fingerprint, self._loaded.name, self._index)
         walks = walk_paths(self._paths_to_walk(paths, present, rebuild))
-        self._index.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         with writer_lock(self._index):
             if find_manifest(self._index / MANIFEST_FILE) != present:
                 raise CocaSearchError(
@@ -123,13 +121,19 @@ class IndexBuilder:
                 )
             return self._update(walks, present, rebuild, progress)
 
-    def _paths_to_walk(self, paths: Sequence[Path], present: Manifest | None, rebuild: bool) -> list[Path]:
-        wanted = list(paths)
+    def _paths_to_walk(self, paths: Sequence[str | Path], present: Manifest | None, rebuild: bool) -> list[Path]:
+        wanted = [Path(path).expanduser() for path in paths]
         if present and (rebuild or not wanted):
             wanted += present.locate_roots(self._index).values()
         if not wanted:
             read_manifest(self._index)  # says what is missing
-        return list(dict.fromkeys(wanted))
+        return wanted
+
+    def _make_folder(self) -> None:
+        try:
+            self._index.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CocaSearchError(f"cannot make the index folder {self._index}: {error.strerror}") from error
 
     def _update(
         self, walks: Sequence[Walk], present: Manifest | None, rebuild: bool, progress: Progress | None
@@ -173,7 +177,7 @@ class IndexBuilder:
             images, reader.source, self._loaded.preprocess, batch_size=self._batch_size, workers=self._workers
         )
         try:
-            with closing(cast(Decoding, batches)):  # however the loop ends, the threads end with it
+            with closing(batches):  # however the loop ends, the threads end with it
                 for batch in batches:
                     self._store_batch(batch, reader, queue)
                     queue.commit_if_due()

@@ -74,7 +74,7 @@ def walk_paths(paths: Sequence[Path]) -> tuple[Walk, ...]:
         CocaSearchError: A path does not exist.
         NothingFound: There is no image file at all.
     """
-    walks = tuple(_walk(path) for path in paths)
+    walks = tuple(Walk(start, tuple(discover_images(start))) for start in dict.fromkeys(map(_start, paths)))
     if not any(walk.files for walk in walks):
         raise NothingFound(f"no pictures found in {', '.join(str(path) for path in paths)}")
     return walks
@@ -125,10 +125,9 @@ def make_plan(
     )
 
 
-def _walk(path: Path) -> Walk:
-    # Links on the way to the folder are resolved, so that a folder has one name; links within it stay as they are.
-    start = path.parent.resolve() / path.name if path.is_file() else path.resolve()
-    return Walk(start, tuple(discover_images(start)))
+def _start(path: Path) -> Path:
+    """The absolute path without links to its folder, so that a folder has one name; a linked file stays the link."""
+    return path.parent.resolve() / path.name if path.is_file() else path.resolve()
 
 
 def _placed(walk: Walk, roots: Mapping[str, Path]) -> Iterator[tuple[str, str, ImageFile]]:

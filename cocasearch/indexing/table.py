@@ -19,7 +19,7 @@ from cocasearch.indexing.records import ImageRecord, record_schema, records_to_t
 TABLE_SUFFIX = ".lance"
 _IDS_PER_DELETE = 2_000
 _ROWS_PER_READ = 16_384
-_FRAGMENTS_KEPT = 16
+_VERSIONS_KEPT = 16
 
 
 class IndexTable:
@@ -37,6 +37,7 @@ class IndexTable:
 
     def __init__(self, index: Path, name: str) -> None:
         self._index = index
+        self._versions_folder = index / f"{name}{TABLE_SUFFIX}" / "_versions"
         try:
             self._table = lancedb.connect(index).open_table(name)
         except (ValueError, FileNotFoundError) as error:
@@ -94,11 +95,11 @@ class IndexTable:
         return known
 
     def compact(self) -> None:
-        """Merge fragments, where there are many, and drop older versions: a reader still on one must open anew."""
-        fragments = self._table.stats().fragment_stats.num_fragments
-        if fragments > _FRAGMENTS_KEPT:  # few cost little, and merging rewrites their neighbours
+        """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew."""
+        versions = sum(1 for _ in self._versions_folder.glob("*.manifest"))  # each has added at most one fragment
+        if versions > _VERSIONS_KEPT:  # few cost little, and merging rewrites their neighbours
             with self._writing():
-                self._table.optimize(cleanup_older_than=timedelta(microseconds=1))
+                self._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

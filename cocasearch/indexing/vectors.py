@@ -92,7 +92,7 @@ def open_snapshot(index: Path, table: str) -> VectorSnapshot:
     """
     version = latest_version(index, table)
     snapshot = VectorSnapshot.open(index, table, version) if version is not None else None
-    return snapshot or _derive(index, table)
+    return _derive(index, table) if snapshot is None else snapshot
 
 
 def latest_version(index: Path, table: str) -> int | None:
@@ -146,7 +146,7 @@ def _derive(index: Path, table: str) -> VectorSnapshot:
         with suppress(RuntimeError, OSError):
             batches = source.batches([*ROW_SCHEMA.names, "embedding"])
             write_snapshot(index, table, source.version, source.dimension, batches)
-            if snapshot := VectorSnapshot.open(index, table, source.version):
+            if (snapshot := VectorSnapshot.open(index, table, source.version)) is not None:
                 return snapshot
     raise CocaSearchError(f"cannot derive the search snapshot of the index at {index}: its table keeps changing")
 

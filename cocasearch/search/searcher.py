@@ -67,11 +67,17 @@ class Searcher:
 
     def refresh(self) -> None:
         """See what has been added to the index, or taken out of it, since it was opened."""
-        self._manifest = read_manifest(self._index)
+        manifest = read_manifest(self._index)
         if self._loaded:
-            check_model(self._manifest, self._loaded.fingerprint, self._loaded.name, self._index)
-        self._roots = self._manifest.locate_roots(self._index)
-        self._snapshot = open_snapshot(self._index, self._manifest.table)
+            check_model(manifest, self._loaded.fingerprint, self._loaded.name, self._index)
+        try:
+            self._snapshot = open_snapshot(self._index, manifest.table)
+        except CocaSearchError:
+            if read_manifest(self._index).table == manifest.table:
+                raise
+            self.refresh()  # a rebuild has taken the table's place in this very moment
+            return
+        self._manifest, self._roots = manifest, manifest.locate_roots(self._index)
 
     def search(self, query: Query | str | Path, top_k: int = 10) -> list[SearchHit]:
         """The `top_k` images (all, if there are fewer) that are most like the query, best first.

@@ -1,0 +1,299 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import datetime
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.lock import writer_lock
+from cocasearch.indexing.manifest import read_manifest
+from cocasearch.inference.loaded_model import load_model
+from cocasearch.model.coca import CoCa
+from cocasearch.search.searcher import Searcher
+
+
+def paths_of(rows):
+    return [row["path"] for row in rows]
+
+
+def assert_same_rows(ours, theirs):
+    assert paths_of(ours) == paths_of(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        for name, value in one.items():
+            if isinstance(value, float | list):
+                np.testing.assert_allclose(value, other[name], atol=1e-5, err_msg=name)
+            else:
+                assert value == other[name], name
+
+
+class Stopper:
+    """Stops a run like Ctrl-C, after its second batch."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, done, total):
+        self.calls += 1
+        if self.calls == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def other_model(tmp_path, tiny_config, tiny_tokenizer):
+    folder = tmp_path / "models" / "other"
+    save_model_folder(
+        folder,
+        CoCa(tiny_config).state_dict(),
+        config=tiny_config,
+        preprocess=PreprocessConfig(image_size=32),
+        tokenizer=tiny_tokenizer,
+        provenance={},
+    )
+    return load_model(folder, device="cpu", dtype="float32")
+
+
+def test_a_first_run_stores_what_it_can_read_and_names_the_rest(build, index, photo_folder, rows):
+    report = build(photo_folder)
+    assert (report.added, report.total, report.unchanged, report.known_bad) == (4, 4, 0, 0)
+    assert report.failed == ((str(photo_folder / "truncated.jpg"), "truncated"),)
+    assert paths_of(rows(index)) == ["blue-circle.png", "red-square.jpg", "sub/yellow-triangle.jpg", "turned.jpg"]
+
+
+def test_a_record_tells_file_metadata_and_caption(build, index, photo_folder, rows, loaded):
+    exif = Image.Exif()
+    exif[0x0132] = "2024:06:01 10:20:30"
+    Image.new("RGB", (50, 40), "red").save(photo_folder / "a.jpg", exif=exif)
+    build(photo_folder)
+    row, status = rows(index)[0], (photo_folder / "a.jpg").stat()
+    assert (row["size"], row["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
+    assert (row["width"], row["height"], row["format"]) == (50, 40, "JPEG")
+    assert row["taken_at"] == datetime(2024, 6, 1, 10, 20, 30)
+    assert row["caption"] is not None and -1 <= row["caption_score"] <= 1 and row["caption_logprob"] <= 0
+    assert row["model_fingerprint"] == loaded.fingerprint
+    assert np.linalg.norm(row["embedding"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_each_image_is_encoded_once_though_it_gets_vector_and_caption(build, photos, encoded):
+    build(photos)
+    assert encoded.since_last_look() == 10
+
+
+def test_an_index_can_do_without_captions(index, loaded, photos, rows):
+    IndexBuilder(index, loaded, caption_options=None).build([photos])
+    assert {row["caption"] for row in rows(index)} == {None}
+
+
+def test_a_second_run_encodes_only_what_is_new(build, photos, encoded, draw):
+    build(photos)
+    encoded.since_last_look()
+    assert (again := build(photos)).unchanged == 10
+    assert (again.added, encoded.since_last_look()) == (0, 0)
+    draw(photos / "new.png", 77)
+    assert (build(photos).added, encoded.since_last_look()) == (1, 1)
+
+
+def test_a_changed_file_is_described_anew(build, index, photos, rows, encoded, draw):
+    build(photos)
+    before = rows(index)[3]
+    encoded.since_last_look()
+    draw(photos / "p3.png", 99)
+    report = build(photos)
+    after = rows(index)[3]
+    assert (report.updated, report.added, encoded.since_last_look()) == (1, 0, 1)
+    assert before["id"] == after["id"] and before["content_hash"] != after["content_hash"]
+    assert not np.allclose(before["embedding"], after["embedding"])
+    assert len(rows(index)) == 10
+
+
+def test_a_deleted_file_leaves_the_index(build, index, photos, rows):
+    build(photos)
+    (photos / "p4.png").unlink()
+    assert build(photos).removed == 1
+    assert "p4.png" not in paths_of(rows(index))
+
+
+def test_walking_a_part_of_a_root_removes_nothing_elsewhere(build, index, photos, rows, draw):
+    draw(photos / "sub" / "s.png", 50)
+    build(photos)
+    (photos / "p4.png").unlink()
+    assert build(photos / "sub").removed == 0
+    assert len(rows(index)) == 11
+    assert len(read_manifest(index).roots) == 1
+
+
+def test_a_folder_found_empty_keeps_its_images(build, index, photos, tmp_path, draw):
+    draw(tmp_path / "more" / "m.png", 60)
+    build(photos, tmp_path / "more")
+    shutil.rmtree(photos)
+    photos.mkdir()
+    report = build(photos, tmp_path / "more")
+    assert (report.removed, report.total, report.empty) == (0, 11, (str(photos),))
+
+
+def test_incremental_runs_and_one_run_give_the_same_rows(build, index, photos, rows, loaded, tmp_path):
+    kept = [photos / f"p{number}.png" for number in range(5, 10)]
+    for file in kept:
+        file.rename(tmp_path / file.name)
+    build(photos)
+    for file in kept:
+        (tmp_path / file.name).rename(file)
+    build(photos)
+    IndexBuilder(tmp_path / "whole", loaded).build([photos])
+    assert_same_rows(rows(index), rows(tmp_path / "whole"))
+
+
+def test_a_root_inside_another_stores_no_image_twice(build, index, photos, rows, draw):
+    draw(photos / "sub" / "s.png", 50)
+    assert build(photos / "sub").added == 1
+    report = build(photos)
+    assert (report.added, report.unchanged, report.total) == (10, 1, 11)
+    assert build(photos, photos / "sub").unchanged == 11
+
+
+def test_without_paths_every_root_is_brought_up_to_date(build, photos, tmp_path, draw):
+    more = draw(tmp_path / "more" / "m.png", 60).parent
+    build(photos, more)
+    draw(photos / "new.png", 70)
+    draw(more / "new.png", 71)
+    assert build().added == 2
+
+
+def test_a_single_file_can_be_indexed(build, index, photos, rows):
+    assert build(photos / "p1.png").added == 1
+    assert paths_of(rows(index)) == ["p1.png"]
+    assert build(photos).added == 9
+
+
+def test_an_unreadable_file_is_named_once_and_tried_again_when_changed(build, photos, draw):
+    bad = photos / "bad.png"
+    bad.write_bytes(b"no picture")
+    assert [path for path, _ in build(photos).failed] == [str(bad)]
+    again = build(photos)
+    assert (again.failed, again.known_bad) == ((), 1)
+    bad.write_bytes(b"still no picture")
+    assert len(build(photos).failed) == 1
+    draw(bad, 80)
+    mended = build(photos)
+    assert (mended.added, mended.failed, mended.known_bad) == (1, (), 0)
+
+
+def test_an_image_that_breaks_leaves_the_index(build, index, photos, rows):
+    build(photos)
+    (photos / "p2.png").write_bytes(b"no picture any more")
+    report = build(photos)
+    assert (len(report.failed), report.removed, len(rows(index))) == (1, 1, 9)
+
+
+def test_an_unreadable_file_that_is_gone_is_forgotten(build, index, photos):
+    (photos / "bad.png").write_bytes(b"no picture")
+    build(photos)
+    (photos / "bad.png").unlink()
+    build(photos)
+    assert json.loads((index / "unreadable.json").read_text()) == []
+
+
+def test_an_interrupted_run_keeps_its_work_and_the_next_one_continues(index, loaded, photos, rows, encoded, tmp_path):
+    builder = IndexBuilder(index, loaded, batch_size=3, commit_seconds=3600)
+    with pytest.raises(KeyboardInterrupt):
+        builder.build([photos], progress=Stopper())
+    assert len(rows(index)) == 6
+    encoded.since_last_look()
+    assert (builder.build([photos]).added, encoded.since_last_look()) == (4, 4)
+    IndexBuilder(tmp_path / "whole", loaded).build([photos])
+    assert_same_rows(rows(index), rows(tmp_path / "whole"))
+
+
+KILLED_RUN = """
+import os, signal, sys
+from pathlib import Path
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.inference.loaded_model import load_model
+
+def kill(done, total):
+    if done >= 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+index, model, photos = map(Path, sys.argv[1:])
+loaded = load_model(model, device="cpu", dtype="float32")
+IndexBuilder(index, loaded, batch_size=3, commit_seconds=0).build([photos], progress=kill)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_a_killed_run_loses_nothing_that_was_stored(
+    build, index, loaded, photos, rows, encoded, tiny_model_folder, tmp_path
+):
+    command = [sys.executable, "-c", KILLED_RUN, str(index), str(tiny_model_folder), str(photos)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(rows(index)) == len(Searcher(index)) == 6
+    assert (build(photos).added, encoded.since_last_look()) == (4, 4)
+    IndexBuilder(tmp_path / "whole", loaded).build([photos])
+    assert_same_rows(rows(index), rows(tmp_path / "whole"))
+
+
+def test_a_second_writer_is_told_who_writes(build, index, photos):
+    build(photos)
+    with writer_lock(index), pytest.raises(CocaSearchError, match=f"written by process {os.getpid()} on "):
+        build(photos)
+    assert build(photos).unchanged == 10
+
+
+def test_another_model_is_refused_with_the_command_that_rebuilds(build, index, photos, other_model):
+    build(photos)
+    with pytest.raises(CocaSearchError, match=r"built with model tiny@\w+, not with other@\w+") as caught:
+        IndexBuilder(index, other_model).build([photos])
+    assert caught.value.hint == f"cocasearch index {photos} --rebuild --model other --index {index}"
+
+
+def test_the_old_index_answers_until_a_rebuild_is_complete(build, index, photos, rows, loaded, other_model):
+    build(photos)
+    rebuilder = IndexBuilder(index, other_model, batch_size=3)
+    with pytest.raises(KeyboardInterrupt):
+        rebuilder.build([photos], rebuild=True, progress=Stopper())
+    assert len(Searcher(index, loaded)) == 10
+    assert build(photos).unchanged == 10
+    assert rebuilder.build([photos], rebuild=True).added == 4
+    assert {row["model_fingerprint"] for row in rows(index)} == {other_model.fingerprint}
+    assert len(Searcher(index, other_model)) == 10
+    assert [file.name for file in index.glob("*.lance")] == ["images-2.lance"]
+
+
+def test_a_rebuild_covers_every_root(build, photos, tmp_path, draw):
+    more = draw(tmp_path / "more" / "m.png", 60).parent
+    build(photos, more)
+    assert build(photos, rebuild=True).added == 11
+
+
+@pytest.mark.parametrize("content", [[], ["notes.txt"]])
+def test_a_folder_without_pictures_makes_no_index(build, index, tmp_path, content):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for name in content:
+        (folder / name).touch()
+    with pytest.raises(NothingFound, match=r"no pictures found in .*empty"):
+        build(folder)
+    assert not index.exists()
+
+
+def test_a_missing_folder_is_named(build, index, tmp_path):
+    with pytest.raises(CocaSearchError, match=r"no such file or folder: .*nowhere"):
+        build(tmp_path / "nowhere")
+    assert not index.exists()
+
+
+def test_a_run_full_of_unreadable_files_ends_well(build, tmp_path):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for number in range(7):
+        (folder / f"{number}.jpg").write_bytes(bytes(range(number)))
+    report = build(folder)
+    assert (report.total, len(report.failed)) == (0, 7)

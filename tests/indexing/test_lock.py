@@ -1,0 +1,48 @@
+import subprocess
+import sys
+
+import pytest
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.lock import LOCK_FILE, writer_lock
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from cocasearch.indexing.lock import writer_lock
+with writer_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_only_one_process_writes(tmp_path, holder):
+    with (
+        pytest.raises(CocaSearchError, match=rf"written by process {holder.pid} on .+, for 0 min"),
+        writer_lock(tmp_path),
+    ):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with writer_lock(tmp_path):
+        pass
+
+
+def test_the_lock_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), writer_lock(tmp_path):
+        1 / 0  # noqa: B018
+    with writer_lock(tmp_path):
+        assert (tmp_path / LOCK_FILE).stat().st_size > 0
+    assert (tmp_path / LOCK_FILE).stat().st_size == 0

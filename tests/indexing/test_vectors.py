@@ -1,0 +1,122 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.vectors import VectorSnapshot, latest_version, open_snapshot
+
+DIMENSION = 8
+
+
+@pytest.fixture
+def table(tmp_path, record):
+    """Fifty made-up records, written in two commits."""
+    table = IndexTable.create(tmp_path, "images-1", DIMENSION)
+    table.add([record(f"{seed}.png", seed) for seed in range(30)])
+    table.add([record(f"{seed}.png", seed) for seed in range(30, 50)])
+    return table
+
+
+def brute_force(table, vector):
+    rows = [row for batch in table.batches(["path", "embedding"]) for row in batch.to_pylist()]
+    scores = np.array([row["embedding"] for row in rows]) @ vector
+    return [(rows[at]["path"], scores[at]) for at in np.argsort(-scores)]
+
+
+def files(tmp_path):
+    return sorted(file.name for file in (tmp_path / "snapshot").iterdir())
+
+
+def test_a_search_finds_what_brute_force_over_the_table_finds(tmp_path, table, record):
+    snapshot = open_snapshot(tmp_path, "images-1")
+    for seed in range(100, 110):
+        vector = record("query", seed).embedding
+        expected = brute_force(table, vector)[:7]
+        hits = snapshot.search(vector, 7)
+        assert [hit.path for hit in hits] == [path for path, _ in expected]
+        np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-3)
+
+
+def test_a_row_finds_itself_with_score_one_and_what_is_printed_of_it(tmp_path, table, record):
+    (hit,) = open_snapshot(tmp_path, "images-1").search(record("9.png", 9).embedding, 1)
+    assert (hit.root, hit.path, hit.caption, hit.id) == ("1", "9.png", "caption of 9.png", record("9.png").id)
+    assert hit.score == pytest.approx(1, abs=1e-3) and hit.score <= 1
+
+
+def test_more_hits_than_rows_are_all_rows(tmp_path, table, record):
+    assert len(open_snapshot(tmp_path, "images-1").search(record("q").embedding, 1000)) == 50
+
+
+def test_a_fresh_snapshot_is_opened_as_it_is(tmp_path, table):
+    open_snapshot(tmp_path, "images-1")
+    written = {name: (tmp_path / "snapshot" / name).stat().st_mtime_ns for name in files(tmp_path)}
+    open_snapshot(tmp_path, "images-1")
+    assert {name: (tmp_path / "snapshot" / name).stat().st_mtime_ns for name in files(tmp_path)} == written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table, record: table.add([record("new.png", 60)]),
+        lambda table, record: table.replace([record("3.png", 60)]),
+        lambda table, record: table.remove([record("3.png").id]),
+    ],
+    ids=["added", "replaced", "removed"],
+)
+def test_a_stale_snapshot_is_derived_anew_and_the_old_one_removed(tmp_path, table, record, change):
+    open_snapshot(tmp_path, "images-1")
+    change(table, record)
+    assert len(open_snapshot(tmp_path, "images-1")) == len(table)
+    stem = f"images-1-v{table.version}"
+    assert files(tmp_path) == [f"{stem}.arrow", f"{stem}.faiss"]
+
+
+@pytest.mark.parametrize("suffix", ["faiss", "arrow"])
+@pytest.mark.parametrize("damage", ["missing", "torn", "empty"])
+def test_a_snapshot_that_is_not_whole_is_derived_anew(tmp_path, table, suffix, damage):
+    open_snapshot(tmp_path, "images-1")
+    (file,) = (tmp_path / "snapshot").glob(f"*.{suffix}")
+    content = file.read_bytes()
+    file.unlink()
+    if damage != "missing":
+        file.write_bytes(content[: len(content) // 2] if damage == "torn" else b"")
+    assert VectorSnapshot.open(tmp_path, "images-1", table.version) is None
+    assert len(open_snapshot(tmp_path, "images-1")) == 50
+    assert file.read_bytes() == content
+
+
+def test_the_version_read_from_file_names_is_the_tables(tmp_path, table, record):
+    assert latest_version(tmp_path, "images-1") == table.version
+    table.remove([record("3.png").id])
+    for seed in range(70, 90):
+        table.add([record(f"{seed}.png", seed)])
+    table.compact()
+    assert latest_version(tmp_path, "images-1") == table.version
+
+
+def test_version_files_named_the_older_way_are_understood(tmp_path):
+    versions = tmp_path / "images-1.lance" / "_versions"
+    versions.mkdir(parents=True)
+    for name in ("1.manifest", "12.manifest", "2.manifest", "d3.manifest", "13.txt"):
+        (versions / name).touch()
+    assert latest_version(tmp_path, "images-1") == 12
+
+
+def test_an_empty_table_has_an_empty_snapshot(tmp_path, record):
+    IndexTable.create(tmp_path, "images-1", DIMENSION)
+    assert open_snapshot(tmp_path, "images-1").search(record("q").embedding, 5) == []
+
+
+def test_opening_and_searching_import_neither_lancedb_nor_torch(tmp_path, table):
+    open_snapshot(tmp_path, "images-1")
+    code = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from cocasearch.indexing.vectors import open_snapshot
+assert open_snapshot(Path({str(tmp_path)!r}), "images-1").search(np.eye({DIMENSION}, dtype=np.float32)[0], 5)
+assert not {{"lancedb", "torch"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

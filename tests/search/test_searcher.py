@@ -1,0 +1,119 @@
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.inference.embedding import Embedder
+from cocasearch.search.query import parse_terms
+from cocasearch.search.searcher import Searcher
+
+
+@pytest.fixture
+def home(photos, index, tmp_path):
+    """A copy of the photos and their index, in one folder, to do with as one likes."""
+    return shutil.copytree(photos.parent, tmp_path / "home")
+
+
+def test_every_stored_photo_finds_itself_first_with_score_one(index, loaded, photos):
+    searcher = Searcher(index, loaded)
+    for photo in sorted(photos.iterdir()):
+        best, second = searcher.search(photo, top_k=2)
+        assert (best.rank, best.path, best.relative_path) == (1, str(photo), photo.name)
+        assert best.score == pytest.approx(1, abs=5e-4)
+        assert second.score < best.score <= 1
+
+
+def test_scores_are_cosines_and_descend(index, loaded, photos):
+    hits = Searcher(index, loaded).search("a red kite", top_k=12)
+    query = Embedder(loaded).embed_texts(["a red kite"])[0]
+    scores = [hit.score for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    assert [hit.rank for hit in hits] == list(range(1, 13))
+    expected = [Embedder(loaded).embed_image_file(photos / hit.relative_path) @ query for hit in hits]
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+
+
+def test_more_hits_than_photos_are_all_photos(index, loaded):
+    assert len(Searcher(index, loaded).search("a dog", top_k=100)) == len(Searcher(index)) == 12
+
+
+def test_a_hit_tells_its_caption_and_becomes_json(index, loaded):
+    (hit,) = Searcher(index, loaded).search("a dog", top_k=1)
+    assert isinstance(hit.caption, str) and isinstance(hit.caption_score, float)
+    assert hit.to_dict() == {name: getattr(hit, name) for name in hit.__dataclass_fields__}
+
+
+def test_several_terms_are_the_mean_of_their_unit_vectors(index, loaded, photos):
+    searcher, embedder = Searcher(index, loaded), Embedder(loaded)
+    combined = searcher.embed(parse_terms(["a dog", str(photos / "p1.png")]))
+    mean = embedder.embed_texts(["a dog"])[0] + embedder.embed_image_file(photos / "p1.png")
+    np.testing.assert_allclose(combined, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_photos_moved_together_with_their_index_are_found_where_they_are(home, loaded):
+    moved = shutil.move(home, home.parent / "new home")
+    hits = Searcher(f"{moved}/index", loaded).search(parse_terms(images=[f"{moved}/photos/p3.png"]), top_k=1)
+    assert hits[0].path == f"{moved}/photos/p3.png"
+    assert IndexBuilder(home.parent / "new home" / "index", loaded).build().unchanged == 12
+
+
+def test_refreshing_shows_what_was_added_since(home, loaded):
+    searcher = Searcher(home / "index", loaded)
+    shutil.copy(home / "photos" / "p1.png", home / "photos" / "copy.png")
+    IndexBuilder(home / "index", loaded).build([home / "photos"])
+    assert len(searcher) == 12
+    searcher.refresh()
+    assert {hit.relative_path for hit in searcher.search(home / "photos" / "p1.png", top_k=2)} == {"p1.png", "copy.png"}
+
+
+def test_another_model_is_refused(index, loaded, photos):
+    with pytest.raises(CocaSearchError, match="built with model tiny@") as caught:
+        Searcher(index, replace(loaded, name="other", fingerprint="0" * 16))
+    assert caught.value.hint == f"cocasearch index {photos} --rebuild --model other --index {index}"
+
+
+def test_the_model_is_loaded_by_its_name_when_needed(index, tiny_model_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COCASEARCH_HOME", str(tmp_path))
+    shutil.copytree(tiny_model_folder, tmp_path / "models" / "tiny")
+    assert len(Searcher(index).search("a dog")) == 10
+
+
+def test_no_index_is_an_error(tmp_path, loaded):
+    with pytest.raises(CocaSearchError, match=r"no index '.*nowhere' at .*nowhere") as caught:
+        Searcher(tmp_path / "nowhere", loaded)
+    assert caught.value.hint.startswith("cocasearch index ./photos --index ")
+
+
+def test_an_index_without_images_finds_nothing(tmp_path, loaded):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    IndexBuilder(tmp_path / "index", loaded).build([tmp_path])
+    with pytest.raises(NothingFound, match="holds no pictures"):
+        Searcher(tmp_path / "index", loaded).search("a dog")
+
+
+def test_an_unreadable_query_picture_is_named(index, loaded, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(UnreadableImage, match=r"bad\.png"):
+        Searcher(index, loaded).search(tmp_path / "bad.png")
+
+
+@pytest.mark.parametrize("top_k", [0, -3])
+def test_the_number_of_hits_is_at_least_one(index, loaded, top_k):
+    with pytest.raises(CocaSearchError, match="at least 1"):
+        Searcher(index, loaded).search("a dog", top_k=top_k)
+
+
+def test_a_query_imports_no_lancedb(index, tiny_model_folder):
+    code = f"""
+import sys
+from cocasearch.inference.loaded_model import load_model
+from cocasearch.search.searcher import Searcher
+assert Searcher({str(index)!r}, load_model({str(tiny_model_folder)!r})).search("a dog")
+assert "lancedb" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
