@@ -118,16 +118,24 @@ class PickAtRandom:
 
     def __call__(self, log_probabilities: Tensor, images: Tensor, step: int) -> Tensor:
         """Ids (R,), by inverting the cumulative distribution at each image's number."""
-        kept = self.top_k or log_probabilities.shape[-1]
-        scores, ids = (log_probabilities / self.temperature).topk(min(kept, log_probabilities.shape[-1]))
+        scores = log_probabilities / self.temperature
+        if 0 < self.top_k < scores.shape[-1]:
+            scores = scores.masked_fill(scores < scores.topk(self.top_k).values[:, -1:], NEVER)
         probabilities = scores.softmax(-1)
-        cumulative = probabilities.cumsum(-1)
-        outside = cumulative - probabilities >= self.top_p  # the likeliest id always stays
-        cumulative = probabilities.masked_fill(outside, 0.0).cumsum(-1)
+        if self.top_p < 1:
+            probabilities = _keep_likeliest(probabilities, self.top_p)
+        # In float64 a number below 1 stays below the total, so that the place always exists.
+        cumulative = probabilities.double().cumsum(-1)
         level = self.noise[images, step, None] * cumulative[:, -1:]
-        place = (cumulative <= level).sum(-1, keepdim=True)
-        possible = (~outside & (probabilities > 0)).sum(-1, keepdim=True)
-        return ids.gather(1, place.minimum(possible - 1)).squeeze(1)
+        return torch.searchsorted(cumulative, level, right=True)[:, 0]
+
+
+def _keep_likeliest(probabilities: Tensor, top_p: float) -> Tensor:
+    """Zeros but for the likeliest that together reach `top_p`; the likeliest one always stays."""
+    descending = probabilities.sort(descending=True).values
+    is_beyond = descending.cumsum(-1) - descending >= top_p
+    least = descending.masked_fill(is_beyond, 1.0).amin(-1, keepdim=True)
+    return probabilities.masked_fill(probabilities < least, 0.0)
 
 
 def draw_noise(seeds: Sequence[int], steps: int, device: torch.device) -> Tensor:

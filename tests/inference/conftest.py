@@ -38,8 +38,8 @@ def tiny_loaded(tiny_tokenizer: Tokenizer) -> Callable[[int], LoadedModel]:
 
 @pytest.fixture
 def pixels() -> torch.Tensor:
-    """Five pictures of noise."""
-    return torch.randn(5, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(7))
+    """Four pictures of noise."""
+    return torch.randn(4, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(7))
 
 
 def _make_restless(model: CoCa, eot_id: int) -> None:

@@ -11,13 +11,13 @@ from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel
 
 Build = Callable[[int], LoadedModel]
-TEXTS = ["a red square", "", "dog " * 40, "two yellow triangles and a black dog.", "a red square"]
+TEXTS = ["a red square", "", "dog " * 40, "a red square"]
 
 
 def test_vectors_are_unit_rows_in_float32(tiny_loaded: Build, pixels: torch.Tensor) -> None:
     embedder = Embedder(tiny_loaded(0))
     for vectors in (embedder.embed_pixels(pixels), embedder.embed_texts(TEXTS)):
-        assert vectors.shape == (5, 16) and vectors.dtype == np.float32
+        assert vectors.shape == (4, 16) and vectors.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
 
 
