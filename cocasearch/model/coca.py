@@ -137,6 +137,8 @@ class CoCa(nn.Module):
     def _with_room_for_cls(self, ids: Tensor) -> Tensor:
         # Short input stands for the padded text, whose first padding position the CLS sees.
         missing = self.config.text.context_length - ids.shape[1]
+        if missing < 0:
+            raise ValueError(f"texts of {ids.shape[1]} ids exceed the context of {self.config.text.context_length}")
         return F.pad(ids, (0, 1)) if missing > 0 else ids
 
 

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from cocasearch.model.coca import CoCa
-from cocasearch.model.config import presets
+from cocasearch.model.config import (
+    CoCaConfig,
+    MultimodalConfig,
+    TextConfig,
+    VisionTransformerConfig,
+    presets,
+)
 from cocasearch.model.losses import caption_loss
 
 SOT, EOT = 48, 49
@@ -120,6 +126,20 @@ def test_text_without_a_single_id_does_not_fail(tiny: CoCa) -> None:
     assert tiny.encode_text(torch.zeros(2, 12, dtype=torch.long)).isfinite().all()
 
 
+def test_a_text_beyond_the_context_is_refused(tiny: CoCa) -> None:
+    """One id more would take the class token's own position without a word."""
+    with pytest.raises(ValueError, match="13 ids exceed the context of 12"):
+        tiny.encode_text(torch.full((1, 13), 7))
+
+
+def test_texts_of_one_image_share_its_keys_and_values(tiny: CoCa, pixels: Tensor) -> None:
+    owners = torch.tensor([2, 0, 0, 3])
+    tokens = tiny.image_features(pixels).tokens
+    _, states = tiny.text_features(IDS)
+    shared = tiny.multimodal_decoder(states, tokens, owners=owners)
+    torch.testing.assert_close(shared, tiny.multimodal_decoder(states, tokens[owners]), atol=1e-6, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("kind", "tokens"), [("none", 16), ("single", 5), ("parallel", 6), ("cascade", 6)])
 def test_every_pooler_gives_a_vector_and_a_context(
     build_tiny: Callable[..., CoCa], pixels: Tensor, kind: str, tokens: int
@@ -146,6 +166,25 @@ def test_fresh_weights_start_near_chance(build_tiny: Callable[..., CoCa], pixels
     ids = torch.randint(1, 50, (4, 12), generator=torch.Generator().manual_seed(5))
     loss = caption_loss(build_tiny("single")(pixels, ids).caption_logits, ids)
     assert loss.item() == pytest.approx(math.log(50), abs=1)
+
+
+def test_fresh_text_halves_have_openclips_spread() -> None:
+    config = TextConfig(context_length=30, vocab_size=500, width=64, heads=4, layers=2)
+    torch.manual_seed(0)
+    model = CoCa(
+        CoCaConfig(text=config, image=VisionTransformerConfig(layers=1), multimodal=MultimodalConfig(layers=2))
+    )
+    text, cross = model.text_decoder, next(iter(model.multimodal_decoder.cross_blocks))
+    block = next(iter(text.blocks))
+    spreads = {
+        0.02: [text.token_embedding],
+        64**-0.5: [block.attention.qkv, cross.attention.query, cross.attention.key_value, text.projection],
+        128**-0.5: [block.mlp.expand, cross.mlp.expand],
+        256**-0.5: [block.attention.out, block.mlp.contract, cross.attention.out, cross.mlp.contract],
+    }
+    for spread, modules in spreads.items():
+        assert [module.weight.std().item() for module in modules] == pytest.approx([spread] * len(modules), rel=0.05)
+    assert text.positions.std().item() == pytest.approx(0.01, rel=0.05)
 
 
 def test_bfloat16_weights_give_nearly_the_same_vectors(build_tiny: Callable[..., CoCa], pixels: Tensor) -> None:
