@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
@@ -108,25 +109,34 @@ def write_table(rows: Sequence[Row]) -> None:
 
 
 @contextmanager
-def progress(what: str, unit: str) -> Iterator[Advance]:
-    """A function (done, total) that shows how far, how fast and how long still.
+def live_line(what: str) -> Iterator[Callable[[str], None]]:
+    """A function that shows how the work stands, in place of what it showed before.
 
-    On a terminal one live line; elsewhere a line every half minute, so that a log stays readable.
+    Where stderr is no terminal it is a line every half minute, so that a log stays readable.
     """
-    if sys.stderr.isatty():
-        with tqdm(desc=what, unit=f" {unit}", file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
-            yield lambda done, total: _advance_bar(bar, done, total)
+    if _err.is_terminal:
+        with _err.status(what) as status:
+            yield lambda text: status.update(escape(text))
     else:
-        yield _LogLines(what, unit)
+        yield _LogLines()
+
+
+@contextmanager
+def progress(what: str, unit: str) -> Iterator[Advance]:
+    """A function (done, total) that shows how far, how fast and how long still."""
+    started = time.monotonic()
+    with live_line(what) as show:
+        yield lambda done, total: show(
+            tqdm.format_meter(
+                done, total, time.monotonic() - started, prefix=what, unit=f" {unit}", ncols=min(_err.width - 4, 100)
+            )
+        )
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
-    if _err.is_terminal:
-        with _err.status(what):
-            yield
-    else:
+    with live_line(what):
         yield
 
 
@@ -137,20 +147,13 @@ def shown(path: str | Path) -> str:
 
 
 class _LogLines:
-    def __init__(self, what: str, unit: str) -> None:
-        self._what, self._unit = what, unit
-        self._start = self._said = time.monotonic()
+    def __init__(self) -> None:
+        self._said = time.monotonic()
 
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._said >= SECONDS_BETWEEN_LINES:
-            self._said = now
-            say(tqdm.format_meter(done, total, now - self._start, prefix=self._what, unit=f" {self._unit}", ncols=0))
-
-
-def _advance_bar(bar: Any, done: int, total: int) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            say(text)
 
 
 def _cell(name: str, value: object) -> str:

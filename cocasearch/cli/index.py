@@ -8,7 +8,7 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, IndexName, ModelName, NoCaptions
 from cocasearch.errors import NothingFound
-from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
+from cocasearch.indexing.manifest import DEFAULT_INDEX, MANIFEST_FILE, find_manifest, index_name
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -38,12 +38,18 @@ def index(
 
     folder = index_folder(name)
     with console.working("loading the model"):
-        loaded = load_model(model, device=device)
+        loaded = load_model(model or _present_model(folder), device=device)
     options = None if no_captions else CaptionOptions()
     builder = IndexBuilder(folder, loaded, caption_options=options, batch_size=batch_size)
     with console.progress("indexing", "photos") as advance:
         report = builder.build(paths or (), rebuild=rebuild, progress=advance)
     summarise(report, folder)
+
+
+def _present_model(folder: Path) -> str | None:
+    """The model that an index was made with, None for an index to be."""
+    manifest = find_manifest(folder / MANIFEST_FILE)
+    return manifest.model_name if manifest else None
 
 
 def summarise(report: "BuildReport", folder: Path) -> None:

@@ -37,7 +37,11 @@ IndexName = Annotated[
 ModelName = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="NAME|FOLDER", help="The model: see 'cocasearch models list'.", show_default=False
+        "--model",
+        "-m",
+        metavar="NAME|FOLDER",
+        help="Instead of the index's own, or of coca-mini: see 'cocasearch models list'.",
+        show_default=False,
     ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]

@@ -8,7 +8,7 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.options import CaptionKey, Device, ImageKey, LabelTemplate
 from cocasearch.cli.settings import Settings, apply_settings
-from cocasearch.cli.training_log import recalls, tell_unreadable, training_log
+from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
 
 
@@ -49,7 +49,8 @@ def train(
         ),
     ] = None,
     card: Annotated[
-        Path | None, typer.Option("--card", metavar="FILE", help="The model card.", show_default=False)
+        Path | None,
+        typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False),
     ] = None,
     settings: Settings = None,
     image_key: ImageKey = None,
@@ -80,11 +81,9 @@ def train(
         columns=Columns(image_key, caption_key, label_template),
         card=card.read_text(encoding="utf-8") if card else "",
     )
-    with training_log() as tell:
+    with training_progress() as tell:
         result = run(request, config, progress=tell, device=device)
-    tell_unreadable(result.unreadable)
+    console.name_unreadable(result.unreadable.items())
     if result.validation:
-        console.say(f"best: {recalls(result.validation)}")
-    console.say(
-        f"wrote {result.folder} after {result.steps} steps; to use it: cocasearch index PATH --model {result.folder}"
-    )
+        console.say(f"best: {summary(result.validation)}")
+    console.say(f"wrote {out} after {result.steps} steps; use it with: cocasearch index PHOTOS --model {out}")

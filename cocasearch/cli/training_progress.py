@@ -1,12 +1,9 @@
-"""A training run as it goes, on stderr: a bar with losses and time left, and a line for every validation."""
+"""A training run as it goes, on stderr: one live line, and a line that stays for every validation."""
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
-
-from tqdm import tqdm
 
 from cocasearch.cli import console
 
@@ -18,37 +15,14 @@ if TYPE_CHECKING:
 @contextmanager
 def training_progress() -> Iterator[Callable[["TrainingProgress"], None]]:
     """What a trainer reports its steps to, for as long as the context is open."""
-    bar: tqdm[None] = tqdm(
-        unit="step", dynamic_ncols=True, leave=False, file=sys.stderr, disable=not sys.stderr.isatty()
-    )
-    shown_at = time.monotonic()
+    with console.live_line("reading the data") as show:
 
-    def show(progress: "TrainingProgress") -> None:
-        nonlocal shown_at
-        bar.total, bar.n = progress.steps, progress.step
-        bar.set_postfix_str(_losses(progress))
-        if progress.validation is not None:
-            bar.clear()
-            console.say(f"step {progress.step}: {summary(progress.validation)}")
-        if bar.disable and time.monotonic() - shown_at > console.SECONDS_BETWEEN_LINES:
-            shown_at = time.monotonic()
-            left = f"{progress.seconds_left / 60:.0f} min left"
-            console.say(f"step {progress.step} of {progress.steps}: {_losses(progress)}, {left}")
+        def tell(progress: "TrainingProgress") -> None:
+            show(_standing(progress))
+            if progress.validation is not None:
+                console.say(f"step {progress.step}: {summary(progress.validation)}")
 
-    try:
-        yield show
-    finally:
-        bar.close()
-
-
-def _losses(progress: "TrainingProgress") -> str:
-    parts = {
-        "contrastive": progress.contrastive_loss,
-        "caption": progress.caption_loss,
-        "name": progress.name_loss,
-    }
-    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in parts.items() if loss)
-    return f"{losses}, {progress.images_per_second:.1f} photos/s"
+        yield tell
 
 
 def summary(report: "EvaluationReport") -> str:
@@ -59,3 +33,19 @@ def summary(report: "EvaluationReport") -> str:
         for side, recall in sides
     )
     return f"{recalls}; CIDEr-D {report.captions.cider_d:.3f}" if report.captions else recalls
+
+
+def _standing(progress: "TrainingProgress") -> str:
+    losses = {
+        "contrastive": progress.contrastive_loss,
+        "caption": progress.caption_loss,
+        "name": progress.name_loss,
+    }
+    return ", ".join(
+        [
+            f"step {progress.step} of {progress.steps}",
+            *(f"{name} {loss:.3f}" for name, loss in losses.items() if loss),
+            f"{progress.images_per_second:.1f} photos/s",
+            f"{timedelta(seconds=round(progress.seconds_left))} left",
+        ]
+    )

@@ -1,0 +1,96 @@
+import csv
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+READABLE = ["blue-circle.png", "red-square.jpg", "sub/yellow-triangle.jpg", "turned.jpg"]
+
+
+def read(file):
+    if file.suffix == ".parquet":
+        return pq.read_table(file).to_pylist()
+    text = file.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n")[:-1]] if file.suffix == ".jsonl" else list(read_csv(file))
+
+
+def read_csv(file):
+    with file.open(encoding="utf-8", newline="") as lines:
+        yield from csv.DictReader(lines)
+
+
+@pytest.mark.parametrize("name", ["captions.parquet", "captions.csv", "captions.jsonl"])
+def test_caption_file_has_a_row_for_each_photo(prompt, name):
+    result = prompt("caption", "photos", "--model", "tiny", "--out", name, "--max-length", "8")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    rows = read(prompt.folder / name)
+    assert [row["path"] for row in rows] == [str(prompt.folder / "photos" / path) for path in READABLE]
+    assert {row["model"].split("@")[0] for row in rows} == {"tiny"}
+    assert json.loads(rows[0]["decoding"])["max_length"] == 8
+    assert -1 <= float(rows[0]["caption_score"]) <= 1
+    assert "4 captioned, 1 unreadable" in result.stderr
+    assert not (prompt.folder / f"{name}.partial").exists()
+
+
+def test_a_finished_file_is_replaced_only_when_told(prompt):
+    command = ("caption", "photos", "--model", "tiny", "--out", "captions.csv")
+    assert prompt(*command).exit_code == 0
+    again = prompt(*command)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.stderr
+    assert prompt(*command, "--overwrite").exit_code == 0
+
+
+def test_a_stopped_run_goes_on_where_it_was(prompt, monkeypatch):
+    command = ("caption", "photos", "--model", "tiny", "--out", "captions.csv", "--batch-size", "1")
+    from cocasearch.inference.caption_sinks import CaptionFile
+
+    keep = CaptionFile.add
+
+    def keep_two(self, record):
+        if len(self._records) == 2:
+            raise KeyboardInterrupt
+        keep(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CaptionFile, "add", keep_two)
+        assert prompt(*command).exit_code == 130
+    result = prompt(*command)
+    assert "2 captioned, 2 captioned before" in result.stderr
+    assert len(read(prompt.folder / "captions.csv")) == 4
+
+
+def test_sidecars_lie_beside_their_photos_and_stay(prompt):
+    photos = prompt.folder / "photos"
+    (photos / "turned.txt").write_text("mine")
+    result = prompt("caption", "photos", "--model", "tiny", "--sidecar")
+    assert "3 captioned, 1 captioned before, 1 unreadable" in result.stderr
+    assert (photos / "sub" / "yellow-triangle.txt").is_file()
+    assert (photos / "turned.txt").read_text() == "mine"
+    prompt("caption", "photos", "--model", "tiny", "--sidecar", "--overwrite")
+    assert (photos / "turned.txt").read_text() != "mine"
+
+
+def test_printed_captions_come_in_every_layout(prompt):
+    table = prompt("caption", "photos/red-square.jpg", "--model", "tiny").stdout
+    assert table.splitlines()[0].split() == ["caption", "score", "path", "caption"]
+    (row,) = json.loads(prompt("caption", "photos/red-square.jpg", "--model", "tiny", "-f", "json").stdout)
+    assert " ".join(row["caption"].split()) in table
+
+
+def test_the_same_seed_samples_the_same_captions(prompt):
+    command = ("caption", "photos", "--model", "tiny", "-f", "jsonl", "--strategy", "sample", "--seed")
+    first, again, other = (prompt(*command, seed).stdout for seed in ("1", "1", "2"))
+    assert first == again != other
+
+
+def test_options_have_the_defaults_of_the_library():
+    import inspect
+    from dataclasses import asdict
+
+    from cocasearch import CaptionOptions
+    from cocasearch.cli.caption import caption
+
+    parameters = inspect.signature(caption).parameters
+    assert {name: parameters[name].default for name in asdict(CaptionOptions())} == asdict(CaptionOptions())

@@ -1,0 +1,94 @@
+"""What a user does wrong: the exit code, and the words on stderr that help on; nothing on stdout, no traceback."""
+
+import pytest
+
+DONE, FAILED, USAGE, NOTHING = 0, 1, 2, 3
+
+MISTAKES = {
+    "no such folder": ("index nowhere --model tiny", FAILED, "no such file or folder: "),
+    "empty folder": ("index empty --model tiny", NOTHING, "no pictures found in"),
+    "folder of texts": ("index texts --model tiny", NOTHING, "no pictures found in"),
+    "folder of broken photos": ("index broken --model tiny", NOTHING, "unreadable: broken/torn.jpg: truncated"),
+    "unknown model": ("index photos --model tinny", FAILED, "unknown model 'tinny'; did you mean 'tiny'?"),
+    "no model folder": ("index photos --model ./nowhere", FAILED, "cocasearch models list"),
+    "index nothing": ("index", USAGE, "cocasearch index ~/Pictures"),
+    "no index yet": ("query sea", FAILED, "cocasearch index ./photos"),
+    "no such index": ("query sea --index holiday", FAILED, "no index 'holiday'"),
+    "no such example": ("query nope.jpg", FAILED, "no such file: nope.jpg"),
+    "folder as example": ("query ./photos", FAILED, "is a folder"),
+    "no term": ("query", USAGE, "say what to look for"),
+    "empty term": ("query ''", FAILED, "a query term is empty"),
+    "no hit wanted": ("query sea --top 0", USAGE, "--top"),
+    "unknown format": ("query sea --format xml", USAGE, "xml"),
+    "unknown option": ("query sea --threshold 1", USAGE, "No such option"),
+    "unknown command": ("search sea", USAGE, "No such command 'search'"),
+    "no data": ("eval nowhere.csv --model tiny", FAILED, "nowhere.csv"),
+    "data without captions": ("eval pictures.csv --model tiny", FAILED, "--caption-key"),
+    "caption nothing": ("caption empty --model tiny", NOTHING, "there are no photos in empty"),
+    "caption nowhere": ("caption nowhere --model tiny", FAILED, "no such file or folder: nowhere"),
+    "caption into a picture": ("caption photos --model tiny --out captions.png", FAILED, ".parquet, .csv, .jsonl"),
+    "caption into two": ("caption photos --model tiny --sidecar --out a.csv", USAGE, "exclude each other"),
+    "bad sampling": ("caption photos --model tiny --strategy sample --top-p 2", FAILED, "top_p is 2.0"),
+    "nothing to show": ("status", FAILED, "cocasearch index"),
+    "nothing known": ("models info nothing", FAILED, "unknown model 'nothing'"),
+    "no training data": ("train nowhere.tsv --out model", FAILED, "nowhere.tsv"),
+    "no tuning data": ("finetune nowhere.tsv --model tiny --out model", FAILED, "nowhere.tsv"),
+}
+
+
+@pytest.fixture
+def desk(prompt):
+    """A folder with everything that may go wrong."""
+    for folder in ("empty", "texts", "broken"):
+        (prompt.folder / folder).mkdir()
+    (prompt.folder / "texts" / "a.txt").write_text("words")
+    (prompt.folder / "broken" / "torn.jpg").write_bytes((prompt.folder / "photos" / "truncated.jpg").read_bytes())
+    (prompt.folder / "pictures.csv").write_text("filepath,size\nphotos/red-square.jpg,1\n")
+    return prompt
+
+
+@pytest.mark.parametrize(("line", "exit_code", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_told_in_one_sentence(desk, line, exit_code, words):
+    result = desk(*["" if word == "''" else word for word in line.split()])
+    assert result.exit_code == exit_code, result.stderr
+    assert words in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_the_traceback(desk):
+    result = desk("query", "nope.jpg", "--debug")
+    assert result.exit_code == FAILED
+    assert "Traceback" in result.stderr
+    assert result.stderr.rstrip().endswith("cocasearch query --text nope.jpg")
+
+
+def test_an_index_of_another_model_is_refused_with_the_command_that_rebuilds(indexed, tiny_coca, tiny_config):
+    from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+
+    models = indexed.folder / "home" / "models"
+    stored = read_model_folder(models / "tiny")
+    weights = {name: value + 0.01 for name, value in tiny_coca.state_dict().items()}
+    save_model_folder(
+        models / "other",
+        weights,
+        config=tiny_config,
+        preprocess=stored.preprocess,
+        tokenizer=stored.tokenizer,
+        provenance={},
+    )
+    result = indexed("query", "sea", "--model", "other")
+    assert result.exit_code == FAILED
+    hint = result.stderr.split("hint: cocasearch ")[1].split()
+    assert indexed(*hint).exit_code == DONE
+    assert indexed("query", "sea", "--model", "other").exit_code == DONE
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(desk, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cocasearch.inference.loaded_model.read_model_folder", interrupted)
+    result = desk("index", "photos", "--model", "tiny")
+    assert result.exit_code == 130
+    assert "the same command goes on from there" in result.stderr

@@ -1,0 +1,56 @@
+import json
+
+
+def test_index_says_what_it_added_and_what_it_could_not_read(prompt):
+    result = prompt("index", "photos", "--model", "tiny")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "unreadable: photos/truncated.jpg: truncated" in result.stderr
+    assert "4 added, 1 unreadable in " in result.stderr
+    assert "index 'default' holds 4 photos" in result.stderr
+
+
+def test_index_again_does_only_what_is_new(indexed):
+    red = indexed.folder / "photos" / "red-square.jpg"
+    (red.with_name("copy.jpg")).write_bytes(red.read_bytes())
+    (indexed.folder / "photos" / "blue-circle.png").unlink()
+    result = indexed("index", "photos", "--model", "tiny")
+    assert "1 added, 3 unchanged, 1 removed, 1 unreadable as before" in result.stderr
+
+
+def test_index_goes_on_with_the_model_that_made_it(indexed):
+    result = indexed("index", "photos")
+    assert result.exit_code == 0
+    assert "4 unchanged" in result.stderr
+
+
+def test_rebuild_needs_no_folder(indexed):
+    result = indexed("index", "--rebuild", "--model", "tiny")
+    assert result.exit_code == 0
+    assert "4 added" in result.stderr
+
+
+def test_index_without_captions_has_none(prompt):
+    assert prompt("index", "photos", "--model", "tiny", "--no-captions", "--index", "bare").exit_code == 0
+    hits = json.loads(prompt("query", "sea", "--index", "bare", "--format", "json").stdout)
+    assert [hit["caption"] for hit in hits] == [None] * 4
+
+
+def test_status_names_photos_folders_model_and_unreadable_files(indexed):
+    (summary,) = json.loads(indexed("status", "--json").stdout)
+    assert summary["photos"] == 4
+    assert summary["roots"] == [str(indexed.folder / "photos")]
+    assert summary["model"].startswith("tiny@")
+    assert [entry["reason"] for entry in summary["unreadable"]] == ["truncated"]
+    words = indexed("status", "--index", "default").stdout
+    assert "default: 4 photos" in words
+    assert "photos/truncated.jpg: truncated" in words
+
+
+def test_models_are_listed_and_described(prompt):
+    names = [model["name"] for model in json.loads(prompt("models", "list", "--json").stdout)]
+    assert "tiny" in names
+    assert "tiny" in prompt("models", "list").stdout
+    described = json.loads(prompt("models", "info", "tiny", "--json").stdout)
+    assert described["architecture"]["image"]["kind"] == "vision_transformer"
+    assert "image_size: 32" in prompt("models", "info", "tiny").stdout
