@@ -4,13 +4,14 @@ import dataclasses
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.training.config import TrainingConfig
+from cocasearch.training.config import AugmentationConfig, TrainingConfig
 
+Config = TypeVar("Config", TrainingConfig, AugmentationConfig)
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -41,7 +42,7 @@ def apply_settings(config: TrainingConfig, settings: Sequence[str]) -> TrainingC
     return _replace(config, changes)
 
 
-def _replace(config: Any, changes: Mapping[str, Any]) -> Any:
+def _replace(config: Config, changes: Mapping[str, Any]) -> Config:
     known = [item.name for item in dataclasses.fields(config)]
     for name in changes:
         if name not in known:

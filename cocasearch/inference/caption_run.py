@@ -4,10 +4,9 @@ Knows nothing about indexes, nor where the captions go.
 """
 
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import cast
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.images.batching import DecodedBatch, decode_batches
@@ -16,8 +15,6 @@ from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink
 from cocasearch.inference.captioning import CaptionOptions
 from cocasearch.inference.description import ImageDescriber
 from cocasearch.inference.loaded_model import LoadedModel
-
-Decoding = Generator[DecodedBatch[ImageFile], None, None]
 
 
 @dataclass
@@ -58,7 +55,7 @@ class CaptionRun:
         wanted = [file for file in files if not sink.has(file.absolute, self._model, self._decoding)]
         report = CaptionReport(kept=len(files) - len(wanted))
         batches = decode_batches(wanted, lambda file: file.absolute, self._preprocess, batch_size=self._batch_size)
-        with closing(cast(Decoding, batches)):  # however the loop ends, the decoding threads end with it
+        with closing(batches):  # however the loop ends, the decoding threads end with it
             for batch in batches:
                 report.failed += [error for _, error in batch.failures]
                 for record in self._records(batch):
