@@ -136,7 +136,14 @@ class Searcher:
 
     def _model(self) -> LoadedModel:
         if self._loaded is None:
-            loaded = load_model(self._manifest.model_name)
-            check_model(self._manifest, loaded.fingerprint, loaded.name, self._index)
-            self._loaded = loaded
+            self._loaded = self._load_model()
         return self._loaded
+
+    def _load_model(self) -> LoadedModel:
+        try:
+            loaded = load_model(self._manifest.model_name)
+        except CocaSearchError as error:
+            message = f"the model that made index '{index_name(self._index)}' cannot be loaded: {error}"
+            raise CocaSearchError(message, hint="say where it is now with --model FOLDER") from error
+        check_model(self._manifest, loaded.fingerprint, loaded.name, self._index)
+        return loaded

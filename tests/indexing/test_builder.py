@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -247,11 +248,12 @@ def test_a_second_writer_is_told_who_writes(build, index, photos):
     assert build(photos).unchanged == 10
 
 
-def test_another_model_is_refused_with_the_command_that_rebuilds(build, index, photos, other_model):
+def test_another_model_is_refused_with_the_command_that_rebuilds(build, index, photos, loaded, other_model):
     build(photos)
-    with pytest.raises(CocaSearchError, match=r"built with model tiny@\w+, not with other@\w+") as caught:
+    told = rf"built with model {re.escape(loaded.name)}@\w+, not with {re.escape(other_model.name)}@\w+"
+    with pytest.raises(CocaSearchError, match=told) as caught:
         IndexBuilder(index, other_model).build([photos])
-    assert caught.value.hint == f"cocasearch index {photos} --rebuild --model other --index {index}"
+    assert caught.value.hint == f"cocasearch index {photos} --rebuild --model {other_model.name} --index {index}"
 
 
 def test_the_old_index_answers_until_a_rebuild_is_complete(build, index, photos, rows, loaded, other_model):

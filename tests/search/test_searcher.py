@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from cocasearch.inference.embedding import Embedder
 from cocasearch.search.query import parse_terms
 from cocasearch.search.searcher import Searcher
@@ -72,7 +74,7 @@ def test_refreshing_shows_what_was_added_since(home, loaded):
 
 
 def test_another_model_is_refused(index, loaded, photos):
-    with pytest.raises(CocaSearchError, match="built with model tiny@") as caught:
+    with pytest.raises(CocaSearchError, match=rf"built with model {re.escape(loaded.name)}@") as caught:
         Searcher(index, replace(loaded, name="other", fingerprint="0" * 16))
     assert caught.value.hint == f"cocasearch index {photos} --rebuild --model other --index {index}"
 
@@ -81,6 +83,14 @@ def test_the_model_is_loaded_by_its_name_when_needed(index, tiny_model_folder, t
     monkeypatch.setenv("COCASEARCH_HOME", str(tmp_path))
     shutil.copytree(tiny_model_folder, tmp_path / "models" / "tiny")
     assert len(Searcher(index).search("a dog")) == 10
+
+
+def test_a_model_that_is_not_there_any_more_is_named(home, photos, monkeypatch, tmp_path):
+    manifest = read_manifest(home / "index")
+    write_manifest(replace(manifest, model_name="lost"), home / "index" / MANIFEST_FILE)
+    monkeypatch.setenv("COCASEARCH_HOME", str(tmp_path))
+    with pytest.raises(CocaSearchError, match=r"the model that made index .* cannot be loaded: .*lost"):
+        Searcher(home / "index").search("a dog")
 
 
 def test_no_index_is_an_error(tmp_path, loaded):
