@@ -55,5 +55,11 @@ def resolve_model(name_or_folder: str | Path | None) -> Path:
     if isinstance(name_or_folder, Path) or is_folder_like(name):
         raise CocaSearchError(f"there is no model folder {folder}", hint="cocasearch models list")
     nearest = difflib.get_close_matches(name, by_name, n=1)
-    suggestion = f"; did you mean '{nearest[0]}'?" if nearest else f"; there are {', '.join(by_name)}"
-    raise CocaSearchError(f"unknown model '{name}'{suggestion}", hint="cocasearch models list")
+    suggestion = f"did you mean '{nearest[0]}'?" if nearest else f"there are: {', '.join(by_name) or 'none'}"
+    raise CocaSearchError(f"unknown model '{name}'; {suggestion}", hint="cocasearch models list")
+
+
+def name_of(folder: Path) -> str:
+    """What `resolve_model` finds a model folder by, from anywhere: its registered name, or its absolute path."""
+    place = folder.resolve()
+    return next((model.name for model in list_models() if model.folder.resolve() == place), str(place))

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cocasearch.checkpoints.registry import resolve_model
+from cocasearch.checkpoints.registry import name_of, resolve_model
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.device import choose_device, choose_dtype, keep_freed_memory
@@ -20,7 +20,7 @@ class LoadedModel:
     """One model with everything that belongs to it.
 
     Attributes:
-        name: The folder's name, or what the model was asked for by.
+        name: What `load_model` finds it by again: a registered name or an absolute path.
         fingerprint: Names the weights and all that changes their vectors.
         preprocess: Upright RGB picture -> (3, S, S).
     """
@@ -66,7 +66,7 @@ def load_model(
     model = stored.load_model().requires_grad_(False).to(chosen_device, chosen_dtype)
     lay_out_image_encoder(model)
     return LoadedModel(
-        name=stored.folder.resolve().name,
+        name=name_of(stored.folder),
         model=model,
         tokenizer=stored.tokenizer,
         preprocess=Preprocess(stored.preprocess),
