@@ -12,7 +12,8 @@ from cocasearch.paths import index_folder, sample_photos_folder
 
 INDEX = "demo"
 TOP_K = 3
-TEXTS = ("a cat", "a cup of coffee on a table", "a rocket")
+TEXTS = ("a cat", "a rocket", "dogs")
+EXAMPLE = "two-dogs-at-window.jpg"
 
 
 def demo(model: ModelName = None) -> None:
@@ -22,7 +23,6 @@ def demo(model: ModelName = None) -> None:
         raise CocaSearchError(
             f"the sample photographs are missing: {photos}", hint="pip install --force-reinstall cocasearch"
         )
-    from cocasearch.images.discovery import discover_images
     from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.captioning import CaptionOptions
     from cocasearch.inference.loaded_model import load_model
@@ -35,7 +35,7 @@ def demo(model: ModelName = None) -> None:
         report = IndexBuilder(folder, loaded, caption_options=CaptionOptions()).build([photos], progress=advance)
     summarise(report, folder)
     searcher = Searcher(folder, loaded)
-    example = next(discover_images(photos)).absolute
+    example = photos / EXAMPLE
     for query in (*TEXTS, example):
         _show_command("query", _quoted(query), "--index", INDEX, "--top", str(TOP_K))
         print_hits(searcher.search(query, TOP_K), Format.table)
