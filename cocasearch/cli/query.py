@@ -13,6 +13,7 @@ from cocasearch.indexing.manifest import DEFAULT_INDEX
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
+    from cocasearch.search.query import Query
     from cocasearch.search.searcher import SearchHit
 
 PRINTED = ("score", "path", "caption")
@@ -21,7 +22,7 @@ PRINTED = ("score", "path", "caption")
 def query(
     terms: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TERM", help="Words, in quotes, or the path of a photo.", show_default=False),
+        typer.Argument(metavar="TERM", help="Words, or the path of a photo.", show_default=False),
     ] = None,
     text: Annotated[
         list[str] | None,
@@ -43,9 +44,7 @@ def query(
     """
     if not (terms or text or image):
         raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
-    from cocasearch.search.query import parse_terms
-
-    wanted = parse_terms(terms or (), texts=text or (), images=image or ())
+    wanted = _understand(terms or [], text or [], image or [])
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.search.searcher import Searcher
 
@@ -55,6 +54,15 @@ def query(
     if not hits:
         raise NothingFound("no photo answers this query")
     print_hits(hits, output_format, null_separated=null_separated)
+
+
+def _understand(terms: list[str], texts: list[str], images: list[Path]) -> "Query":
+    from cocasearch.search.query import parse_terms
+
+    query = parse_terms(terms, texts=texts, images=images)
+    if query.kind == "text" and not texts and not any(" " in term for term in terms):
+        return parse_terms(texts=[" ".join(terms)])  # a sentence typed without quotes
+    return query
 
 
 def print_hits(hits: "list[SearchHit]", output_format: Format, *, null_separated: bool = False) -> None:

@@ -47,3 +47,9 @@ def test_an_index_in_any_folder(prompt):
     assert prompt("index", "photos", "--model", "tiny", "--index", "./elsewhere/mine").exit_code == 0
     assert prompt("query", "sea", "--index", "elsewhere/mine").exit_code == 0
     assert not (prompt.folder / "indexes").exists()
+
+
+def test_a_sentence_needs_no_quotes(indexed):
+    quoted = indexed("query", "a red square", "-f", "json").stdout
+    assert indexed("query", "a", "red", "square", "-f", "json").stdout == quoted
+    assert indexed("query", "a red", "square", "-f", "json").stdout != quoted
