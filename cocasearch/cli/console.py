@@ -22,6 +22,7 @@ Advance = Callable[[int, int], None]
 
 SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
 _PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be: paths stay whole
+_ROOM_BESIDE = 30  # columns left for a caption beside a path
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -95,14 +96,20 @@ def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False
 
 def write_table(rows: Sequence[Row]) -> None:
     """Results on stdout as aligned columns; paths below the working folder are shown from there."""
+    terminal = sys.stdout.isatty()
+    page = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else _PIPE_WIDTH, markup=False)
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
     for name in rows[0] if rows else ():
         numeric = isinstance(rows[0][name], int | float)
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        longest = max(len(_cell(name, row[name])) for row in rows)
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if numeric else "left",
+            no_wrap=numeric or longest + _ROOM_BESIDE <= page.width,  # paths stay whole while there is room for words
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
-    terminal = sys.stdout.isatty()
-    page = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else _PIPE_WIDTH, markup=False)
     with page.capture() as text:
         page.print(table)
     write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
