@@ -8,6 +8,7 @@ from cocasearch.cli.index import summarise
 from cocasearch.cli.options import ModelName
 from cocasearch.cli.query import print_hits
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.manifest import MANIFEST_FILE, find_manifest
 from cocasearch.paths import index_folder, sample_photos_folder
 
 INDEX = "demo"
@@ -31,8 +32,11 @@ def demo(model: ModelName = None) -> None:
     loaded = load_model(model)
     folder = index_folder(INDEX)
     _show_command("index", console.shown(photos), "--index", INDEX)
+    present = find_manifest(folder / MANIFEST_FILE)
+    outdated = present is not None and present.model_fingerprint != loaded.fingerprint
+    builder = IndexBuilder(folder, loaded, caption_options=CaptionOptions())
     with console.progress("indexing", "photos") as advance:
-        report = IndexBuilder(folder, loaded, caption_options=CaptionOptions()).build([photos], progress=advance)
+        report = builder.build([photos], rebuild=outdated, progress=advance)
     summarise(report, folder)
     searcher = Searcher(folder, loaded)
     example = photos / EXAMPLE
