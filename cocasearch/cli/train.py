@@ -11,47 +11,57 @@ from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
 
+Sources = Annotated[
+    list[Path], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
+]
+Preset = Annotated[str, typer.Option("--preset", "-p", help="The architecture to start from.")]
+StartModel = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Start from this model instead.", show_default=False),
+]
+Weights = Annotated[
+    list[float] | None,
+    typer.Option("--weight", "-w", help="One for each source: its share of a step.", show_default="its photos"),
+]
+Pooler = Annotated[
+    Literal["single", "parallel", "cascade"] | None,
+    typer.Option(help="How image tokens are pooled.", show_default="the preset's"),
+]
+ImageWeights = Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")]
+Names = Annotated[
+    Path | None, typer.Option("--names", metavar="TABLE", help="Class names: adds the name loss.", show_default=False)
+]
+Labels = Annotated[
+    list[Path] | None,
+    typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
+]
+LabelKey = Annotated[str, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.")]
+Validation = Annotated[
+    Path | None,
+    typer.Option("--val", metavar="DATA", help="Measure on these.", show_default="photos held out of the first source"),
+]
+Card = Annotated[
+    Path | None,
+    typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False),
+]
+
 
 def train(
-    data: Annotated[
-        list[Path], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
-    ],
-    preset: Annotated[str, typer.Option("--preset", "-p", help="The architecture to start from.")] = "coca-mini",
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Start from this model instead.", show_default=False),
-    ] = None,
-    weight: Annotated[
-        list[float] | None,
-        typer.Option("--weight", "-w", help="One for each source: its share of a step.", show_default="its photos"),
-    ] = None,
-    pooler: Annotated[
-        Literal["single", "parallel", "cascade"] | None,
-        typer.Option(help="How image tokens are pooled.", show_default="the preset's"),
-    ] = None,
-    image_weights: Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")] = True,
-    names: Annotated[
-        Path | None,
-        typer.Option("--names", metavar="TABLE", help="Class names: adds the name loss.", show_default=False),
-    ] = None,
-    labels: Annotated[
-        list[Path] | None,
-        typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
-    ] = None,
-    label_key: Annotated[str, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.")] = "wnid",
-    validation: Annotated[
-        Path | None,
-        typer.Option(
-            "--val", metavar="DATA", help="Measure on these.", show_default="photos held out of the first source"
-        ),
-    ] = None,
-    card: Annotated[
-        Path | None,
-        typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False),
-    ] = None,
+    data: Sources,
+    out: Out,
+    preset: Preset = "coca-mini",
+    model: StartModel = None,
+    weight: Weights = None,
+    pooler: Pooler = None,
+    image_weights: ImageWeights = True,
+    names: Names = None,
+    labels: Labels = None,
+    label_key: LabelKey = "wnid",
+    validation: Validation = None,
+    card: Card = None,
     settings: Settings = None,
     image_key: ImageKey = None,
     caption_key: CaptionKey = None,
