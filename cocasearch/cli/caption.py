@@ -29,7 +29,8 @@ def caption(
     output_format: OutputFormat = Format.table,
     model: ModelName = None,
     strategy: Annotated[Literal["beam", "greedy", "sample"], typer.Option(help="How words are chosen.")] = "beam",
-    num_beams: Annotated[int, typer.Option(min=1, help="Beam search: captions grown side by side.")] = 3,
+    num_beams: Annotated[int, typer.Option(min=1, help="Beam search: captions grown side by side.")] = 5,
+    rerank: Annotated[float, typer.Option(help="Beam search: how much the photo's match with a caption counts.")] = 4.0,
     min_length: Annotated[int, typer.Option(help="Token ids at least, start and end included.")] = 5,
     max_length: Annotated[int, typer.Option(help="Token ids at most, start and end included.")] = 30,
     temperature: Annotated[float, typer.Option(help="Sampling: below 1 keeps to likely words.")] = 1.0,
@@ -53,6 +54,7 @@ def caption(
     options = CaptionOptions(
         strategy=strategy,
         num_beams=num_beams,
+        rerank=rerank,
         min_length=min_length,
         max_length=max_length,
         temperature=temperature,

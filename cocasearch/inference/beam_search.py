@@ -69,7 +69,7 @@ class BeamSearch:
         self._open = _Hypotheses(prompt[:, None], nothing, torch.zeros(nothing.shape[:2], device=prompt.device))
         worst = self._open.take(self._images.new_zeros(len(prompt), num_beams))
         self._ended = _Hypotheses(worst.sequences, worst.logprobs, worst.scores.fill_(NEVER))
-        self._results: dict[int, Decoded] = {}
+        self._results: dict[int, list[Decoded]] = {}
 
     def advance(self, logits: Tensor) -> Step | None:
         """The next step; images that are done are left out of it."""
@@ -88,8 +88,8 @@ class BeamSearch:
         rows = parents.gather(1, places) + beams_before * torch.arange(len(done), device=done.device)[:, None]
         return self._drop(done, rows)
 
-    def results(self) -> list[Decoded]:
-        """One sequence per image, in the images' order."""
+    def results(self) -> list[list[Decoded]]:
+        """Up to k ended sequences per image, best first, in the images' order."""
         return [self._results[image] for image in sorted(self._results)]
 
     def _candidates(self, logits: Tensor) -> tuple[_Hypotheses, Tensor]:
@@ -116,7 +116,15 @@ class BeamSearch:
         return Step(ids[images].flatten(), rows[images].flatten(), images) if len(images) else None
 
     def _record(self, done: Tensor) -> None:
-        sequences, logprobs = self._ended.sequences[done, 0].tolist(), self._ended.logprobs[done, 0].tolist()
-        for image, ids, values in zip(self._images[done].tolist(), sequences, logprobs, strict=True):
-            missing = ids.count(-1)
-            self._results[image] = Decoded(tuple(ids[: len(ids) - missing]), tuple(values[: len(values) - missing]))
+        ended = self._ended.of_images(done)
+        columns = (self._images[done], ended.sequences, ended.logprobs, ended.scores)
+        for image, *beams in zip(*(column.tolist() for column in columns), strict=True):
+            self._results[image] = [
+                _decoded(ids, logprobs, score) for ids, logprobs, score in zip(*beams, strict=True) if score > NEVER
+            ]
+
+
+def _decoded(ids: list[int], logprobs: list[float], score: float) -> Decoded:
+    """A sequence without the -1 it was filled up with."""
+    missing = ids.count(-1)
+    return Decoded(tuple(ids[: len(ids) - missing]), tuple(logprobs[: len(logprobs) - missing]), score)

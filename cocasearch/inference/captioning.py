@@ -7,7 +7,7 @@ are chosen is `decoding_strategies`' matter; knows nothing about files.
 import secrets
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -24,7 +24,9 @@ from cocasearch.inference.decoding_strategies import (
     draw_noise,
     pick_likeliest,
 )
+from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel
+from cocasearch.model.coca import ImageFeatures
 
 STRATEGIES = ("beam", "greedy", "sample")
 
@@ -36,6 +38,8 @@ class CaptionOptions:
     Attributes:
         strategy: `beam` (the likeliest of `num_beams` sequences), `greedy` or `sample`.
         num_beams: Sequences grown side by side; `beam` only.
+        rerank: `beam` only: how much the cosine of picture and caption counts beside the log-probability when one of
+            the finished sequences is chosen; 0 leaves it out. Both come from the same model and image pass.
         min_length: No caption ends before it.
         max_length: Every caption has ended by then; never more than the model's context.
         temperature: `sample` only: above 0, lower is closer to greedy.
@@ -51,7 +55,8 @@ class CaptionOptions:
     """
 
     strategy: Literal["beam", "greedy", "sample"] = "beam"
-    num_beams: int = 3
+    num_beams: int = 5
+    rerank: float = 4.0
     min_length: int = 5
     max_length: int = 30
     temperature: float = 1.0
@@ -67,6 +72,7 @@ class CaptionOptions:
             raise CocaSearchError(f"unknown strategy '{self.strategy}'; known are {', '.join(STRATEGIES)}")
         ranges = {
             "num_beams": (self.num_beams >= 1, "at least 1"),
+            "rerank": (self.rerank >= 0, "0 (off) or more"),
             "max_length": (self.max_length >= 3, "at least 3: start, one token, end"),
             "min_length": (self.min_length <= self.max_length, f"at most max_length, {self.max_length}"),
             "temperature": (self.temperature > 0, "above 0"),
@@ -91,11 +97,13 @@ class Caption:
         token_ids: The whole sequence: start, prompt, what was generated, end.
         token_logprobs: The model's own log-probability, before any option shaped it, of each generated id, that is of
             the last ids of `token_ids`, the end included.
+        score: Cosine of the picture and the caption; None where the picture's vector was not at hand.
     """
 
     text: str
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
+    score: float | None = None
 
     @property
     def mean_logprob(self) -> float:
@@ -117,13 +125,32 @@ class Captioner:
     def caption_pixels(self, pixels: Tensor, options: CaptionOptions = DEFAULT_OPTIONS) -> list[Caption]:
         """One caption per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
         features = self._loaded.model.image_features(self._loaded.place_pixels(pixels))
-        return self.caption_tokens(features.tokens, options, seeds=picture_seeds(pixels, options))
+        return self.caption_features(features, options, seeds=picture_seeds(pixels, options))
+
+    @torch.inference_mode()
+    def caption_features(
+        self, features: ImageFeatures, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
+    ) -> list[Caption]:
+        """One caption per picture from what an image pass gave, each with its score; arguments as `caption_tokens`.
+
+        Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote.
+        """
+        endings = self._search_all(features.tokens, options, seeds)
+        texts = [self._loaded.tokenizer.decode(decoded.ids) for ended in endings for decoded in ended]
+        vectors = iter(torch.from_numpy(Embedder(self._loaded).embed_texts(texts)))
+        weight = options.rerank if options.strategy == "beam" else 0.0
+        captions = []
+        for ended, image in zip(endings, features.embedding.cpu(), strict=True):
+            scores = [float(image @ next(vectors)) for _ in ended]
+            best = max(range(len(ended)), key=lambda place: ended[place].score + weight * scores[place])
+            captions.append(replace(self._caption(ended[best]), score=scores[best]))
+        return captions
 
     @torch.inference_mode()
     def caption_tokens(
         self, image_tokens: Tensor, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
     ) -> list[Caption]:
-        """One caption per picture from its image tokens (B, N, D): no second image pass.
+        """One caption per picture from its image tokens (B, N, D) alone: no second image pass, no reranking.
 
         Args:
             image_tokens: What `CoCa.image_features` gives.
@@ -133,6 +160,12 @@ class Captioner:
         Raises:
             CocaSearchError: A prompt that leaves no room for words, or more beams than the vocabulary bears.
         """
+        return [self._caption(ended[0]) for ended in self._search_all(image_tokens, options, seeds)]
+
+    def _search_all(
+        self, image_tokens: Tensor, options: CaptionOptions, seeds: Sequence[int] | None
+    ) -> list[list[Decoded]]:
+        """The finished sequences of each picture, best first."""
         if not len(image_tokens):
             return []
         model = self._loaded.model
@@ -143,7 +176,7 @@ class Captioner:
             if step.rows is not None:
                 cache.select(step.rows, step.images)
             logits = model.decode_step(step.ids, cache)
-        return [self._caption(decoded) for decoded in search.results()]
+        return search.results()
 
     def _max_length(self, options: CaptionOptions) -> int:
         return min(options.max_length, self._loaded.config.text.context_length)

@@ -34,10 +34,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One finished sequence: its ids from start to end, and the log-probabilities of those that were generated."""
+    """One finished sequence.
+
+    Attributes:
+        ids: From start to end.
+        logprobs: The log-probabilities of those that were generated.
+        score: What the search ranked it by.
+    """
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
+    score: float = 0.0
 
 
 class Search(Protocol):
@@ -46,8 +53,8 @@ class Search(Protocol):
     def advance(self, logits: Tensor) -> Step | None:
         """The next step after `logits` (R, V), or None when every image has its sequence."""
 
-    def results(self) -> list[Decoded]:
-        """One sequence per image, in the images' order."""
+    def results(self) -> list[list[Decoded]]:
+        """The finished sequences of each image, best first, in the images' order."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +184,9 @@ class SingleSearch:
         )
         return Step(ids[rows, 0], rows, rows) if len(rows) else None
 
-    def results(self) -> list[Decoded]:
+    def results(self) -> list[list[Decoded]]:
         """One sequence per image, in the images' order."""
-        return [self._results[image] for image in sorted(self._results)]
+        return [[self._results[image]] for image in sorted(self._results)]
 
     def _record(self, ended: Tensor) -> None:
         sequences, values = self._sequences[ended].tolist(), self._logprobs[ended].tolist()

@@ -5,7 +5,6 @@ Receives pixels; hands on one `ImageDescription` each. Knows nothing about files
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,10 +49,8 @@ class ImageDescriber:
             return [ImageDescription(embedding) for embedding in self._embedder.embed_pixels(pixels)]
         features = self._loaded.model.image_features(self._loaded.place_pixels(pixels))
         seeds = picture_seeds(pixels, self._options)
-        captions = self._captioner.caption_tokens(features.tokens, self._options, seeds=seeds)
-        embeddings = as_numpy(features.embedding)
-        scores = np.sum(embeddings * self._embedder.embed_texts([caption.text for caption in captions]), axis=1)
+        captions = self._captioner.caption_features(features, self._options, seeds=seeds)
         return [
-            ImageDescription(embedding, caption.text, float(score), caption.mean_logprob)
-            for embedding, caption, score in zip(embeddings, captions, scores, strict=True)
+            ImageDescription(embedding, caption.text, caption.score, caption.mean_logprob)
+            for embedding, caption in zip(as_numpy(features.embedding), captions, strict=True)
         ]

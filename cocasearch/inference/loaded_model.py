@@ -47,9 +47,7 @@ class LoadedModel:
         return self.tokenizer(texts, self.config.text.context_length).to(self.device)
 
 
-def load_model(
-    name_or_folder: str | Path | None = None, *, device: str = "auto", dtype: str = "auto"
-) -> LoadedModel:
+def load_model(name_or_folder: str | Path | None = None, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
     """The model of a name or folder, in memory; the bundled one for None.
 
     Args:

