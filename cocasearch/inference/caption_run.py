@@ -45,7 +45,7 @@ class CaptionRun:
     def caption(
         self, files: Sequence[ImageFile], sink: CaptionSink, *, progress: Callable[[int, int], None] | None = None
     ) -> CaptionReport:
-        """Caption the files that the sink has none for, and complete the sink.
+        """Caption the files that the sink has none for, and complete the sink if it has any.
 
         Args:
             files: The pictures.
@@ -63,7 +63,8 @@ class CaptionRun:
                     report.written += 1
                 if progress:
                     progress(report.written + len(report.failed), len(wanted))
-        sink.finish()
+        if report.written or report.kept:
+            sink.finish()
         return report
 
     def _records(self, batch: DecodedBatch[ImageFile]) -> list[CaptionRecord]:

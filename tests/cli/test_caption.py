@@ -33,6 +33,13 @@ def test_caption_file_has_a_row_for_each_photo(prompt, name):
     assert not (prompt.folder / f"{name}.partial").exists()
 
 
+def test_no_file_is_written_where_no_photo_can_be_read(prompt):
+    result = prompt("caption", "photos/truncated.jpg", "--model", "tiny", "--out", "captions.csv")
+    assert result.exit_code == 3
+    assert "none of the photos could be read" in result.stderr
+    assert not (prompt.folder / "captions.csv").exists()
+
+
 def test_a_finished_file_is_replaced_only_when_told(prompt):
     command = ("caption", "photos", "--model", "tiny", "--out", "captions.csv")
     assert prompt(*command).exit_code == 0
