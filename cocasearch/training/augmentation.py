@@ -21,6 +21,9 @@ def augment(image: Image.Image, config: AugmentationConfig, *, size: int, seed: 
     if config.color:
         for enhancer in _ENHANCERS:
             view = enhancer(view).enhance(1 + config.color * chance.uniform(-1, 1))
+    if 0 < config.coarsest < size and chance.random() < 0.5:
+        side = chance.randint(config.coarsest, size)
+        view = view.resize((side, side), Image.Resampling.BICUBIC).resize((size, size), Image.Resampling.BICUBIC)
     return view
 
 

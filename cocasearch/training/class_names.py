@@ -67,17 +67,20 @@ class ClassNames:
         """Classes from a tab-separated table with the columns wnid, name, synonyms and hypernyms (near to far).
 
         Raises:
-            CocaSearchError: The file is missing or lacks a column.
+            CocaSearchError: The file is missing, is no text, lacks a column, or has a row without a name.
         """
         try:
             with file.open(encoding="utf-8", newline="") as lines:
                 rows = list(csv.DictReader(lines, delimiter="\t"))
-        except OSError as error:
-            raise CocaSearchError(f"cannot read class names from {file}: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise CocaSearchError(f"cannot read class names from {file}: {reason}") from error
         missing = [column for column in COLUMNS if not rows or column not in rows[0]]
         if missing:
             raise CocaSearchError(f"{file} has no column {', '.join(missing)}; class names need {', '.join(COLUMNS)}")
-        names = [_words(row["name"] + "," + row["synonyms"]) for row in rows]
+        names = [_words(row["name"], row["synonyms"]) for row in rows]
+        if () in names:
+            raise CocaSearchError(f"row {names.index(()) + 1} of {file} names no class")
         return cls([row["wnid"] for row in rows], names, [_words(row["hypernyms"]) for row in rows])
 
     def find(self, label: str) -> int | None:
@@ -101,7 +104,7 @@ class ClassNames:
         ranked = sorted(groups, key=lambda word: -sum(mass[index] for index in groups[word]))
         favoured, others = ranked[: count // 2], ranked[count // 2 :]
         chosen = favoured + chance.sample(others, min(len(others), count - len(favoured)))
-        group_of_class = torch.full((len(self),), -1, dtype=torch.long)
+        group_of_class = torch.full((len(self),), -1, dtype=torch.long, device=probabilities.device)
         for group, word in enumerate(chosen):
             group_of_class[groups[word]] = group
         return NamedGroups(tuple(in_template(word, chance.choice(TEMPLATES)) for word in chosen), group_of_class)
@@ -126,6 +129,6 @@ def in_template(name: str, template: str) -> str:
     return template.replace("{a}", article).replace("{name}", name)
 
 
-def _words(cell: str) -> tuple[str, ...]:
-    words = [word.strip() for word in cell.split(",")]
+def _words(*cells: str | None) -> tuple[str, ...]:
+    words = [word.strip() for cell in cells for word in (cell or "").split(",")]  # a row cut short has no cell
     return tuple(dict.fromkeys(word for word in words if word))

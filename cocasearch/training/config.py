@@ -1,5 +1,6 @@
 """How a training run is done: every number that changes its result, as frozen data."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,11 +15,14 @@ class AugmentationConfig:
         min_area: Smallest share of the picture's area that a random crop keeps, 0 to 1.
         flip: Mirror half of the pictures.
         color: Largest relative change of brightness, contrast and saturation; 0 for none.
+        coarsest: Half of the pictures are first shrunk to a random side, of so many pixels at least; 0 for none. It
+            keeps a model from telling two sources apart by their sharpness.
     """
 
     min_area: float = 0.6
     flip: bool = True
     color: float = 0.2
+    coarsest: int = 0
 
     def __post_init__(self) -> None:
         _check_between("min_area", self.min_area, 0.01, 1)
@@ -54,6 +58,7 @@ class TrainingConfig:
     caption_weight: float = 1.0
     name_weight: float = 0.7  # only with class names
     names_per_step: int = 250
+    label_caption_weight: float = 0.0  # captions made of the labels: only with labelled pictures
     label_smoothing: float = 0.0
     dropout: float = 0.1
 
@@ -70,8 +75,12 @@ class TrainingConfig:
                 raise CocaSearchError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("ema_decay", "dropout", "label_smoothing", "warmup"):
             _check_between(name, getattr(self, name), 0, 0.99999)
+        if not math.isfinite(self.passes):
+            raise CocaSearchError(f"passes must be a number of passes, not {self.passes}")
         if self.optimizer not in ("adamw", "muon"):
             raise CocaSearchError(f"optimizer must be adamw or muon, not '{self.optimizer}'")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise CocaSearchError(f"precision must be auto, float32 or bfloat16, not '{self.precision}'")
 
 
 def _check_between(name: str, value: float, low: float, high: float) -> None:

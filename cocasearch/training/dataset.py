@@ -22,9 +22,12 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.model.text_decoder import trim_padding
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.augmentation import augment
+from cocasearch.training.class_names import in_template
 from cocasearch.training.config import TrainingConfig
 
 STEPS_AHEAD = 2
+# A label as people would write it below a picture.
+CAPTION_TEMPLATES = ("{a} {name}.", "a photo of {a} {name}.", "a close up of {a} {name}.")
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,19 @@ class Source:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Pictures with a class index each, for the name loss."""
+    """Pictures with a class index each, for the name loss; `names` are the words of every class."""
 
     images: list[Path | bytes]
     classes: list[int]
+    names: Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
     """B pictures with T captions in all; `owners` (T,) names each caption's picture.
 
-    `labelled_pixels` (B', 3, S, S) and `labels` (B',) are empty without labelled pictures.
+    `labelled_pixels` (B', 3, S, S), `labels` (B',) and the captions made of them `labelled_ids` (B', L') are empty
+    without labelled pictures.
     """
 
     pixels: Tensor
@@ -55,6 +60,7 @@ class TrainingBatch:
     owners: Tensor
     labelled_pixels: Tensor
     labels: Tensor
+    labelled_ids: Tensor
 
 
 @dataclass
@@ -69,7 +75,7 @@ class TrainingData:
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not any(source.images for source in self.sources):
+        if not self.sources or not all(source.images for source in self.sources):
             raise CocaSearchError("there are no captioned pictures to train on")
         # Captions are tokenized once; a row is the ids without padding.
         self._ids = [
@@ -90,15 +96,17 @@ class TrainingData:
                     plan = self._plan(config, step)
                     ahead.append((plan, [pool.submit(self._view, config, *view) for view in plan.views]))
                 if step >= first_step + STEPS_AHEAD and ahead:
-                    yield self._gather(*ahead.popleft())
+                    yield self._gather(config, *ahead.popleft())
             while ahead:
-                yield self._gather(*ahead.popleft())
+                yield self._gather(config, *ahead.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _shares(self, config: TrainingConfig) -> list[int]:
         total = sum(source.weight for source in self.sources)
-        return [max(1, round(config.images_per_step * source.weight / total)) for source in self.sources]
+        shares = [max(1, round(config.images_per_step * source.weight / total)) for source in self.sources]
+        # A picture twice in a step would be its own wrong answer.
+        return [min(share, len(source.images)) for share, source in zip(shares, self.sources, strict=True)]
 
     def _plan(self, config: TrainingConfig, step: int) -> "_Plan":
         """Which pictures, captions and labelled pictures a step trains on."""
@@ -113,8 +121,12 @@ class TrainingData:
         if self.labelled is not None:
             for position in range(step * config.labelled_per_step, (step + 1) * config.labelled_per_step):
                 index = _shuffled(len(self.labelled.images), position, f"{config.seed}/labelled")
-                plan.views.append((self.labelled.images[index], f"labelled picture {index}", chance.getrandbits(60)))
+                labelled = self.labelled.images[index]
+                key = str(labelled) if isinstance(labelled, Path) else f"labelled picture {index}"
+                plan.views.append((labelled, key, chance.getrandbits(60)))
                 plan.labels.append(self.labelled.classes[index])
+            names = [self.labelled.names[label][0] for label in plan.labels]
+            plan.label_captions = [in_template(name, chance.choice(CAPTION_TEMPLATES)) for name in names]
         return plan
 
     def _view(self, config: TrainingConfig, image: Path | bytes, key: str, seed: int) -> Tensor:
@@ -125,7 +137,7 @@ class TrainingData:
             raise UnreadableImage(key, error.reason) from error
         return self.preprocess(augment(picture, config.augmentation, size=size, seed=seed))
 
-    def _gather(self, plan: "_Plan", futures: list[Future[Tensor]]) -> TrainingBatch:
+    def _gather(self, config: TrainingConfig, plan: "_Plan", futures: list[Future[Tensor]]) -> TrainingBatch:
         views: list[Tensor | None] = []
         for future in futures:
             try:
@@ -135,22 +147,33 @@ class TrainingData:
                 views.append(None)
         captioned = [(view, ids) for view, ids in zip(views, plan.captions, strict=False) if view is not None]
         labelled = [
-            (view, label)
-            for view, label in zip(views[len(plan.captions) :], plan.labels, strict=True)
+            (view, label, caption)
+            for view, label, caption in zip(views[len(plan.captions) :], plan.labels, plan.label_captions, strict=True)
             if view is not None
         ]
         if not captioned:
-            key, reason = next(iter(self.unreadable.items()))
-            raise CocaSearchError(f"no picture of a whole step could be read; the first: {key}: {reason}")
+            captioned = [self._first_readable(config)]
         counts = torch.tensor([len(ids) for _, ids in captioned])
         size = self.preprocess.config.image_size
         return TrainingBatch(
             pixels=torch.stack([view for view, _ in captioned]),
             ids=trim_padding(torch.cat([ids for _, ids in captioned])),
             owners=torch.arange(len(captioned)).repeat_interleave(counts),
-            labelled_pixels=torch.stack([v for v, _ in labelled]) if labelled else torch.empty(0, 3, size, size),
-            labels=torch.tensor([label for _, label in labelled], dtype=torch.long),
+            labelled_pixels=torch.stack([v for v, _, _ in labelled]) if labelled else torch.empty(0, 3, size, size),
+            labels=torch.tensor([label for _, label, _ in labelled], dtype=torch.long),
+            labelled_ids=trim_padding(self.tokenizer([caption for _, _, caption in labelled], self.context_length)),
         )
+
+    def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor]:
+        """A picture and its captions for a step none of whose own pictures can be read."""
+        for source, ids in zip(self.sources, self._ids, strict=True):
+            for image, rows in zip(source.images, ids, strict=True):
+                try:
+                    return self._view(config, image.image, image.key, 0), rows[: config.captions_per_image]
+                except UnreadableImage as error:
+                    self.unreadable[error.path] = error.reason
+        key, reason = next(iter(self.unreadable.items()))
+        raise CocaSearchError(f"not one of the pictures to train on can be read; the first: {key}: {reason}")
 
 
 @dataclass
@@ -160,6 +183,7 @@ class _Plan:
     views: list[tuple[Path | bytes, str, int]] = field(default_factory=list)
     captions: list[Tensor] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    label_captions: list[str] = field(default_factory=list)
 
 
 def _shuffled(size: int, position: int, seed: str) -> int:

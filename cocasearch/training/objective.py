@@ -5,6 +5,7 @@ Receives batches of tensors; hands back losses. Knows nothing about files, sched
 
 import copy
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -38,15 +39,31 @@ class StepLosses:
 class NameTeacher:
     """The image encoder as it was before training, with its own classifier, and the words for its classes."""
 
-    def __init__(self, model: CoCa, classifier: Classifier, class_names: ClassNames) -> None:
+    def __init__(
+        self,
+        model: CoCa,
+        classifier: Classifier,
+        class_names: ClassNames,
+        *,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.encoder = copy.deepcopy(model.image_encoder).requires_grad_(False).eval()
+        self.is_student_at_start = weights is None
+        if weights is not None:
+            self.encoder.load_state_dict(weights)
         self.classifier = classifier
         self.class_names = class_names
 
+    def place(self, device: torch.device) -> None:
+        """Move it to where the model is trained."""
+        self.encoder.to(device)
+        self.classifier = Classifier(self.classifier.weight.to(device), self.classifier.bias.to(device))
+
     @torch.no_grad()
-    def probabilities(self, pixels: Tensor, student_tokens: Tensor | None) -> Tensor:
+    def probabilities(self, pixels: Tensor, tokens: Tensor | None) -> Tensor:
         """Class probabilities (B, C) of a batch; a student that has not moved yet lends its tokens."""
-        tokens = self.encoder(pixels) if student_tokens is None else student_tokens
+        if tokens is None or not self.is_student_at_start:
+            tokens = self.encoder(pixels)
         return self.classifier.logits(tokens).softmax(dim=1)
 
 
@@ -64,7 +81,8 @@ class Objective:
         self.tokenizer = tokenizer
         self.config = config
         self.teacher = teacher
-        self.autocast = _native_bfloat16() if config.precision == "auto" else config.precision == "bfloat16"
+        native = _native_bfloat16(model.logit_scale.device)
+        self.autocast = native if config.precision == "auto" else config.precision == "bfloat16"
 
     def losses(self, batch: TrainingBatch, *, encoder_is_frozen: bool, chance: random.Random) -> StepLosses:
         """The weighted sum and its parts, ready for `total.backward()`."""
@@ -76,12 +94,17 @@ class Objective:
             contrastive = grouped_contrastive_loss(
                 image.embedding[: len(batch.pixels)], text, batch.owners, self.model.logit_scale.exp()
             )
-            caption = self._caption_loss(states, image.tokens[: len(batch.pixels)], batch)
+            caption = self._caption_loss(states, image.tokens[: len(batch.pixels)], batch.ids, batch.owners)
+            label_caption = contrastive.new_zeros(())
+            if self.config.label_caption_weight and len(batch.labels):
+                _, label_states = self.model.text_features(batch.labelled_ids)
+                label_caption = self._caption_loss(label_states, image.tokens[len(batch.pixels) :], batch.labelled_ids)
             name = contrastive.new_zeros(())
             if self.teacher is not None:
                 name = self._name_loss(image.embedding, pixels, tokens if encoder_is_frozen else None, batch, chance)
         config = self.config
         total = config.contrastive_weight * contrastive + config.caption_weight * caption + config.name_weight * name
+        total = total + config.label_caption_weight * label_caption
         return StepLosses(total, contrastive.detach(), caption.detach(), name.detach())
 
     def _encode(self, pixels: Tensor, encoder_is_frozen: bool) -> Tensor:
@@ -90,11 +113,11 @@ class Objective:
             tokens: Tensor = self.model.image_encoder(pixels)
         return tokens
 
-    def _caption_loss(self, states: Tensor, image_tokens: Tensor, batch: TrainingBatch) -> Tensor:
+    def _caption_loss(self, states: Tensor, image_tokens: Tensor, ids: Tensor, owners: Tensor | None = None) -> Tensor:
         """As `losses.caption_loss`, with logits for the real targets only."""
         decoder = self.model.multimodal_decoder
-        hidden = decoder(states, image_tokens, owners=batch.owners)[:, :-1]
-        targets = batch.ids[:, 1:]
+        hidden = decoder(states, image_tokens, owners=owners)[:, :-1]
+        targets = ids[:, 1:]
         is_target = targets != PAD_ID
         logits = decoder.vocabulary(hidden[is_target])
         return F.cross_entropy(logits.float(), targets[is_target], label_smoothing=self.config.label_smoothing)
@@ -110,7 +133,7 @@ class Objective:
             labelled = _LABEL_SHARE * labels + (1 - _LABEL_SHARE) * seen
             probabilities = torch.cat([probabilities[: len(batch.pixels)], labelled])
         drawn = self.teacher.class_names.draw(probabilities, self.config.names_per_step, chance)
-        ids = trim_padding(self.tokenizer(drawn.texts, self.model.config.text.context_length))
+        ids = trim_padding(self.tokenizer(drawn.texts, self.model.config.text.context_length)).to(pixels.device)
         names, _ = self.model.text_features(ids)
         return name_loss(image, names, drawn.target(probabilities), self.model.logit_scale.exp())
 
@@ -123,8 +146,8 @@ def set_dropout(model: CoCa, probability: float) -> None:
                 module.dropout = probability
 
 
-def _native_bfloat16() -> bool:
-    if torch.cuda.is_available():
-        return True
+def _native_bfloat16(device: torch.device) -> bool:
+    if device.type != "cpu":
+        return device.type == "cuda"
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.captioned_data import CaptionedImage, read_captioned_data
+from cocasearch.checkpoints.efficientnet_lite import read_published_lite0
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.captioning import CaptionOptions
 from cocasearch.inference.loaded_model import load_model
-from cocasearch.model.config import PoolerKind
+from cocasearch.model.config import EfficientNetLiteConfig, PoolerKind
 from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData, hold_out
@@ -165,7 +166,7 @@ def finetune(
             hint="five pictures at least, or --val DATA",
         )
     measured = measured or (lambda _moment, _report: None)
-    folder = resolve_model(model)
+    folder = _base_model(model, out)
     before = _measure(folder, held_out, device)
     measured("before", before)
     start = from_model_folder(folder)
@@ -188,6 +189,8 @@ def finetune(
 def _sources(request: TrainingRequest, config: TrainingConfig) -> tuple[list[Source], list[CaptionedImage]]:
     if request.weights and len(request.weights) != len(request.data):
         raise CocaSearchError(f"there are {len(request.data)} data files but {len(request.weights)} weights")
+    if any(weight <= 0 for weight in request.weights):
+        raise CocaSearchError(f"a weight must be above 0, not {min(request.weights)}")
     first, held_out = _split(request.columns.read(request.data[0]), request.validation, request.columns, config)
     images = [first, *(request.columns.read(path) for path in request.data[1:])]
     weights = request.weights or [len(part) for part in images]
@@ -206,7 +209,7 @@ def _starting_point(
     request: TrainingRequest, config: TrainingConfig, sources: list[Source], class_names: ClassNames | None
 ) -> StartingPoint:
     if request.model is not None:
-        return from_model_folder(resolve_model(request.model))
+        return from_model_folder(_base_model(request.model, request.out))
     texts = [caption for source in sources for image in source.images for caption in image.captions]
     if class_names is not None:
         texts += class_names.vocabulary()
@@ -215,18 +218,29 @@ def _starting_point(
     )
 
 
+def _base_model(model: str | Path | None, out: Path) -> Path:
+    folder = resolve_model(model)
+    if folder.resolve() == out.resolve():
+        raise CocaSearchError(f"{out} is the model to start from and would be replaced", hint="--out NEW_FOLDER")
+    return folder
+
+
 def _teacher(start: StartingPoint, class_names: ClassNames | None) -> NameTeacher | None:
     if class_names is None:
         return None
-    if start.classifier is None:
+    classifier, weights = start.classifier, None
+    if classifier is None:  # a model trained before: its encoder may have moved, so the published one teaches
+        image = start.model.config.image
+        if not isinstance(image, EfficientNetLiteConfig) or image.blocks != EfficientNetLiteConfig().blocks:
+            raise CocaSearchError(
+                "class names need an image encoder that came with its classifier", hint="--preset coca-mini"
+            )
+        weights, classifier = read_published_lite0()
+    if len(classifier.bias) != len(class_names):
         raise CocaSearchError(
-            "class names need an image encoder that came with its classifier", hint="--preset coca-mini"
+            f"the table names {len(class_names)} classes, the encoder's classifier has {len(classifier.bias)}"
         )
-    if len(start.classifier.bias) != len(class_names):
-        raise CocaSearchError(
-            f"the table names {len(class_names)} classes, the encoder's classifier has {len(start.classifier.bias)}"
-        )
-    return NameTeacher(start.model, start.classifier, class_names)
+    return NameTeacher(start.model, classifier, class_names, weights=weights)
 
 
 def _labelled(request: TrainingRequest, class_names: ClassNames | None) -> LabelledImages | None:
@@ -237,14 +251,22 @@ def _labelled(request: TrainingRequest, class_names: ClassNames | None) -> Label
     images: list[Path | bytes] = []
     classes: list[int] = []
     for path in request.labels:
-        for row in read_captioned_data(path, caption_key=request.label_key):
+        for row in _read_labels(path, request.label_key):
             index = class_names.find(row.captions[0])
             if index is not None:
                 images.append(row.image)
                 classes.append(index)
     if not images:
         raise CocaSearchError(f"no label in {request.labels[0]} is among the names in {request.names}")
-    return LabelledImages(images, classes)
+    return LabelledImages(images, classes, class_names.names)
+
+
+def _read_labels(path: Path, label_key: str) -> list[CaptionedImage]:
+    try:
+        return read_captioned_data(path, caption_key=label_key)
+    except CocaSearchError as error:
+        hint = error.hint and error.hint.replace("--caption-key", "--label-key")
+        raise CocaSearchError(str(error), hint=hint) from error
 
 
 def _training_data(start: StartingPoint, sources: list[Source], labelled: LabelledImages | None) -> TrainingData:

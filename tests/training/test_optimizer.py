@@ -1,0 +1,116 @@
+"""Each parameter gets the rule, the rate and the decay that is meant for it, at the step that is meant."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.optimizer import WeightAverage, build_optimizers, schedule, set_learning_rates
+
+CONFIG = TrainingConfig(learning_rate=1e-3, muon_learning_rate=4e-3, encoder_learning_rate=6e-5, weight_decay=0.05)
+MUON_MATRICES = {
+    "image_projection.weight",
+    "multimodal_decoder.cross_blocks.0.attention.key_value.weight",
+    "multimodal_decoder.cross_blocks.0.attention.out.weight",
+    "multimodal_decoder.cross_blocks.0.attention.query.weight",
+    "multimodal_decoder.cross_blocks.0.mlp.contract.weight",
+    "multimodal_decoder.cross_blocks.0.mlp.expand.weight",
+    "multimodal_decoder.self_blocks.0.attention.out.weight",
+    "multimodal_decoder.self_blocks.0.attention.qkv.weight",
+    "multimodal_decoder.self_blocks.0.mlp.contract.weight",
+    "multimodal_decoder.self_blocks.0.mlp.expand.weight",
+    "pooling.contrastive.attention.key_value.weight",
+    "pooling.contrastive.attention.out.weight",
+    "pooling.contrastive.attention.query.weight",
+    "pooling.generative.attention.key_value.weight",
+    "pooling.generative.attention.out.weight",
+    "pooling.generative.attention.query.weight",
+    "text_decoder.blocks.0.attention.out.weight",
+    "text_decoder.blocks.0.attention.qkv.weight",
+    "text_decoder.blocks.0.mlp.contract.weight",
+    "text_decoder.blocks.0.mlp.expand.weight",
+    "text_decoder.projection.weight",
+}
+TABLES = {
+    "multimodal_decoder.vocabulary.weight",
+    "pooling.contrastive.queries",
+    "pooling.generative.queries",
+    "text_decoder.positions",
+    "text_decoder.token_embedding.weight",
+}
+
+
+def groups_by_name(model: nn.Module, config: TrainingConfig) -> dict[str, tuple[type, dict[str, object]]]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = [
+        (names[id(parameter)], (type(optimizer), group))
+        for optimizer in build_optimizers(model, config)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
+    assert sorted(name for name, _ in found) == sorted(names.values())  # each once
+    return dict(found)
+
+
+@pytest.mark.parametrize("convolutional", [True, False])
+def test_rules_rates_and_decay(new_start, convolutional: bool) -> None:
+    model = new_start(convolutional=convolutional).model
+    groups = groups_by_name(model, CONFIG)
+    assert {name for name, (rule, _) in groups.items() if rule is torch.optim.Muon} == MUON_MATRICES
+    for name, parameter in model.named_parameters():
+        rule, group = groups[name]
+        is_encoder = name.startswith("image_encoder.")
+        assert group["is_encoder"] == is_encoder, name
+        expected = 6e-5 if is_encoder else 4e-3 if rule is torch.optim.Muon else 1e-3
+        assert group["peak_lr"] == expected, name
+        is_weight = parameter.ndim > 1  # neither bias, norm, class token nor logit scale
+        assert group["weight_decay"] == (0.05 if is_weight else 0), name
+    plain = {name for name, (_, group) in groups.items() if group["weight_decay"] == 0}
+    assert {"logit_scale", "text_decoder.cls_embedding", "text_decoder.output_norm.weight"} <= plain
+    assert not plain & TABLES
+
+
+def test_without_muon_all_are_adamws(new_start) -> None:
+    groups = groups_by_name(new_start().model, replace(CONFIG, optimizer="adamw", beta1=0.8, beta2=0.95))
+    assert {rule for rule, _ in groups.values()} == {torch.optim.AdamW}
+    assert {group["betas"] for _, group in groups.values()} == {(0.8, 0.95)}
+    assert {group["peak_lr"] for name, (_, group) in groups.items() if name in MUON_MATRICES} == {1e-3}
+
+
+def test_the_schedule_warms_up_and_falls_as_a_cosine_to_zero() -> None:
+    shares = [schedule(step, 100, 0.1) for step in range(101)]
+    assert shares[:10] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    assert shares[10] == pytest.approx(1)
+    assert shares[55] == pytest.approx(0.5)
+    assert shares[100] == pytest.approx(0, abs=1e-12)
+    assert shares[10:] == sorted(shares[10:], reverse=True)
+    assert schedule(0, 1, 0.0) == 1  # a run of one step trains
+
+
+def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
+    optimizers = build_optimizers(new_start().model, CONFIG)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+
+    def shares(step: int) -> tuple[set[float], set[float]]:
+        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, thaw_step=50)
+        parts = [[group for group in groups if group["is_encoder"] == is_encoder] for is_encoder in (True, False)]
+        encoder, others = ({round(group["lr"] / group["peak_lr"], 9) for group in part} for part in parts)
+        return encoder, others
+
+    for step, warm in ((0, 0.0), (49, 0.0), (50, 0.1), (54, 0.5), (59, 1.0), (80, 1.0)):
+        factor = schedule(step, 100, 0.1)
+        assert shares(step) == ({round(warm * factor, 9)}, {round(factor, 9)})
+
+
+def test_the_average_forgets_the_start_and_may_be_switched_off() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    averages = {decay: WeightAverage(model, decay) for decay in (0.0, 0.9)}
+    for step in range(150):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        for average in averages.values():
+            average.update(model, step)
+    assert averages[0.0].weights["weight"].item() == 149
+    assert averages[0.9].weights["weight"].item() == pytest.approx(149 - 9, abs=0.1)  # decay / (1 - decay) behind

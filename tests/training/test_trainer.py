@@ -1,0 +1,223 @@
+"""The loop: it learns, keeps the best, moves what it may move, and refuses to go on with what is no number."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import cocasearch.training.trainer as trainer_module
+from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.retrieval_metrics import Recall
+from cocasearch.training.objective import StepLosses
+from cocasearch.training.trainer import MAX_LOGIT_SCALE, Trainer, TrainingProgress, TrainingResult, retrieval_score
+
+
+@pytest.fixture(scope="module")
+def learned(runs, more_drawings, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Trainer, list]:
+    """Every kind of drawing twice; the encoder trains from the start."""
+    steps: list[TrainingProgress] = []
+    config = replace(
+        runs.trainer(Path("none")).config,
+        passes=36,
+        images_per_step=12,
+        captions_per_image=3,
+        frozen_passes=0,
+        frozen_blocks=0,
+        encoder_learning_rate=3e-3,
+        learning_rate=3e-3,
+        dropout=0,
+        validations=6,
+    )
+    out = tmp_path_factory.mktemp("learned") / "model"
+    trainer = runs.trainer(
+        out, config=config, progress=steps.append, images=more_drawings(36), held_out=18, names=False
+    )
+    return trainer.run(), trainer, steps
+
+
+def test_both_losses_fall(learned) -> None:
+    _, trainer, steps = learned
+    assert [progress.step for progress in steps] == list(range(1, trainer.steps + 1))
+    assert steps[0].contrastive_loss > 2.4  # log 12 pictures and log 36 captions at random
+    assert steps[0].caption_loss > 5  # log 320 tokens
+    assert steps[-1].contrastive_loss < 1.2  # 0.55 where every picture is told from its neighbours
+    assert steps[-1].caption_loss < 1
+    assert {progress.name_loss for progress in steps} == {0}
+
+
+def test_held_out_recall_rises(learned) -> None:
+    result, _, steps = learned
+    reports = [progress.validation for progress in steps if progress.validation]
+    assert len(reports) == 6
+    first, last = (report.retrieval for report in (reports[0], result.validation))
+    assert last.text_to_image.at[1] > first.text_to_image.at[1] + 0.3
+    assert last.image_to_text.at[1] > first.image_to_text.at[1] + 0.3
+    assert last.text_to_image.at[1] > 0.6  # one of 18 at random
+
+
+def test_the_folder_says_how_it_was_made(learned) -> None:
+    result, trainer, _ = learned
+    stored = read_model_folder(result.folder)
+    assert stored.fingerprint == result.fingerprint
+    provenance = stored.provenance
+    assert provenance["preset"] == "toy"
+    assert provenance["trained_steps"] == trainer.state.best_step
+    assert provenance["pictures"] == [36]
+    assert provenance["validation"] == result.validation.to_dict()
+    assert provenance["training"]["encoder_learning_rate"] == 3e-3
+
+
+def test_progress_says_how_long_it_takes(learned) -> None:
+    _, trainer, steps = learned
+    assert steps[-1].seconds_left == 0
+    assert all(progress.steps == trainer.steps and progress.images_per_second > 0 for progress in steps)
+    assert steps[3].seconds_left > 0
+
+
+def test_the_best_validated_weights_are_kept(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.2, 0.5, 0.5, 0.4])  # of equals the later
+    monkeypatch.setattr(trainer_module, "retrieval_score", lambda report: next(scores))
+    averages: dict[int, dict[str, Tensor]] = {}
+
+    def progress(progress: TrainingProgress) -> None:
+        model = trainer.model.state_dict()
+        assert any(not torch.equal(value, model[name]) for name, value in trainer.average.weights.items())
+        averages[progress.step] = {name: value.clone() for name, value in trainer.average.weights.items()}
+
+    trainer = runs.trainer(tmp_path / "model", progress=progress)
+    trainer.run()
+    stored = read_model_folder(tmp_path / "model")
+    assert stored.provenance["trained_steps"] == trainer.state.best_step == 12
+    for name, value in stored.load_model().state_dict().items():
+        assert torch.equal(value, averages[12][name].half().float()), name
+
+
+def test_few_pictures_are_judged_by_the_first_hit(learned) -> None:
+    report = learned[0].validation
+
+    def with_recalls(first: float, tenth: float):
+        recall = Recall({1: first, 5: tenth, 10: tenth}, 1.0)
+        retrieval = replace(report.retrieval, text_to_image=recall, image_to_text=recall)
+        return replace(report, retrieval=retrieval)
+
+    assert retrieval_score(with_recalls(0.5, 1.0)) > retrieval_score(with_recalls(0.4, 1.0))
+    assert retrieval_score(with_recalls(0.0, 0.702)) > retrieval_score(with_recalls(1.0, 0.7))
+
+
+@pytest.mark.parametrize("convolutional", [True, False])
+def test_the_encoder_moves_when_it_may(runs, new_start, tmp_path: Path, convolutional: bool) -> None:
+    encoders: dict[int, dict[str, Tensor]] = {}
+
+    def progress(progress: TrainingProgress) -> None:
+        state = trainer.model.image_encoder.state_dict()
+        encoders[progress.step] = {name: value.clone() for name, value in state.items()}
+
+    start = new_start(convolutional=convolutional)
+    first = {name: value.clone() for name, value in start.model.image_encoder.state_dict().items()}
+    whole = {name: value.clone() for name, value in start.model.state_dict().items()}
+    config = replace(runs.trainer(tmp_path).config, weight_decay=0.5)  # decay moves nothing either
+    trainer = runs.trainer(
+        tmp_path / "model", config=config, progress=progress, start=start, held_out=0, names=convolutional
+    )
+    assert trainer.thaw_step == 8
+    trainer.run()
+    assert all(torch.equal(encoders[8][name], value) for name, value in first.items())
+    still = {name for name, value in first.items() if torch.equal(encoders[16][name], value)}
+    assert still == {name for name in first if not name.startswith(("head.", "blocks.1.", "blocks.2."))}
+    others = [name for name, value in whole.items() if torch.equal(trainer.model.state_dict()[name], value)]
+    assert others == [f"image_encoder.{name}" for name in first if name in still]  # everything else has moved
+
+
+def test_an_encoder_that_is_frozen_for_good(runs, tmp_path: Path) -> None:
+    trainer = runs.plain(tmp_path / "model", frozen_passes=float("inf"), frozen_blocks=0)
+    first = {name: value.clone() for name, value in trainer.model.image_encoder.state_dict().items()}
+    trainer.run()
+    assert all(torch.equal(trainer.model.image_encoder.state_dict()[name], value) for name, value in first.items())
+
+
+@pytest.mark.parametrize(("start_at", "end_at"), [(10.0, MAX_LOGIT_SCALE), (-3.0, 0.0)])
+def test_the_logit_scale_stays_within_its_bounds(runs, tmp_path: Path, start_at: float, end_at: float) -> None:
+    trainer = runs.plain(tmp_path / "model", learning_rate=1e-5)
+    trainer.model.logit_scale.data.fill_(start_at)
+    trainer.run()
+    assert trainer.model.logit_scale.item() == pytest.approx(end_at, abs=1e-3)
+    assert 0 <= trainer.model.logit_scale.item() <= MAX_LOGIT_SCALE + 1e-6
+
+
+def test_gradients_are_clipped(runs, tmp_path: Path) -> None:
+    def change(norm: float) -> float:
+        trainer = runs.plain(
+            tmp_path / str(norm), optimizer="adamw", weight_decay=0, warmup=0, passes=0.25, max_gradient_norm=norm
+        )
+        before = trainer.model.text_decoder.projection.weight.detach().clone()
+        trainer.run()
+        return float((trainer.model.text_decoder.projection.weight.detach() - before).abs().max())
+
+    # Far below AdamW's epsilon a gradient moves next to nothing; unclipped it moves by the learning rate.
+    assert change(1e-12) < 1e-5 < 5e-4 < change(1.0)
+
+
+def bad_at(trainer: Trainer, step: int, spoil: Callable[[Tensor], Tensor]) -> None:
+    """Make the losses of one step bad."""
+    losses = trainer.objective.losses
+
+    def spoiled(*arguments: object, **options: object) -> StepLosses:
+        found = losses(*arguments, **options)
+        return replace(found, total=spoil(found.total)) if trainer.state.step + 1 == step else found
+
+    trainer.objective.losses = spoiled  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_no_number_stops_the_run_before_it_does_harm(runs, tmp_path: Path, what: str) -> None:
+    trainer = runs.plain(tmp_path / "model", checkpoint_minutes=0)
+    scale = trainer.model.logit_scale
+    spoil = {"loss": lambda loss: loss * torch.nan, "gradient": lambda loss: loss + (scale - scale).sqrt()}[what]
+    bad_at(trainer, 3, spoil)
+    with pytest.raises(CocaSearchError, match="no longer a number at step 3") as caught:
+        trainer.run()
+    assert "lower learning rate" in str(caught.value.hint)
+    assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
+    again = runs.plain(tmp_path / "model", checkpoint_minutes=0)
+    again.run()  # from the checkpoint of step 2
+    whole = runs.plain(tmp_path / "whole")
+    whole.run()
+    assert all(torch.equal(value, whole.model.state_dict()[name]) for name, value in again.model.state_dict().items())
+
+
+def test_bfloat16_trains_as_float32_does(runs, tmp_path: Path) -> None:
+    ends = []
+    for precision in ("float32", "bfloat16"):
+        trainer = runs.plain(tmp_path / precision, precision=precision, passes=2.0)
+        trainer.run()
+        assert {value.dtype for value in trainer.model.state_dict().values()} == {torch.float32}
+        ends.append(trainer.state.losses)
+    assert ends[0] != ends[1]
+    assert ends[1] == pytest.approx(ends[0], abs=0.1)
+
+
+def test_unreadable_pictures_are_named_held_out_ones_too(runs, more_drawings, tmp_path: Path) -> None:
+    images = more_drawings(12)
+    images[4] = replace(images[4], image=b"")
+    trainer = runs.trainer(tmp_path / "model", images=images, held_out=5)
+    trainer.held_out[2] = replace(trainer.held_out[2], image=b"no picture")
+    result = trainer.run()
+    assert result.unreadable == {
+        images[4].key: "empty file",
+        trainer.held_out[2].key: "not a picture that can be read",
+    }
+    assert result.validation.n_images == 4
+
+
+def test_without_held_out_pictures_the_last_weights_are_kept(runs, tmp_path: Path) -> None:
+    trainer = runs.plain(tmp_path / "model")
+    trainer.card = "# Mine\n"
+    result = trainer.run()
+    assert result.validation is None
+    assert (tmp_path / "model" / "README.md").read_text() == "# Mine\n"
+    for name, value in read_model_folder(result.folder).load_model().state_dict().items():
+        assert torch.equal(value, trainer.average.weights[name].half().float()), name
