@@ -1,8 +1,7 @@
 """Every error a user can cause, each one sentence that says what, which and how to go on.
 
-    CocaSearchError            exit code 1: the request failed
-    ├── UnreadableImage        one picture could not be read; a run names it and continues
-    └── NothingFound           exit code 3: the request was fine, its answer is empty
+`CocaSearchError` (exit code 1) is the root: the request failed. `UnreadableImage` is one picture that could not be
+read; a run names it and continues. `NothingFound` (exit code 3) is an empty answer to a fine request.
 """
 
 from typing import ClassVar
@@ -23,13 +22,13 @@ class CocaSearchError(Exception):
         self.hint = hint
 
 
-class NothingFound(CocaSearchError):
+class NothingFound(CocaSearchError):  # noqa: N818  an outcome, not a fault
     """The request was understood and nothing matches it: no pictures in a folder, no hits for a query."""
 
     exit_code = 3
 
 
-class UnreadableImage(CocaSearchError):
+class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
     """One picture that cannot be turned into pixels.
 
     Args:
