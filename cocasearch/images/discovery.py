@@ -66,8 +66,10 @@ def discover_images(path: Path) -> Iterator[ImageFile]:
     A file given by its own name is taken whatever its suffix.
 
     Raises:
-        CocaSearchError: `path` does not exist or cannot be entered.
+        CocaSearchError: `path` does not exist, cannot be entered, or has a name that no index can store.
     """
+    if not _is_utf8(path.resolve()):
+        raise CocaSearchError(f"the name of {str(path)!r} is not UTF-8", hint="rename it")
     if path.is_dir():
         if not os.access(path, os.R_OK | os.X_OK):
             raise CocaSearchError(f"folder {path} cannot be read: permission denied")
@@ -106,13 +108,20 @@ def _walk(root: Path, folder: Path) -> Iterator[ImageFile]:
 
 def _image_file(root: Path, entry: os.DirEntry[str]) -> ImageFile | None:
     """The file of a folder entry; None if it is no regular file, is gone, or has a name that no index can store."""
-    path = Path(entry.path).relative_to(root).as_posix()
-    try:
-        path.encode()
-        status = entry.stat()
-        return ImageFile(root, path, status.st_size, status.st_mtime_ns) if entry.is_file() else None
-    except UnicodeEncodeError:
-        _log.warning("skipped %r: its name is not UTF-8; rename it", path)
+    path = Path(entry.path).relative_to(root)
+    if not _is_utf8(path):
+        _log.warning("skipped %r: its name is not UTF-8; rename it", str(path))
         return None
+    try:
+        status = entry.stat()
+        return ImageFile(root, path.as_posix(), status.st_size, status.st_mtime_ns) if entry.is_file() else None
     except OSError:  # deleted since the folder was listed, or a link to nothing
         return None
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -71,3 +71,15 @@ def test_a_name_that_is_not_unicode_is_skipped_and_named(tmp_path: Path, caplog:
         pytest.skip("this file system refuses such names")
     assert found(tmp_path) == ["a.jpg"]
     assert "caf" in caplog.text
+
+
+@pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="file names are Unicode there")
+def test_a_name_that_no_index_can_store_is_left_out_or_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = touch(tmp_path / os.fsdecode(b"odd\xff.jpg"))
+    touch(tmp_path / "plain.jpg")
+    assert found(tmp_path) == ["plain.jpg"]
+    assert "its name is not UTF-8; rename it" in caplog.text
+    with pytest.raises(CocaSearchError, match="is not UTF-8"):
+        discover_images(odd)
