@@ -13,7 +13,7 @@ from cocasearch.paths import index_folder, sample_photos_folder
 
 INDEX = "demo"
 TOP_K = 3
-TEXTS = ("a cat", "a rocket", "dogs")
+TEXTS = ("a cat", "a bridge at night", "hiking in the mountains")
 EXAMPLE = "two-dogs-at-window.jpg"
 
 
