@@ -34,9 +34,12 @@ class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
     Args:
         path: The file, or the row of a data file, as the user knows it.
         reason: Why, in a few words: "truncated", "not an image".
+        lasting: Whether the same file will be refused again; not if the disk, a permission or a missing plug-in stood
+            in the way.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, *, lasting: bool = True) -> None:
         super().__init__(f"cannot read image {path}: {reason}")
         self.path = path
         self.reason = reason
+        self.lasting = lasting

@@ -39,11 +39,13 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 
+_NEEDS_HEIC, _NEEDS_HEIF = (f"{name} needs: pip install 'cocasearch[heif]'" for name in ("HEIC", "HEIF"))
+_PLUGIN_MISSING = (_NEEDS_HEIC, _NEEDS_HEIF)
 _FOREIGN = (  # (offset, signature, reason)
-    (4, b"ftypheic", "HEIC needs: pip install 'cocasearch[heif]'"),
-    (4, b"ftypheix", "HEIC needs: pip install 'cocasearch[heif]'"),
+    (4, b"ftypheic", _NEEDS_HEIC),
+    (4, b"ftypheix", _NEEDS_HEIC),
     (4, b"ftypavif", "damaged AVIF"),
-    (4, b"ftypmif1", "HEIF needs: pip install 'cocasearch[heif]'"),
+    (4, b"ftypmif1", _NEEDS_HEIF),
     (4, b"ftyp", "a video, not a picture"),
     (0, b"%PDF", "a PDF document, not a picture"),
     (0, b"%!PS", "a PostScript document, not a picture"),
@@ -73,7 +75,8 @@ def read_image(
             return _decode(image, min_side, max_megapixels)
     except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
         name = f"({len(source)} bytes in memory)" if isinstance(source, bytes) else str(source)
-        raise UnreadableImage(name, _reason(error, source)) from error
+        reason = _reason(error, source)
+        raise UnreadableImage(name, reason, lasting=not _may_pass(error, reason)) from error
 
 
 class _TooLargeError(Exception):
@@ -142,6 +145,12 @@ def _reason(error: Exception, source: Path | bytes) -> str:
     if "truncated" in str(error).lower():
         return "truncated"
     return f"damaged ({str(error) or type(error).__name__})"
+
+
+def _may_pass(error: Exception, reason: str) -> bool:
+    """Whether the system refused the file, and not the file its reader."""
+    from_the_system = isinstance(error, OSError) and error.errno is not None
+    return from_the_system or isinstance(error, MemoryError) or reason in _PLUGIN_MISSING
 
 
 def _unidentified_reason(source: Path | bytes) -> str:

@@ -4,5 +4,6 @@ manifest.json      which model, which roots, which table: a reader starts here
 images-N.lance/    the table of image records, the only truth
 snapshot/          vectors and captions derived from one version of that table; safe to delete
 unreadable.json    files that could not be read, so that each is reported once
+rebuild*.json      the same and the manifest of a table that is being made to take the place of the present one
 writer.lock        held by the one process that writes
 """

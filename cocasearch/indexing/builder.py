@@ -15,7 +15,6 @@ from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.generations import open_generation, publish
-from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest, read_manifest
 from cocasearch.indexing.plan import BuildPlan, PlannedImage, Walk, extend_roots, make_plan, walk_paths
@@ -141,9 +140,8 @@ class IndexBuilder:
         started = time.perf_counter()
         roots = extend_roots(present.locate_roots(self._index) if present else {}, walks)
         generation = open_generation(self._index, self._wanted_manifest(), roots, rebuild=rebuild)
-        ledger = Ledger(self._index)
-        plan = make_plan(walks, roots, generation.table.known_files(), ledger)
-        queue = CommitQueue(generation.table, ledger, seconds=self._commit_seconds)
+        plan = make_plan(walks, roots, generation.table.known_files(), generation.ledger)
+        queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
         queue.remove_gone(plan)
         self._describe_and_store(plan, queue, progress)
         generation.table.compact()
@@ -190,7 +188,7 @@ class IndexBuilder:
     def _store_batch(self, batch: DecodedBatch[PlannedImage], reader: "_HashingReader", queue: CommitQueue) -> None:
         for image, error in batch.failures:
             reader.take_hash(image)
-            queue.put_unreadable(image, error.reason)
+            queue.put_unreadable(image, error)
         if not batch.items:
             return
         descriptions = self._describer.describe(batch.pixels)

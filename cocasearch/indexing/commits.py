@@ -5,6 +5,7 @@ Every commit is atomic, and between two of them little work is at stake. Counts 
 
 import time
 
+from cocasearch.errors import UnreadableImage
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.plan import BuildPlan, PlannedImage
 from cocasearch.indexing.records import ImageRecord, record_id
@@ -54,10 +55,11 @@ class CommitQueue:
         (self._replacing if image.is_update else self._new).append(record)
         self._ledger.discard(image.root, image.path)
 
-    def put_unreadable(self, image: PlannedImage, reason: str) -> None:
+    def put_unreadable(self, image: PlannedImage, error: UnreadableImage) -> None:
         """Let a file that could not be read wait for the next commit, and its older record, if any, go with it."""
-        self.failed.append((str(image.file.absolute), reason))
-        self._ledger.add(UnreadableFile(image.root, image.path, reason, image.file.size, image.file.mtime_ns))
+        self.failed.append((str(image.file.absolute), error.reason))
+        size, mtime_ns = image.file.size, image.file.mtime_ns
+        self._ledger.add(UnreadableFile(image.root, image.path, error.reason, size, mtime_ns, error.lasting))
         if image.is_update:
             self._outdated.append(image.id)
 

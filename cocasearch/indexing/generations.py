@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cocasearch.indexing.atomic_files import remove_partial_files
+from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.manifest import MANIFEST_FILE, REBUILD_FILE, Manifest, find_manifest, write_manifest
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
 from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, remove_snapshots
@@ -18,10 +19,11 @@ _TABLE_PREFIX = "images-"
 
 @dataclass(frozen=True)
 class Generation:
-    """A table with its manifest, and the file that holds the manifest."""
+    """A table with its list of unreadable files and its manifest, and the file that holds the manifest."""
 
     manifest: Manifest
     table: IndexTable
+    ledger: Ledger
     file: Path
 
 
@@ -36,21 +38,25 @@ def open_generation(index: Path, wanted: Manifest, roots: dict[str, Path], *, re
     """
     present = find_manifest(index / MANIFEST_FILE)
     pending = find_manifest(index / REBUILD_FILE)
-    file = index / (REBUILD_FILE if rebuild and present else MANIFEST_FILE)
-    manifest = pending if rebuild and present else present
+    beside = rebuild and present is not None
+    file = index / (REBUILD_FILE if beside else MANIFEST_FILE)
+    unreadable = REBUILD_LEDGER_FILE if beside else LEDGER_FILE
+    manifest = pending if beside else present
     if manifest is None or manifest.model_fingerprint != wanted.model_fingerprint:
         manifest = _new_manifest(wanted, present, pending)
         remove_snapshots(index, manifest.table)  # of a leftover table: version numbers begin anew
+        (index / unreadable).unlink(missing_ok=True)
         IndexTable.create(index, manifest.table, manifest.dimension)
     manifest = manifest.with_roots(roots, index)
     write_manifest(manifest, file)
     _sweep(index)
-    return Generation(manifest, IndexTable(index, manifest.table), file)
+    return Generation(manifest, IndexTable(index, manifest.table), Ledger(index, unreadable), file)
 
 
 def publish(generation: Generation, index: Path) -> None:
     """Make the generation what readers find, and remove the one that it replaces."""
     if generation.file.name != MANIFEST_FILE:
+        generation.ledger.rename(LEDGER_FILE)
         generation.file.replace(index / MANIFEST_FILE)
         _sweep(index)
 

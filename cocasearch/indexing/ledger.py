@@ -9,24 +9,29 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.atomic_files import write_text
 
 LEDGER_FILE = "unreadable.json"
+REBUILD_LEDGER_FILE = "rebuild-unreadable.json"  # of a table that is being made to take the place of the present one
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableFile:
-    """A file that could not be read, as it was then: where, why, and its size and time of change."""
+    """A file that could not be read, as it was then: where, why, and its size and time of change.
+
+    Only a `lasting` reason lies in the file itself; a file refused for another is tried again.
+    """
 
     root: str
     path: str
     reason: str
     size: int
     mtime_ns: int
+    lasting: bool = True
 
 
 class Ledger:
     """The unreadable files of one index, by root and path. `save` writes changes, at once and only if there are any."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / LEDGER_FILE
+    def __init__(self, folder: Path, name: str = LEDGER_FILE) -> None:
+        self._file = folder / name
         self._entries = {(entry.root, entry.path): entry for entry in _read_entries(self._file)}
         self._changed = False
 
@@ -37,9 +42,9 @@ class Ledger:
         return iter(self._entries.values())
 
     def stamp(self, root: str, path: str) -> tuple[int, int] | None:
-        """Size and time of change (ns) of a file when it could not be read; None for one that gave no trouble."""
+        """Size and time of change (ns) of a file when it proved unreadable; None for one that is worth a try."""
         entry = self._entries.get((root, path))
-        return (entry.size, entry.mtime_ns) if entry else None
+        return (entry.size, entry.mtime_ns) if entry and entry.lasting else None
 
     def add(self, entry: UnreadableFile) -> None:
         """Note a file that could not be read."""
@@ -57,6 +62,15 @@ class Ledger:
             rows = [asdict(self._entries[key]) for key in sorted(self._entries)]
             write_text(self._file, json.dumps(rows, indent=1))
             self._changed = False
+
+    def rename(self, name: str) -> None:
+        """Put the saved ledger in the place of the one called `name`."""
+        target = self._file.with_name(name)
+        if self._file.exists():
+            self._file.replace(target)
+        else:
+            target.unlink(missing_ok=True)
+        self._file = target
 
 
 def _read_entries(file: Path) -> list[UnreadableFile]:

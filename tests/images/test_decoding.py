@@ -199,3 +199,15 @@ def test_damage_anywhere_never_raises_anything_else(
             assert error.reason
         else:
             assert image.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("content", "lasting"), [(b"words", True), (b"", True), (b"\0\0\0\x18ftypmif1" + bytes(99), False), (None, False)]
+)
+def test_a_refusal_tells_whether_it_lies_in_the_file(tmp_path: Path, content: bytes | None, lasting: bool) -> None:
+    file = tmp_path / "a.heif"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UnreadableImage) as caught:
+        read_image(file)
+    assert caught.value.lasting is lasting

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cocasearch.checkpoints.storage import save_model_folder
-from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.lock import writer_lock
@@ -185,6 +185,32 @@ def test_an_unreadable_file_is_named_once_and_tried_again_when_changed(build, ph
     draw(bad, 80)
     mended = build(photos)
     assert (mended.added, mended.failed, mended.known_bad) == (1, (), 0)
+
+
+def test_a_rebuild_tries_every_file_anew_and_a_stopped_one_those_it_has_not_tried(build, index, photos, loaded):
+    (photos / "bad.png").write_bytes(b"no picture")
+    build(photos)
+    with pytest.raises(KeyboardInterrupt):
+        IndexBuilder(index, loaded, batch_size=3).build([photos], rebuild=True, progress=Stopper())
+    again = build(photos, rebuild=True)
+    assert (again.added, again.known_bad) == (4, 1)
+    assert len(build(photos, rebuild=True).failed) == 1
+    assert build(photos).known_bad == 1
+    (photos / "bad.png").unlink()
+    build(photos, rebuild=True)
+    assert not list(index.glob("*unreadable.json"))
+
+
+def test_a_file_that_the_system_refused_is_tried_again(build, photos, monkeypatch):
+    def refused(path):
+        raise UnreadableImage(str(path), "permission denied", lasting=False)
+
+    (photos / "bad.png").write_bytes(b"no picture")
+    with monkeypatch.context() as patched:
+        patched.setattr("cocasearch.images.batching.read_image", lambda source, **_: refused(source))
+        assert len(build(photos).failed) == 11
+    again = build(photos)
+    assert (again.added, again.failed) == (10, ((str(photos / "bad.png"), "not a picture that can be read"),))
 
 
 def test_an_image_that_breaks_leaves_the_index(build, index, photos, rows):
