@@ -15,10 +15,21 @@ from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.generations import open_generation, publish
+from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest, read_manifest
-from cocasearch.indexing.plan import BuildPlan, PlannedImage, Walk, extend_roots, make_plan, walk_paths
+from cocasearch.indexing.plan import (
+    BuildPlan,
+    PlannedImage,
+    Walk,
+    check_walks,
+    extend_roots,
+    look_up,
+    make_plan,
+    walk_paths,
+)
 from cocasearch.indexing.records import ImageRecord, hash_file
+from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.inference.captioning import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
@@ -98,8 +109,8 @@ class IndexBuilder:
         alone. Interrupted, the run keeps what it has done.
 
         Args:
-            paths: Folders or files; none at all for every folder that the index covers.
-            rebuild: Make the whole index anew, `paths` and every folder that it covers, as needed for another model.
+            paths: Folders or files; none at all for everything that the index covers.
+            rebuild: Make the whole index anew, `paths` and everything that it covers, as needed for another model.
                 The old one answers queries until the new one is complete; a stopped rebuild is continued.
             progress: Called after each batch.
 
@@ -111,7 +122,7 @@ class IndexBuilder:
         present = find_manifest(self._index / MANIFEST_FILE)
         if present and not rebuild:
             check_model(present, self._loaded.fingerprint, self._loaded.name, self._index)
-        walks = walk_paths(self._paths_to_walk(paths, present, rebuild))
+        walks = self._walk(paths, present, rebuild)
         self._make_folder()
         with writer_lock(self._index):
             if find_manifest(self._index / MANIFEST_FILE) != present:
@@ -120,13 +131,22 @@ class IndexBuilder:
                 )
             return self._update(walks, present, rebuild, progress)
 
-    def _paths_to_walk(self, paths: Sequence[str | Path], present: Manifest | None, rebuild: bool) -> list[Path]:
-        wanted = [Path(path).expanduser() for path in paths]
-        if present and (rebuild or not wanted):
-            wanted += present.locate_roots(self._index).values()
-        if not wanted:
-            read_manifest(self._index)  # says what is missing
-        return wanted
+    def _walk(self, paths: Sequence[str | Path], present: Manifest | None, rebuild: bool) -> list[Walk]:
+        if not paths:
+            present = read_manifest(self._index)  # or say what is missing
+        walks = list(walk_paths([Path(path).expanduser() for path in paths]))
+        if present and (rebuild or not paths):
+            partial, roots = present.partial_roots, present.locate_roots(self._index)
+            walks += walk_paths([folder for key, folder in roots.items() if key not in partial])
+            walks += [look_up(roots[key], self._paths_taken_from(key, present)) for key in partial]
+        check_walks(walks)
+        return walks
+
+    def _paths_taken_from(self, root: str, present: Manifest) -> set[str]:
+        """The paths in a root of its indexed and its unreadable files."""
+        indexed = IndexTable(self._index, present.table).known_files()
+        places = [*indexed, *((entry.root, entry.path) for entry in Ledger(self._index))]
+        return {path for key, path in places if key == root}
 
     def _make_folder(self) -> None:
         try:
@@ -138,8 +158,10 @@ class IndexBuilder:
         self, walks: Sequence[Walk], present: Manifest | None, rebuild: bool, progress: Progress | None
     ) -> BuildReport:
         started = time.perf_counter()
-        roots = extend_roots(present.locate_roots(self._index) if present else {}, walks)
-        generation = open_generation(self._index, self._wanted_manifest(), roots, rebuild=rebuild)
+        known = present.locate_roots(self._index) if present else {}
+        roots, partial = extend_roots(known, walks, present.partial_roots if present else frozenset())
+        wanted = self._wanted_manifest().with_roots(roots, self._index, partial)
+        generation = open_generation(self._index, wanted, rebuild=rebuild)
         plan = make_plan(walks, roots, generation.table.known_files(), generation.ledger)
         queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
         queue.remove_gone(plan)

@@ -27,13 +27,12 @@ class Generation:
     file: Path
 
 
-def open_generation(index: Path, wanted: Manifest, roots: dict[str, Path], *, rebuild: bool) -> Generation:
-    """The table to write to, made if need be, with `roots` in its manifest. For the holder of the writer's lock.
+def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generation:
+    """The table to write to, made if need be. For the holder of the writer's lock.
 
     Args:
         index: The index folder, which exists.
-        wanted: The model to index with; its table and roots do not matter.
-        roots: Present folders of all roots, by key.
+        wanted: The model to index with and the roots to cover; its table does not matter.
         rebuild: Whether to make a new table, or go on with one that a stopped rebuild with this model left.
     """
     present = find_manifest(index / MANIFEST_FILE)
@@ -47,7 +46,7 @@ def open_generation(index: Path, wanted: Manifest, roots: dict[str, Path], *, re
         remove_snapshots(index, manifest.table)  # of a leftover table: version numbers begin anew
         (index / unreadable).unlink(missing_ok=True)
         IndexTable.create(index, manifest.table, manifest.dimension)
-    manifest = manifest.with_roots(roots, index)
+    manifest = replace(manifest, roots=wanted.roots, updated="")
     write_manifest(manifest, file)
     _sweep(index)
     return Generation(manifest, IndexTable(index, manifest.table), Ledger(index, unreadable), file)

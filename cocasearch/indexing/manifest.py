@@ -6,6 +6,7 @@ The manifest is the first thing a reader opens and, being replaced in one step, 
 import json
 import os
 import shlex
+from collections.abc import Set
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,20 +30,22 @@ class Root:
         key: What image records call it; never given to another folder.
         folder: Where it was, absolute.
         relative: Where it was as seen from the index folder; None on another drive.
+        partial: Whether only files named one by one were taken from it, and not whatever it holds.
     """
 
     key: str
     folder: str
     relative: str | None
+    partial: bool = False
 
     @classmethod
-    def at(cls, key: str, folder: Path, index: Path) -> "Root":
+    def at(cls, key: str, folder: Path, index: Path, *, partial: bool = False) -> "Root":
         """The root for `folder` (absolute), as seen from the folder of the index."""
         try:
             relative = Path(os.path.relpath(folder, index.resolve())).as_posix()
         except ValueError:  # Windows: no way from one drive to another
             relative = None
-        return cls(key, str(folder), relative)
+        return cls(key, str(folder), relative, partial)
 
     def locate(self, index: Path) -> Path:
         """Where the root is now: it moves with the index folder if it is found there, else it stayed where it was."""
@@ -75,9 +78,15 @@ class Manifest:
         """Each root's present folder by its key."""
         return {root.key: root.locate(index) for root in self.roots}
 
-    def with_roots(self, folders: dict[str, Path], index: Path) -> "Manifest":
-        """The same index covering `folders` (absolute, by key), from now on."""
-        return replace(self, roots=tuple(Root.at(key, folder, index) for key, folder in folders.items()), updated="")
+    @property
+    def partial_roots(self) -> frozenset[str]:
+        """The keys of the roots that only single files were taken from."""
+        return frozenset(root.key for root in self.roots if root.partial)
+
+    def with_roots(self, folders: dict[str, Path], index: Path, partial: Set[str] = frozenset()) -> "Manifest":
+        """The same index covering `folders` (absolute, by key), from now on; of the `partial` ones some files only."""
+        roots = (Root.at(key, folder, index, partial=key in partial) for key, folder in folders.items())
+        return replace(self, roots=tuple(roots), updated="")
 
 
 def write_manifest(manifest: Manifest, file: Path) -> None:
@@ -125,7 +134,7 @@ def check_model(manifest: Manifest, fingerprint: str, model_name: str, index: Pa
         built_with = f"{manifest.model_name}@{manifest.model_fingerprint}"
         raise CocaSearchError(
             f"index '{index_name(index)}' was built with model {built_with}, not with {model_name}@{fingerprint}",
-            hint=rebuild_command(index, model_name),
+            hint=index_command(index, "--rebuild", "--model", shlex.quote(model_name)),
         )
 
 
@@ -139,15 +148,6 @@ def index_command(index: Path, *arguments: str) -> str:
     name = index_name(index)
     option = () if name == DEFAULT_INDEX else ("--index", shlex.quote(name))
     return " ".join(("cocasearch", "index", *arguments, *option))
-
-
-def rebuild_command(index: Path, model_name: str) -> str:
-    """The command that makes the index in folder `index` anew with that model."""
-    manifest = find_manifest(index / MANIFEST_FILE)
-    folders = manifest.locate_roots(index).values() if manifest else ["./photos"]
-    return index_command(
-        index, *(shlex.quote(str(f)) for f in folders), "--rebuild", "--model", shlex.quote(model_name)
-    )
 
 
 def _parse(fields: dict[str, Any]) -> Manifest:

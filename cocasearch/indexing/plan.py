@@ -3,8 +3,8 @@
 Compares path, size and time of change, and reads no file. Hands the builder a list of work.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cocasearch.errors import NothingFound
@@ -18,10 +18,11 @@ Stamp = tuple[int, int]  # size, mtime_ns
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A path that the user named, absolute, and the image files found there."""
+    """A path that the user named, absolute, and the image files found there; unless `whole`, others there may be."""
 
     path: Path
     files: tuple[ImageFile, ...]
+    whole: bool = True
 
     @property
     def folder(self) -> Path:
@@ -72,21 +73,49 @@ def walk_paths(paths: Sequence[Path]) -> tuple[Walk, ...]:
 
     Raises:
         CocaSearchError: A path does not exist.
+    """
+    starts = dict.fromkeys(map(_start, paths))
+    return tuple(Walk(start, tuple(discover_images(start)), whole=start.is_dir()) for start in starts)
+
+
+def look_up(root: Path, paths: Iterable[str]) -> Walk:
+    """Those files of a root that are still there, of the ones named by their paths in it.
+
+    Raises:
+        CocaSearchError: The root itself is gone, as on a drive that is not mounted.
+    """
+    discover_images(root)
+    found = (image for path in sorted(paths) if (file := root / path).is_file() for image in discover_images(file))
+    files = tuple(replace(image, root=root, path=image.absolute.relative_to(root).as_posix()) for image in found)
+    return Walk(root, files, whole=False)
+
+
+def check_walks(walks: Sequence[Walk]) -> None:
+    """Refuse walks that found nothing.
+
+    Raises:
         NothingFound: There is no image file at all.
     """
-    walks = tuple(Walk(start, tuple(discover_images(start))) for start in dict.fromkeys(map(_start, paths)))
     if not any(walk.files for walk in walks):
-        raise NothingFound(f"no pictures found in {', '.join(str(path) for path in paths)}")
-    return walks
+        raise NothingFound(f"no pictures found in {', '.join(str(walk.path) for walk in walks)}")
 
 
-def extend_roots(roots: Mapping[str, Path], walks: Sequence[Walk]) -> dict[str, Path]:
-    """The roots (absolute folders by key) and a new one for each walk that lies in none of them."""
+def extend_roots(
+    roots: Mapping[str, Path], walks: Sequence[Walk], partial: Set[str] = frozenset()
+) -> tuple[dict[str, Path], frozenset[str]]:
+    """The roots (absolute folders by key) with a new one for each walk that needs it, and the keys of the partial ones.
+
+    A file needs a root around it; a folder one that is not partial, so that it is walked again with all it holds.
+    """
     extended = dict(roots)
-    for folder in sorted({walk.folder for walk in walks if walk.files}):  # an outer folder before the inner
-        if not any(folder.is_relative_to(root) for root in extended.values()):
+    folders = {(not walk.whole, walk.folder) for walk in walks if walk.files}
+    for is_part, folder in sorted(folders):  # an outer folder before the inner
+        homes = (root for key, root in extended.items() if is_part or key not in partial or root == folder)
+        if not any(map(folder.is_relative_to, homes)):
             extended[str(max(map(int, extended), default=0) + 1)] = folder
-    return extended
+    walked = [walk.path for walk in walks if walk.whole and walk.files]
+    parts = {key for key in extended if key in partial or key not in roots}
+    return extended, frozenset(key for key in parts if not any(map(extended[key].is_relative_to, walked)))
 
 
 def make_plan(

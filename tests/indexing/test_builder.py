@@ -279,7 +279,7 @@ def test_another_model_is_refused_with_the_command_that_rebuilds(build, index, p
     told = rf"built with model {re.escape(loaded.name)}@\w+, not with {re.escape(other_model.name)}@\w+"
     with pytest.raises(CocaSearchError, match=told) as caught:
         IndexBuilder(index, other_model).build([photos])
-    assert caught.value.hint == f"cocasearch index {photos} --rebuild --model {other_model.name} --index {index}"
+    assert caught.value.hint == f"cocasearch index --rebuild --model {other_model.name} --index {index}"
 
 
 def test_the_old_index_answers_until_a_rebuild_is_complete(build, index, photos, rows, loaded, other_model):
@@ -299,6 +299,22 @@ def test_a_rebuild_covers_every_root(build, photos, tmp_path, draw):
     more = draw(tmp_path / "more" / "m.png", 60).parent
     build(photos, more)
     assert build(photos, rebuild=True).added == 11
+
+
+def test_a_rebuild_of_single_files_takes_in_no_others(build, index, photos, rows, draw):
+    (photos / "bad.png").write_bytes(b"no picture")
+    draw(photos / "sub" / "s.png", 50)
+    build(photos / "p1.png", photos / "bad.png", photos / "p2.png")
+    build(photos / "sub")
+    draw(photos / "sub" / "t.png", 51)
+    (photos / "p2.png").unlink()
+    report = build(rebuild=True)
+    assert (report.added, len(report.failed)) == (3, 1)
+    assert sorted(paths_of(rows(index))) == ["p1.png", "s.png", "t.png"]
+    assert build().unchanged == 3
+    assert build(photos).added == 8
+    draw(photos / "new.png", 52)
+    assert build(rebuild=True).added == 12
 
 
 @pytest.mark.parametrize("content", [[], ["notes.txt"]])

@@ -81,4 +81,4 @@ def test_another_fingerprint_is_refused(tmp_path, manifest):
     check_model(manifest, "f1", "renamed", index)
     with pytest.raises(CocaSearchError, match="built with model m@f1, not with n@f2") as caught:
         check_model(manifest, "f2", "n", index)
-    assert caught.value.hint == f"cocasearch index {tmp_path}/home/p --rebuild --model n --index {index}"
+    assert caught.value.hint == f"cocasearch index --rebuild --model n --index {index}"

@@ -4,7 +4,7 @@ import pytest
 
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
-from cocasearch.indexing.plan import extend_roots, make_plan, walk_paths
+from cocasearch.indexing.plan import check_walks, extend_roots, make_plan, walk_paths
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def plan_for(tmp_path_factory):
     def run(paths, roots, known=None, ledger=None):
         walks = walk_paths(paths)
         empty = Ledger(tmp_path_factory.mktemp("index"))
-        return make_plan(walks, extend_roots(roots, walks), known or {}, ledger or empty)
+        return make_plan(walks, extend_roots(roots, walks)[0], known or {}, ledger or empty)
 
     return run
 
@@ -77,7 +77,17 @@ def test_a_part_of_a_root_belongs_to_it(tree, plan_for):
 
 def test_new_roots_get_new_keys_and_an_inner_folder_needs_none(tree):
     walks = walk_paths([tree / "a" / "b", tree / "a", tree / "d"])
-    assert extend_roots({"4": tree / "x"}, walks) == {"4": tree / "x", "5": tree / "a", "6": tree / "d"}
+    roots = {"4": tree / "x", "5": tree / "a", "6": tree / "d"}
+    assert extend_roots({"4": tree / "x"}, walks) == (roots, frozenset())
+
+
+def test_a_root_of_single_files_is_partial_until_it_is_walked(tree):
+    files = walk_paths([tree / "a" / "1.jpg", tree / "a" / "b" / "2.jpg"])
+    roots, partial = extend_roots({}, files)
+    assert (roots, partial) == ({"1": tree / "a"}, {"1"})
+    within = walk_paths([tree / "a" / "b"])
+    assert extend_roots(roots, within, partial) == ({"1": tree / "a", "2": tree / "a" / "b"}, {"1"})
+    assert extend_roots(roots, walk_paths([tree]), partial) == ({"1": tree / "a", "2": tree}, frozenset())
 
 
 def test_a_folder_reached_through_a_link_is_the_same_folder(tree, plan_for):
@@ -88,5 +98,5 @@ def test_a_folder_reached_through_a_link_is_the_same_folder(tree, plan_for):
 def test_no_picture_anywhere_is_nothing_found(tree, plan_for):
     (tree / "e").mkdir()
     with pytest.raises(NothingFound):
-        walk_paths([tree / "e"])
+        check_walks(walk_paths([tree / "e"]))
     assert plan_for([tree / "e", tree / "d"], {}).empty == (tree / "e",)
