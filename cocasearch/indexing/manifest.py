@@ -14,7 +14,7 @@ from typing import Any
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.atomic_files import write_text
-from cocasearch.paths import index_folder
+from cocasearch.paths import index_folder, is_folder_like
 
 SCHEMA_VERSION = 1
 DEFAULT_INDEX = "default"
@@ -140,7 +140,9 @@ def check_model(manifest: Manifest, fingerprint: str, model_name: str, index: Pa
 
 def index_name(index: Path) -> str:
     """What its user calls the index in folder `index`: a name where a name leads there, else the folder."""
-    return index.name if index.absolute() == index_folder(index.name).absolute() else str(index)
+    if index.absolute() == index_folder(index.name).absolute():
+        return index.name
+    return str(index) if is_folder_like(str(index)) else f"./{index}"
 
 
 def index_command(index: Path, *arguments: str) -> str:

@@ -14,6 +14,7 @@ import lancedb
 import pyarrow as pa
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.manifest import index_command
 from cocasearch.indexing.records import ImageRecord, record_schema, records_to_table
 
 TABLE_SUFFIX = ".lance"
@@ -41,7 +42,7 @@ class IndexTable:
         try:
             self._table = lancedb.connect(index).open_table(name)
         except (ValueError, FileNotFoundError) as error:
-            hint = f"cocasearch index --rebuild, with your photos' folder and --index {index}"
+            hint = index_command(index, "./photos", "--rebuild")
             raise CocaSearchError(f"the index at {index} has lost its table {name}", hint=hint) from error
 
     @classmethod

@@ -1,6 +1,8 @@
 import json
+import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from cocasearch.indexing.manifest import (
     read_manifest,
     write_manifest,
 )
+from cocasearch.paths import index_folder
 
 
 @pytest.fixture
@@ -60,6 +63,14 @@ def test_no_index_is_said_with_the_command_that_makes_one(tmp_path, monkeypatch)
 def test_commands_name_the_index_as_briefly_as_they_can(tmp_path, monkeypatch, folder, option):
     monkeypatch.setenv("COCASEARCH_INDEXES", str(tmp_path))
     assert index_command(tmp_path / folder, "x") == "cocasearch index x" + option.format(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["nope", "indexes", "my index", "a/b", "../up", "indexes/holiday"])
+def test_a_command_leads_back_to_the_folder(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COCASEARCH_INDEXES", raising=False)
+    name = shlex.split(index_command(Path(folder), "x"))[-1]
+    assert index_folder(name).absolute() == Path(folder).absolute()
 
 
 def test_a_newer_index_asks_for_a_newer_cocasearch(tmp_path, manifest):
