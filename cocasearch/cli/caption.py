@@ -45,7 +45,7 @@ def caption(
 ) -> None:
     """Write captions for photos.
 
-    They are printed, or written into a file or side-cars. Side-cars that exist are kept.
+    They are printed, or written into a file or side-cars, where the captions that are there already are kept.
     """
     from cocasearch.inference.caption_run import CaptionRun
     from cocasearch.inference.captioning import CaptionOptions

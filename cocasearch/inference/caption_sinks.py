@@ -5,15 +5,17 @@ Knows nothing about models and opens no picture.
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cocasearch.errors import CocaSearchError
+
+NUMBERS = ("caption_score", "caption_logprob")  # the fields of a record that are no text
 
 
 @dataclass(frozen=True)
@@ -69,28 +71,39 @@ class CaptionList:
 
 
 class CaptionFile:
-    """One .parquet, .csv or .jsonl file of captions, rows sorted by path.
+    """One .parquet, .csv or .jsonl file of captions, rows sorted by path, all by one model in one way.
 
-    Until `finish` they are lines of `NAME.partial`, where a stopped run's successor finds them.
+    Rows that a finished file has stay, and their pictures need no new caption. Until `finish` the captions of a run
+    are lines of `NAME.partial`, where the run's successor finds them; lines that it has no use for stay there.
 
     Args:
         file: Where to write.
-        overwrite: Whether a finished file may be replaced.
+        overwrite: Whether a finished file is replaced instead of added to.
 
     Raises:
-        CocaSearchError: Another ending, a folder that does not exist, or a finished file and not `overwrite`.
+        CocaSearchError: Another ending, a folder that does not exist, or a finished file of something else.
     """
 
     def __init__(self, file: Path, *, overwrite: bool = False) -> None:
-        _check(file, overwrite)
+        _check(file)
         self._file = file
         self._partial = file.with_name(f"{file.name}.partial")
-        self._records = {record.path: record for record in _read_partial(self._partial)}
+        self._records = {} if overwrite else {record.path: record for record in _read_finished(file)}
+        self._made = {(record.model, record.decoding) for record in self._records.values()}
+        self._left_over = {record.path: record for record in _read_partial(self._partial)}
 
     def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether a stopped run captioned this picture with the same model in the same way."""
-        record = self._records.get(str(picture))
-        return record is not None and (record.model, record.decoding) == (model, decoding)
+        """Whether this file or a stopped run has the picture's caption by the same model in the same way.
+
+        Raises:
+            CocaSearchError: The finished file's captions came about in another way.
+        """
+        if self._made - {(model, decoding)}:
+            raise _refusal(self._file, "holds captions by another model or with other options")
+        left = self._left_over.get(str(picture))
+        if left is not None and (left.model, left.decoding) == (model, decoding):
+            self._records.setdefault(left.path, left)
+        return str(picture) in self._records
 
     def add(self, record: CaptionRecord) -> None:
         """Keep one caption, safe from here on."""
@@ -101,9 +114,15 @@ class CaptionFile:
     def finish(self) -> None:
         """Write the file itself, in one step."""
         complete = self._partial.with_suffix(".complete")
-        _WRITERS[self._file.suffix.lower()](complete, sorted(self._records.values(), key=lambda record: record.path))
+        records = sorted(self._records.values(), key=lambda record: record.path)
+        _FORMATS[self._file.suffix.lower()].write(complete, records)
         complete.replace(self._file)
-        self._partial.unlink(missing_ok=True)
+        left = [record for path, record in self._left_over.items() if path not in self._records]
+        if left:
+            _write_jsonl(complete, left)
+            complete.replace(self._partial)
+        else:
+            self._partial.unlink(missing_ok=True)
 
 
 class Sidecars:
@@ -134,13 +153,32 @@ class Sidecars:
         """Nothing is left to do."""
 
 
-def _check(file: Path, overwrite: bool) -> None:
-    if file.suffix.lower() not in _WRITERS:
-        raise CocaSearchError(f"captions are written as {', '.join(_WRITERS)}, which {file} does not end with")
+@dataclass(frozen=True)
+class _Format:
+    """How captions become a file of one kind, and how its rows come back."""
+
+    write: Callable[[Path, Sequence[CaptionRecord]], None]
+    read: Callable[[Path], Iterable[dict[str, Any]]]
+
+
+def _check(file: Path) -> None:
+    if file.suffix.lower() not in _FORMATS:
+        raise CocaSearchError(f"captions are written as {', '.join(_FORMATS)}, which {file} does not end with")
     if not file.absolute().parent.is_dir():
         raise CocaSearchError(f"there is no folder {file.parent} for {file.name}", hint=f"mkdir -p {file.parent}")
-    if file.exists() and not overwrite:
-        raise CocaSearchError(f"{file} exists already", hint="the same command with --overwrite, or another --out")
+
+
+def _refusal(file: Path, what: str) -> CocaSearchError:
+    return CocaSearchError(f"{file} {what}", hint="the same command with --overwrite, or another --out")
+
+
+def _read_finished(file: Path) -> list[CaptionRecord]:
+    if not file.exists():
+        return []
+    try:
+        return [CaptionRecord(**row) for row in _FORMATS[file.suffix.lower()].read(file)]
+    except (OSError, ValueError, TypeError, KeyError, csv.Error, pa.ArrowException) as error:
+        raise _refusal(file, "exists already and is no file of captions that can be added to") from error
 
 
 def _line(record: CaptionRecord) -> str:
@@ -158,9 +196,14 @@ def _read_partial(partial: Path) -> Iterator[CaptionRecord]:
 
 
 def _write_parquet(file: Path, records: Sequence[CaptionRecord]) -> None:
-    numbers = {"caption_score": pa.float32(), "caption_logprob": pa.float32()}
+    numbers = dict.fromkeys(NUMBERS, pa.float32())
     schema = pa.schema([(field.name, numbers.get(field.name, pa.string())) for field in fields(CaptionRecord)])
     pq.write_table(pa.Table.from_pylist([asdict(record) for record in records], schema=schema), file)
+
+
+def _read_parquet(file: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return rows
 
 
 def _write_csv(file: Path, records: Sequence[CaptionRecord]) -> None:
@@ -170,12 +213,22 @@ def _write_csv(file: Path, records: Sequence[CaptionRecord]) -> None:
         writer.writerows(asdict(record) for record in records)
 
 
+def _read_csv(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open(encoding="utf-8", newline="") as text:
+        for row in csv.DictReader(text):
+            yield row | {name: float(row[name]) if row[name] else None for name in NUMBERS}
+
+
 def _write_jsonl(file: Path, records: Sequence[CaptionRecord]) -> None:
     file.write_text("".join(_line(record) for record in records), encoding="utf-8")
 
 
-_WRITERS: dict[str, Callable[[Path, Sequence[CaptionRecord]], None]] = {
-    ".parquet": _write_parquet,
-    ".csv": _write_csv,
-    ".jsonl": _write_jsonl,
+def _read_jsonl(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+
+
+_FORMATS = {
+    ".parquet": _Format(_write_parquet, _read_parquet),
+    ".csv": _Format(_write_csv, _read_csv),
+    ".jsonl": _Format(_write_jsonl, _read_jsonl),
 }

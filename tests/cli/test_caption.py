@@ -40,13 +40,16 @@ def test_no_file_is_written_where_no_photo_can_be_read(prompt):
     assert not (prompt.folder / "captions.csv").exists()
 
 
-def test_a_finished_file_is_replaced_only_when_told(prompt):
+def test_a_finished_file_is_added_to_and_replaced_only_when_told(prompt):
     command = ("caption", "photos", "--model", "tiny", "--out", "captions.csv")
-    assert prompt(*command).exit_code == 0
-    again = prompt(*command)
-    assert again.exit_code == 1
-    assert "--overwrite" in again.stderr
-    assert prompt(*command, "--overwrite").exit_code == 0
+    assert prompt("caption", "photos/sub", *command[2:]).exit_code == 0
+    assert "3 captioned, 1 captioned before" in prompt(*command).stderr
+    assert len(read(prompt.folder / "captions.csv")) == 4
+    other = prompt(*command, "--max-length", "8")
+    assert other.exit_code == 1
+    assert "captions.csv holds captions by another model or with other options" in other.stderr
+    assert "--overwrite" in other.stderr
+    assert "4 captioned" in prompt(*command, "--max-length", "8", "--overwrite").stderr
 
 
 def test_a_stopped_run_goes_on_where_it_was(prompt, monkeypatch):
