@@ -79,6 +79,7 @@ def save_model_folder(
     try:
         stored = {name: value.detach().to("cpu", getattr(torch, dtype)) for name, value in state_dict.items()}
         save_file({name: value.contiguous() for name, value in stored.items()}, staging / WEIGHTS_FILE)
+        (staging / WEIGHTS_FILE).chmod(0o644)  # safetensors writes it for the owner alone
         tokenizer.save(staging / TOKENIZER_FILE)
         described = {
             "format": FORMAT,

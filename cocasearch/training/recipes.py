@@ -21,6 +21,7 @@ from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData, hold_out
 from cocasearch.training.objective import NameTeacher
+from cocasearch.training.run_checkpoint import refuse_taken_folder
 from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset
 from cocasearch.training.trainer import Trainer, TrainingProgress, TrainingResult
 
@@ -80,6 +81,7 @@ def train(
     Raises:
         CocaSearchError: Data, names or settings that do not fit together, each named.
     """
+    refuse_taken_folder(request.out)
     sources, held_out = _sources(request, config)
     class_names = ClassNames.read(request.names) if request.names else None
     start = _starting_point(request, config, sources, class_names)
@@ -155,6 +157,7 @@ def finetune(
     Raises:
         CocaSearchError: Too few pictures to hold any out, or anything `train` raises.
     """
+    refuse_taken_folder(out)
     columns = columns or Columns()
     images = columns.read(data)
     config = finetune_config(len(images))
@@ -166,7 +169,7 @@ def finetune(
             hint="five pictures at least, or --val DATA",
         )
     measured = measured or (lambda _moment, _report: None)
-    folder = _base_model(model, out)
+    folder = resolve_model(model)
     before = _measure(folder, held_out, device)
     measured("before", before)
     start = from_model_folder(folder)
@@ -209,20 +212,13 @@ def _starting_point(
     request: TrainingRequest, config: TrainingConfig, sources: list[Source], class_names: ClassNames | None
 ) -> StartingPoint:
     if request.model is not None:
-        return from_model_folder(_base_model(request.model, request.out))
+        return from_model_folder(resolve_model(request.model))
     texts = [caption for source in sources for image in source.images for caption in image.captions]
     if class_names is not None:
         texts += class_names.vocabulary()
     return from_preset(
         request.preset, texts, image_weights=request.image_weights, pooler=request.pooler, seed=config.seed
     )
-
-
-def _base_model(model: str | Path | None, out: Path) -> Path:
-    folder = resolve_model(model)
-    if folder.resolve() == out.resolve():
-        raise CocaSearchError(f"{out} is the model to start from and would be replaced", hint="--out NEW_FOLDER")
-    return folder
 
 
 def _teacher(start: StartingPoint, class_names: ClassNames | None) -> NameTeacher | None:

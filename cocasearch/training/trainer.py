@@ -23,7 +23,6 @@ from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
-from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.device import choose_device, keep_freed_memory
 from cocasearch.inference.loaded_model import LoadedModel, image_memory_format, lay_out_image_encoder
@@ -32,6 +31,7 @@ from cocasearch.training.dataset import TrainingBatch, TrainingData
 from cocasearch.training.interruption import uninterrupted
 from cocasearch.training.objective import NameTeacher, Objective, StepLosses, set_dropout
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, set_learning_rates
+from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.starting_point import StartingPoint
 
@@ -121,12 +121,13 @@ class Trainer:
         self.thaw_step = min(self.steps, round(min(config.frozen_passes, config.passes) * self.steps_per_pass))
         self.state = _State()
         self._log = RunLog(self.run_folder / "log.jsonl")
+        self._checkpoint = RunCheckpoint(self.run_folder)
         self.best_report: EvaluationReport | None = None
 
     @property
     def run_folder(self) -> Path:
         """Where the checkpoint and the log lie while the run goes on."""
-        return self.out.with_name(self.out.name + ".run")
+        return run_folder_of(self.out)
 
     def run(self) -> TrainingResult:
         """Train to the end, going on from the checkpoint if there is one, and write the model folder.
@@ -135,9 +136,9 @@ class Trainer:
             CocaSearchError: Another run's checkpoint or a folder that is no model is in the way, or a loss is no
                 longer a number.
         """
-        self._refuse_foreign_folder()
-        self.run_folder.mkdir(parents=True, exist_ok=True)
+        refuse_taken_folder(self.out)
         self._resume()
+        self._checkpoint.begin()
         self._log.keep_until(self.state.step)
         saved_at, started_at, first_step = time.monotonic(), time.monotonic(), self.state.step
         batches = self.data.batches(self.config, first_step=first_step, steps=self.steps)
@@ -271,17 +272,6 @@ class Trainer:
         self._log.add({**entry, "validation": report.to_dict() if report else None})
         self.progress(progress)
 
-    def _refuse_foreign_folder(self) -> None:
-        """Writing the model replaces the folder, so it must not be one that holds anything else."""
-        is_free = not self.out.exists() or (self.out.is_dir() and not any(self.out.iterdir()))
-        if self.out.name and (is_free or is_model_folder(self.out)):
-            return
-        raise CocaSearchError(f"{self.out} is there already and is not a model folder", hint="--out NEW_FOLDER")
-
-    @property
-    def _checkpoint_file(self) -> Path:
-        return self.run_folder / "checkpoint.pt"
-
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to belong to this run, as JSON types."""
         settings = dataclasses.asdict(self.config)
@@ -303,28 +293,18 @@ class Trainer:
 
     def _save_checkpoint(self) -> None:
         contents = {
-            "identity": json.dumps(self._identity(), sort_keys=True),
             "state": dataclasses.asdict(self.state),
             "best_report": self.best_report,
             "model": self.model.state_dict(),
             "average": self.average.weights,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        partial = self._checkpoint_file.with_suffix(".partial")
-        torch.save(contents, partial)
-        partial.replace(self._checkpoint_file)
+        self._checkpoint.save(contents, self._identity())
 
     def _resume(self) -> None:
-        if not self._checkpoint_file.is_file():
+        contents = self._checkpoint.load(self._identity(), self.device)
+        if contents is None:
             return
-        with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
-            contents = torch.load(self._checkpoint_file, map_location=self.device, weights_only=True)
-        identity = self._identity()
-        if any(identity.get(name) != value for name, value in _with_new_settings(contents["identity"]).items()):
-            raise CocaSearchError(
-                f"{self.run_folder} holds an interrupted run with other settings or data",
-                hint=f"the same command as then resumes it; delete {self.run_folder} to start anew",
-            )
         self.model.load_state_dict(contents["model"])
         self.average.weights = contents["average"]
         for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
@@ -334,26 +314,8 @@ class Trainer:
 
     def _finish(self) -> TrainingResult:
         fingerprint = read_model_folder(self.out).fingerprint if self.held_out else self._write_model(None)
-        self._checkpoint_file.unlink(missing_ok=True)
+        self._checkpoint.finish()
         return TrainingResult(self.out, fingerprint, self.steps, self.best_report, self.data.unreadable)
-
-
-def _with_new_settings(identity: str) -> dict[str, Any]:
-    """A checkpoint's identity; settings younger than the checkpoint had their defaults then."""
-    stored: dict[str, Any] = json.loads(identity)
-    defaults, settings = dataclasses.asdict(TrainingConfig()), stored["config"]
-    augmentation = {**defaults["augmentation"], **settings["augmentation"]}
-    del defaults["checkpoint_minutes"]
-    return {**stored, "config": {**defaults, **settings, "augmentation": augmentation}}
-
-
-def is_model_folder(folder: Path) -> bool:
-    """Whether a folder holds a whole model."""
-    try:
-        read_model_folder(folder)
-    except CocaSearchError:
-        return False
-    return True
 
 
 def retrieval_score(report: EvaluationReport) -> float:

@@ -89,7 +89,7 @@ def test_columns_of_other_names(data: Path, model_folder: Path, tmp_path: Path) 
     result = finetune(data, out=tmp_path / "mine", model=model_folder, columns=columns, adjust=quick, device="cpu")
     assert result.after.n_images == 4
     with pytest.raises(CocaSearchError, match="its columns are: foto, words"):
-        finetune(data, out=tmp_path / "mine", model=model_folder, adjust=quick)
+        finetune(data, out=tmp_path / "other", model=model_folder, adjust=quick)
 
 
 def test_too_few_pictures_to_measure(csv_of, more_drawings, model_folder: Path, tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_too_few_pictures_to_measure(csv_of, more_drawings, model_folder: Path, 
 
 
 def test_the_model_to_start_from_is_not_replaced(data: Path, model_folder: Path) -> None:
-    with pytest.raises(CocaSearchError, match="is the model to start from"):
+    with pytest.raises(CocaSearchError, match="holds a finished model already"):
         finetune(data, out=model_folder, model=model_folder)
-    with pytest.raises(CocaSearchError, match="is the model to start from"):
+    with pytest.raises(CocaSearchError, match="holds a finished model already"):
         train(TrainingRequest(data=[data], out=model_folder, model=str(model_folder)), FEW_STEPS)
 
 

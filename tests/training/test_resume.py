@@ -146,9 +146,18 @@ def test_another_run_is_not_resumed(runs, tmp_path: Path) -> None:
     runs.trainer(out, config=replace(config, checkpoint_minutes=3)).run()  # says nothing about the weights
 
 
-def test_a_new_run_starts_a_new_log_and_replaces_the_model(runs, tmp_path: Path) -> None:
-    first, second = (runs.plain(tmp_path / "model", seed=seed) for seed in (0, 1))
-    assert first.run().fingerprint != second.run().fingerprint
+def test_a_finished_model_is_never_replaced(runs, tmp_path: Path) -> None:
+    fingerprint = runs.plain(tmp_path / "model", seed=0).run().fingerprint
+    with pytest.raises(CocaSearchError, match="holds a finished model already"):
+        runs.plain(tmp_path / "model", seed=1).run()
+    assert read_model_folder(tmp_path / "model").fingerprint == fingerprint
+
+
+def test_a_new_run_starts_a_new_log(runs, tmp_path: Path) -> None:
+    runs.plain(tmp_path / "model", seed=0).run()
+    shutil.rmtree(tmp_path / "model")
+    second = runs.plain(tmp_path / "model", seed=1)
+    second.run()
     assert len((tmp_path / "model.run" / "log.jsonl").read_text().splitlines()) == second.steps
 
 

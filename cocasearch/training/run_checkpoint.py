@@ -1,0 +1,106 @@
+"""What a training run keeps beside its model folder, in `<out>.run`: a checkpoint, and a mark that it still runs.
+
+Receives and hands back the trainer's state; knows nothing about how it came about.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.benchmark import EvaluationReport
+from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
+from cocasearch.training.config import TrainingConfig
+
+
+class RunCheckpoint:
+    """The stored state of one run.
+
+    Args:
+        folder: The run's own folder, `<out>.run`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / "checkpoint.pt"
+        self._mark = _mark_in(folder)
+
+    def begin(self) -> None:
+        """Mark that the run has begun: until `finish`, its model folder may be written again."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._mark.touch()
+
+    def finish(self) -> None:
+        """Forget the state; what was trained is a finished model now."""
+        self._file.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
+
+    def save(self, contents: dict[str, Any], identity: dict[str, Any]) -> None:
+        """Replace the checkpoint; `identity` is what must be the same for it to be resumed."""
+        partial = self._file.with_suffix(".partial")
+        torch.save({**contents, "identity": json.dumps(identity, sort_keys=True)}, partial)
+        partial.replace(self._file)
+
+    def load(self, identity: dict[str, Any], device: torch.device) -> dict[str, Any] | None:
+        """What `save` was given, or None without a checkpoint.
+
+        Raises:
+            CocaSearchError: The checkpoint belongs to a run with other settings or data.
+        """
+        if not self._file.is_file():
+            return None
+        with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
+            contents: dict[str, Any] = torch.load(self._file, map_location=device, weights_only=True)
+        if any(identity.get(name) != value for name, value in _with_new_settings(contents["identity"]).items()):
+            raise CocaSearchError(
+                f"{self._folder} holds an interrupted run with other settings or data",
+                hint=f"the same command as then resumes it; delete {self._folder} to start anew",
+            )
+        return contents
+
+
+def run_folder_of(out: Path) -> Path:
+    """Where the run that writes the model folder `out` keeps its state."""
+    return out.with_name(out.name + ".run")
+
+
+def refuse_taken_folder(out: Path) -> None:
+    """Make sure that writing the model folder `out` destroys nothing but an earlier state of the same run.
+
+    Raises:
+        CocaSearchError: Something else is there.
+    """
+    is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if out.name and (is_free or (is_model_folder(out) and _mark_in(run_folder_of(out)).exists())):
+        return
+    if is_model_folder(out):
+        raise CocaSearchError(
+            f"{out} holds a finished model already", hint="--out NEW_FOLDER, or delete it to train it anew"
+        )
+    raise CocaSearchError(f"{out} is there already and is not a model folder", hint="--out NEW_FOLDER")
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder holds a whole model."""
+    try:
+        read_model_folder(folder)
+    except CocaSearchError:
+        return False
+    return True
+
+
+def _mark_in(run_folder: Path) -> Path:
+    return run_folder / "running"
+
+
+def _with_new_settings(identity: str) -> dict[str, Any]:
+    """A checkpoint's identity; settings younger than the checkpoint had their defaults then."""
+    stored: dict[str, Any] = json.loads(identity)
+    defaults, settings = dataclasses.asdict(TrainingConfig()), stored["config"]
+    augmentation = {**defaults["augmentation"], **settings["augmentation"]}
+    del defaults["checkpoint_minutes"]
+    return {**stored, "config": {**defaults, **settings, "augmentation": augmentation}}
