@@ -48,7 +48,7 @@ class BuildReport:
         updated: Images whose file had changed.
         unchanged: Images that needed nothing.
         removed: Images taken out because their file is gone.
-        failed: Path and reason of each file found unreadable in this run.
+        failed: Path and reason of each file found unreadable in this run, and of what the walk had to leave out.
         known_bad: Number of files found unreadable in an earlier run and not changed since; not tried again.
         empty: Paths without any image file, whose images, if the index has some, were kept.
         total: Images in the index now.
@@ -174,7 +174,7 @@ class IndexBuilder:
             updated=queue.updated,
             unchanged=plan.unchanged,
             removed=queue.removed,
-            failed=tuple(queue.failed),
+            failed=(*(skipped for walk in walks for skipped in walk.skipped), *queue.failed),
             known_bad=plan.known_bad,
             empty=tuple(map(str, plan.empty)),
             total=len(generation.table),

@@ -119,6 +119,8 @@ def find_manifest(file: Path) -> Manifest | None:
         return _parse(fields)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise CocaSearchError(f"the index manifest {file} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         hint = f"remove the folder {file.parent} and index again"
         raise CocaSearchError(f"the index manifest {file} is damaged: {error}", hint=hint) from error

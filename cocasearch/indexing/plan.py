@@ -3,12 +3,13 @@
 Compares path, size and time of change, and reads no file. Hands the builder a list of work.
 """
 
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cocasearch.errors import NothingFound
-from cocasearch.images.discovery import ImageFile, discover_images
+from cocasearch.images.discovery import ImageFile, discover_images, status_of
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.records import record_id
 
@@ -23,6 +24,7 @@ class Walk:
     path: Path
     files: tuple[ImageFile, ...]
     whole: bool = True
+    skipped: tuple[tuple[str, str], ...] = ()  # path and reason
 
     @property
     def folder(self) -> Path:
@@ -74,8 +76,7 @@ def walk_paths(paths: Sequence[Path]) -> tuple[Walk, ...]:
     Raises:
         CocaSearchError: A path does not exist.
     """
-    starts = dict.fromkeys(map(_start, paths))
-    return tuple(Walk(start, tuple(discover_images(start)), whole=start.is_dir()) for start in starts)
+    return tuple(map(_walk, dict.fromkeys(map(_start, paths))))
 
 
 def look_up(root: Path, paths: Iterable[str]) -> Walk:
@@ -156,7 +157,15 @@ def make_plan(
 
 def _start(path: Path) -> Path:
     """The absolute path without links to its folder, so that a folder has one name; a linked file stays the link."""
-    return path.parent.resolve() / path.name if path.is_file() else path.resolve()
+    status = status_of(path)
+    is_file = status is not None and stat.S_ISREG(status.st_mode)
+    return path.parent.resolve() / path.name if is_file else path.resolve()
+
+
+def _walk(start: Path) -> Walk:
+    skipped: list[tuple[str, str]] = []
+    files = tuple(discover_images(start, lambda path, reason: skipped.append((str(path), reason))))
+    return Walk(start, files, whole=start.is_dir(), skipped=tuple(skipped))
 
 
 def _placed(walk: Walk, roots: Mapping[str, Path]) -> Iterator[tuple[str, str, ImageFile]]:

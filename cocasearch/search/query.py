@@ -4,13 +4,15 @@ Receives terms as they were typed and tells words from files. Knows nothing abou
 """
 
 import shlex
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import is_image_name
+from cocasearch.images.discovery import is_image_name, status_of
 
 _PATH_MARKS = ("./", "../", "/", "~/", ".\\", "..\\")
 
@@ -78,7 +80,12 @@ def parse_terms(terms: Sequence[str] = (), *, texts: Sequence[str] = (), images:
 def _looks_like_a_file(term: str) -> bool:
     if is_image_name(term) or term.startswith(_PATH_MARKS):
         return True
-    return ("/" in term or "\\" in term) and Path(term).is_file()  # "black/white cat" is words
+    if "/" not in term and "\\" not in term:
+        return False
+    with suppress(CocaSearchError):  # a sentence may be too long for a name
+        status = status_of(Path(term))
+        return status is not None and stat.S_ISREG(status.st_mode)  # "black/white cat" is words
+    return False
 
 
 def _text_term(text: str) -> QueryTerm:
@@ -90,11 +97,12 @@ def _text_term(text: str) -> QueryTerm:
 
 def _image_term(term: str) -> QueryTerm:
     path = Path(term).expanduser()
-    if path.is_dir():
+    status = status_of(path)
+    if status and stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(
             f"{term} is a folder; a query takes one picture", hint=f"cocasearch index {shlex.quote(term)}"
         )
-    if not path.exists():
+    if not status:
         as_words = f"cocasearch query --text {shlex.quote(term)}"
         raise CocaSearchError(f"no such file: {term}", hint=f"check the path, or, if these are words: {as_words}")
     return QueryTerm("image", str(path))

@@ -83,3 +83,11 @@ def test_a_name_that_no_index_can_store_is_left_out_or_refused(
     assert "its name is not UTF-8; rename it" in caplog.text
     with pytest.raises(CocaSearchError, match="is not UTF-8"):
         discover_images(odd)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="says it otherwise")
+@pytest.mark.parametrize(("name", "reason"), [(300 * "w", "file name too long"), ("loop", "too many levels")])
+def test_a_path_that_the_system_refuses_is_an_error_in_its_words(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(CocaSearchError, match=f"cannot look at .*: {reason}"):
+        discover_images(tmp_path / name)

@@ -334,6 +334,15 @@ def test_a_missing_folder_is_named(build, index, tmp_path):
     assert not index.exists()
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_a_name_that_no_index_can_store_is_reported(build, photos):
+    odd = photos / os.fsdecode(b"odd\xff.png")
+    (photos / "p1.png").rename(odd)
+    assert build(photos).failed == ((str(odd), "its name is not UTF-8; rename it"),)
+    with pytest.raises(CocaSearchError, match="is not UTF-8"):
+        build(odd)
+
+
 def test_a_run_full_of_unreadable_files_ends_well(build, tmp_path):
     folder = tmp_path / "broken"
     folder.mkdir()

@@ -41,6 +41,12 @@ def test_what_looks_like_a_file_and_is_none_is_an_error(term):
     assert "cocasearch query --text" in caught.value.hint
 
 
+def test_a_name_too_long_for_the_system_is_words_or_refused_in_one_sentence():
+    assert parse_terms(["black/" + 300 * "w"]).kind == "text"
+    with pytest.raises(CocaSearchError, match=r"cannot look at w+\.jpg: file name too long"):
+        parse_terms([300 * "w" + ".jpg"])
+
+
 def test_explicit_kinds_are_obeyed():
     query = parse_terms(["a"], texts=["photo.jpg"], images=["dog"])
     assert (query.texts, query.images, query.kind) == (["a", "photo.jpg"], [Path("dog")], "mixed")
