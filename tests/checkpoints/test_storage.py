@@ -1,0 +1,131 @@
+"""A model folder gives back the model that was put in, and says what is wrong with a damaged one."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.inference.loaded_model import load_model
+from cocasearch.model.coca import CoCa
+from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
+from cocasearch.text.tokenizer import train_tokenizer
+
+Save = Callable[..., str]
+TOKENIZER = train_tokenizer(["a red square on a wall.", "two dogs."] * 3, 280)
+CONFIG = CoCaConfig(
+    embed_dim=12,
+    image=VisionTransformerConfig(image_size=16, patch_size=8, layers=1, width=16, head_width=8),
+    pooler=PoolerConfig(kind="cascade", queries=3, heads=2),
+    text=TextConfig(context_length=10, vocab_size=TOKENIZER.vocab_size, width=16, heads=2, layers=1),
+    multimodal=MultimodalConfig(layers=1, heads=2),
+)
+PREPROCESS = PreprocessConfig(image_size=16, resize_mode="squash")
+
+
+@pytest.fixture
+def model() -> CoCa:
+    torch.manual_seed(0)
+    return CoCa(CONFIG).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def save(tmp_path: Path, model: CoCa) -> Save:
+    def save(**changes: object) -> str:
+        settings = {
+            "config": CONFIG,
+            "preprocess": PREPROCESS,
+            "tokenizer": TOKENIZER,
+            "provenance": {"from": "a test"},
+        }
+        return save_model_folder(tmp_path / "m", model.state_dict(), **{**settings, **changes})  # type: ignore[arg-type]
+
+    return save
+
+
+def test_saved_equals_loaded(save: Save, model: CoCa, tmp_path: Path) -> None:
+    fingerprint = save(dtype="float32")
+    loaded = load_model(tmp_path / "m", device="cpu")
+    pixels, ids = torch.randn(2, 3, 16, 16), TOKENIZER(["two red dogs", "a wall"], 10)
+    before, after = model(pixels, ids), loaded.model(pixels, ids)
+    assert torch.equal(before.image_embedding, after.image_embedding)
+    assert torch.equal(before.text_embedding, after.text_embedding)
+    assert torch.equal(before.caption_logits, after.caption_logits)
+    assert (loaded.config, loaded.preprocess.config, loaded.fingerprint) == (CONFIG, PREPROCESS, fingerprint)
+    assert loaded.tokenizer.to_json() == TOKENIZER.to_json()
+    assert read_model_folder(tmp_path / "m").provenance == {"from": "a test"}
+
+
+def test_half_precision_is_within_its_rounding(save: Save, model: CoCa, tmp_path: Path) -> None:
+    save()
+    pixels = torch.randn(2, 3, 16, 16)
+    loaded = load_model(tmp_path / "m", device="cpu")
+    assert loaded.model.logit_scale.dtype == torch.float32
+    torch.testing.assert_close(loaded.model.encode_image(pixels), model.encode_image(pixels), atol=5e-3, rtol=0)
+
+
+def test_the_fingerprint_names_all_that_changes_a_vector(save: Save, model: CoCa) -> None:
+    first = save()
+    assert save(provenance={}) == first
+    others = {save(preprocess=PreprocessConfig(image_size=16)), save(tokenizer=train_tokenizer(["cats"] * 9, 280))}
+    model.image_projection.weight[0, 0] += 1
+    assert len({first, save(), *others}) == 4
+
+
+def test_a_folder_can_be_read_by_others_and_leaves_nothing_beside_it(save: Save, tmp_path: Path) -> None:
+    save()
+    save()  # replaces
+    assert [file.name for file in tmp_path.iterdir()] == ["m"]
+    assert all(file.stat().st_mode & stat.S_IROTH for file in (tmp_path / "m").iterdir())
+
+
+def test_what_is_missing_is_named(save: Save, tmp_path: Path) -> None:
+    save()
+    (tmp_path / "m" / "tokenizer.json").unlink()
+    with pytest.raises(CocaSearchError, match=r"m is not a model folder: it has no tokenizer\.json"):
+        read_model_folder(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda config: config["architecture"].update(embed_dims=3), "unknown config key 'embed_dims'.*'embed_dim'"),
+        (lambda config: config["preprocessing"].update(sizes=3), "unknown preprocessing key 'sizes'"),
+        (lambda config: config.update(format=99), "has model format 99; this version reads 1"),
+        (lambda config: config.pop("fingerprint"), "is not a model config: it lacks 'fingerprint'"),
+    ],
+    ids=["architecture", "preprocessing", "format", "fingerprint"],
+)
+def test_a_config_that_is_none_is_named(save: Save, tmp_path: Path, damage: Callable, sentence: str) -> None:
+    save()
+    file = tmp_path / "m" / "config.json"
+    config = json.loads(file.read_text())
+    damage(config)
+    file.write_text(json.dumps(config))
+    with pytest.raises(CocaSearchError, match=sentence):
+        read_model_folder(tmp_path / "m")
+
+
+def test_damaged_and_foreign_weights_are_named(save: Save, tmp_path: Path) -> None:
+    save()
+    file = tmp_path / "m" / "model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CocaSearchError, match="cannot read the weights"):
+        load_model(tmp_path / "m")
+    file.write_bytes(whole)
+    weights = load_file(file)
+    for changed, sentence in (
+        ({k: v for k, v in weights.items() if k != "logit_scale"}, "logit_scale is missing"),
+        ({**weights, "extra": torch.zeros(1)}, "extra is not part of it"),
+        ({**weights, "image_projection.weight": torch.zeros(2, 2)}, r"is \(2, 2\), not \(12, 12\)"),
+    ):
+        save_file({key: value.contiguous() for key, value in changed.items()}, file)
+        with pytest.raises(CocaSearchError, match=sentence):
+            load_model(tmp_path / "m")
