@@ -8,7 +8,7 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, IndexName, ModelName, NoCaptions
 from cocasearch.errors import NothingFound
-from cocasearch.indexing.manifest import DEFAULT_INDEX, MANIFEST_FILE, find_manifest, index_name
+from cocasearch.indexing.manifest import DEFAULT_INDEX, MANIFEST_FILE, find_manifest, index_name, read_manifest
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ def index(
     """
     if not paths and not rebuild:
         raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
+    folder = index_folder(name)
+    _look_at(paths, folder)
     from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.captioning import CaptionOptions
     from cocasearch.inference.loaded_model import load_model
 
-    folder = index_folder(name)
     with console.working("loading the model"):
         loaded = load_model(model or _present_model(folder), device=device)
     options = None if no_captions else CaptionOptions()
@@ -44,6 +45,18 @@ def index(
     with console.progress("indexing", "photos") as advance:
         report = builder.build(paths or (), rebuild=rebuild, progress=advance)
     summarise(report, folder)
+
+
+def _look_at(paths: list[Path] | None, folder: Path) -> None:
+    """Refuse, before a model is loaded for them, paths without photos, or none where there is no index either."""
+    if not paths:
+        read_manifest(folder)
+        return
+    from cocasearch.images.discovery import discover_images
+
+    first = [next(discover_images(path.expanduser(), lambda *_: None), None) for path in paths]
+    if not any(first):
+        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}")
 
 
 def _present_model(folder: Path) -> str | None:

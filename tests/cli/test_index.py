@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 
 def test_index_says_what_it_added_and_what_it_could_not_read(prompt):
     result = prompt("index", "photos", "--model", "tiny")
@@ -22,6 +24,19 @@ def test_index_goes_on_with_the_model_that_made_it(indexed):
     result = indexed("index", "photos")
     assert result.exit_code == 0
     assert "4 unchanged" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "told"),
+    [
+        ("missing", 1, "no such file or folder: missing"),
+        ("home/models", 3, "no pictures found in home/models"),
+        ("--rebuild --index holiday", 1, "no index 'holiday'"),
+    ],
+)
+def test_photos_are_looked_for_before_the_model(prompt, words, exit_code, told):
+    result = prompt("index", *words.split(), "--model", "./nowhere")
+    assert (result.exit_code, told in result.stderr) == (exit_code, True), result.stderr
 
 
 def test_rebuild_needs_no_folder(indexed):
