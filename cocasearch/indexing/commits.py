@@ -10,6 +10,7 @@ from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.plan import BuildPlan, PlannedImage
 from cocasearch.indexing.records import ImageRecord, record_id
 from cocasearch.indexing.table import IndexTable
+from cocasearch.interruption import uninterrupted
 
 _MOST_ROWS = 4_096  # waiting at once
 _COMMITS_BETWEEN_COMPACTIONS = 256  # a table of very many small fragments slows each commit
@@ -70,7 +71,12 @@ class CommitQueue:
             self.commit()
 
     def commit(self) -> None:
-        """Store everything that waits."""
+        """Store everything that waits; a Ctrl-C takes effect when it is stored, so that nothing is stored twice."""
+        with uninterrupted():
+            self._store()
+        self._last_commit = time.monotonic()
+
+    def _store(self) -> None:
         if self._new:
             self._table.add(self._new)
             self.added += len(self._new)
@@ -86,4 +92,3 @@ class CommitQueue:
         self._commits += 1
         if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
             self._table.compact()
-        self._last_commit = time.monotonic()

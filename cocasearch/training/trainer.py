@@ -26,9 +26,9 @@ from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.device import choose_device, keep_freed_memory
 from cocasearch.inference.loaded_model import LoadedModel, image_memory_format, lay_out_image_encoder
+from cocasearch.interruption import uninterrupted
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch, TrainingData
-from cocasearch.training.interruption import uninterrupted
 from cocasearch.training.objective import NameTeacher, Objective, StepLosses, set_dropout
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, set_learning_rates
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of

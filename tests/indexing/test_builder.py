@@ -17,6 +17,7 @@ from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.table import IndexTable
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
 from cocasearch.search.searcher import Searcher
@@ -237,6 +238,21 @@ def test_an_interrupted_run_keeps_its_work_and_the_next_one_continues(index, loa
     assert (builder.build([photos]).added, encoded.since_last_look()) == (4, 4)
     IndexBuilder(tmp_path / "whole", loaded).build([photos])
     assert_same_rows(rows(index), rows(tmp_path / "whole"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_a_second_ctrl_c_does_not_cut_the_last_commit_in_two(index, loaded, photos, rows, monkeypatch):
+    add = IndexTable.add
+
+    def interrupted_add(table, records):
+        os.kill(os.getpid(), signal.SIGINT)
+        add(table, records)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(IndexTable, "add", interrupted_add)
+    with pytest.raises(KeyboardInterrupt):
+        IndexBuilder(index, loaded, batch_size=3, commit_seconds=3600).build([photos], progress=Stopper())
+    assert paths_of(rows(index)) == [f"p{number}.png" for number in range(6)]
 
 
 KILLED_RUN = """
