@@ -8,7 +8,7 @@ import pytest
 HEAVY = {"torch", "faiss", "lancedb", "pyarrow", "tokenizers", "huggingface_hub"}
 HELP = """
 import sys
-from cocasearch.cli.app import main
+from cocasearch.__main__ import main
 try:
     main()
 finally:

@@ -54,8 +54,3 @@ def options(
     ] = False,
 ) -> None:
     """Options of the program itself; `--version` has been dealt with when this runs."""
-
-
-def main() -> None:
-    """Run the command line; the console script's way in."""
-    app()

@@ -1,6 +1,11 @@
 """What a user does wrong: the exit code, and the words on stderr that help on; nothing on stdout, no traceback."""
 
+import sys
+from types import ModuleType
+
 import pytest
+
+from cocasearch.__main__ import main
 
 DONE, FAILED, USAGE, NOTHING = 0, 1, 2, 3
 
@@ -92,3 +97,14 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(desk, monkeypatch):
     result = desk("index", "photos", "--model", "tiny")
     assert result.exit_code == 130
     assert "the same command goes on from there" in result.stderr
+
+
+def test_ctrl_c_while_the_program_starts_ends_with_130(monkeypatch):
+    class Interrupted(ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "cocasearch.cli.app", Interrupted("app"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
