@@ -96,7 +96,7 @@ def _discover(paths: list[Path]) -> "list[ImageFile]":
 def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format) -> None:
     from cocasearch.inference.caption_sinks import CaptionList
 
-    if isinstance(sink, CaptionList):
+    if isinstance(sink, CaptionList) and sink.records:
         records = [vars(record) for record in sink.records]
         wide = output_format is not Format.table
         console.write_rows([r if wide else {name: r[name] for name in PRINTED} for r in records], output_format)

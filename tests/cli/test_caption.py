@@ -33,6 +33,12 @@ def test_caption_file_has_a_row_for_each_photo(prompt, name):
     assert not (prompt.folder / f"{name}.partial").exists()
 
 
+@pytest.mark.parametrize("layout", ["table", "json", "csv"])
+def test_nothing_is_printed_where_no_photo_can_be_read(prompt, layout):
+    result = prompt("caption", "photos/truncated.jpg", "--model", "tiny", "-f", layout)
+    assert (result.exit_code, result.stdout) == (3, "")
+
+
 def test_no_file_is_written_where_no_photo_can_be_read(prompt):
     result = prompt("caption", "photos/truncated.jpg", "--model", "tiny", "--out", "captions.csv")
     assert result.exit_code == 3
