@@ -1,4 +1,7 @@
-"""What an index holds, in a few numbers. Reads the manifest, the snapshot and the ledger; opens no photo."""
+"""What an index holds, in a few numbers.
+
+Reads the manifest, the snapshot and the ledger; opens no photo and writes nothing.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import Any
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.manifest import MANIFEST_FILE, index_command, index_name, read_manifest
-from cocasearch.indexing.vectors import open_snapshot
+from cocasearch.indexing.vectors import count_rows
 from cocasearch.paths import default_indexes_home
 
 
@@ -52,7 +55,7 @@ def summarise_index(index: Path) -> IndexSummary:
     return IndexSummary(
         name=index_name(index),
         folder=str(index.absolute()),
-        photos=len(open_snapshot(index, manifest.table)),
+        photos=count_rows(index, manifest.table),
         unreadable=tuple((str(roots[entry.root] / entry.path), entry.reason) for entry in Ledger(index)),
         model=f"{manifest.model_name}@{manifest.model_fingerprint}",
         dimension=manifest.dimension,

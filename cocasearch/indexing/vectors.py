@@ -87,12 +87,27 @@ class VectorSnapshot:
 def open_snapshot(index: Path, table: str) -> VectorSnapshot:
     """The snapshot of the table's latest version, derived anew if it is missing, stale or not whole.
 
+    Where the folder cannot be written to, it is derived in memory.
+
     Raises:
-        CocaSearchError: There is no such table, or the snapshot cannot be written.
+        CocaSearchError: There is no such table.
     """
-    version = latest_version(index, table)
-    snapshot = VectorSnapshot.open(index, table, version) if version is not None else None
+    snapshot = _present_snapshot(index, table)
     return _derive(index, table) if snapshot is None else snapshot
+
+
+def count_rows(index: Path, table: str) -> int:
+    """The rows of the table's latest version: of its snapshot if there is one, which is fast, else of the table.
+
+    Raises:
+        CocaSearchError: There is no such table.
+    """
+    snapshot = _present_snapshot(index, table)
+    if snapshot is not None:
+        return len(snapshot)
+    from cocasearch.indexing.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
+
+    return len(IndexTable(index, table))
 
 
 def latest_version(index: Path, table: str) -> int | None:
@@ -115,14 +130,13 @@ def write_snapshot(index: Path, table: str, version: int, dimension: int, batche
         CocaSearchError: The disk is full or may not be written to.
     """
     vectors_file, rows_file = _files(index, table, version)
-    vectors = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    vectors = _no_vectors(dimension)
     try:
         vectors_file.parent.mkdir(exist_ok=True)
         with replacing(vectors_file) as partial_vectors, replacing(rows_file) as partial_rows:
             with pa.OSFile(str(partial_rows), "wb") as sink, pa.ipc.new_file(sink, ROW_SCHEMA) as writer:
                 for batch in batches:
-                    vectors.add(batch.column("embedding").flatten().to_numpy().reshape(-1, dimension))
-                    writer.write_batch(batch.select(ROW_SCHEMA.names).cast(ROW_SCHEMA))
+                    writer.write_batch(_take(batch, vectors))
             _write_vectors(vectors, partial_vectors)
     except OSError as error:
         raise CocaSearchError(f"cannot write the search snapshot in {vectors_file.parent}: {error.strerror}") from error
@@ -138,17 +152,40 @@ def remove_snapshots(index: Path, table: str, *, except_version: int | None = No
                 file.unlink()
 
 
+def _no_vectors(dimension: int) -> faiss.Index:
+    return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+
+
+def _take(batch: pa.RecordBatch, vectors: faiss.Index) -> pa.RecordBatch:
+    """Add a batch's embeddings to `vectors`; the rest of it, of `ROW_SCHEMA`."""
+    vectors.add(batch.column("embedding").flatten().to_numpy().reshape(-1, vectors.d))
+    return batch.select(ROW_SCHEMA.names).cast(ROW_SCHEMA)
+
+
+def _present_snapshot(index: Path, table: str) -> VectorSnapshot | None:
+    version = latest_version(index, table)
+    return VectorSnapshot.open(index, table, version) if version is not None else None
+
+
 def _derive(index: Path, table: str) -> VectorSnapshot:
     from cocasearch.indexing.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
 
     for _ in range(_ATTEMPTS):  # a writer may compact the table, or remove our snapshot, under our hands
         source = IndexTable(index, table)
         with suppress(RuntimeError, OSError):
-            batches = source.batches([*ROW_SCHEMA.names, "embedding"])
-            write_snapshot(index, table, source.version, source.dimension, batches)
+            columns = [*ROW_SCHEMA.names, "embedding"]
+            try:
+                write_snapshot(index, table, source.version, source.dimension, source.batches(columns))
+            except CocaSearchError:  # a medium that can only be read, or a full one
+                return _in_memory(source.dimension, source.batches(columns))
             if (snapshot := VectorSnapshot.open(index, table, source.version)) is not None:
                 return snapshot
     raise CocaSearchError(f"cannot derive the search snapshot of the index at {index}: its table keeps changing")
+
+
+def _in_memory(dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
+    vectors = _no_vectors(dimension)
+    return VectorSnapshot(vectors, pa.Table.from_batches([_take(batch, vectors) for batch in batches], ROW_SCHEMA))
 
 
 def _write_vectors(vectors: faiss.Index, file: Path) -> None:

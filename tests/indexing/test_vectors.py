@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vectors import VectorSnapshot, latest_version, open_snapshot
+from cocasearch.indexing.vectors import VectorSnapshot, count_rows, latest_version, open_snapshot
 
 DIMENSION = 8
 
@@ -85,6 +86,18 @@ def test_a_snapshot_that_is_not_whole_is_derived_anew(tmp_path, table, suffix, d
     assert VectorSnapshot.open(tmp_path, "images-1", table.version) is None
     assert len(open_snapshot(tmp_path, "images-1")) == 50
     assert file.read_bytes() == content
+
+
+def test_an_index_that_cannot_be_written_to_is_searched_in_memory(tmp_path, table, record):
+    on_disk = open_snapshot(tmp_path, "images-1").search(record("q", 101).embedding, 7)
+    shutil.rmtree(tmp_path / "snapshot")
+    (tmp_path / "snapshot").touch()  # no folder can be made here
+    assert open_snapshot(tmp_path, "images-1").search(record("q", 101).embedding, 7) == on_disk
+
+
+def test_counting_rows_derives_no_snapshot(tmp_path, table):
+    assert count_rows(tmp_path, "images-1") == 50
+    assert not (tmp_path / "snapshot").exists()
 
 
 def test_the_version_read_from_file_names_is_the_tables(tmp_path, table, record):
