@@ -6,6 +6,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options import AsJson
+from cocasearch.errors import CocaSearchError
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -22,12 +23,21 @@ def status(
     """Show what is indexed: photos, folders, model, and the files that could not be read."""
     from cocasearch.indexing.summary import list_indexes, summarise_index
 
-    summaries = [summarise_index(folder) for folder in ([index_folder(name)] if name else list_indexes())]
-    if as_json:
+    summaries: list[IndexSummary] = []
+    damaged: list[CocaSearchError] = []
+    for folder in [index_folder(name)] if name else list_indexes():
+        try:
+            summaries.append(summarise_index(folder))
+        except CocaSearchError as error:  # the others can be shown
+            damaged.append(error)
+    if as_json and summaries:
         console.write_json([summary.to_dict() for summary in summaries])
-        return
-    for summary in summaries:
-        console.write("".join(f"{line}\n" for line in _lines(summary)))
+    else:
+        console.write("".join(f"{line}\n" for summary in summaries for line in _lines(summary)))
+    for other in damaged[1:]:
+        console.fail(str(other), other.hint)
+    if damaged:
+        raise damaged[0]
 
 
 def _lines(summary: "IndexSummary") -> list[str]:

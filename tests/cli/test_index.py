@@ -62,6 +62,16 @@ def test_status_names_photos_folders_model_and_unreadable_files(indexed):
     assert "photos/truncated.jpg: truncated" in words
 
 
+def test_status_shows_the_other_indexes_when_one_is_damaged(indexed):
+    for name in ("a", "b"):
+        (indexed.folder / "indexes" / name).mkdir()
+        (indexed.folder / "indexes" / name / "manifest.json").write_text("{")
+    result = indexed("status")
+    assert result.exit_code == 1
+    assert "default: 4 photos" in result.stdout
+    assert all(f"{name}/manifest.json is damaged" in result.stderr for name in ("a", "b"))
+
+
 def test_models_are_listed_and_described(prompt):
     names = [model["name"] for model in json.loads(prompt("models", "list", "--json").stdout)]
     assert "tiny" in names
