@@ -13,7 +13,6 @@ from cocasearch.indexing.manifest import DEFAULT_INDEX
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
-    from cocasearch.search.query import Query
     from cocasearch.search.searcher import SearchHit
 
 PRINTED = ("score", "path", "caption")
@@ -40,11 +39,14 @@ def query(
 ) -> None:
     """Find the photos that are most like words or an example, best first.
 
-    Several terms are looked for together, each counting the same. The score is a cosine: 1 is the photo itself.
+    Words one after another are one sentence, quoted or not. It, each photo and each --text are looked for together,
+    counting the same. The score is a cosine: 1 is the photo itself.
     """
     if not (terms or text or image):
         raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
-    wanted = _understand(terms or [], text or [], image or [])
+    from cocasearch.search.query import parse_terms
+
+    wanted = parse_terms(terms or (), texts=text or (), images=image or ())
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.search.searcher import Searcher
 
@@ -54,15 +56,6 @@ def query(
     if not hits:
         raise NothingFound("no photo answers this query")
     print_hits(hits, output_format, null_separated=null_separated)
-
-
-def _understand(terms: list[str], texts: list[str], images: list[Path]) -> "Query":
-    from cocasearch.search.query import parse_terms
-
-    query = parse_terms(terms, texts=texts, images=images)
-    if query.kind == "text" and not texts and not any(" " in term for term in terms):
-        return parse_terms(texts=[" ".join(terms)])  # a sentence typed without quotes
-    return query
 
 
 def print_hits(hits: "list[SearchHit]", output_format: Format, *, null_separated: bool = False) -> None:

@@ -61,20 +61,17 @@ def parse_terms(terms: Sequence[str] = (), *, texts: Sequence[str] = (), images:
 
     Args:
         terms: A term that names a picture file, by its ending or because there is such a file at a path, is an
-            example; any other is words.
-        texts: Terms that are words, whatever they look like.
+            example; all others are the words of one sentence.
+        texts: Terms that are words, whatever they look like, each on its own.
         images: Terms that are files, whatever they look like.
 
     Raises:
         CocaSearchError: A term that looks like a file and does not exist, an empty term, or no term at all.
     """
-    return Query(
-        (
-            *(_image_term(term) if _looks_like_a_file(term) else _text_term(term) for term in terms),
-            *(_text_term(text) for text in texts),
-            *(_image_term(str(image)) for image in images),
-        )
-    )
+    files = [term for term in terms if _looks_like_a_file(term)]
+    words = [term for term in terms if term not in files]
+    sentences = [" ".join(words), *texts] if words else texts
+    return Query((*map(_text_term, sentences), *(_image_term(str(image)) for image in (*files, *images))))
 
 
 def _looks_like_a_file(term: str) -> bool:

@@ -52,4 +52,5 @@ def test_an_index_in_any_folder(prompt):
 def test_a_sentence_needs_no_quotes(indexed):
     quoted = indexed("query", "a red square", "-f", "json").stdout
     assert indexed("query", "a", "red", "square", "-f", "json").stdout == quoted
-    assert indexed("query", "a red", "square", "-f", "json").stdout != quoted
+    assert indexed("query", "a red", "square", "-f", "json").stdout == quoted
+    assert indexed("query", "--text", "a red", "--text", "square", "-f", "json").stdout != quoted

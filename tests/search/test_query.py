@@ -47,6 +47,11 @@ def test_a_name_too_long_for_the_system_is_words_or_refused_in_one_sentence():
         parse_terms([300 * "w" + ".jpg"])
 
 
+def test_words_are_one_sentence_however_they_are_quoted():
+    query = parse_terms(["a red", "photo.jpg", "car"], texts=["at night"])
+    assert (query.texts, query.images) == (["a red car", "at night"], [Path("photo.jpg")])
+
+
 def test_explicit_kinds_are_obeyed():
     query = parse_terms(["a"], texts=["photo.jpg"], images=["dog"])
     assert (query.texts, query.images, query.kind) == (["a", "photo.jpg"], [Path("dog")], "mixed")
