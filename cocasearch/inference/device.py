@@ -24,10 +24,12 @@ def choose_device(device: str = "auto") -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind = device.split(":")[0]
-    if not available.get(kind, False):
-        raise CocaSearchError(f"there is no device '{device}' here; use auto, or one of {_names(available)}")
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind = device.partition(":")[0]
+    known = [f"{kind}:{i}" for i in range(counts.get(kind, 0))]
+    if device not in (kind, *known) or not known:
+        here = ", ".join(name for name, count in counts.items() if count)
+        raise CocaSearchError(f"there is no device '{device}' here; use auto, or one of {here}")
     return torch.device(device)
 
 
@@ -58,7 +60,3 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def _names(available: dict[str, bool]) -> str:
-    return ", ".join(name for name, is_there in available.items() if is_there)
