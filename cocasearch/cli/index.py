@@ -8,7 +8,14 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, IndexName, ModelName, NoCaptions
 from cocasearch.errors import NothingFound
-from cocasearch.indexing.manifest import DEFAULT_INDEX, MANIFEST_FILE, find_manifest, index_name, read_manifest
+from cocasearch.indexing.manifest import (
+    DEFAULT_INDEX,
+    MANIFEST_FILE,
+    find_manifest,
+    index_command,
+    index_name,
+    read_manifest,
+)
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -87,5 +94,8 @@ def summarise(report: "BuildReport", folder: Path) -> None:
         f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if report.added + report.updated else ""
     )
     console.say(f"{told}{speed}; index '{index_name(folder)}' holds {report.total} photos")
+    if report.captionless:
+        write_them = index_command(folder, "--rebuild")
+        console.say(f"{report.captionless} photos have no caption; write them with: {write_them}")
     if not report.total:
         raise NothingFound("none of the photos could be read")

@@ -52,6 +52,7 @@ class BuildReport:
         known_bad: Number of files found unreadable in an earlier run and not changed since; not tried again.
         empty: Paths without any image file, whose images, if the index has some, were kept.
         total: Images in the index now.
+        captionless: Those of them without a caption, if this run was to write captions; else 0.
         seconds: From the end of the walk to the complete index.
     """
 
@@ -63,6 +64,7 @@ class BuildReport:
     known_bad: int
     empty: tuple[str, ...]
     total: int
+    captionless: int
     seconds: float
 
     @property
@@ -95,6 +97,7 @@ class IndexBuilder:
     ) -> None:
         self._index = Path(index_folder)
         self._loaded = loaded
+        self._captions = caption_options is not None
         self._describer = ImageDescriber(loaded, caption_options)
         self._batch_size = batch_size
         self._workers = workers
@@ -178,6 +181,7 @@ class IndexBuilder:
             known_bad=plan.known_bad,
             empty=tuple(map(str, plan.empty)),
             total=len(generation.table),
+            captionless=generation.table.count_without_caption() if self._captions else 0,
             seconds=time.perf_counter() - started,
         )
 

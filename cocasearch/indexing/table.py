@@ -95,6 +95,10 @@ class IndexTable:
             known.update(zip(zip(roots, paths, strict=True), zip(sizes, times, strict=True), strict=True))
         return known
 
+    def count_without_caption(self) -> int:
+        """The number of rows that were made without captions."""
+        return int(self._table.count_rows("caption IS NULL"))
+
     def compact(self) -> None:
         """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew."""
         versions = sum(1 for _ in self._versions_folder.glob("*.manifest"))  # each has added at most one fragment
