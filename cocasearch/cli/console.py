@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,12 +18,16 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
+from cocasearch.errors import CocaSearchError
+
 Row = Mapping[str, Any]
 Advance = Callable[[int, int], None]
 
 SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
 _PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be: paths stay whole
 _ROOM_BESIDE = 30  # columns left for a caption beside a path
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a newline in a name would break the line that shows it
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -62,10 +67,21 @@ def trace(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Text on stdout as UTF-8 in any locale; names of files that are no Unicode come out as their own bytes."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode(text))
-    sys.stdout.buffer.flush()
+    """Text on stdout as UTF-8 in any locale; names of files that are no Unicode come out as their own bytes.
+
+    Raises:
+        BrokenPipeError: Nobody reads on.
+        CocaSearchError: It cannot be written, as on a full disk.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered would fail again at exit
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CocaSearchError(f"the output cannot be written: {error.strerror}") from error
 
 
 def write_json(value: object) -> None:
@@ -148,9 +164,10 @@ def working(what: str) -> Iterator[None]:
 
 
 def shown(path: str | Path) -> str:
-    """A path as a person at this prompt would write it: from the working folder where it lies below it."""
+    """A path on one line, as a person at this prompt would write it: from the working folder if it lies below it."""
     absolute = Path(path)
-    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
+    text = str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
+    return _CONTROL.sub(lambda mark: repr(mark[0])[1:-1], text)
 
 
 class _LogLines:

@@ -13,6 +13,7 @@ from cocasearch.errors import CocaSearchError
 
 UNEXPECTED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+CLOSED_PIPE = 141  # 128 + SIGPIPE, likewise
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)]
 _DEBUG = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
@@ -30,7 +31,9 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
         except CocaSearchError as error:
             _tell(str(error), error.hint, debug)
             raise typer.Exit(error.exit_code) from error
-        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        except BrokenPipeError as error:  # `| head` has seen enough
+            raise typer.Exit(CLOSED_PIPE) from error
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as error:
             hint = None if debug else "the same command with --debug, which shows where"

@@ -1,0 +1,37 @@
+"""What comes out of the two streams where names, readers and disks are unkind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cocasearch.cli import console
+
+MODELS = f"{sys.executable} -m cocasearch models list --json"
+
+
+def test_a_name_of_two_lines_stays_in_its_row(capfdbinary):
+    console.write_table([{"score": 1.0, "path": "/photos/two\nlines\x1b.jpg", "caption": "a\ndog"}])
+    _, row = capfdbinary.readouterr().out.decode().splitlines()
+    assert row.split(maxsplit=2) == ["1.000", r"/photos/two\nlines\x1b.jpg", "a dog"]
+
+
+def test_output_is_utf_8_and_the_bytes_of_names_in_any_locale(tmp_path):
+    code = r"from cocasearch.cli import console; console.write('caf\u00e9 \udcff\n')"
+    latin = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", code], env=latin, capture_output=True, check=True)
+    assert done.stdout == b"caf\xc3\xa9 \xff\n"
+
+
+def test_a_reader_that_has_seen_enough_ends_the_program_quietly():
+    line = f"sleep 0.1; {MODELS}; echo $? >&2"
+    done = subprocess.run(["bash", "-c", f"({line}) | true"], capture_output=True, text=True, check=True)
+    assert done.stderr == "141\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_full_disk_is_told_in_one_sentence():
+    done = subprocess.run(["bash", "-c", f"{MODELS} > /dev/full"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"
