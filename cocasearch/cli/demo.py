@@ -13,7 +13,7 @@ from cocasearch.paths import index_folder, sample_photos_folder
 
 INDEX = "demo"
 TOP_K = 3
-TEXTS = ("a cat", "a bridge at night", "hiking in the mountains")
+TEXTS = ("hiking in the mountains", "a man taking a photograph", "a cat")
 EXAMPLE = "two-dogs-at-window.jpg"
 
 
@@ -22,7 +22,7 @@ def demo(model: ModelName = None) -> None:
     photos = sample_photos_folder()
     if not photos.is_dir():
         raise CocaSearchError(
-            f"the sample photographs are missing: {photos}", hint="pip install --force-reinstall cocasearch"
+            f"the sample photographs are missing: {photos}", hint="install cocasearch again from its folder: pip install ."
         )
     from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.captioning import CaptionOptions
