@@ -137,11 +137,14 @@ def _brevity_penalty(written_length: int, closest_length: int) -> float:
 
 
 def _geometric_means(matched: list[int], offered: list[int], penalty: float) -> tuple[float, ...]:
-    """BLEU-1 to BLEU-n; the small constants are coco-caption's and keep empty counts from dividing by zero."""
+    """BLEU-1 to BLEU-n; the small constants are coco-caption's and keep empty counts from dividing by zero.
+
+    Where nothing matches they alone would make up the score: it is 0.
+    """
     product, means = 1.0, []
     for n, (hits, tries) in enumerate(zip(matched, offered, strict=True), start=1):
         product *= (hits + 1e-15) / (tries + 1e-9)
-        means.append(penalty * product ** (1 / n))
+        means.append(penalty * product ** (1 / n) if hits else 0.0)
     return tuple(means)
 
 

@@ -85,6 +85,11 @@ def test_empty_captions_score_nothing_and_break_nothing() -> None:
     assert scores.to_dict() == pytest.approx({"bleu@4": 0.0, "rouge_l": 0.0, "cider_d": 0.0, "distinct": 1}, abs=1e-9)
 
 
+def test_bleu_of_no_match_is_zero_itself() -> None:
+    assert bleu(words(["a dog runs off"]), [words(["a dog sleeps"])])[1:] == (pytest.approx(6**-0.5), 0.0, 0.0)
+    assert bleu(words(["snow"]), [words(["a dog"])]) == (0.0, 0.0, 0.0, 0.0)
+
+
 def test_distinct_counts_captions_that_differ_in_words() -> None:
     assert distinct(words(["A dog.", "a dog", "a cat"])) == 2
 
