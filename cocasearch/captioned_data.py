@@ -119,6 +119,8 @@ def _pick(path: Path, found: list[str], role: str, key: str | None, usual: tuple
     for name in (key,) if key else usual:
         if name in found:
             return name
+    if not found:
+        raise CocaSearchError(f"{path} is empty")
     missing = f"no column {key!r}" if key else f"no {role} column"
     raise CocaSearchError(
         f"{path} has {missing}; its columns are: {', '.join(found)}", hint=f"name it with --{role}-key COLUMN"

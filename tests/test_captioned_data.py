@@ -120,6 +120,7 @@ def test_tar_shards_pair_pictures_with_texts_in_either_order(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("a.csv", "", "a.csv is empty"),
         ("a.csv", "photo,caption\na.jpg,x\n", "no image column; its columns are: photo, caption"),
         ("a.csv", "image,note\na.jpg,x\n", "no caption column; its columns are: image, note"),
         ("a.tsv", "image\ttext\na.jpg\tone\ttwo\n", "row 1 of .* has 3 cells where the header has 2"),
