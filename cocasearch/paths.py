@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent
 
 def default_indexes_home() -> Path:
     """The folder that holds named indexes."""
-    return Path(os.environ.get("COCASEARCH_INDEXES") or "indexes")
+    return Path(os.environ.get("COCASEARCH_INDEXES") or "indexes").expanduser()
 
 
 def models_home() -> Path:

@@ -31,8 +31,22 @@ LabelTemplate = Annotated[
     ),
 ]
 
+
+def _named(name: str) -> str:
+    if not name.strip():  # it would be the folder of all indexes
+        raise typer.BadParameter("the name of an index is empty")
+    return name
+
+
 IndexName = Annotated[
-    str, typer.Option("--index", "-i", metavar="NAME|FOLDER", help="The index: a name below ./indexes, or a folder.")
+    str,
+    typer.Option(
+        "--index",
+        "-i",
+        metavar="NAME|FOLDER",
+        help="The index: a name below ./indexes, or a folder.",
+        callback=_named,
+    ),
 ]
 ModelName = Annotated[
     str | None,

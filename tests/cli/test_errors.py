@@ -17,6 +17,7 @@ MISTAKES = {
     "unknown model": ("index photos --model tinny", FAILED, "unknown model 'tinny'; did you mean 'tiny'?"),
     "no model folder": ("index photos --model ./nowhere", FAILED, "cocasearch models list"),
     "index nothing": ("index", USAGE, "cocasearch index ~/Pictures"),
+    "unnamed index": ("index photos --model tiny --index ''", USAGE, "the name of an index is empty"),
     "no index yet": ("query sea", FAILED, "cocasearch index ./photos"),
     "no such index": ("query sea --index holiday", FAILED, "no index 'holiday'"),
     "no such example": ("query nope.jpg", FAILED, "no such file: nope.jpg"),
