@@ -22,7 +22,8 @@ def demo(model: ModelName = None) -> None:
     photos = sample_photos_folder()
     if not photos.is_dir():
         raise CocaSearchError(
-            f"the sample photographs are missing: {photos}", hint="install cocasearch again from its folder: pip install ."
+            f"the sample photographs are missing: {photos}",
+            hint="install cocasearch again from its folder: pip install .",
         )
     from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.captioning import CaptionOptions

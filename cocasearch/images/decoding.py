@@ -39,7 +39,7 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 
-_NEEDS_HEIC, _NEEDS_HEIF = (f"{name} needs: pip install 'cocasearch[heif]'" for name in ("HEIC", "HEIF"))
+_NEEDS_HEIC, _NEEDS_HEIF = (f"{name} needs: pip install pillow-heif" for name in ("HEIC", "HEIF"))
 _PLUGIN_MISSING = (_NEEDS_HEIC, _NEEDS_HEIF)
 _FOREIGN = (  # (offset, signature, reason)
     (4, b"ftypheic", _NEEDS_HEIC),

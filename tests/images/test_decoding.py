@@ -211,3 +211,5 @@ def test_a_refusal_tells_whether_it_lies_in_the_file(tmp_path: Path, content: by
     with pytest.raises(UnreadableImage) as caught:
         read_image(file)
     assert caught.value.lasting is lasting
+    if content and b"ftyp" in content:
+        assert caught.value.reason == "HEIF needs: pip install pillow-heif"
