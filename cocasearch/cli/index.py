@@ -28,7 +28,7 @@ def index(
     model: ModelName = None,
     no_captions: NoCaptions = False,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Everything anew: the folders given and those indexed before.")
+        bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")
     ] = False,
     batch_size: BatchSize = 32,
     device: Device = "auto",

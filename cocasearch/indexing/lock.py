@@ -20,9 +20,13 @@ def writer_lock(folder: Path) -> Iterator[None]:
     """Hold the right to write to the index in `folder`, which must exist.
 
     Raises:
-        CocaSearchError: Another process holds it; the message says which, where and since when.
+        CocaSearchError: Another process holds it; the message says which, where and since when. Or the folder cannot be
+            written to.
     """
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise CocaSearchError(f"cannot write to the index at {folder}: {str(error.strerror).lower()}") from error
     with os.fdopen(descriptor, "r+b") as file:  # closing the file gives the lock back
         if not _try_to_lock(file):
             raise CocaSearchError(_held_message(folder, file), hint="wait for it to end, or stop it, and run again")

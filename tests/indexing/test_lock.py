@@ -46,3 +46,9 @@ def test_the_lock_is_given_back_after_an_error(tmp_path):
     with writer_lock(tmp_path):
         assert (tmp_path / LOCK_FILE).stat().st_size > 0
     assert (tmp_path / LOCK_FILE).stat().st_size == 0
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "writer.lock").mkdir()
+    with pytest.raises(CocaSearchError, match="cannot write to the index at "), writer_lock(tmp_path):
+        pass
