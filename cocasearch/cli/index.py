@@ -59,9 +59,9 @@ def _look_at(paths: list[Path] | None, folder: Path) -> None:
     if not paths:
         read_manifest(folder)
         return
-    from cocasearch.images.discovery import discover_images
+    from cocasearch.images.discovery import discover_images, expand_home
 
-    first = [next(discover_images(path.expanduser(), lambda *_: None), None) for path in paths]
+    first = [next(discover_images(expand_home(path), lambda *_: None), None) for path in paths]
     if not any(first):
         raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.batching import DecodedBatch, decode_batches
+from cocasearch.images.discovery import expand_home
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.generations import open_generation, publish
@@ -137,7 +138,7 @@ class IndexBuilder:
     def _walk(self, paths: Sequence[str | Path], present: Manifest | None, rebuild: bool) -> list[Walk]:
         if not paths:
             present = read_manifest(self._index)  # or say what is missing
-        walks = list(walk_paths([Path(path).expanduser() for path in paths]))
+        walks = list(walk_paths([expand_home(Path(path)) for path in paths]))
         if present and (rebuild or not paths):
             partial, roots = present.partial_roots, present.locate_roots(self._index)
             walks += walk_paths([folder for key, folder in roots.items() if key not in partial])

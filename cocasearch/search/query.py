@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import is_image_name, status_of
+from cocasearch.images.discovery import expand_home, is_image_name, status_of
 
 _PATH_MARKS = ("./", "../", "/", "~/", ".\\", "..\\")
 
@@ -93,7 +93,7 @@ def _text_term(text: str) -> QueryTerm:
 
 
 def _image_term(term: str) -> QueryTerm:
-    path = Path(term).expanduser()
+    path = expand_home(Path(term))
     status = status_of(path)
     if status and stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(

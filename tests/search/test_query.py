@@ -41,6 +41,11 @@ def test_what_looks_like_a_file_and_is_none_is_an_error(term):
     assert "cocasearch query --text" in caught.value.hint
 
 
+def test_the_home_of_nobody_is_named():
+    with pytest.raises(CocaSearchError, match="no home folder is known for ~nobody-here"):
+        parse_terms(["~nobody-here/photo.jpg"])
+
+
 def test_a_name_too_long_for_the_system_is_words_or_refused_in_one_sentence():
     assert parse_terms(["black/" + 300 * "w"]).kind == "text"
     with pytest.raises(CocaSearchError, match=r"cannot look at w+\.jpg: file name too long"):
