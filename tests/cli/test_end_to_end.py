@@ -2,12 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 
 COMMAND = [sys.executable, "-m", "cocasearch"]
+TALKATIVE = [  # the same, saying how far it is after each batch
+    sys.executable,
+    "-c",
+    "from cocasearch import __main__; from cocasearch.cli import console\n"
+    "console.SECONDS_BETWEEN_LINES = 0; __main__.main()",
+]
 
 
 def test_index_and_query_in_processes_of_their_own(photo_folder, tiny_model_folder):
@@ -26,14 +32,15 @@ def test_ctrl_c_stops_an_index_run_that_then_goes_on(photo_folder, tiny_model_fo
     picture = (photo_folder / "red-square.jpg").read_bytes()
     for number in range(100):
         (photo_folder / f"copy-{number}.jpg").write_bytes(picture)
-    command = [*COMMAND, "index", "photos", "--model", str(tiny_model_folder), "--batch-size", "2"]
-    run = subprocess.Popen(command, cwd=photo_folder.parent, stderr=subprocess.PIPE, text=True)
-    index = photo_folder.parent / "indexes" / "default"
-    while not (index / "manifest.json").exists():
-        time.sleep(0.02)
-    os.kill(run.pid, signal.SIGINT)
-    _, said = run.communicate(timeout=60)
+    command = ["index", "photos", "--model", str(tiny_model_folder), "--batch-size", "2"]
+    stopped = [*TALKATIVE, *command]
+    with subprocess.Popen(stopped, cwd=photo_folder.parent, stderr=subprocess.PIPE, text=True) as run:
+        assert any(line.startswith("indexing") for line in run.stderr)  # a first batch is done, no commit is due yet
+        os.kill(run.pid, signal.SIGINT)
+        said = run.stderr.read()
     assert run.returncode == 130, said
     assert "the same command goes on from there" in said
-    again = subprocess.run(command, cwd=photo_folder.parent, capture_output=True, text=True, check=True)
+    again = subprocess.run([*COMMAND, *command], cwd=photo_folder.parent, capture_output=True, text=True, check=True)
+    counts = {what: int(count) for count, what in re.findall(r"(\d+) (added|unchanged)\b", again.stderr)}
+    assert 2 <= counts["unchanged"] < 104 == counts["unchanged"] + counts["added"]
     assert "index 'default' holds 104 photos" in again.stderr
