@@ -1,6 +1,10 @@
 """What many tests need: a tiny model in a folder and a folder of drawn photos."""
 
+import os
+import signal
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models are three times slower with more; children inherit it
 
 import pytest
 import torch
@@ -11,6 +15,9 @@ from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
 from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
+
+# A shell's background job is born deaf to Ctrl-C, and so would be the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CAPTIONS = [
     "a red square on a white wall.",
