@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
@@ -55,7 +57,7 @@ class ModelFolder:
             CocaSearchError: The weights are damaged or do not fit the config.
         """
         weights = _read_weights(self.folder / WEIGHTS_FILE)
-        with torch.device("meta"):
+        with torch.device("meta"), _NoInitialValues():
             model = CoCa(self.config)
         _check_fit(self.folder, model.state_dict(), weights)
         model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
@@ -124,6 +126,24 @@ def read_model_folder(folder: Path) -> ModelFolder:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not JSON: {error}") from error
     except (KeyError, TypeError) as error:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config: it lacks {error}") from error
+
+
+# Of torch.nn.init and of tensors, which go by the same names.
+_FILLING = {"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "fill_", "zero_", "constant_"}
+
+
+class _NoInitialValues(TorchFunctionMode):
+    """Modules are built without filling their parameters, which stored weights are about to replace.
+
+    Filling costs most of a load: on the meta device alone it imports torch's compiler.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func.__name__ in _FILLING:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:

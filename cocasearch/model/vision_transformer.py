@@ -18,8 +18,10 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.patches = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=False)
         scale = config.width**-0.5
-        self.class_embedding = nn.Parameter(scale * torch.randn(config.width))
-        self.positions = nn.Parameter(scale * torch.randn(config.grid_size**2 + 1, config.width))
+        self.class_embedding = nn.Parameter(torch.empty(config.width))
+        self.positions = nn.Parameter(torch.empty(config.grid_size**2 + 1, config.width))
+        nn.init.normal_(self.class_embedding, std=scale)
+        nn.init.normal_(self.positions, std=scale)
         self.input_norm = nn.LayerNorm(config.width)
         self.blocks = nn.ModuleList(
             SelfAttentionBlock(config.width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,3 +131,11 @@ def test_damaged_and_foreign_weights_are_named(save: Save, tmp_path: Path) -> No
         save_file({key: value.contiguous() for key, value in changed.items()}, file)
         with pytest.raises(CocaSearchError, match=sentence):
             load_model(tmp_path / "m")
+
+
+def test_loading_does_not_import_the_compiler(save: Save, tmp_path: Path) -> None:
+    save()
+    load = (
+        f"import sys, cocasearch; cocasearch.load_model({str(tmp_path / 'm')!r}); print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", load], capture_output=True, text=True).stdout == "False\n"
