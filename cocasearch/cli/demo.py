@@ -13,7 +13,7 @@ from cocasearch.paths import index_folder, sample_photos_folder
 
 INDEX = "demo"
 TOP_K = 3
-TEXTS = ("hiking in the mountains", "a man taking a photograph", "a cat")
+TEXTS = ("a dog looking out of a window", "hiking in the mountains", "a bridge at night")
 EXAMPLE = "two-dogs-at-window.jpg"
 
 
