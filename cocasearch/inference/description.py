@@ -20,7 +20,7 @@ class ImageDescription:
     Attributes:
         embedding: The unit vector (E,).
         caption: In words; None if none was asked for, as the two below.
-        caption_score: Cosine of the picture and its own caption; where beams were reranked, of the one chosen by it too.
+        caption_score: Cosine of the picture and its own caption, which reranked beams were chosen by.
         caption_logprob: Mean log-probability per token of the caption.
     """
 
