@@ -1,5 +1,5 @@
-# Needs Python 3.11 with pip, nothing else. Everything is installed into .venv, never into the system.
-PYTHON ?= python3.11
+# Needs Python 3.11 or later with pip, nothing else. Everything is installed into .venv, never into the system.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
