@@ -3,14 +3,10 @@
 import ctypes
 import functools
 import sys
-from typing import Literal
 
 import torch
 
 from cocasearch.errors import CocaSearchError
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 # glibc's mallopt parameters, malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -36,7 +32,8 @@ def choose_device(device: str = "auto") -> torch.device:
 def choose_dtype(dtype: str = "auto") -> torch.dtype:
     """The number type of weights and activations: what was asked for, or float32.
 
-    The automatic choice is float32 everywhere: without native bfloat16 a CPU took 12 instead of 5 ms a photo in it.
+    The automatic choice is float32 everywhere: a CPU without native bfloat16 is slower in it, and what it does to
+    rankings where it is native is not measured yet.
 
     Raises:
         CocaSearchError: The type is unknown.
