@@ -135,10 +135,10 @@ class Captioner:
 
         Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote.
         """
-        endings = self._search_all(features.tokens, options, seeds)
+        weight = options.rerank if options.strategy == "beam" else 0.0
+        endings = [ended if weight else ended[:1] for ended in self._search_all(features.tokens, options, seeds)]
         texts = [self._loaded.tokenizer.decode(decoded.ids) for ended in endings for decoded in ended]
         vectors = iter(torch.from_numpy(Embedder(self._loaded).embed_texts(texts)))
-        weight = options.rerank if options.strategy == "beam" else 0.0
         captions = []
         for ended, image in zip(endings, features.embedding.cpu(), strict=True):
             scores = [float(image @ next(vectors)) for _ in ended]
