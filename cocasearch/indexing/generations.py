@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cocasearch.indexing.atomic_files import remove_partial_files
+from cocasearch.atomic_files import remove_partial_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.manifest import MANIFEST_FILE, REBUILD_FILE, Manifest, find_manifest, write_manifest
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable

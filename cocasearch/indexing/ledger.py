@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.atomic_files import write_text
 
 LEDGER_FILE = "unreadable.json"
 REBUILD_LEDGER_FILE = "rebuild-unreadable.json"  # of a table that is being made to take the place of the present one

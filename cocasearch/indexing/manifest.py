@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.atomic_files import write_text
 from cocasearch.paths import index_folder, is_folder_like
 
 SCHEMA_VERSION = 1

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.atomic_files import replacing
 
 SNAPSHOT_FOLDER = "snapshot"
 ROW_SCHEMA = pa.schema(

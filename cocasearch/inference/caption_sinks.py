@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cocasearch.atomic_files import replacing, write_text
 from cocasearch.errors import CocaSearchError
 
 NUMBERS = ("caption_score", "caption_logprob")  # the fields of a record that are no text
@@ -113,14 +114,13 @@ class CaptionFile:
 
     def finish(self) -> None:
         """Write the file itself, in one step."""
-        complete = self._partial.with_suffix(".complete")
         records = sorted(self._records.values(), key=lambda record: record.path)
-        _FORMATS[self._file.suffix.lower()].write(complete, records)
-        complete.replace(self._file)
+        with replacing(self._file) as complete:
+            _FORMATS[self._file.suffix.lower()].write(complete, records)
         left = [record for path, record in self._left_over.items() if path not in self._records]
         if left:
-            _write_jsonl(complete, left)
-            complete.replace(self._partial)
+            with replacing(self._partial) as complete:
+                _write_jsonl(complete, left)
         else:
             self._partial.unlink(missing_ok=True)
 
@@ -145,9 +145,7 @@ class Sidecars:
     def add(self, record: CaptionRecord) -> None:
         """Write one caption beside its picture, in one step."""
         sidecar = Path(record.path).with_suffix(".txt")
-        complete = sidecar.with_name(f".{sidecar.name}.partial")
-        complete.write_text(record.caption + "\n", encoding="utf-8")
-        complete.replace(sidecar)
+        write_text(sidecar, record.caption + "\n")
 
     def finish(self) -> None:
         """Nothing is left to do."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from cocasearch.atomic_files import replacing
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
@@ -41,9 +42,8 @@ class RunCheckpoint:
 
     def save(self, contents: dict[str, Any], identity: dict[str, Any]) -> None:
         """Replace the checkpoint; `identity` is what must be the same for it to be resumed."""
-        partial = self._file.with_suffix(".partial")
-        torch.save({**contents, "identity": json.dumps(identity, sort_keys=True)}, partial)
-        partial.replace(self._file)
+        with replacing(self._file) as partial:
+            torch.save({**contents, "identity": json.dumps(identity, sort_keys=True)}, partial)
 
     def load(self, identity: dict[str, Any], device: torch.device) -> dict[str, Any] | None:
         """What `save` was given, or None without a checkpoint.

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from cocasearch.indexing.atomic_files import remove_partial_files, replacing, write_text
+from cocasearch.atomic_files import remove_partial_files, replacing, write_text
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
