@@ -91,11 +91,10 @@ class TrainingData:
         pool = ThreadPoolExecutor(2, thread_name_prefix="training-views")
         ahead: deque[tuple[_Plan, list[Future[Tensor]]]] = deque()
         try:
-            for step in range(first_step, steps + STEPS_AHEAD):
-                if step < steps:
-                    plan = self._plan(config, step)
-                    ahead.append((plan, [pool.submit(self._view, config, *view) for view in plan.views]))
-                if step >= first_step + STEPS_AHEAD and ahead:
+            for step in range(first_step, steps):
+                plan = self._plan(config, step)
+                ahead.append((plan, [pool.submit(self._view, config, *view) for view in plan.views]))
+                if len(ahead) > STEPS_AHEAD:
                     yield self._gather(config, *ahead.popleft())
             while ahead:
                 yield self._gather(config, *ahead.popleft())
