@@ -5,7 +5,8 @@ written out here from OpenCLIP's layout, not derived from ours.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa, CoCaOutput
 from cocasearch.model.config import (
     CoCaConfig,
@@ -262,9 +264,109 @@ def test_a_fused_pooler_projection_equals_separate_ones() -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("key", ["text.attn_mask", "visual.transformer.resblocks.0.attn.rotary.weight"])
-def test_a_foreign_key_is_named(key: str) -> None:
+def test_what_is_no_weight_is_dropped_and_prefixes_go() -> None:
     config = TINY["tiny_main"][0]
-    weights = seeded_weights(config, 1, 3.1, 999) | {key: torch.zeros(1)}
-    with pytest.raises(KeyError, match=key.rsplit(".", 2)[-2]):
-        from_openclip(weights, config)
+    plain = seeded_weights(config, 1, 3.1, 999)
+    cluttered = {f"module._orig_mod.{key}": value for key, value in plain.items()}
+    cluttered["module._orig_mod.logit_scale"] = plain["logit_scale"].reshape(1)
+    for key in ("text.attn_mask", "text_decoder.attn_mask", "text.transformer.embeddings.position_ids", "logit_bias"):
+        cluttered[f"module._orig_mod.{key}"] = torch.zeros(3)
+    expected, converted = from_openclip(plain, config), from_openclip(cluttered, config)
+    assert expected.keys() == converted.keys()
+    assert all(torch.equal(expected[name], converted[name]) for name in expected)
+
+
+def test_clips_flat_text_keys_are_read() -> None:
+    config = TINY["tiny_main"][0]
+    plain = seeded_weights(config, 1, 3.1, 999)
+    flat = {key.removeprefix("text.") if key != "text.cls_emb" else key: value for key, value in plain.items()}
+    assert "transformer.resblocks.0.ln_1.weight" in flat
+    expected, converted = from_openclip(plain, config), from_openclip(flat, config)
+    assert all(torch.equal(expected[name], converted[name]) for name in expected)
+
+
+def resized(config: CoCaConfig, *, image_size: int, context_length: int) -> CoCaConfig:
+    assert isinstance(config.image, VisionTransformerConfig)
+    return replace(
+        config,
+        image=replace(config.image, image_size=image_size),
+        text=replace(config.text, context_length=context_length),
+    )
+
+
+def test_positions_are_resized_as_openclip_does_it() -> None:
+    config, seed, gain = TINY["tiny_main"]
+    golden = load_file(GOLDEN / "resized_positions.safetensors")
+    weights = seeded_weights(config, seed, gain, 999)
+    larger = resized(config, image_size=48, context_length=32)
+    converted = from_openclip(weights, larger, keep_cls_position=False)
+    for ours, theirs in (("image_encoder", "visual"), ("text_decoder", "text")):
+        expected = golden[f"{theirs}.positional_embedding"]
+        torch.testing.assert_close(converted[f"{ours}.positions"], expected, atol=1e-6, rtol=0)
+    model = CoCa(larger)
+    model.load_state_dict(converted)
+    assert model.encode_image(torch.randn(1, 3, 48, 48)).isfinite().all()
+
+
+@pytest.mark.parametrize(("length", "row"), [(12, -1), (32, -2)])  # fewer rows: the CLS itself, more: the last word
+def test_cls_and_words_keep_apart_where_openclip_blends_them(length: int, row: int) -> None:
+    config, seed, gain = TINY["tiny_main"]
+    weights = seeded_weights(config, seed, gain, 999)
+    positions, longer = weights["text.positional_embedding"], resized(config, image_size=32, context_length=length)
+    apart, blended = (
+        from_openclip(weights, longer, keep_cls_position=keep)["text_decoder.positions"] for keep in (True, False)
+    )
+    assert apart.shape == blended.shape == (length + 1, 64)
+    assert torch.equal(apart[row], positions[row])
+    assert not torch.allclose(blended[row], positions[row], atol=1e-2)
+
+
+def without(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key: value for key, value in weights.items() if not key.startswith(prefix)}
+
+
+ROTARY = "visual.transformer.resblocks.0.attn.rotary.weight"
+MISFITS = {
+    "surplus": (lambda w: w | {ROTARY: torch.zeros(1)}, rf"{ROTARY} is not part of it"),
+    "cut off": (
+        lambda w: without(w, "text_decoder.resblocks.1"),
+        r"text_decoder\.resblocks\.1\.ln_1\.weight is missing",
+    ),
+    "a clip": (lambda w: without(w, "text_decoder."), "weights of a CLIP, not of a CoCa"),
+    "a resnet": (
+        lambda _: {"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)},
+        r"but conv1.weight \(and 1 more",
+    ),
+    "nothing": (lambda _: {}, "there is no visual.conv1.weight, but nothing"),
+    "ours": (lambda w: {"multimodal_decoder.x": torch.zeros(1)}, "cocasearch's own layout"),
+    "transposed": (lambda w: w | {"visual.proj": torch.zeros(3, 64)}, r"visual.proj is \(3, 64\), not \(64, 64\)"),
+    "fused": (
+        lambda w: w | {"text_decoder.cross_attn.1.attn.in_proj_weight": torch.zeros(12, 64)},
+        r"text_decoder.cross_attn.1.attn.in_proj_weight is \(12, 64\), not \(192, 64\)",
+    ),
+    "integers": (lambda w: w | {"visual.proj": torch.zeros(64, 64, dtype=torch.int8)}, "stored as torch.int8"),
+    "no square": (lambda w: w | {"visual.positional_embedding": torch.zeros(16, 96)}, "16 image positions"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), MISFITS.values(), ids=MISFITS)
+def test_what_does_not_fit_is_named(change: Callable[[Shapes], Shapes], sentence: str) -> None:
+    config, seed, gain = TINY["tiny_main"]
+    with pytest.raises(CocaSearchError, match=sentence):
+        from_openclip(change(seeded_weights(config, seed, gain, 999)), config)
+
+
+def test_the_architecture_that_would_fit_is_proposed() -> None:
+    with torch.device("meta"):
+        large = {key: torch.empty(shape) for key, shape in openclip_shapes(presets()["coca_ViT-L-14"]).items()}
+        with pytest.raises(CocaSearchError, match=r"is \(1024,\), not \(768,\)") as caught:
+            from_openclip(large, presets()["coca_ViT-B-32"])
+    assert caught.value.hint is not None
+    assert "--arch coca_ViT-L-14" in caught.value.hint
+
+
+def test_an_architecture_of_ours_alone_is_refused() -> None:
+    with pytest.raises(CocaSearchError, match="not one of OpenCLIP's") as caught:
+        from_openclip(seeded_weights(TINY["tiny_main"][0], 1, 3.1, 999), presets()["coca-mini"])
+    assert caught.value.hint is not None
+    assert "coca_ViT-L-14" in caught.value.hint
