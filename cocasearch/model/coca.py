@@ -44,29 +44,41 @@ class CoCaOutput:
 class DecoderCache:
     """Everything a caption needs to go on by one id: self-attention of both halves, cross-attention of the image.
 
-    R rows are written for B images, k = R / B each, in image order. `length` is the number of positions so far.
+    R rows are written for B images, k = R / B each, in image order. The rows of an image share one set of keys and
+    values, n positions in the order they were written: rows that part or end leave it as it is, and `ancestors` tells
+    which positions each row descends from. `length` is the number of positions of a row.
     """
 
     text: list[KeyValues]
     multimodal: list[KeyValues]
     images: list[KeyValues]
-    visible: Tensor  # (R, length + 1): which positions the text half may attend to, the next one included
-
-    @property
-    def length(self) -> int:
-        return self.visible.shape[1] - 1
+    ancestors: Tensor  # (B, k, n)
+    readable: Tensor  # (B, n): whether the text half may attend to a position
+    next_readable: Tensor  # (B, k): the same of the position that each row writes next
+    length: int
 
     def select(self, rows: Tensor, images: Tensor | None = None) -> None:
         """Keep, repeat or reorder rows (R',), and images (B',) where given, in place.
 
-        Rows stay grouped by image: R' = B' * k, and every row must have come from the image it is grouped with.
+        Rows stay grouped by image: R' = B' * k', and every row must have come from the image it is grouped with.
         """
-        for cache in (*self.text, *self.multimodal):
-            cache.select(rows)
-        self.visible = self.visible.index_select(0, rows)
         if images is not None:
-            for cache in self.images:
+            for cache in (*self.text, *self.multimodal, *self.images):
                 cache.select(images)
+            self.readable = self.readable.index_select(0, images)
+        grouped = (len(self.readable), -1)
+        self.ancestors = self.ancestors.flatten(0, 1).index_select(0, rows).unflatten(0, grouped)
+        self.next_readable = self.next_readable.flatten().index_select(0, rows).view(grouped)
+
+    def extend(self, is_padding: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in one new id per row, padding or not (B, k); the masks (B, 1, k, n + k) of both halves for it."""
+        images, beams = is_padding.shape
+        itself = torch.eye(beams, dtype=torch.bool, device=is_padding.device).expand(images, -1, -1)
+        self.ancestors = torch.cat([self.ancestors, itself], dim=2)
+        self.readable = torch.cat([self.readable, self.next_readable], dim=1)
+        self.next_readable = ~is_padding
+        self.length += 1
+        return (self.ancestors & self.readable[:, None])[:, None], self.ancestors[:, None]
 
 
 class CoCa(nn.Module):
@@ -123,13 +135,17 @@ class CoCa(nn.Module):
         """Logits (B, V) in float32 that follow the prompt ids (B, P), and the cache to go on from."""
         states, text, visible = self.text_decoder.prefill(ids)
         logits, multimodal, images = self.multimodal_decoder.prefill(states, image_tokens)
-        return logits.float(), DecoderCache(text, multimodal, images, visible)
+        ancestors = torch.ones_like(visible[:, None, :-1])
+        cache = DecoderCache(text, multimodal, images, ancestors, visible[:, :-1], visible[:, -1:], ids.shape[1])
+        return logits.float(), cache
 
     def decode_step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
         """Logits (R, V) in float32 that follow one more id per row (R,); the cache grows by that position."""
-        state = self.text_decoder.decode_step(ids, cache.length, cache.text, cache.visible)
-        cache.visible = torch.cat([cache.visible, (ids != 0)[:, None]], dim=1)
-        return self.multimodal_decoder.decode_step(state, cache.multimodal, cache.images).float()
+        ids, position = ids.view(len(cache.readable), -1), cache.length
+        text_mask, mask = cache.extend(ids == 0)
+        states = self.text_decoder.decode_step(ids, position, cache.text, text_mask)
+        logits = self.multimodal_decoder.decode_step(states, cache.multimodal, cache.images, mask)
+        return logits.flatten(0, 1).float()
 
     def _readable(self, ids: Tensor) -> Tensor:
         return trim_padding(self._with_room_for_cls(ids))

@@ -1,12 +1,11 @@
 """The transformer blocks that all towers share, and their key-value caches.
 
 Receives and returns float tensors; knows nothing about images or words. Dimensions in one letter:
-B batch, R rows (captions being written), L tokens, S context tokens, D width, H heads.
+B batch of images, k rows of each (captions being written), L tokens, S context tokens, D width, H heads.
 Source: OpenCLIP transformer.py (pre-norm blocks, exact GELU, LayerNorm epsilon 1e-5).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -25,20 +24,42 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(-2)
 
 
-@dataclass
 class KeyValues:
-    """Cached keys and values of one attention, each (rows, H, length, D/H)."""
+    """Cached keys and values of one attention, each (images, H, length, D/H).
 
-    keys: Tensor
-    values: Tensor
+    They are written into spare room, so that a step costs what it adds and not what is there already.
+
+    Args:
+        keys: The first ones.
+        values: As many.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self._keys, self._values, self._length = keys, values, keys.shape[2]
+
+    @property
+    def keys(self) -> Tensor:
+        return self._keys[:, :, : self._length]
+
+    @property
+    def values(self) -> Tensor:
+        return self._values[:, :, : self._length]
 
     def append(self, keys: Tensor, values: Tensor) -> None:
-        self.keys = torch.cat([self.keys, keys], dim=2)
-        self.values = torch.cat([self.values, values], dim=2)
+        start, self._length = self._length, self._length + keys.shape[2]
+        if self._length > self._keys.shape[2]:
+            self._keys, self._values = (self._with_room(old, start) for old in (self._keys, self._values))
+        self._keys[:, :, start : self._length] = keys
+        self._values[:, :, start : self._length] = values
 
-    def select(self, rows: Tensor) -> None:
-        self.keys = self.keys.index_select(0, rows)
-        self.values = self.values.index_select(0, rows)
+    def select(self, images: Tensor) -> None:
+        self._keys, self._values = self.keys.index_select(0, images), self.values.index_select(0, images)
+
+    def _with_room(self, old: Tensor, used: int) -> Tensor:
+        images, heads, _, head_width = old.shape
+        roomy = old.new_empty(images, heads, 2 * self._length, head_width)
+        roomy[:, :, :used] = old[:, :, :used]
+        return roomy
 
 
 class SelfAttention(nn.Module):
@@ -61,7 +82,10 @@ class SelfAttention(nn.Module):
         return self._attend(query, key, value, mask, causal=mask is None), KeyValues(key, value)
 
     def decode_step(self, x: Tensor, cache: KeyValues, *, mask: Tensor | None = None) -> Tensor:
-        """(R, 1, D) -> (R, 1, D): one new position, appended to the cache. `mask` (R, 1, 1, length)."""
+        """(B, k, D) -> (B, k, D): k rows of each image go on by one position, which the cache takes in.
+
+        `mask` (B, 1, k, length + k) is true for the cached and new positions that each row descends from.
+        """
         query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
         cache.append(key, value)
         return self._attend(query, cache.keys, cache.values, mask, causal=False)
@@ -88,7 +112,8 @@ class CrossAttention(nn.Module):
     def project_context(self, context: Tensor) -> KeyValues:
         """The context's keys and values, computed once however many tokens will read them."""
         key, value = self.key_value(context).chunk(2, dim=-1)
-        return KeyValues(split_heads(key, self.heads), split_heads(value, self.heads))
+        # Contiguous by head: read once per token to come, and by no other order.
+        return KeyValues(split_heads(key, self.heads).contiguous(), split_heads(value, self.heads).contiguous())
 
     def attend(self, x: Tensor, context: KeyValues) -> Tensor:
         """(B, L, D) queries over projected keys and values; B may be 1 for queries that all share."""

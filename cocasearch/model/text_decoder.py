@@ -92,13 +92,12 @@ class UnimodalTextDecoder(nn.Module):
             caches.append(cache)
         return x, caches, visible
 
-    def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], visible: Tensor) -> Tensor:
-        """The state (R, 1, D) of one new id per row (R,) at `position`; `visible` (R, position + 1)."""
-        x = (self.token_embedding(ids) + self.positions[position])[:, None]
+    def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], mask: Tensor) -> Tensor:
+        """States (B, k, D) of one new id per row (B, k) at `position`; `mask` as `SelfAttention.decode_step`."""
+        x = self.token_embedding(ids) + self.positions[position]
         for block, cache in zip(self.blocks, caches, strict=True):
-            x = block.decode_step(x, cache, mask=visible[:, None, None, :])
-        output: Tensor = x
-        return output
+            x = block.decode_step(x, cache, mask=mask)
+        return x
 
 
 class MultimodalDecoder(nn.Module):
@@ -146,15 +145,15 @@ class MultimodalDecoder(nn.Module):
             contexts.append(context)
         return self.vocabulary(self.output_norm(x[:, -1])), self_caches, contexts
 
-    def decode_step(self, state: Tensor, self_caches: list[KeyValues], contexts: list[KeyValues]) -> Tensor:
-        """Logits (R, V) of one new state per row (R, 1, D); R is a multiple of the number of images."""
-        x, images = state, len(contexts[0].keys)
+    def decode_step(
+        self, states: Tensor, self_caches: list[KeyValues], contexts: list[KeyValues], mask: Tensor
+    ) -> Tensor:
+        """Logits (B, k, V) of new states (B, k, D); `mask` as `SelfAttention.decode_step`."""
+        x = states
         layers = zip(self.self_blocks, self.cross_blocks, self_caches, contexts, strict=True)
         for self_block, cross_block, cache, context in layers:
-            x = self_block.decode_step(x, cache)
-            # The beams of an image are queries of one attention, so its keys and values exist once.
-            x = cross_block(x.view(images, -1, x.shape[-1]), context).view(x.shape)
-        logits: Tensor = self.vocabulary(self.output_norm(x[:, 0]))
+            x = cross_block(self_block.decode_step(x, cache, mask=mask), context)
+        logits: Tensor = self.vocabulary(self.output_norm(x))
         return logits
 
 

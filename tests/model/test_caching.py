@@ -71,11 +71,16 @@ def test_beams_that_swap_parents_equal_one_pass_over_their_histories(tiny: CoCa,
         parents = first_beam + torch.randint(0, beams, (len(first_beam),), generator=generator)
 
 
-def test_image_keys_and_values_exist_once_per_image(tiny: CoCa, pixels: Tensor) -> None:
+def test_beams_share_the_keys_and_values_of_their_image(tiny: CoCa, pixels: Tensor) -> None:
     _, cache = tiny.prefill(tiny.image_features(pixels).tokens, IDS[:, :1])
     cache.select(torch.arange(3).repeat_interleave(4))
-    assert all(len(context.keys) == 3 for context in cache.images)
-    assert all(len(states.keys) == 12 for states in (*cache.text, *cache.multimodal))
+    tiny.decode_step(torch.arange(1, 13), cache)
+    cache.select(torch.tensor([0, 0, 1, 2, 8, 9, 9, 11]), torch.tensor([0, 2]))
+    tiny.decode_step(torch.arange(1, 9), cache)
+    assert all(len(context.keys) == 2 for context in cache.images)
+    # the prompt, and twice four rows
+    assert all(states.keys.shape[:3] == (2, states.keys.shape[1], 9) for states in (*cache.text, *cache.multimodal))
+    assert cache.length == 3
 
 
 def test_the_last_position_of_a_caption_can_be_written(tiny: CoCa, pixels: Tensor) -> None:
