@@ -7,6 +7,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models are three times slower with more; children inherit it
 
 import pytest
+import tokenizers
 import torch
 from PIL import Image, ImageDraw
 
@@ -31,6 +32,26 @@ EXIF_ORIENTATION, TURNED_RIGHT = 0x0112, 6
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Tokenizer:
     return train_tokenizer(CAPTIONS, vocab_size=320)
+
+
+@pytest.fixture(scope="session")
+def roberta_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `tokenizer.json` laid out as RoBERTa's, fitted to CAPTIONS; <mask> comes last."""
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=319,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(CAPTIONS, trainer)
+    backend.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True)])
+    backend.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    file = tmp_path_factory.mktemp("roberta") / "tokenizer.json"
+    backend.save(str(file))
+    return file
 
 
 @pytest.fixture(scope="session")

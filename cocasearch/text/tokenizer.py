@@ -1,15 +1,16 @@
 """Strings in, token ids out, and back again.
 
 A tokenizer is byte-pair encoding over bytes, held by the `tokenizers` library and stored as one `tokenizer.json`.
-Every text is cleaned in Python first, the same way for all models (`clean`); what a tokenizer adds to that, such as how
-detached punctuation is joined, is the normalizer inside its JSON. The special tokens are found there by name, so that
-one file restores everything. Knows nothing about models; the context length is handed in.
+Every text is cleaned in Python first (`clean`); what a tokenizer adds to that, such as how detached punctuation is
+joined, is the normalizer inside its JSON. The special tokens are found there by name, and their names say whether upper
+case is kept, so that one file restores everything. Knows nothing about models; the context length is handed in.
 """
 
 import gzip
 import html
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from cocasearch.errors import CocaSearchError
 # The library's own threads gain little here and warn on stderr whenever a process that used them forks data workers.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-PAD_ID = 0
 PAD, SOT, EOT = "<pad>", "<start_of_text>", "<end_of_text>"
 _END_OF_WORD = "</w>"
 _CLIP_VOCABULARY = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
@@ -37,27 +37,44 @@ _SPACE_BEFORE_PUNCTUATION = rf" +(?=[.,;:!?)\]}}]+(?: |$)|n't\b|{_CONTRACTION}\b
 _SPACE_AFTER_BRACKET = r"(?<=[(\[{]) +"
 
 
+@dataclass(frozen=True)
+class _Convention:
+    """How a family of vocabularies names its special tokens, and whether it was made for lower case."""
+
+    start: str
+    end: str
+    pad: str | None  # None: id 0, whatever its name
+    lower_case: bool
+
+
+_CLIP = _Convention(SOT, EOT, pad=None, lower_case=True)
+_ROBERTA = _Convention("<s>", "</s>", pad=PAD, lower_case=False)
+
+
 class Tokenizer:
     """Token ids of texts, and texts of token ids, for one vocabulary.
 
-    Padding is always id 0. In CLIP's vocabulary that id is also the real token "!" when it is followed by more
-    of its word, so zeros count as padding only at the end of a sequence.
+    Padding is id 0, or RoBERTa's `<pad>`. In CLIP's vocabulary id 0 is also the real token "!" when it is followed by
+    more of its word, so padding counts as such only at the end of a sequence.
 
     Args:
-        backend: The vocabulary, with `<start_of_text>` and `<end_of_text>` among its tokens.
+        backend: The vocabulary, with `<start_of_text>` and `<end_of_text>` among its tokens, or RoBERTa's `<s>`,
+            `</s>` and `<pad>`.
 
     Raises:
-        CocaSearchError: If the vocabulary lacks either of the two.
+        CocaSearchError: If the vocabulary has neither.
     """
-
-    pad_id = PAD_ID
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         # A special token typed by a user stays ordinary text, except where the vocabulary declares it ordinary (CLIP).
         backend.encode_special_tokens = True
+        backend.no_padding()
+        backend.no_truncation()
         self._backend = backend
-        self.sot_id = self._id_of(SOT)
-        self.eot_id = self._id_of(EOT)
+        self._convention = _CLIP if backend.token_to_id(_ROBERTA.start) is None else _ROBERTA
+        self.sot_id = self._id_of(self._convention.start)
+        self.eot_id = self._id_of(self._convention.end)
+        self.pad_id = 0 if self._convention.pad is None else self._id_of(self._convention.pad)
         self.vocab_size = backend.get_vocab_size()
 
     @classmethod
@@ -86,18 +103,18 @@ class Tokenizer:
 
     def clean(self, text: str) -> str:
         """The text as the model sees it: what `decode` gives back where words keep their spacing."""
-        cleaned, normalizer = clean(text), self._backend.normalizer
+        cleaned, normalizer = self._clean(text), self._backend.normalizer
         return str(normalizer.normalize_str(cleaned)).strip() if normalizer else cleaned
 
     def encode(self, text: str) -> list[int]:
         """Token ids of the cleaned text, without start, end or padding."""
-        return list(self._backend.encode(clean(text), add_special_tokens=False).ids)
+        return list(self._backend.encode(self._clean(text), add_special_tokens=False).ids)
 
     def __call__(self, texts: Sequence[str], context_length: int) -> torch.Tensor:
-        """Ids (B, context_length) int64: start, text, end, zeros. A longer text is cut, its last id being the end."""
-        encodings = self._backend.encode_batch_fast([clean(text) for text in texts], add_special_tokens=False)
+        """Ids (B, context_length) int64: start, text, end, padding. A longer text is cut, its last id being the end."""
+        encodings = self._backend.encode_batch_fast(list(map(self._clean, texts)), add_special_tokens=False)
         rows = [[self.sot_id, *encoding.ids[: context_length - 2], self.eot_id] for encoding in encodings]
-        padded = [row + [PAD_ID] * (context_length - len(row)) for row in rows]
+        padded = [row + [self.pad_id] * (context_length - len(row)) for row in rows]
         return torch.tensor(padded, dtype=torch.int64).reshape(len(texts), context_length)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -105,9 +122,12 @@ class Tokenizer:
         text_ids = list(ids)
         if self.eot_id in text_ids:
             text_ids = text_ids[: text_ids.index(self.eot_id)]
-        while text_ids and text_ids[-1] == PAD_ID:
+        while text_ids and text_ids[-1] == self.pad_id:
             text_ids.pop()
         return str(self._backend.decode([i for i in text_ids if i != self.sot_id])).strip()
+
+    def _clean(self, text: str) -> str:
+        return clean(text, lower_case=self._convention.lower_case)
 
     def _id_of(self, token: str) -> int:
         token_id = self._backend.token_to_id(token)
@@ -116,11 +136,15 @@ class Tokenizer:
         return int(token_id)
 
 
-def clean(text: str) -> str:
-    """The text as CLIP cleans it: mojibake and HTML entities repaired, whitespace collapsed, lower-cased."""
+def clean(text: str, *, lower_case: bool = True) -> str:
+    """The text as CLIP cleans it: mojibake and HTML entities repaired, whitespace collapsed, lower-cased.
+
+    OpenCLIP does the same for other tokenizers, except that it keeps their upper case.
+    """
     if not _is_plain(text):
         text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return " ".join(text.split()).lower()
+    text = " ".join(text.split())
+    return text.lower() if lower_case else text
 
 
 def _is_plain(text: str) -> bool:

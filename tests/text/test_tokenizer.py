@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.text.tokenizer import Tokenizer, clean, clip_tokenizer, train_tokenizer
@@ -26,6 +27,11 @@ CAPTIONS = [
 @pytest.fixture(scope="module")
 def trained() -> Tokenizer:
     return train_tokenizer(CAPTIONS * 3, vocab_size=400)
+
+
+@pytest.fixture(scope="module")
+def roberta(roberta_tokenizer_file: Path) -> Tokenizer:
+    return Tokenizer.load(roberta_tokenizer_file)
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["text"][:20])
@@ -99,6 +105,55 @@ def test_decode_stops_at_the_first_end(trained: Tokenizer) -> None:
 def test_cleaning_repairs_what_the_short_cut_must_not_skip() -> None:
     assert clean("Tom &amp;amp; Jerry\n SCH\u00c3\u00b6N") == "tom & jerry sch\u00f6n"
     assert clean("a\x00b\x1b[31m red\x7f") == "ab red"
+
+
+def test_robertas_special_tokens_are_found_by_name(roberta: Tokenizer) -> None:
+    assert (roberta.sot_id, roberta.pad_id, roberta.eot_id) == (0, 1, 2)
+    rows = roberta(["a red square", ""], 12)
+    ids = roberta.encode("a red square")
+    assert rows.tolist() == [[0, *ids, 2, *[1] * (10 - len(ids))], [0, 2, *[1] * 10]]
+    assert roberta.decode(rows[0].tolist()) == "a red square"
+    assert roberta.decode([0, *ids, 1, 1]) == "a red square"
+    assert not {0, 1, 2, roberta.vocab_size - 1} & set(roberta.encode("<s> <pad></s> <mask>"))
+
+
+@pytest.mark.parametrize("text", ["A Red Square", "Tom &amp; Jerry\n SCH\u00c3\u00b6N", "\u65e5\u672c\u8a9e .", "<s>!"])
+def test_robertas_ids_are_the_librarys_own(text: str, roberta: Tokenizer, roberta_tokenizer_file: Path) -> None:
+    """Padding, truncation and special tokens included; OpenCLIP only repairs the text and its white space."""
+    backend = tokenizers.Tokenizer.from_file(str(roberta_tokenizer_file))
+    backend.encode_special_tokens = True
+    backend.enable_padding(length=10, pad_id=1, pad_token="<pad>")
+    backend.enable_truncation(10)
+    repaired = clean(text, lower_case=False)
+    assert roberta([text], 10).tolist() == [backend.encode(repaired).ids]
+    assert roberta.clean(text) == repaired == roberta.decode(roberta.encode(text))
+
+
+def test_padding_and_truncation_stored_in_a_file_are_not_applied_twice(
+    roberta: Tokenizer, roberta_tokenizer_file: Path, tmp_path: Path
+) -> None:
+    backend = tokenizers.Tokenizer.from_file(str(roberta_tokenizer_file))
+    backend.enable_padding(length=8, pad_id=1, pad_token="<pad>")
+    backend.enable_truncation(4)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    texts = ["a red square on a white wall", "a"]
+    assert Tokenizer.load(tmp_path / "tokenizer.json")(texts, 20).equal(roberta(texts, 20))
+
+
+def test_one_file_restores_robertas(roberta: Tokenizer, tmp_path: Path) -> None:
+    roberta.save(tmp_path / "tokenizer.json")
+    restored = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert restored(["A boat", "<pad>"], 9).equal(roberta(["A boat", "<pad>"], 9))
+    assert (restored.sot_id, restored.pad_id, restored.eot_id, restored.vocab_size) == (0, 1, 2, roberta.vocab_size)
+
+
+def test_a_vocabulary_without_start_end_or_padding_is_refused() -> None:
+    def backend(*tokens: str) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer(tokenizers.models.WordLevel({token: i for i, token in enumerate(tokens)}))
+
+    for tokens, missing in ((("a", "b"), "<start_of_text>"), (("<s>", "</s>"), "<pad>"), (("<s>", "<pad>"), "</s>")):
+        with pytest.raises(CocaSearchError, match=f"no token {missing}"):
+            Tokenizer(backend(*tokens))
 
 
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
