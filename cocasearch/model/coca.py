@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocasearch.model.attentional_pooler import build_pooling
-from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, VisionTransformerConfig
+from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, RobertaConfig, VisionTransformerConfig
 from cocasearch.model.efficientnet_lite import EfficientNetLite
 from cocasearch.model.layers import KeyValues
-from cocasearch.model.text_decoder import MultimodalDecoder, UnimodalTextDecoder, trim_padding
+from cocasearch.model.roberta import RobertaTextDecoder
+from cocasearch.model.text_decoder import MultimodalDecoder, UnimodalTextDecoder
 from cocasearch.model.vision_transformer import VisionTransformer
 
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
@@ -94,7 +95,7 @@ class CoCa(nn.Module):
         )
         self.image_projection = nn.Linear(pooled_width, config.embed_dim, bias=False)
         nn.init.normal_(self.image_projection.weight, std=pooled_width**-0.5)
-        self.text_decoder = UnimodalTextDecoder(config.text, embed_dim=config.embed_dim, quick_gelu=quick_gelu)
+        self.text_decoder = build_text_decoder(config)
         self.multimodal_decoder = MultimodalDecoder(
             config.multimodal, width=width, vocab_size=config.text.vocab_size, quick_gelu=quick_gelu
         )
@@ -105,9 +106,8 @@ class CoCa(nn.Module):
         return self.image_features(pixels).embedding
 
     def encode_text(self, ids: Tensor) -> Tensor:
-        """Token ids (B, L), zero padded, to unit rows (B, E) in float32; cost grows with the longest real text."""
-        cls, _ = self.text_decoder(self._readable(ids))
-        return unit_rows(cls)
+        """Token ids (B, L), padded, to unit rows (B, E) in float32; cost grows with the longest real text."""
+        return unit_rows(self.text_decoder.vector(ids))
 
     def image_features(self, pixels: Tensor) -> ImageFeatures:
         """The contrastive vector and the decoder's context from one pass of the image encoder."""
@@ -127,9 +127,8 @@ class CoCa(nn.Module):
 
     def text_features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Unit rows (B, E) and token states (B, L, D) for the multimodal decoder."""
-        length = ids.shape[1]
-        cls, states = self.text_decoder(self._with_room_for_cls(ids))
-        return unit_rows(cls), states[:, :length]
+        vector, states = self.text_decoder(ids)
+        return unit_rows(vector), states
 
     def prefill(self, image_tokens: Tensor, ids: Tensor) -> tuple[Tensor, DecoderCache]:
         """Logits (B, V) in float32 that follow the prompt ids (B, P), and the cache to go on from."""
@@ -142,20 +141,10 @@ class CoCa(nn.Module):
     def decode_step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
         """Logits (R, V) in float32 that follow one more id per row (R,); the cache grows by that position."""
         ids, position = ids.view(len(cache.readable), -1), cache.length
-        text_mask, mask = cache.extend(ids == 0)
+        text_mask, mask = cache.extend(ids == self.config.text.pad_id)
         states = self.text_decoder.decode_step(ids, position, cache.text, text_mask)
         logits = self.multimodal_decoder.decode_step(states, cache.multimodal, cache.images, mask)
         return logits.flatten(0, 1).float()
-
-    def _readable(self, ids: Tensor) -> Tensor:
-        return trim_padding(self._with_room_for_cls(ids))
-
-    def _with_room_for_cls(self, ids: Tensor) -> Tensor:
-        # Short input stands for the padded text, whose first padding position the CLS sees.
-        missing = self.config.text.context_length - ids.shape[1]
-        if missing < 0:
-            raise ValueError(f"texts of {ids.shape[1]} ids exceed the context of {self.config.text.context_length}")
-        return F.pad(ids, (0, 1)) if missing > 0 else ids
 
 
 def build_image_encoder(config: CoCaConfig) -> nn.Module:
@@ -165,6 +154,13 @@ def build_image_encoder(config: CoCaConfig) -> nn.Module:
         return EfficientNetLite(image)
     assert isinstance(image, VisionTransformerConfig)
     return VisionTransformer(image, quick_gelu=config.quick_gelu)
+
+
+def build_text_decoder(config: CoCaConfig) -> UnimodalTextDecoder | RobertaTextDecoder:
+    """The unimodal text decoder that the configuration names: ids (B, L) in, text vectors and token states out."""
+    if isinstance(config.text, RobertaConfig):
+        return RobertaTextDecoder(config.text, embed_dim=config.embed_dim)
+    return UnimodalTextDecoder(config.text, embed_dim=config.embed_dim, quick_gelu=config.quick_gelu)
 
 
 def unit_rows(x: Tensor) -> Tensor:

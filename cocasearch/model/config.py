@@ -92,6 +92,30 @@ class TextConfig:
     heads: int = 8
     layers: int = 12
     layer_scale: float | None = None
+    pad_id: int = 0
+
+
+@dataclass(frozen=True)
+class RobertaConfig:
+    """RoBERTa as the unimodal text decoder: made causal, the mean of its states is the text vector."""
+
+    context_length: int = 76
+    vocab_size: int = 50265
+    width: int = 768
+    heads: int = 12
+    layers: int = 12
+    mlp_width: int = 3072
+    positions: int = 514  # rows of the table; a text's first id takes row pad_id + 1
+    norm_epsilon: float = 1e-5
+    pad_id: int = 1
+
+    def __post_init__(self) -> None:
+        longest = self.positions - self.pad_id - 1
+        if self.context_length > longest:
+            raise CocaSearchError(
+                f"a context of {self.context_length} ids does not fit {self.positions} positions, "
+                f"of which texts can use {longest}"
+            )
 
 
 @dataclass(frozen=True)
@@ -110,7 +134,7 @@ class CoCaConfig:
     embed_dim: int = 512
     image: VisionTransformerConfig | EfficientNetLiteConfig = field(default_factory=VisionTransformerConfig)
     pooler: PoolerConfig = field(default_factory=PoolerConfig)
-    text: TextConfig = field(default_factory=TextConfig)
+    text: TextConfig | RobertaConfig = field(default_factory=TextConfig)
     multimodal: MultimodalConfig = field(default_factory=MultimodalConfig)
     quick_gelu: bool = False
 
@@ -122,9 +146,10 @@ class CoCaConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON types; the image encoder's kind is under `image.kind`."""
+        """The configuration as JSON types; what kind of image encoder and text decoder is under their `kind`."""
         fields = dataclasses.asdict(self)
         fields["image"] = {"kind": IMAGE_KINDS[type(self.image)], **fields["image"]}
+        fields["text"] = {"kind": TEXT_KINDS[type(self.text)], **fields["text"]}
         return fields
 
     @classmethod
@@ -132,27 +157,33 @@ class CoCaConfig:
         """The configuration that `to_dict` wrote.
 
         Raises:
-            CocaSearchError: A key or an image encoder kind that does not exist.
+            CocaSearchError: A key, an image encoder kind or a text decoder kind that does not exist.
         """
         known = dict(fields)
-        if "image" in known:
-            image = dict(known["image"])
-            kind = image.pop("kind", "vision_transformer")
-            classes = {name: image_class for image_class, name in IMAGE_KINDS.items()}
-            if kind not in classes:
-                raise CocaSearchError(f"unknown image encoder '{kind}' in the config; known are {', '.join(classes)}")
-            known["image"] = build(classes[kind], image)
-        parts = {"pooler": PoolerConfig, "text": TextConfig, "multimodal": MultimodalConfig}
-        for name, part in parts.items():
+        for name, noun, kinds in (("image", "image encoder", IMAGE_KINDS), ("text", "text decoder", TEXT_KINDS)):
+            if name in known:
+                known[name] = _build_kind(noun, kinds, known[name])
+        for name, part in {"pooler": PoolerConfig, "multimodal": MultimodalConfig}.items():
             if name in known:
                 known[name] = build(part, known[name])
         return build(cls, known)
 
 
+# The first of each is meant where a config names none.
 IMAGE_KINDS: dict[type, str] = {
     VisionTransformerConfig: "vision_transformer",
     EfficientNetLiteConfig: "efficientnet_lite",
 }
+TEXT_KINDS: dict[type, str] = {TextConfig: "clip", RobertaConfig: "roberta"}
+
+
+def _build_kind(noun: str, kinds: Mapping[type, str], fields: Mapping[str, Any]) -> Any:
+    classes = {name: config_class for config_class, name in kinds.items()}
+    rest = dict(fields)
+    kind = rest.pop("kind", next(iter(classes)))
+    if kind not in classes:
+        raise CocaSearchError(f"unknown {noun} '{kind}' in the config; known are {', '.join(classes)}")
+    return build(classes[kind], rest)
 
 
 def build(config_class: type[T], fields: Mapping[str, Any]) -> T:
@@ -192,6 +223,7 @@ def presets() -> dict[str, CoCaConfig]:
             text=TextConfig(width=768, heads=12),
             multimodal=MultimodalConfig(heads=12),
         ),
+        "coca_roberta-ViT-B-32": CoCaConfig(pooler=PoolerConfig(kind="none"), text=RobertaConfig()),
         "coca-mini": CoCaConfig(
             embed_dim=256,
             image=EfficientNetLiteConfig(image_size=192),

@@ -154,13 +154,14 @@ class Residual(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between, four times as wide inside."""
+    """Two linear layers with GELU between, four times as wide inside unless told otherwise."""
 
-    def __init__(self, width: int, *, quick_gelu: bool) -> None:
+    def __init__(self, width: int, *, inner_width: int | None = None, quick_gelu: bool = False) -> None:
         super().__init__()
-        self.expand = nn.Linear(width, 4 * width)
+        inner_width = inner_width or 4 * width
+        self.expand = nn.Linear(width, inner_width)
         self.activation: nn.Module = QuickGELU() if quick_gelu else nn.GELU()
-        self.contract = nn.Linear(4 * width, width)
+        self.contract = nn.Linear(inner_width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.contract(self.activation(self.expand(x)))

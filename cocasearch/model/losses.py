@@ -1,14 +1,12 @@
 """The losses that train a CoCa model: pure functions of tensors.
 
-Three facts from OpenCLIP's loss.py: padding id 0 is not trained, the shift by one happens here, and the usual
-weights are 1 for the contrastive and 2 for the captioning loss.
+Three facts from OpenCLIP's loss.py: padding is not trained, the shift by one happens here, and the usual weights are 1
+for the contrastive and 2 for the captioning loss.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from cocasearch.model.text_decoder import PAD_ID
 
 
 def contrastive_loss(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
@@ -32,10 +30,10 @@ def grouped_contrastive_loss(image: Tensor, text: Tensor, owners: Tensor, logit_
     return (text_to_image + image_to_text) / 2
 
 
-def caption_loss(logits: Tensor, ids: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def caption_loss(logits: Tensor, ids: Tensor, *, pad_id: int = 0, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy of logits (B, L, V) against the next id of ids (B, L); padding is not a target."""
     predictions, targets = logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()
-    return F.cross_entropy(predictions.float(), targets, ignore_index=PAD_ID, label_smoothing=label_smoothing)
+    return F.cross_entropy(predictions.float(), targets, ignore_index=pad_id, label_smoothing=label_smoothing)
 
 
 def name_loss(image: Tensor, names: Tensor, target: Tensor, logit_scale: Tensor) -> Tensor:

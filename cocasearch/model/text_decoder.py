@@ -1,12 +1,13 @@
 """The two halves of CoCa's text decoder: unimodal below (a CLS for the contrastive side), multimodal above.
 
-Receives token ids (B, L), zero padded, and image tokens; returns vectors, states and logits. Knows nothing about
+Receives token ids (B, L), padded, and image tokens; returns vectors, states and logits. Knows nothing about
 words. Source: arXiv 2205.01917 section 3.2 and OpenCLIP transformer.py.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocasearch.model.config import MultimodalConfig, TextConfig
@@ -18,22 +19,20 @@ from cocasearch.model.layers import (
     SelfAttentionBlocks,
 )
 
-PAD_ID = 0
 
-
-def visible_keys(ids: Tensor) -> Tensor:
+def visible_keys(ids: Tensor, pad_id: int) -> Tensor:
     """Which positions may be attended to, (B, L + 1) with the CLS position last.
 
     OpenCLIP's padding mask, on which its weights depend: position j is visible when the id *before* it is not
     padding, so the CLS also sees the first padding position.
     """
     first = torch.ones_like(ids[:, :1], dtype=torch.bool)
-    return torch.cat([first, ids != PAD_ID], dim=1)
+    return torch.cat([first, ids != pad_id], dim=1)
 
 
-def trim_padding(ids: Tensor) -> Tensor:
+def trim_padding(ids: Tensor, pad_id: int) -> Tensor:
     """The same texts, cut after the one padding position that the CLS may see; the result is exactly equal."""
-    used = (ids != PAD_ID).any(dim=0).nonzero()
+    used = (ids != pad_id).any(dim=0).nonzero()
     length = int(used[-1]) + 2 if len(used) else 1
     return ids[:, :length]
 
@@ -44,6 +43,7 @@ class UnimodalTextDecoder(nn.Module):
     def __init__(self, config: TextConfig, *, embed_dim: int, quick_gelu: bool = False) -> None:
         super().__init__()
         self.context_length = config.context_length
+        self.pad_id = config.pad_id
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.cls_embedding = nn.Parameter(torch.empty(config.width))
         self.positions = nn.Parameter(torch.empty(config.context_length + 1, config.width))
@@ -66,23 +66,35 @@ class UnimodalTextDecoder(nn.Module):
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The projected CLS (B, E), not normalised, and the token states (B, L, D) before the last norm.
 
-        The CLS takes the last position of the full context whatever L is, so texts may come cut by
-        `trim_padding`: what counts is that L is the context length or the last id of every row is padding.
+        The CLS takes the last position of the full context whatever L is, so texts may come cut.
         """
+        x = self._read(self._with_room_for_cls(ids))
+        return self._project(x), x[:, : ids.shape[1]]
+
+    def vector(self, ids: Tensor) -> Tensor:
+        """The projected CLS (B, E) alone, for the cost of the longest real text."""
+        return self._project(self._read(trim_padding(self._with_room_for_cls(ids), self.pad_id)))
+
+    def _read(self, ids: Tensor) -> Tensor:
+        """States (B, L + 1, D), the CLS last; L is the context length or the last id of every row is padding."""
         length = ids.shape[1]
         tokens = self.token_embedding(ids) + self.positions[:length]
         cls = (self.cls_embedding + self.positions[-1]).to(tokens.dtype).expand(len(ids), 1, -1)
         x = torch.cat([tokens, cls], dim=1)
         causal = torch.ones(length + 1, length + 1, dtype=torch.bool, device=ids.device).tril()
-        mask = causal & visible_keys(ids)[:, None, None, :]
+        mask = causal & visible_keys(ids, self.pad_id)[:, None, None, :]
         for block in self.blocks:
             x = block(x, mask=mask)
-        return self.projection(self.output_norm(x[:, -1])), x[:, :-1]
+        return x
+
+    def _project(self, x: Tensor) -> Tensor:
+        output: Tensor = self.projection(self.output_norm(x[:, -1]))
+        return output
 
     def prefill(self, ids: Tensor) -> tuple[Tensor, list[KeyValues], Tensor]:
         """Token states (B, P, D) of a prompt, each block's cache, and which positions are visible (B, P + 1)."""
         length = ids.shape[1]
-        visible = visible_keys(ids)
+        visible = visible_keys(ids, self.pad_id)
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         mask = causal & visible[:, None, None, :-1]
         x = self.token_embedding(ids) + self.positions[:length]
@@ -98,6 +110,13 @@ class UnimodalTextDecoder(nn.Module):
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block.decode_step(x, cache, mask=mask)
         return x
+
+    def _with_room_for_cls(self, ids: Tensor) -> Tensor:
+        # Short input stands for the padded text, whose first padding position the CLS sees.
+        missing = self.context_length - ids.shape[1]
+        if missing < 0:
+            raise ValueError(f"texts of {ids.shape[1]} ids exceed the context of {self.context_length}")
+        return F.pad(ids, (0, 1), value=self.pad_id) if missing > 0 else ids
 
 
 class MultimodalDecoder(nn.Module):

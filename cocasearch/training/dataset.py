@@ -153,14 +153,15 @@ class TrainingData:
         if not captioned:
             captioned = [self._first_readable(config)]
         counts = torch.tensor([len(ids) for _, ids in captioned])
-        size = self.preprocess.config.image_size
+        size, pad_id = self.preprocess.config.image_size, self.tokenizer.pad_id
+        label_ids = self.tokenizer([caption for _, _, caption in labelled], self.context_length)
         return TrainingBatch(
             pixels=torch.stack([view for view, _ in captioned]),
-            ids=trim_padding(torch.cat([ids for _, ids in captioned])),
+            ids=trim_padding(torch.cat([ids for _, ids in captioned]), pad_id),
             owners=torch.arange(len(captioned)).repeat_interleave(counts),
             labelled_pixels=torch.stack([v for v, _, _ in labelled]) if labelled else torch.empty(0, 3, size, size),
             labels=torch.tensor([label for _, label, _ in labelled], dtype=torch.long),
-            labelled_ids=trim_padding(self.tokenizer([caption for _, _, caption in labelled], self.context_length)),
+            labelled_ids=trim_padding(label_ids, pad_id),
         )
 
     def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from cocasearch.checkpoints.efficientnet_lite import Classifier
 from cocasearch.model.coca import CoCa
 from cocasearch.model.layers import Residual
 from cocasearch.model.losses import grouped_contrastive_loss, name_loss
-from cocasearch.model.text_decoder import PAD_ID, trim_padding
+from cocasearch.model.text_decoder import trim_padding
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
@@ -118,7 +118,7 @@ class Objective:
         decoder = self.model.multimodal_decoder
         hidden = decoder(states, image_tokens, owners=owners)[:, :-1]
         targets = ids[:, 1:]
-        is_target = targets != PAD_ID
+        is_target = targets != self.tokenizer.pad_id
         logits = decoder.vocabulary(hidden[is_target])
         return F.cross_entropy(logits.float(), targets[is_target], label_smoothing=self.config.label_smoothing)
 
@@ -133,8 +133,8 @@ class Objective:
             labelled = _LABEL_SHARE * labels + (1 - _LABEL_SHARE) * seen
             probabilities = torch.cat([probabilities[: len(batch.pixels)], labelled])
         drawn = self.teacher.class_names.draw(probabilities, self.config.names_per_step, chance)
-        ids = trim_padding(self.tokenizer(drawn.texts, self.model.config.text.context_length)).to(pixels.device)
-        names, _ = self.model.text_features(ids)
+        ids = self.tokenizer(drawn.texts, self.model.config.text.context_length)
+        names, _ = self.model.text_features(trim_padding(ids, self.tokenizer.pad_id).to(pixels.device))
         return name_loss(image, names, drawn.target(probabilities), self.model.logit_scale.exp())
 
 

@@ -56,7 +56,7 @@ def from_preset(
     if pooler is not None:
         config = replace(config, pooler=replace(config.pooler, kind=pooler))
     tokenizer = _tokenizer_for(config, captions)
-    config = replace(config, text=replace(config.text, vocab_size=tokenizer.vocab_size))
+    config = replace(config, text=replace(config.text, vocab_size=tokenizer.vocab_size, pad_id=tokenizer.pad_id))
     torch.manual_seed(seed)
     model = CoCa(config)
     size = config.image.image_size

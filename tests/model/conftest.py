@@ -11,6 +11,7 @@ from cocasearch.model.config import (
     EfficientNetLiteConfig,
     MultimodalConfig,
     PoolerConfig,
+    RobertaConfig,
     TextConfig,
     VisionTransformerConfig,
 )
@@ -44,7 +45,29 @@ def build_tiny() -> Callable[..., CoCa]:
 
 @pytest.fixture(scope="session")
 def tiny(build_tiny: Callable[..., CoCa]) -> CoCa:
-    model = build_tiny("single").eval().requires_grad_(False)
+    return stirred(build_tiny("single"))
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta_config() -> CoCaConfig:
+    """RoBERTa as the text half, no pooler, as in coca_roberta-ViT-B-32."""
+    return CoCaConfig(
+        embed_dim=24,
+        image=VISION_TRANSFORMER,
+        pooler=PoolerConfig(kind="none"),
+        text=RobertaConfig(context_length=12, vocab_size=50, width=32, heads=4, layers=2, mlp_width=80, positions=20),
+        multimodal=MultimodalConfig(layers=2, heads=4),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta(tiny_roberta_config: CoCaConfig) -> CoCa:
+    torch.manual_seed(0)
+    return stirred(CoCa(tiny_roberta_config))
+
+
+def stirred(model: CoCa) -> CoCa:
+    model.eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         parameter += 0.2 * torch.randn(parameter.shape, generator=generator)

@@ -27,11 +27,13 @@ IDS = torch.tensor(
         [SOT, EOT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ]
 )
-# coca_base, B/32 and L/14: all, image half, text half, multimodal decoder; as OpenCLIP's models count
+# All, image half, text half, multimodal decoder; as OpenCLIP's models count. With RoBERTa it has 420,371,713 there:
+# its decoder can write 49,408 ids, ours all 50,265 of RoBERTa's, each a row of 768.
 PARAMETERS = {
     "coca_base": (440_337_409, 86_395_392, 134_661_120, 219_280_896),
     "coca_ViT-B-32": (253_560_065, 89_164_032, 63_428_608, 100_967_424),
     "coca_ViT-L-14": (638_450_177, 306_724_864, 123_651_072, 208_074_240),
+    "coca_roberta-ViT-B-32": (420_371_713 + 857 * 768, 87_849_216, 124_448_256, 208_074_240 + 857 * 768),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerConfig, presets
+from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerConfig, RobertaConfig, TextConfig, presets
 
 
 @pytest.mark.parametrize("name", presets())
@@ -19,6 +19,9 @@ def test_missing_keys_have_defaults() -> None:
     assert CoCaConfig.from_dict({}) == CoCaConfig()
     assert CoCaConfig.from_dict({"image": {"kind": "efficientnet_lite"}}).image == EfficientNetLiteConfig()
     assert CoCaConfig.from_dict({"pooler": {"kind": "cascade"}}).pooler == PoolerConfig(kind="cascade")
+    assert CoCaConfig.from_dict({"text": {"layers": 3}}).text == TextConfig(layers=3)
+    roberta = {"text": {"kind": "roberta", "vocab_size": 60000}, "pooler": {"kind": "none"}}
+    assert CoCaConfig.from_dict(roberta).text == RobertaConfig(vocab_size=60000)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,7 @@ def test_missing_keys_have_defaults() -> None:
         ({"image": {"patchsize": 16}}, "patchsize", "patch_size"),
         ({"image": {"kind": "efficientnet_lite", "stem_chanels": 16}}, "stem_chanels", "stem_channels"),
         ({"pooler": {"n_queries": 256}}, "n_queries", "queries"),
+        ({"text": {"kind": "roberta", "mlp_widht": 64}}, "mlp_widht", "mlp_width"),
         ({"multimodal": {"layer": 2}}, "layer", "layers"),
     ],
 )
@@ -37,9 +41,17 @@ def test_an_unknown_key_names_the_nearest(fields: dict[str, Any], wrong: str, ne
         CoCaConfig.from_dict(fields)
 
 
-def test_an_unknown_image_encoder_lists_the_known() -> None:
-    with pytest.raises(CocaSearchError, match=r"'resnet'.*vision_transformer, efficientnet_lite"):
+def test_an_unknown_kind_lists_the_known() -> None:
+    with pytest.raises(CocaSearchError, match=r"image encoder 'resnet'.*vision_transformer, efficientnet_lite"):
         CoCaConfig.from_dict({"image": {"kind": "resnet"}})
+    with pytest.raises(CocaSearchError, match=r"text decoder 'bert'.*clip, roberta"):
+        CoCaConfig.from_dict({"text": {"kind": "bert"}})
+
+
+def test_a_context_longer_than_robertas_positions_is_refused() -> None:
+    assert RobertaConfig(context_length=512).positions == 514
+    with pytest.raises(CocaSearchError, match=r"513 ids.*514 positions.*512"):
+        RobertaConfig(context_length=513)
 
 
 @pytest.mark.parametrize("kind", ["attention", "Single", "", None])
