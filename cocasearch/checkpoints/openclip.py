@@ -6,66 +6,28 @@ Each tower has its table: what each of our parameters is read from. `*` stands f
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from cocasearch.checkpoints.position_resizing import resize_image_positions, resize_text_positions
+from cocasearch.checkpoints.roberta import ROBERTA_TEXT_TOWER, WORDS, refuse_narrow_vocabulary
+from cocasearch.checkpoints.tensor_sources import (
+    Source,
+    Table,
+    affine,
+    key_value_rows,
+    query_rows,
+    stacked,
+    transposed,
+    whole,
+)
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
-from cocasearch.model.config import CoCaConfig, VisionTransformerConfig, presets
+from cocasearch.model.config import CoCaConfig, RobertaConfig, VisionTransformerConfig, presets
 
 DOWNLOAD_AGAIN = "the file may be cut off or of another model: download it again, or name its architecture with --arch"
-
-
-@dataclass(frozen=True)
-class Source:
-    """What one of our parameters is read from: foreign keys, and what is done with their tensors.
-
-    `foreign_shape` gives the shape that the first of them must have, from ours.
-    """
-
-    keys: tuple[str, ...]
-    read: Callable[..., Tensor] = lambda value: value
-    foreign_shape: Callable[[tuple[int, ...]], tuple[int, ...]] = lambda shape: shape
-
-    def of_layer(self, number: str) -> "Source":
-        return replace(self, keys=tuple(key.replace("*", number) for key in self.keys))
-
-
-Table = dict[str, Source]
-
-
-def whole(key: str) -> Source:
-    """A tensor as it is."""
-    return Source((key,))
-
-
-def transposed(key: str) -> Source:
-    """A matrix stored [in, out] and used as x @ W."""
-    return Source((key,), lambda value: value.T, lambda shape: shape[::-1])
-
-
-def stacked(*keys: str) -> Source:
-    """Several tensors of equal shape, one below the other."""
-    return Source(keys, lambda *values: torch.cat(values), lambda shape: (shape[0] // len(keys), *shape[1:]))
-
-
-def query_rows(key: str) -> Source:
-    """The first third of a joint projection to queries, keys and values."""
-    return Source((key,), lambda value: value[: len(value) // 3], lambda shape: (shape[0] * 3, *shape[1:]))
-
-
-def key_value_rows(key: str) -> Source:
-    """The rest of it."""
-    return Source((key,), lambda value: value[len(value) // 3 :], lambda shape: (shape[0] // 2 * 3, *shape[1:]))
-
-
-def affine(ours: str, theirs: str) -> Table:
-    """A layer's weight and bias."""
-    return {f"{ours}.{kind}": whole(f"{theirs}.{kind}") for kind in ("weight", "bias")}
 
 
 def _block(ours: str, theirs: str) -> Table:
@@ -154,6 +116,8 @@ def from_openclip(
     """
     found = tidy(state_dict)
     _refuse_foreign(found)
+    if isinstance(config.text, RobertaConfig):
+        refuse_narrow_vocabulary(found, config.text)
     table, converted, used = _table(config, found), {}, set[str]()
     for name, shape in _parameter_shapes(config).items():
         source = _source(table, name)
@@ -161,7 +125,7 @@ def from_openclip(
         values = [found[key] for key in source.keys]
         if name == "image_encoder.positions" and isinstance(config.image, VisionTransformerConfig):
             values = [resize_image_positions(values[0], config.image.grid_size)]
-        elif name == "text_decoder.positions":
+        elif name == "text_decoder.positions" and not isinstance(config.text, RobertaConfig):
             values = [resize_text_positions(values[0], shape[0], keep_cls=keep_cls_position)]
         _refuse_misfit(source, values[0], shape, found)
         converted[name] = source.read(*values).reshape(shape)
@@ -194,7 +158,8 @@ _OLD_TEXT_KEY = re.compile(r"(positional_embedding|text_projection|token_embeddi
 
 def guess_preset(found: Mapping[str, Tensor]) -> str | None:
     """The named architecture whose patches and words are as wide as those of a tidied state dict."""
-    patches, words = found.get("visual.conv1.weight"), found.get("text.token_embedding.weight")
+    patches = found.get("visual.conv1.weight")
+    words = found.get("text.token_embedding.weight", found.get(WORDS))
     for name, config in presets().items():
         image, text = config.image, config.text
         if isinstance(image, VisionTransformerConfig) and patches is not None and words is not None:
@@ -211,7 +176,8 @@ def _table(config: CoCaConfig, found: Mapping[str, Tensor]) -> Table:
             hint=f"--arch with one of {', '.join(openclip_presets())}",
         )
     pooler = FUSED_POOLER if _FUSED_PROJECTION in found else POOLER
-    return {"logit_scale": whole("logit_scale"), **IMAGE_TOWER, **pooler, **CLIP_TEXT_TOWER, **MULTIMODAL_DECODER}
+    text = ROBERTA_TEXT_TOWER if isinstance(config.text, RobertaConfig) else CLIP_TEXT_TOWER
+    return {"logit_scale": whole("logit_scale"), **IMAGE_TOWER, **pooler, **text, **MULTIMODAL_DECODER}
 
 
 def openclip_presets() -> list[str]:
