@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models are three times slower with more; children inherit it
@@ -17,6 +18,9 @@ from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
 from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
 
+# Whatever models the developer has, tests take coca-mini where they name none, and fetch nothing.
+_EMPTY_HOME = tempfile.TemporaryDirectory(prefix="cocasearch-home-")
+os.environ |= {"COCASEARCH_HOME": _EMPTY_HOME.name, "HF_HOME": _EMPTY_HOME.name, "HF_HUB_OFFLINE": "1"}
 # A shell's background job is born deaf to Ctrl-C, and so would be the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

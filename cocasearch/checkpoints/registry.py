@@ -1,13 +1,15 @@
-"""Model names: which folder each stands for.
+"""Model names: which folder each stands for, and which model is taken where none is named.
 
 A name is a folder under the user's models, or `coca-mini`, which comes with the package. Anything that looks like a
-folder is taken as one.
+folder is taken as one. Published models have their names before they are here: `catalogue`.
 """
 
 import difflib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cocasearch.checkpoints.catalogue import PUBLISHED, PublishedModel, find_published
 from cocasearch.checkpoints.storage import CONFIG_FILE
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import bundled_model_folder, is_folder_like, models_home
@@ -17,14 +19,17 @@ BUNDLED = "coca-mini"
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that is on this machine."""
+    """A model that has a name: on this machine, or published and still to be pulled (`folder` is None then)."""
 
     name: str
-    folder: Path
+    folder: Path | None
+    published: PublishedModel | None = None
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Bytes on disk, or of the download."""
+        if self.folder is None:
+            return self.published.download_size if self.published else 0
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
 
 
@@ -33,19 +38,26 @@ def list_models() -> list[KnownModel]:
     home, bundled = models_home(), bundled_model_folder()
     models = [KnownModel(BUNDLED, bundled)] if (bundled / CONFIG_FILE).is_file() else []
     folders = sorted(home.iterdir()) if home.is_dir() else []
-    models += [KnownModel(folder.name, folder) for folder in folders if (folder / CONFIG_FILE).is_file()]
-    return models
+    shown = (folder for folder in folders if not folder.name.startswith(".") and (folder / CONFIG_FILE).is_file())
+    return models + [KnownModel(folder.name, folder, _published_as(folder)) for folder in shown]
+
+
+def list_known_models() -> list[KnownModel]:
+    """The same, and after them the published models that are not here, best first."""
+    here = list_models()
+    names = {model.name for model in here}
+    return here + [KnownModel(model.name, None, model) for model in PUBLISHED if model.name not in names]
 
 
 def resolve_model(name_or_folder: str | Path | None) -> Path:
-    """The folder of a model: by name, as a folder, or the bundled one for None.
+    """The folder of a model: by name, as a folder, or the best one on this machine for None.
 
     Raises:
-        CocaSearchError: There is no such model; the message names the ones there are.
+        CocaSearchError: There is no such model; the message names the ones there are, or how to get it.
     """
     if name_or_folder is None:
-        return bundled_model_folder()
-    by_name = {model.name: model.folder for model in list_models()}
+        return best_model().folder or bundled_model_folder()
+    by_name = {model.name: model.folder for model in list_models() if model.folder}
     name = str(name_or_folder)
     if name in by_name:
         return by_name[name]
@@ -54,12 +66,37 @@ def resolve_model(name_or_folder: str | Path | None) -> Path:
         return folder
     if isinstance(name_or_folder, Path) or is_folder_like(name):
         raise CocaSearchError(f"there is no model folder {folder}", hint="cocasearch models list")
+    if published := find_published(name):
+        hint = f"cocasearch models pull {published.name}"
+        raise CocaSearchError(f"the model '{published.name}' is not on this machine yet", hint=hint)
     nearest = difflib.get_close_matches(name, by_name, n=1)
     suggestion = f"did you mean '{nearest[0]}'?" if nearest else f"there are: {', '.join(by_name) or 'none'}"
     raise CocaSearchError(f"unknown model '{name}'; {suggestion}", hint="cocasearch models list")
 
 
+def best_model() -> KnownModel:
+    """What is taken where no model is named: the best published model that is here, else the bundled one.
+
+    Best is by published figures, the order of the catalogue. A model with a warning is never taken unasked, nor is one
+    that the user trained or imported under a name of its own: only its maker knows what it is good for.
+    """
+    here = {model.published: model for model in list_models() if model.published and not model.published.warning}
+    return next((here[model] for model in PUBLISHED if model in here), KnownModel(BUNDLED, bundled_model_folder()))
+
+
 def name_of(folder: Path) -> str:
     """What `resolve_model` finds a model folder by, from anywhere: its registered name, or its absolute path."""
     place = folder.resolve()
-    return next((model.name for model in list_models() if model.folder.resolve() == place), str(place))
+    return next((model.name for model in list_models() if model.folder and model.folder.resolve() == place), str(place))
+
+
+def _published_as(folder: Path) -> PublishedModel | None:
+    """The published model that a folder holds: by its name, if its weights were imported and not trained into it."""
+    model = next((model for model in PUBLISHED if model.name == folder.name), None)
+    if model is None:
+        return None
+    try:
+        provenance = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["provenance"]
+        return model if provenance["imported_from"] and provenance["architecture"] == model.architecture else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -4,10 +4,12 @@ Receives a CoCa's weights with what belongs to them and hands them back; bundled
 are all stored alike. A folder is written beside its place and renamed, so that it is whole or not there.
 """
 
+import glob
 import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +17,15 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from cocasearch.checkpoints.disk_space import telling_of_full_disks
+from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.interruption import uninterrupted
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig
 from cocasearch.text.tokenizer import Tokenizer
@@ -32,6 +37,7 @@ CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE = (
     "README.md",
 )
 FORMAT = 1
+_SURELY_LEFT_BEHIND_SECONDS = 3600.0
 StorageDtype = Literal["float32", "float16", "bfloat16"]
 
 
@@ -74,31 +80,63 @@ def save_model_folder(
     provenance: dict[str, Any],
     card: str = "",
     dtype: StorageDtype = "float16",
+    progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Write a model folder, replacing an older one, and give its fingerprint."""
+    """Write a model folder, replacing an older one, and give its fingerprint.
+
+    The weights are converted to `dtype` one by one. `progress` is told bytes written and bytes in all.
+
+    Raises:
+        CocaSearchError: Something that is no model is at `folder`, or the disk is full; nothing has changed then.
+    """
+    refuse_to_replace(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_behind(folder)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        stored = {name: value.detach().to("cpu", getattr(torch, dtype)) for name, value in state_dict.items()}
-        save_file({name: value.contiguous() for name, value in stored.items()}, staging / WEIGHTS_FILE)
-        (staging / WEIGHTS_FILE).chmod(0o644)  # safetensors writes it for the owner alone
-        tokenizer.save(staging / TOKENIZER_FILE)
-        described = {
-            "format": FORMAT,
-            "architecture": config.to_dict(),
-            "preprocessing": preprocess.to_dict(),
-            "provenance": provenance,
-        }
-        fingerprint = _fingerprint(staging, described)
-        text = json.dumps({**described, "fingerprint": fingerprint}, indent=2)
-        (staging / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-        (staging / CARD_FILE).write_text(card or f"# {folder.name}\n\nA CoCa model of cocasearch.\n", encoding="utf-8")
+        with telling_of_full_disks(folder):
+            write_weights(state_dict, staging / WEIGHTS_FILE, getattr(torch, dtype), progress)
+            tokenizer.save(staging / TOKENIZER_FILE)
+            described = {
+                "format": FORMAT,
+                "architecture": config.to_dict(),
+                "preprocessing": preprocess.to_dict(),
+                "provenance": provenance,
+            }
+            fingerprint = _fingerprint(staging, described)
+            text = json.dumps({**described, "fingerprint": fingerprint}, indent=2)
+            (staging / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+            card = card or f"# {folder.name}\n\nA CoCa model of cocasearch.\n"
+            (staging / CARD_FILE).write_text(card, encoding="utf-8")
         staging.chmod(0o755)
         _put_in_place(staging, folder)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return fingerprint
+
+
+def refuse_to_replace(folder: Path) -> None:
+    """Make sure that a model folder may be written at `folder`: nothing is there, or a model and nothing else.
+
+    Raises:
+        CocaSearchError: Something else is there, which replacing would destroy.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder.is_dir() and holds_model(folder)):
+        raise CocaSearchError(f"{folder} is there already and is no model folder, so it is not replaced")
+    if foreign := sorted(_visible(folder) - {CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE}):
+        raise CocaSearchError(f"{folder} is not replaced: it also holds {foreign[0]}, which is no part of a model")
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder has a config as `save_model_folder` writes it: cheap, and no proof that the model is whole."""
+    try:
+        described = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and described.keys() >= {"format", "architecture", "fingerprint"}
 
 
 def read_model_folder(folder: Path) -> ModelFolder:
@@ -177,11 +215,26 @@ def _fingerprint(folder: Path, described: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def _visible(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir() if not file.name.startswith(".")}
+
+
 def _put_in_place(staging: Path, folder: Path) -> None:
-    if not folder.exists():
+    with uninterrupted():
+        if not folder.exists():
+            staging.rename(folder)
+            return
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        folder.rename(old / folder.name)
         staging.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.rename(old / folder.name)
-    staging.rename(folder)
     shutil.rmtree(old)
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Remove what killed writers of this folder left beside it; what may still be written is left alone."""
+    for staging in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        if ".old." in staging.name and not folder.exists():
+            continue  # the model itself, of a writer killed at the worst moment
+        times = [file.stat().st_mtime for file in (staging, *staging.iterdir())] if staging.is_dir() else []
+        if times and time.time() - max(times) > _SURELY_LEFT_BEHIND_SECONDS:
+            shutil.rmtree(staging, ignore_errors=True)

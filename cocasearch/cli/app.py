@@ -11,7 +11,7 @@ from cocasearch.cli.demo import demo
 from cocasearch.cli.evaluate import evaluate
 from cocasearch.cli.finetune import finetune
 from cocasearch.cli.index import index
-from cocasearch.cli.models import info, list_
+from cocasearch.cli.models import import_, info, list_, pull
 from cocasearch.cli.query import query
 from cocasearch.cli.reporting import reporting
 from cocasearch.cli.status import status
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="The models at hand.", no_args_is_help=True)
+models = typer.Typer(help="The models at hand, and how others get here.", no_args_is_help=True)
 
 app.command()(reporting(index))
 app.command()(reporting(query))
@@ -37,6 +37,8 @@ app.command("eval")(reporting(evaluate))
 app.add_typer(models, name="models")
 models.command("list")(reporting(list_))
 models.command()(reporting(info))
+models.command()(reporting(pull))
+models.command("import")(reporting(import_))
 app.command()(reporting(status))
 app.command()(reporting(demo))
 

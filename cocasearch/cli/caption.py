@@ -7,6 +7,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
+from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import BatchSize, Device, ModelName, OutputFormat, Photos
 from cocasearch.errors import NothingFound
 
@@ -67,8 +68,9 @@ def caption(
     )
     sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite)
     files = _discover(paths)
+    name_or_folder = chosen_model(model)
     with console.working("loading the model"):
-        run = CaptionRun(load_model(model, device=device), options, batch_size=batch_size)
+        run = CaptionRun(load_model(name_or_folder, device=device), options, batch_size=batch_size)
     with console.progress("captioning", "photos") as advance:
         report = run.caption(files, sink, progress=advance)
     _tell(report, sink, output_format)

@@ -157,6 +157,24 @@ def progress(what: str, unit: str) -> Iterator[Advance]:
 
 
 @contextmanager
+def byte_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A function (what is done now, bytes done, bytes in all) that shows each stage of the work like `progress`."""
+    begun: dict[str, tuple[float, int]] = {}
+    with live_line("working") as show:
+
+        def tell(what: str, done: int, total: int) -> None:
+            started, before = begun.setdefault(what, (time.monotonic(), done))
+            seconds, width = time.monotonic() - started, min(_err.width - 4, 100)
+            show(
+                tqdm.format_meter(
+                    done, total, seconds, prefix=what, unit="B", unit_scale=True, initial=before, ncols=width
+                )
+            )
+
+        yield tell
+
+
+@contextmanager
 def working(what: str) -> Iterator[None]:
     """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
     with live_line(what):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
+from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import (
     AsJson,
     BatchSize,
@@ -37,8 +38,9 @@ def evaluate(
     from cocasearch.inference.loaded_model import load_model
 
     rows = read_captioned_data(data, image_key=image_key, caption_key=caption_key, label_template=label_template)
+    name_or_folder = chosen_model(model)
     with console.working("loading the model"):
-        loaded = load_model(model, device=device)
+        loaded = load_model(name_or_folder, device=device)
     options = None if no_captions else CaptionOptions()
     with console.progress("measuring", "photos") as advance:
         report = measure(loaded, rows, caption_options=options, batch_size=batch_size, progress=advance)

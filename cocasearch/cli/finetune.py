@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, CaptionedData, CaptionKey, Device, ImageKey, LabelTemplate, ModelName
 from cocasearch.cli.training_progress import summary, training_progress
 
@@ -58,7 +59,7 @@ def finetune(
         result = run(
             data,
             out=out,
-            model=model,
+            model=chosen_model(model),
             validation=val,
             columns=Columns(image_key, caption_key, label_template),
             adjust=adjust,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, IndexName, ModelName, NoCaptions
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.manifest import (
@@ -45,8 +46,9 @@ def index(
     from cocasearch.inference.captioning import CaptionOptions
     from cocasearch.inference.loaded_model import load_model
 
+    name_or_folder = chosen_model(model or _present_model(folder))
     with console.working("loading the model"):
-        loaded = load_model(model or _present_model(folder), device=device)
+        loaded = load_model(name_or_folder, device=device)
     options = None if no_captions else CaptionOptions()
     builder = IndexBuilder(folder, loaded, caption_options=options, batch_size=batch_size)
     with console.progress("indexing", "photos") as advance:

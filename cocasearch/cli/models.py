@@ -1,25 +1,61 @@
-"""`cocasearch models`: which models are at hand, and what each is."""
+"""`cocasearch models`: which models there are, what each is, and how it gets here."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.model_choice import warn_about
 from cocasearch.cli.options import AsJson
+from cocasearch.errors import CocaSearchError
+from cocasearch.paths import is_folder_like, models_home
+
+if TYPE_CHECKING:
+    from cocasearch.checkpoints.catalogue import PublishedModel
+    from cocasearch.checkpoints.importing import ImportOptions
+    from cocasearch.checkpoints.pulling import Wanted
+    from cocasearch.checkpoints.registry import KnownModel
+    from cocasearch.checkpoints.storage import StorageDtype
+
+Dtype = Annotated[
+    Literal["fp32", "bf16", "fp16"], typer.Option(help="How weights are stored: fp32 as published, or half as large.")
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option("--image-size", metavar="N", help="Pixels, for other pictures than it knows.", show_default=False),
+]
+TokenizerFile = Annotated[
+    Path | None,
+    typer.Option("--tokenizer", metavar="FILE", help="A tokenizer.json, if it is not CLIP's.", show_default=False),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a model of that name.")]
+ARCHITECTURE_HELP = "Whose weights: coca_ViT-L-14, …, or a file like open_clip_config.json."
+DTYPES: "dict[str, StorageDtype]" = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def list_(as_json: AsJson = False) -> None:
-    """List the models that --model takes by name."""
-    from cocasearch.checkpoints.registry import list_models
-    from cocasearch.paths import models_home
+    """List the models that --model takes by name, and the published ones that can be pulled."""
+    from cocasearch.checkpoints.registry import list_known_models
 
-    rows = [{"name": model.name, "megabytes": model.size / 1e6, "path": str(model.folder)} for model in list_models()]
+    models = list_known_models()
     if as_json:
-        console.write_json(rows)
-    elif rows:
-        console.write_table([{**row, "megabytes": f"{row['megabytes']:.1f}"} for row in rows])
-    if not rows:
-        console.say(f"there are no models; put model folders into {models_home()}, or name a folder with --model")
+        console.write_json([_described(model) for model in models])
+        return
+    rows = [
+        {
+            "name": model.name,
+            "here": "yes" if model.folder else "no",
+            "size": _size(model.size),
+            "good_at": _good_at(model),
+        }
+        for model in models
+    ]
+    console.write_table(rows)
+    for model in models:
+        warn_about(model.name)
+    if missing := next((model.name for model in models if model.folder is None), None):
+        console.say(f"get one with: cocasearch models pull {missing}")
 
 
 def info(
@@ -27,22 +63,184 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Show what a model is made of and where it comes from."""
-    from cocasearch.checkpoints.registry import resolve_model
+    from cocasearch.checkpoints.registry import list_known_models, resolve_model
     from cocasearch.checkpoints.storage import read_model_folder
 
-    stored = read_model_folder(resolve_model(name))
-    described = {
-        "name": stored.folder.resolve().name,
-        "path": str(stored.folder),
-        "fingerprint": stored.fingerprint,
-        "architecture": stored.config.to_dict(),
-        "preprocessing": stored.preprocess.to_dict(),
-        "provenance": stored.provenance,
-    }
+    known = next((model for model in list_known_models() if model.name == _full_name(name)), None)
+    described = _described(known) if known else {}
+    if known is None or known.folder:
+        stored = read_model_folder(known.folder if known and known.folder else resolve_model(name))
+        described = {
+            **({"name": stored.folder.resolve().name, "path": str(stored.folder)} | described),
+            "fingerprint": stored.fingerprint,
+            "architecture": stored.config.to_dict(),
+            "preprocessing": stored.preprocess.to_dict(),
+            "provenance": stored.provenance,
+        }
     if as_json:
         console.write_json(described)
     else:
         console.write("".join(f"{line}\n" for line in _lines(described)))
+        warn_about(str(described["name"]))
+    if known and known.folder is None:
+        console.say(f"it is not here yet; get it with: cocasearch models pull {known.name}")
+
+
+def pull(
+    model: Annotated[str, typer.Argument(metavar="NAME|OWNER/REPOSITORY", help="See 'cocasearch models list'.")],
+    tag: Annotated[
+        str | None, typer.Argument(metavar="[TAG]", help="Other weights than the recommended.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What it is called here.", show_default=False)
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option("--arch", metavar="NAME|FILE", help=ARCHITECTURE_HELP, show_default=False)
+    ] = None,
+    dtype: Dtype = "fp32",
+    image_size: ImageSize = None,
+    tokenizer: TokenizerFile = None,
+    force: Force = False,
+) -> None:
+    """Download a published CoCa from the Hugging Face hub, once.
+
+    Broken off, the same command goes on where it stopped. Hub, token, cache and offline switch are set by HF_ENDPOINT,
+    HF_TOKEN, HF_HOME and HF_HUB_OFFLINE.
+    """
+    from cocasearch.checkpoints.importing import ImportOptions
+
+    wanted = _wanted(model, tag, name, arch)
+    folder = _folder_for(wanted.name)
+    if not force and wanted.published and _is_here(wanted.published):
+        console.say(f"{wanted.name} is here already: {folder}")
+        warn_about(wanted.name)
+        return
+    _fetch(wanted, folder, ImportOptions(DTYPES[dtype], image_size, tokenizer, replace=force))
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights: .safetensors, .bin or .pt.")],
+    arch: Annotated[str, typer.Option("--arch", metavar="NAME|FILE", help=ARCHITECTURE_HELP, show_default=False)],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What it is called here.", show_default=False)],
+    dtype: Dtype = "fp32",
+    image_size: ImageSize = None,
+    tokenizer: TokenizerFile = None,
+    force: Force = False,
+) -> None:
+    """Make a model of OpenCLIP's weights in a file: published, or left by training with OpenCLIP."""
+    from cocasearch.checkpoints.importing import ImportOptions, import_weights
+    from cocasearch.checkpoints.openclip_configs import read_architecture
+
+    folder, options = _folder_for(name), ImportOptions(DTYPES[dtype], image_size, tokenizer, replace=force)
+    architecture = read_architecture(arch)
+    with console.byte_progress() as progress:
+        import_weights(file, folder, architecture, options, provenance={}, progress=progress)
+    _tell(name, folder)
+
+
+def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:
+    from cocasearch.checkpoints.pulling import pull
+
+    if wanted.published:
+        console.say(f"{wanted.name}: {_size(wanted.published.download_size)} from {wanted.repository}")
+        warn_about(wanted.name)
+    with console.byte_progress() as progress:
+        file = pull(wanted, folder, options, progress)
+    console.say(f"the download stays in the hub's cache, and may be removed there: {file}")
+    _tell(wanted.name, folder)
+
+
+def _tell(name: str, folder: Path) -> None:
+    from cocasearch.checkpoints.registry import KnownModel, best_model
+
+    size = _size(KnownModel(name, folder).size)
+    console.say(f"{name} is here: {folder}, {size}; use it with: cocasearch index PHOTOS --model {name}")
+    if best_model().name == name:
+        console.say("new indexes take it from now on where no --model is given")
+
+
+def _wanted(model: str, tag: str | None, name: str | None, arch: str | None) -> "Wanted":
+    from cocasearch.checkpoints.catalogue import PUBLISHED, find_published
+    from cocasearch.checkpoints.pulling import wanted_published, wanted_repository
+
+    if model.count("/") == 1 and not model.startswith((".", "~", "/")):
+        if tag is not None:
+            raise typer.BadParameter("a repository has no TAG")
+        return wanted_repository(model, name, arch)
+    published = find_published(model, tag)
+    if published is None:
+        names = ", ".join(dict.fromkeys(known.architecture for known in PUBLISHED))
+        raise CocaSearchError(
+            f"nobody published a model '{model}'; there are {names}", hint="cocasearch models list, or OWNER/REPOSITORY"
+        )
+    if arch is not None or name not in (None, published.name):
+        raise typer.BadParameter("--arch and --name are for a repository: published models have theirs")
+    return wanted_published(published)
+
+
+def _folder_for(name: str) -> Path:
+    """Where a model of that name goes.
+
+    Raises:
+        BadParameter: It is no name but a path, or the bundled model's.
+    """
+    from cocasearch.checkpoints.registry import BUNDLED
+
+    if not name.strip() or is_folder_like(name) or name == BUNDLED:
+        raise typer.BadParameter(f"'{name}' cannot be a model's name: no path, not empty, not {BUNDLED}")
+    return models_home() / name
+
+
+def _full_name(name: str) -> str:
+    """A published model's own name, however it was written; other names as they are."""
+    from cocasearch.checkpoints.catalogue import find_published
+
+    published = find_published(name)
+    return published.name if published else name
+
+
+def _is_here(published: "PublishedModel") -> bool:
+    from cocasearch.checkpoints.registry import list_models
+
+    return any(model.published is published for model in list_models())
+
+
+def _described(model: "KnownModel") -> dict[str, Any]:
+    """One model as JSON types."""
+    described: dict[str, Any] = {
+        "name": model.name,
+        "here": model.folder is not None,
+        "path": str(model.folder) if model.folder else None,
+        "megabytes": model.size / 1e6,
+        "good_at": _good_at(model),
+    }
+    if published := model.published:
+        described |= {
+            "published": {
+                "architecture": published.architecture,
+                "tag": published.tag,
+                "repository": published.repository,
+                "parameters": published.parameters,
+                "license": published.LICENSE,
+                "figures": dict(published.figures),
+                "warning": published.warning,
+            }
+        }
+    return described
+
+
+def _good_at(model: "KnownModel") -> str | None:
+    from cocasearch.checkpoints.registry import BUNDLED
+
+    if model.published:
+        return model.published.good_at
+    return "trying everything out; small and quick" if model.name == BUNDLED else None
+
+
+def _size(size: int) -> str:
+    from cocasearch.checkpoints.disk_space import gigabytes
+
+    return gigabytes(size)
 
 
 def _lines(described: dict[str, Any], indent: str = "") -> list[str]:

@@ -54,7 +54,7 @@ ModelName = Annotated[
         "--model",
         "-m",
         metavar="NAME|FOLDER",
-        help="Instead of the index's own, or of coca-mini: see 'cocasearch models list'.",
+        help="Instead of the index's own, or of the best one here: see 'cocasearch models list'.",
         show_default=False,
     ),
 ]

@@ -7,9 +7,10 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
+from cocasearch.cli.model_choice import warn_about
 from cocasearch.cli.options import IndexName, ModelName, NullSeparated, OutputFormat
 from cocasearch.errors import NothingFound
-from cocasearch.indexing.manifest import DEFAULT_INDEX
+from cocasearch.indexing.manifest import DEFAULT_INDEX, read_manifest
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def query(
     from cocasearch.search.query import parse_terms
 
     wanted = parse_terms(terms or (), texts=text or (), images=image or ())
+    warn_about(model or read_manifest(index_folder(name)).model_name)
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.search.searcher import Searcher
 

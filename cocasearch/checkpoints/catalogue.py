@@ -1,0 +1,130 @@
+"""The CoCa models that others have published: where they are, how large, and what they are good at.
+
+Figures are OpenCLIP's own (its results tables for zero-shot and retrieval, LAION's report on CoCa for captions).
+Nothing here reads a disk or a network.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+from cocasearch.errors import CocaSearchError
+
+LAION, COCO = "laion2b_s13b_b90k", "mscoco_finetuned_laion2b_s13b_b90k"
+_BYTES_PER_PARAMETER = 4  # published in float32
+
+
+@dataclass(frozen=True, eq=False)  # each is itself: it has a mapping, and stands in dictionaries
+class PublishedModel:
+    """One set of published weights.
+
+    Attributes:
+        name: Its folder's name here: the architecture's for the weights that we recommend, else with the tag behind it.
+        architecture: Whose weights they are, as OpenCLIP and `presets()` name it.
+        tag: OpenCLIP's name of the weights.
+        repository: Where they are on the hub.
+        parameters: How many numbers; the file has 4 bytes for each.
+        good_at: What to take it for, in a few words.
+        figures: Published results: percentages, and CIDEr as papers print it.
+        warning: What must be known before it is used.
+    """
+
+    name: str
+    architecture: str
+    tag: str
+    repository: str
+    parameters: int
+    good_at: str
+    figures: MappingProxyType[str, float]
+    warning: str | None = None
+
+    FILES: ClassVar = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # the first that is there
+    LICENSE: ClassVar = "MIT"
+
+    @property
+    def download_size(self) -> int:
+        """Bytes of the published file."""
+        return self.parameters * _BYTES_PER_PARAMETER
+
+
+def _figures(imagenet: float, flickr: tuple[float, float], coco: tuple[float, float]) -> dict[str, float]:
+    return {
+        "imagenet_top1": imagenet,
+        "flickr30k_text_to_image_recall@1": flickr[0],
+        "flickr30k_image_to_text_recall@1": flickr[1],
+        "coco_text_to_image_recall@1": coco[0],
+        "coco_image_to_text_recall@1": coco[1],
+    }
+
+
+PUBLISHED = (  # best first: what is taken where no model is named
+    PublishedModel(
+        name="coca_ViT-L-14",
+        architecture="coca_ViT-L-14",
+        tag=COCO,
+        repository="laion/mscoco_finetuned_CoCa-ViT-L-14-laion2B-s13B-b90k",
+        parameters=638_450_177,
+        good_at="captions and search, the best at both together",
+        figures=MappingProxyType(_figures(72.04, (78.46, 89.00), (53.74, 66.82)) | {"coco_cider": 125.3}),
+    ),
+    PublishedModel(
+        name=f"coca_ViT-L-14-{LAION}",
+        architecture="coca_ViT-L-14",
+        tag=LAION,
+        repository="laion/CoCa-ViT-L-14-laion2B-s13B-b90k",
+        parameters=638_450_177,
+        good_at="search by names of things; captions in the manner of web pages",
+        figures=MappingProxyType(_figures(75.61, (74.28, 88.40), (45.65, 62.92))),
+    ),
+    PublishedModel(
+        name="coca_ViT-B-32",
+        architecture="coca_ViT-B-32",
+        tag=LAION,
+        repository="laion/CoCa-ViT-B-32-laion2B-s13B-b90k",
+        parameters=253_560_065,
+        good_at="quick search; captions in the manner of web pages",
+        figures=MappingProxyType(_figures(63.31, (63.36, 81.60), (36.18, 54.56))),
+    ),
+    PublishedModel(
+        name=f"coca_ViT-B-32-{COCO}",
+        architecture="coca_ViT-B-32",
+        tag=COCO,
+        repository="laion/mscoco_finetuned_CoCa-ViT-B-32-laion2B-s13B-b90k",
+        parameters=253_560_065,
+        good_at="quick captions, nothing else",
+        figures=MappingProxyType(_figures(0.79, (0.74, 1.10), (0.33, 0.88))),
+        warning="it has lost its contrastive side in tuning (ImageNet 0.79 %, COCO recall@1 0.33 %): searches "
+        "with it find nothing sensible, only its captions are of use",
+    ),
+)
+
+
+def find_published(name: str, tag: str | None = None) -> PublishedModel | None:
+    """The published model of a name, or of an architecture and a tag; None if nobody published one of that name.
+
+    Names and tags are compared as OpenCLIP does it: in any case, '-' like '_'.
+
+    Raises:
+        CocaSearchError: The architecture has no weights of that tag.
+    """
+    by_name = {_folded(model.name): model for model in PUBLISHED}
+    if tag is None:
+        return by_name.get(_folded(name))
+    of_architecture = [model for model in PUBLISHED if _folded(model.architecture) == _folded(name)]
+    for model in of_architecture:
+        if _folded(model.tag) == _folded(tag):
+            return model
+    if not of_architecture:
+        return None
+    tags = " and ".join(model.tag for model in of_architecture)
+    raise CocaSearchError(f"{of_architecture[0].architecture} was published as {tags}, not as '{tag}'")
+
+
+def warning_about(name: str) -> str | None:
+    """What must be known before a model of this name is used, as one sentence."""
+    model = find_published(name)
+    return f"{model.name}: {model.warning}" if model and model.warning else None
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_")

@@ -1,0 +1,52 @@
+"""Room on disks: looked for before gigabytes are written, and a full disk told in one sentence."""
+
+import contextlib
+import errno
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cocasearch.errors import CocaSearchError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_WAY_ON = "free some, or put models elsewhere: COCASEARCH_HOME=FOLDER"
+
+
+def refuse_small_disks(needs: Mapping[Path, int]) -> None:
+    """Make sure that folders, there or not yet, can take so many bytes each; on one disk they add up.
+
+    Raises:
+        CocaSearchError: One cannot.
+    """
+    disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
+    for folder, size in needs.items():
+        place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        disks[place.stat().st_dev].append((place, size))
+    for wanted in disks.values():
+        place, needed = wanted[0][0], sum(size for _, size in wanted)
+        free = shutil.disk_usage(place).free
+        if free < needed:
+            raise CocaSearchError(
+                f"the disk of {place} has {gigabytes(free)} free, and {gigabytes(needed)} are needed", hint=_WAY_ON
+            )
+
+
+@contextlib.contextmanager
+def telling_of_full_disks(what: Path) -> Iterator[None]:
+    """A block that writes `what`; a full disk is told with it.
+
+    Raises:
+        CocaSearchError: The disk, a quota or the largest size of a file was reached.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise CocaSearchError(f"{what} cannot be written: {str(error.strerror).lower()}", hint=_WAY_ON) from error
+
+
+def gigabytes(size: int) -> str:
+    """Bytes as people read them: '2.55 GB', '19 MB'."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,109 @@
+"""Weight files of others, read without running anything that is in them.
+
+Receives a `.safetensors`, `.bin` or `.pt` file; hands on its tensors by name, mapped into memory where the format lets
+it. What a file is is seen in its first bytes, never in its name.
+"""
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cocasearch.errors import CocaSearchError
+
+_DOWNLOAD_AGAIN = "download it again"
+_ZIP, _PICKLE, _LFS = b"PK", b"\x80", b"version https://git-lfs"
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # of training checkpoints
+
+
+def read_foreign_weights(file: Path) -> dict[str, Tensor]:
+    """The state dict in a file: bare, or inside a training checkpoint.
+
+    Raises:
+        CocaSearchError: It cannot be read, is cut off, holds something else, or more than weights.
+    """
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(len(_LFS))
+    except OSError as error:
+        raise CocaSearchError(f"cannot read the weights {file}: {error.strerror}") from error
+    if start.startswith(_ZIP):
+        _refuse_odd_archive(file)
+        return _state_dict(file, _load_pickled(file, memory_map=True))
+    if start.startswith(_PICKLE):
+        return _state_dict(file, _load_pickled(file, memory_map=False))
+    if start[8:9] == b"{":
+        return _load_safetensors(file)
+    raise CocaSearchError(f"{file} is no weights file: {_nature(start)}", hint=_DOWNLOAD_AGAIN)
+
+
+def _nature(start: bytes) -> str:
+    if not start.strip(b"\0"):
+        return "it is empty" if not start else "it begins with zeros, as files do whose writing was broken off"
+    if start.startswith(_LFS):
+        return "it is the pointer that Git LFS puts in a file's place, not the file"
+    if start.lstrip().startswith(b"<"):
+        return "it is a web page"
+    return f"it begins with {start[:12]!r}"
+
+
+def _load_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        weights: dict[str, Tensor] = load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CocaSearchError(f"{file} is cut off or damaged: {error}", hint=_DOWNLOAD_AGAIN) from error
+    return weights
+
+
+def _refuse_odd_archive(file: Path) -> None:
+    """Refuse archives that torch never wrote, above all those that grow when they are unpacked, and TorchScript's."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise CocaSearchError(f"{file} is cut off or damaged: {error}", hint=_DOWNLOAD_AGAIN) from error
+    if sum(member.file_size for member in members) > file.stat().st_size:
+        raise CocaSearchError(f"{file} is no weights file: it would grow when it is unpacked")
+    if any(member.filename.endswith("/constants.pkl") for member in members):
+        raise CocaSearchError(
+            f"{file} is a TorchScript program, which cannot be read without running it",
+            hint="get its weights alone; if you trust it: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')",
+        )
+
+
+def _load_pickled(file: Path, *, memory_map: bool) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on a pickle's protocol, for the writer of the file
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=memory_map)
+    except pickle.UnpicklingError as error:
+        refused = _REFUSED.search(str(error))
+        what = f"it would call {refused[1]}" if refused else "it holds more than weights"
+        raise CocaSearchError(
+            f"{file} is not loaded: {what}, which could do anything on this machine",
+            hint="get the weights alone, best as .safetensors",
+        ) from error
+    except Exception as error:  # torch raises whatever a damaged byte leads to: RuntimeError, EOFError, KeyError, …
+        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+        raise CocaSearchError(f"{file} is cut off or damaged: {reason}", hint=_DOWNLOAD_AGAIN) from error
+
+
+def _state_dict(file: Path, loaded: Any) -> dict[str, Tensor]:
+    inner = next((loaded[key] for key in _WRAPPERS if key in loaded), loaded) if isinstance(loaded, Mapping) else loaded
+    weights = (
+        {str(key): value for key, value in inner.items() if isinstance(value, Tensor)}
+        if isinstance(inner, Mapping)
+        else {}
+    )
+    if not weights:
+        raise CocaSearchError(f"{file} holds no weights but a {type(loaded).__name__}")
+    return weights

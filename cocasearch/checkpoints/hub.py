@@ -1,0 +1,272 @@
+"""Files from the Hugging Face hub, whole and checked, in the hub's own cache.
+
+Endpoint, token, cache and offline switch are those of `huggingface_hub` (HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE,
+HF_HUB_OFFLINE). That library throws away what it has when a download breaks off, so gigabytes are fetched here: into a
+file named by the checksum that the hub announced, with which the next try goes on, and which the cache gets when it is
+whole and right.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cocasearch.checkpoints.disk_space import gigabytes, refuse_small_disks, telling_of_full_disks
+from cocasearch.errors import CocaSearchError
+
+Progress = Callable[[str, int, int], None]  # what is done, bytes done, bytes in all
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOCK = 1 << 22
+_GO_ON = "the same command goes on from there"
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository, on this machine; `sha256` is None where the hub announced none."""
+
+    path: Path
+    repository: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """What the hub says of a file before it is fetched."""
+
+    repository: str
+    name: str
+    url: str
+    etag: str
+    size: int
+
+    @property
+    def blob(self) -> Path:
+        """Where the hub's cache holds the file's content."""
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        folder = repo_folder_name(repo_id=self.repository, repo_type="model")
+        return Path(constants.HF_HUB_CACHE).expanduser() / folder / "blobs" / self.etag
+
+    @property
+    def partial(self) -> Path:
+        """Where it grows."""
+        return self.blob.with_name(f"{self.etag}.cocasearch.incomplete")
+
+
+def fetch(
+    repository: str, names: Sequence[str], progress: Progress, *, room_for: Mapping[Path, int] | None = None
+) -> HubFile:
+    """The first of several files that a repository has, from the hub's cache or else from the hub.
+
+    Args:
+        repository: "owner/name".
+        names: Files of it, the best first.
+        progress: Told how the work stands.
+        room_for: What is to be written afterwards, bytes by folder; a download that leaves no room is not begun.
+
+    Raises:
+        CocaSearchError: It cannot be had, or came damaged. A download that broke off is kept for the next try.
+    """
+    try:
+        announced = _ask(repository, names)
+    except CocaSearchError:
+        if cached := _cached(repository, names):
+            return _checked(cached, repository, progress)
+        raise
+    if not announced.blob.exists():
+        _download(announced, dict(room_for or {}), progress)
+    return _checked(_linked(announced), repository, progress)
+
+
+def fetch_small(repository: str, name: str) -> Path | None:
+    """A small file of a repository, None if it has none of that name.
+
+    Raises:
+        CocaSearchError: The repository cannot be had.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    with _asking(repository):
+        try:
+            return Path(hf_hub_download(repository, name))
+        except Exception as error:
+            if _status(error) == 404 and not isinstance(error, RepositoryNotFoundError):
+                return None
+            raise
+
+
+def _ask(repository: str, names: Sequence[str]) -> _Announced:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    with _asking(repository) as endpoint:
+        for name in names:
+            try:
+                found = get_hf_file_metadata(hf_hub_url(repository, name))
+            except Exception as error:
+                if _status(error) == 404 and not isinstance(error, RepositoryNotFoundError):
+                    continue
+                raise
+            if found.commit_hash is None or found.etag is None or found.size is None:
+                raise CocaSearchError(f"{endpoint} answers, but not as the Hugging Face hub does")
+            url = hf_hub_url(repository, name, revision=found.commit_hash)
+            return _Announced(repository, name, url, found.etag, found.size)
+    raise CocaSearchError(f"{repository} has no {' and no '.join(names)}")
+
+
+def _cached(repository: str, names: Sequence[str]) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    paths = (try_to_load_from_cache(repository, name) for name in names)
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
+
+
+def _linked(announced: _Announced) -> Path:
+    """The file under its own name in the hub's cache, which has its content already."""
+    from huggingface_hub import hf_hub_download
+
+    with _asking(announced.repository):
+        return Path(hf_hub_download(announced.repository, announced.name))
+
+
+def _download(announced: _Announced, room_for: dict[Path, int], progress: Progress) -> None:
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
+    partial = announced.partial
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with WeakFileLock(partial.with_suffix(".lock"), timeout=1):
+            _fill(announced, room_for, progress)
+            if _SHA256.fullmatch(announced.etag):
+                _refuse_wrong_sum(partial, announced.etag, announced.name, progress)
+            partial.rename(announced.blob)
+    except TimeoutError as error:
+        raise CocaSearchError(f"{announced.name} of {announced.repository} is being downloaded already") from error
+
+
+def _fill(announced: _Announced, room_for: dict[Path, int], progress: Progress) -> None:
+    """Download what is still missing of a file."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    partial = announced.partial
+    present = partial.stat().st_size if partial.exists() else 0
+    if present > announced.size:
+        partial.unlink()
+        present = 0
+    refuse_small_disks({**room_for, partial.parent: announced.size - present})
+    try:
+        with _asking(announced.repository), telling_of_full_disks(partial), partial.open("ab") as out:
+            http_get(
+                announced.url,
+                out,
+                resume_size=present,
+                headers=build_hf_headers(library_name="cocasearch"),
+                expected_size=announced.size,
+                tqdm_class=_meter(progress),
+            )
+    except CocaSearchError as error:
+        present = partial.stat().st_size
+        broke_off = f"the download broke off at {gigabytes(present)} of {gigabytes(announced.size)}: {error}"
+        raise CocaSearchError(broke_off, hint=error.hint or _GO_ON) from error
+
+
+def _meter(progress: Progress) -> Any:
+    """A progress bar's class, as far as the hub's library uses one, that tells `progress`."""
+
+    class Meter:
+        def __init__(self, *, total: int, initial: int = 0, **_settings: object) -> None:
+            self.total, self.n = total, initial
+
+        def __enter__(self) -> "Meter":
+            return self
+
+        def __exit__(self, *_error: object) -> None:
+            pass
+
+        def update(self, count: int) -> None:
+            self.n += count
+            progress("downloading", self.n, self.total)
+
+    return Meter
+
+
+def _checked(path: Path, repository: str, progress: Progress) -> HubFile:
+    """A file of the cache whose content is what its name there says, where that is a checksum."""
+    expected = path.readlink().name if path.is_symlink() else ""
+    if not _SHA256.fullmatch(expected):
+        return HubFile(path, repository, None)
+    blob = path.parent / path.readlink()
+    _refuse_wrong_sum(blob, expected, path.name, progress)
+    return HubFile(path, repository, expected)
+
+
+def _refuse_wrong_sum(file: Path, expected: str, name: str, progress: Progress) -> None:
+    digest, size, done = hashlib.sha256(), file.stat().st_size, 0
+    with file.open("rb") as opened:
+        while block := opened.read(_BLOCK):
+            digest.update(block)
+            done += len(block)
+            progress("checking", done, size)
+    if digest.hexdigest() != expected:
+        file.resolve().unlink()
+        file.unlink(missing_ok=True)
+        raise CocaSearchError(
+            f"{name} did not have the checksum that the hub announces, and was removed", hint="the same command again"
+        )
+
+
+@contextmanager
+def _asking(repository: str) -> Iterator[str]:
+    """A block that talks to the hub, at the endpoint that it is given; whatever goes wrong there is one sentence."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # its warnings say what the sentence says, over several lines
+    disable_progress_bars()
+    try:
+        yield constants.ENDPOINT
+    except CocaSearchError:
+        raise
+    except Exception as error:  # of the hub's library, of its HTTP library, of the system: names differ by release
+        raise _explained(error, repository, constants.ENDPOINT) from error
+
+
+def _explained(error: Exception, repository: str, endpoint: str) -> CocaSearchError:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    status = _status(error)
+    if any(isinstance(cause, OfflineModeIsEnabled) for cause in _causes(error)):
+        return CocaSearchError(f"{repository} is not in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it")
+    if status in (401, 403):
+        return CocaSearchError(
+            f"{endpoint} gives {repository} only to those who may have it ({status})",
+            hint="HF_TOKEN=… in front of the same command",
+        )
+    if status == 404:
+        return CocaSearchError(f"there is no {repository} at {endpoint}")
+    if status is not None:
+        return CocaSearchError(f"{endpoint} does not give {repository} at the moment ({status})")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return CocaSearchError(f"{endpoint} cannot be reached: {reason}")
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status behind an error, if there is one."""
+    responses = (getattr(cause, "response", None) for cause in _causes(error))
+    return next((int(response.status_code) for response in responses if response is not None), None)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

@@ -1,0 +1,173 @@
+"""OpenCLIP's model configs as our architectures: by name, or from a file in its JSON layout.
+
+Receives `embed_dim`, `vision_cfg`, `text_cfg` and `multimodal_cfg`, bare or as `open_clip_config.json` has them; hands
+on architecture and preprocessing. A setting that would change a number and is not built here is refused, never ignored.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.model.config import (
+    CoCaConfig,
+    MultimodalConfig,
+    PoolerConfig,
+    TextConfig,
+    VisionTransformerConfig,
+    presets,
+)
+
+# What each part may say without our asking: settings that change no number, or that OpenCLIP's CoCa never reads.
+_SILENT = {
+    "vision_cfg": {"output_tokens", "patch_dropout"},
+    "text_cfg": {"output_tokens", "pool_type", "eos_id", "pad_id", "no_causal_mask"},
+    "multimodal_cfg": {
+        "context_length",
+        "vocab_size",
+        "mlp_ratio",
+        "dim_head",
+        "n_queries",
+        "attn_pooler_heads",
+        "latent_dim",
+    },
+}
+_LENGTH = 76  # of the text, for which OpenCLIP's own default of 77 was never meant
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What weights are to be read as."""
+
+    name: str
+    config: CoCaConfig
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+
+
+def read_architecture(name_or_file: str) -> Architecture:
+    """A named architecture of OpenCLIP's, or one from a file in its JSON layout.
+
+    Raises:
+        CocaSearchError: There is no such name or file, or it describes what cannot be built here.
+    """
+    known = {name: config for name, config in presets().items() if isinstance(config.image, VisionTransformerConfig)}
+    if name_or_file in known:
+        config = known[name_or_file]
+        return Architecture(name_or_file, config, PreprocessConfig(image_size=config.image.image_size))
+    file = Path(name_or_file).expanduser()
+    if file.suffix != ".json":
+        raise CocaSearchError(
+            f"unknown architecture '{name_or_file}'; there are {', '.join(known)}",
+            hint="or a file in OpenCLIP's layout: --arch open_clip_config.json",
+        )
+    try:
+        described = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CocaSearchError(f"cannot read the architecture {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise CocaSearchError(f"the architecture {file} is not JSON: {error}") from error
+    try:
+        return from_openclip_config(file.stem, described)
+    except CocaSearchError as error:
+        raise CocaSearchError(f"{file}: {error}", hint=error.hint) from error
+
+
+def from_openclip_config(name: str, described: Mapping[str, Any]) -> Architecture:
+    """The same from the JSON of `open_clip_config.json`, or from its `model_cfg` alone.
+
+    Raises:
+        CocaSearchError: A part is missing, or says what is not built here.
+    """
+    model = described.get("model_cfg", described) if isinstance(described, Mapping) else {}
+    missing = [part for part in ("embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg") if part not in model]
+    if missing:
+        raise CocaSearchError(f"this is not the config of a CoCa in OpenCLIP's layout: it has no {missing[0]}")
+    vision, text, multimodal = (_Settings(part, model[part]) for part in ("vision_cfg", "text_cfg", "multimodal_cfg"))
+    text_config = _text(text)
+    config = CoCaConfig(
+        embed_dim=int(model["embed_dim"]),
+        pooler=_pooler(vision),
+        image=_vision(vision),
+        text=text_config,
+        multimodal=_multimodal(multimodal, text_config.width),
+        quick_gelu=bool(model.get("quick_gelu", False)),
+    )
+    for settings in (vision, text, multimodal):
+        settings.refuse_unread()
+    preprocess = _preprocess(described.get("preprocess_cfg", {}), config.image.image_size)
+    return Architecture(name, config, preprocess)
+
+
+class _Settings:
+    """One part of a config, which must be read whole."""
+
+    def __init__(self, part: str, values: Mapping[str, Any]) -> None:
+        self._part = part
+        self._left = {key: value for key, value in values.items() if key not in _SILENT[part] and value is not None}
+
+    def take(self, key: str, default: Any) -> Any:
+        return self._left.pop(key, default)
+
+    def expect(self, key: str, only: Any, default: Any) -> None:
+        """Refuse any value but one."""
+        if (value := self.take(key, default)) != only:
+            raise CocaSearchError(f"{self._part} has {key} {value}; only {only} is built here")
+
+    def refuse_unread(self) -> None:
+        for key, value in self._left.items():
+            if value:
+                raise CocaSearchError(f"{self._part} has {key} {value}, which is not built here")
+
+
+def _vision(settings: _Settings) -> VisionTransformerConfig:
+    settings.expect("mlp_ratio", 4.0, 4.0)
+    return VisionTransformerConfig(
+        image_size=settings.take("image_size", 224),
+        patch_size=settings.take("patch_size", 16),
+        layers=settings.take("layers", 12),
+        width=settings.take("width", 768),
+        head_width=settings.take("head_width", 64),
+        layer_scale=settings.take("ls_init_value", None),
+    )
+
+
+def _pooler(settings: _Settings) -> PoolerConfig:
+    kind = settings.take("attentional_pool", False)
+    if not isinstance(kind, bool):
+        raise CocaSearchError(f"vision_cfg has attentional_pool '{kind}', with which OpenCLIP's own CoCa does not run")
+    queries, heads = settings.take("attn_pooler_queries", 256), settings.take("attn_pooler_heads", 8)
+    return PoolerConfig(kind="single" if kind else "none", queries=queries, heads=heads)
+
+
+def _text(settings: _Settings) -> TextConfig:
+    if settings.take("hf_model_name", None):
+        raise CocaSearchError("text_cfg has a text tower of Hugging Face, which --arch FILE does not read")
+    settings.expect("mlp_ratio", 4.0, 4.0)
+    settings.expect("embed_cls", True, False)
+    return TextConfig(
+        context_length=settings.take("context_length", _LENGTH),
+        vocab_size=settings.take("vocab_size", 49408),
+        width=settings.take("width", 512),
+        heads=settings.take("heads", 8),
+        layers=settings.take("layers", 12),
+        layer_scale=settings.take("ls_init_value", None),
+    )
+
+
+def _multimodal(settings: _Settings, text_width: int) -> MultimodalConfig:
+    settings.expect("width", text_width, 512)
+    return MultimodalConfig(
+        layers=settings.take("layers", 12),
+        heads=settings.take("heads", 8),
+        layer_scale=settings.take("ls_init_value", None),
+    )
+
+
+def _preprocess(described: Mapping[str, Any], image_size: int) -> PreprocessConfig:
+    known = ("mean", "std", "interpolation", "resize_mode", "fill_color")
+    return PreprocessConfig.from_dict(
+        {"image_size": image_size, **{key: described[key] for key in known if described.get(key) is not None}}
+    )
