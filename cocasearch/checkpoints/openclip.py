@@ -127,7 +127,7 @@ def from_openclip(
             values = [resize_image_positions(values[0], config.image.grid_size)]
         elif name == "text_decoder.positions" and not isinstance(config.text, RobertaConfig):
             values = [resize_text_positions(values[0], shape[0], keep_cls=keep_cls_position)]
-        _refuse_misfit(source, values[0], shape, found)
+        _refuse_misfit(source, values, shape, found)
         converted[name] = source.read(*values).reshape(shape)
         used.update(source.keys)
     if surplus := sorted(found.keys() - used):
@@ -216,14 +216,16 @@ def _refuse_missing(source: Source, found: Mapping[str, Tensor]) -> None:
         raise CocaSearchError(f"the weights do not fit the architecture: {missing[0]} is missing", hint=_way_on(found))
 
 
-def _refuse_misfit(source: Source, value: Tensor, shape: tuple[int, ...], found: Mapping[str, Tensor]) -> None:
-    if not value.is_floating_point():
-        raise CocaSearchError(f"{source.keys[0]} is stored as {value.dtype}: weights must be floating-point numbers")
-    wanted, here = source.foreign_shape(shape), tuple(value.shape)
-    if here != wanted and not (value.numel() == 1 and wanted == ()):  # releases differ in how they store a scalar
-        raise CocaSearchError(
-            f"the weights do not fit the architecture: {source.keys[0]} is {here}, not {wanted}", hint=_way_on(found)
-        )
+def _refuse_misfit(source: Source, values: list[Tensor], shape: tuple[int, ...], found: Mapping[str, Tensor]) -> None:
+    wanted = source.foreign_shape(shape)
+    for key, value in zip(source.keys, values, strict=True):
+        here = tuple(value.shape)
+        if not value.is_floating_point():
+            raise CocaSearchError(f"{key} is stored as {value.dtype}: weights must be floating-point numbers")
+        if here != wanted and not (value.numel() == 1 and wanted == ()):  # releases differ in how they store a scalar
+            raise CocaSearchError(
+                f"the weights do not fit the architecture: {key} is {here}, not {wanted}", hint=_way_on(found)
+            )
 
 
 def _way_on(found: Mapping[str, Tensor]) -> str:

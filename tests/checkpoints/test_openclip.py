@@ -344,6 +344,10 @@ MISFITS = {
         lambda w: w | {"text_decoder.cross_attn.1.attn.in_proj_weight": torch.zeros(12, 64)},
         r"text_decoder.cross_attn.1.attn.in_proj_weight is \(12, 64\), not \(192, 64\)",
     ),
+    "second of two": (
+        lambda w: w | {"visual.attn_pool.attn.v_proj_weight": torch.zeros(64, 5)},
+        r"v_proj_weight is \(64, 5\), not \(64, 96\)",
+    ),
     "integers": (lambda w: w | {"visual.proj": torch.zeros(64, 64, dtype=torch.int8)}, "stored as torch.int8"),
     "no square": (lambda w: w | {"visual.positional_embedding": torch.zeros(16, 96)}, "16 image positions"),
 }
