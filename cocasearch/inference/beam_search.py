@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cocasearch.inference.decoding_strategies import NEVER, Decoded, Step, TokenRules
+from cocasearch.inference.decoding_strategies import Decoded, Step
+from cocasearch.inference.token_rules import TokenRules
+from cocasearch.inference.vocabulary import NEVER
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,12 @@ class BeamSearch:
         Each beam ends in one way only, so that at least k of 2k go on.
         """
         images, beams = self._open.scores.shape
-        allowed, model = self._rules.log_probabilities(logits, self._open.sequences.flatten(0, 1))
-        totals = (allowed.view(images, beams, -1) + self._open.scores[..., None]).flatten(1)
-        scores, places = totals.topk(2 * self._num_beams)
-        parents, ids = places // logits.shape[-1], places % logits.shape[-1]
-        logprobs = model.view(images, -1).gather(1, places)
+        count = 2 * self._num_beams
+        found = self._rules.likeliest(logits, self._open.sequences.flatten(0, 1), count)
+        totals = (found.scores.view(images, beams, count) + self._open.scores[..., None]).flatten(1)
+        scores, places = totals.topk(count)
+        parents = places // count
+        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (found.ids, found.logprobs))
         return self._open.take(parents).extend(ids, logprobs, scores), parents
 
     def _drop(self, done: Tensor, rows: Tensor) -> Step | None:

@@ -15,17 +15,11 @@ from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.beam_search import BeamSearch
-from cocasearch.inference.decoding_strategies import (
-    Decoded,
-    PickAtRandom,
-    Search,
-    SingleSearch,
-    TokenRules,
-    draw_noise,
-    pick_likeliest,
-)
+from cocasearch.inference.decoding_strategies import Decoded, PickLikeliest, Search, SingleSearch
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel
+from cocasearch.inference.sampling import PickAtRandom, draw_noise
+from cocasearch.inference.token_rules import TokenRules
 from cocasearch.model.coca import ImageFeatures
 
 STRATEGIES = ("beam", "greedy", "sample")
@@ -203,12 +197,14 @@ class Captioner:
             repetition_penalty=options.repetition_penalty,
         )
         if options.strategy == "greedy":
-            return SingleSearch(prompt, rules, pick_likeliest)
+            return SingleSearch(prompt, rules, PickLikeliest(rules))
         if options.strategy == "sample":
             if seeds is None:
                 seeds = [secrets.randbits(62) if options.seed is None else options.seed for _ in prompt]
             noise = draw_noise(seeds, rules.max_length, prompt.device)
-            return SingleSearch(prompt, rules, PickAtRandom(noise, options.temperature, options.top_k, options.top_p))
+            return SingleSearch(
+                prompt, rules, PickAtRandom(rules, noise, options.temperature, options.top_k, options.top_p)
+            )
         if 2 * options.num_beams > self._loaded.config.text.vocab_size:
             raise CocaSearchError(
                 f"num_beams is {options.num_beams}, more than half the vocabulary of "

@@ -1,4 +1,4 @@
-"""Which token comes next: what every search shares, greedy search and sampling.
+"""Which token comes next: what every search shares, and the search of one sequence per image.
 
 A search receives the logits of every open row, hands back the ids to feed and the rows of the cache to keep, and at
 the end one sequence per image. What has ended leaves the batch at once. Knows nothing about the model that makes the
@@ -7,14 +7,13 @@ logits, nor about words.
 Shapes: B images, A of them still open, k beams per image, R = A * k rows, T ids so far, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-NEVER = float("-inf")
+from cocasearch.inference.token_rules import TokenRules
 
 
 @dataclass(frozen=True)
@@ -57,98 +56,23 @@ class Search(Protocol):
         """The finished sequences of each image, best first, in the images' order."""
 
 
-@dataclass(frozen=True)
-class TokenRules:
-    """What may be generated, whichever strategy chooses. Lengths count the start and end ids.
+class Pick(Protocol):
+    """Chooses one id per row."""
 
-    A sequence always ends with the end id: at `max_length` nothing else is allowed, and it costs what the model thinks
-    of it, so that a sentence cut short never wins for free.
-    """
-
-    sot_id: int
-    eot_id: int
-    pad_id: int
-    min_length: int
-    max_length: int
-    repetition_penalty: float = 1.0
-
-    def log_probabilities(self, logits: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (R, V) to choose by, -inf for what is not allowed, and (R, V) as the model has them.
-
-        The second is meant for ids that the first allows; at others it may be -inf as well.
-        """
-        model = logits.float().log_softmax(-1)
-        allowed = model
-        if self.repetition_penalty != 1.0:
-            allowed = _penalise_repetition(logits.float(), sequences, self.repetition_penalty).log_softmax(-1)
-        length = sequences.shape[1] + 1
-        if length >= self.max_length:
-            end = allowed[:, self.eot_id].clone()
-            allowed.fill_(NEVER)[:, self.eot_id] = end
-        elif length < self.min_length:
-            allowed[:, self.eot_id] = NEVER
-        allowed[:, [self.sot_id, self.pad_id]] = NEVER
-        return allowed, model
-
-
-def _penalise_repetition(logits: Tensor, sequences: Tensor, penalty: float) -> Tensor:
-    """CTRL's rule: logits of ids that already occur are divided by the penalty, negative ones multiplied."""
-    seen = logits.gather(1, sequences)
-    return logits.scatter(1, sequences, torch.where(seen < 0, seen * penalty, seen / penalty))
-
-
-Pick = Callable[[Tensor, Tensor, int], Tensor]
-"""Chooses ids (R,) from log-probabilities (R, V), for the images (R,) at step n."""
-
-
-def pick_likeliest(log_probabilities: Tensor, images: Tensor, step: int) -> Tensor:
-    """The ids (R,) of highest probability: greedy search."""
-    return log_probabilities.argmax(-1)
+    def __call__(self, logits: Tensor, sequences: Tensor, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Ids (R, 1) and the model's log-probabilities of them, after sequences (R, T) of the images (R,) at step n."""
 
 
 @dataclass(frozen=True)
-class PickAtRandom:
-    """Draws ids from the model's distribution, tempered and cut to its likeliest part.
+class PickLikeliest:
+    """Greedy search."""
 
-    Attributes:
-        noise: For each image and step a number (B, steps) in [0, 1): what is drawn for an image depends on its own row
-            alone, never on its neighbours in the batch.
-        temperature: Above 0; lower is closer to greedy.
-        top_k: Only the k likeliest ids; 0 for all.
-        top_p: Only the likeliest ids that together reach this probability.
-    """
+    rules: TokenRules
 
-    noise: Tensor
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-
-    def __call__(self, log_probabilities: Tensor, images: Tensor, step: int) -> Tensor:
-        """Ids (R,), by inverting the cumulative distribution at each image's number."""
-        scores = log_probabilities / self.temperature
-        if 0 < self.top_k < scores.shape[-1]:
-            scores = scores.masked_fill(scores < scores.topk(self.top_k).values[:, -1:], NEVER)
-        probabilities = scores.softmax(-1)
-        if self.top_p < 1:
-            probabilities = _keep_likeliest(probabilities, self.top_p)
-        # In float64 a number below 1 stays below the total, so that the place always exists.
-        cumulative = probabilities.double().cumsum(-1)
-        level = self.noise[images, step, None] * cumulative[:, -1:]
-        return torch.searchsorted(cumulative, level, right=True)[:, 0]
-
-
-def _keep_likeliest(probabilities: Tensor, top_p: float) -> Tensor:
-    """Zeros but for the likeliest that together reach `top_p`; the likeliest one always stays."""
-    descending = probabilities.sort(descending=True).values
-    is_beyond = descending.cumsum(-1) - descending >= top_p
-    least = descending.masked_fill(is_beyond, 1.0).amin(-1, keepdim=True)
-    return probabilities.masked_fill(probabilities < least, 0.0)
-
-
-def draw_noise(seeds: Sequence[int], steps: int, device: torch.device) -> Tensor:
-    """Numbers (len(seeds), steps) in [0, 1), each row from a generator of its own."""
-    rows = [torch.rand(steps, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows).to(device)
+    def __call__(self, logits: Tensor, sequences: Tensor, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The ids of highest probability."""
+        found = self.rules.likeliest(logits, sequences, 1)
+        return found.ids, found.logprobs
 
 
 class SingleSearch:
@@ -156,13 +80,12 @@ class SingleSearch:
 
     Args:
         prompt: The ids (B, P) that every sequence starts with.
-        rules: What may be generated.
+        rules: What ends a sequence.
         pick: How an id is chosen.
     """
 
     def __init__(self, prompt: Tensor, rules: TokenRules, pick: Pick) -> None:
         self._rules, self._pick = rules, pick
-        self._prompt_length = prompt.shape[1]
         self._sequences = prompt
         self._logprobs = torch.empty(len(prompt), 0, device=prompt.device)
         self._images = torch.arange(len(prompt), device=prompt.device)
@@ -170,11 +93,10 @@ class SingleSearch:
 
     def advance(self, logits: Tensor) -> Step | None:
         """The next step; rows that have just ended are left out of it."""
-        allowed, model = self._rules.log_probabilities(logits, self._sequences)
-        ids = self._pick(allowed, self._images, self._logprobs.shape[1])[:, None]
+        ids, logprobs = self._pick(logits, self._sequences, self._images, self._logprobs.shape[1])
         self._sequences = torch.cat([self._sequences, ids], 1)
-        self._logprobs = torch.cat([self._logprobs, model.gather(1, ids)], 1)
-        ended = ids[:, 0] == self._rules.eot_id
+        self._logprobs = torch.cat([self._logprobs, logprobs], 1)
+        ended = self._rules.is_end(ids[:, 0])
         if not ended.any():
             return Step(ids[:, 0])
         self._record(ended)

@@ -1,7 +1,8 @@
 import torch
 
 from cocasearch.inference.beam_search import BeamSearch
-from cocasearch.inference.decoding_strategies import PickAtRandom, TokenRules, draw_noise
+from cocasearch.inference.sampling import PickAtRandom, draw_noise
+from cocasearch.inference.token_rules import TokenRules
 
 PROBABILITIES = torch.tensor([0.1, 0.4, 0.0, 0.3, 0.2])
 EVENLY = (torch.arange(1000) + 0.5) / 1000
@@ -10,9 +11,11 @@ RULES = TokenRules(sot_id=1, eot_id=2, pad_id=0, min_length=4, max_length=6)
 
 def shares(temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> list[float]:
     """How often each id is drawn when the noise covers [0, 1) evenly."""
-    pick = PickAtRandom(EVENLY[:, None], temperature, top_k, top_p)
-    ids = pick(PROBABILITIES.log().expand(1000, -1), torch.arange(1000), 0)
-    return [round(share, 2) for share in (ids.bincount(minlength=5) / 1000).tolist()]
+    pick = PickAtRandom(RULES, EVENLY[:, None], temperature, top_k, top_p)
+    specials = torch.full((1000, 3), float("-inf"))
+    logits = torch.cat([specials, PROBABILITIES.log().expand(1000, -1)], 1)
+    ids, _ = pick(logits, torch.ones(1000, 4, dtype=torch.int64), torch.arange(1000), 0)
+    return [round(share, 2) for share in ((ids[:, 0] - 3).bincount(minlength=5) / 1000).tolist()]
 
 
 def test_sampling_follows_the_distribution() -> None:
@@ -37,11 +40,13 @@ def test_noise_depends_on_each_rows_seed_alone() -> None:
 
 def test_rules_keep_specials_out_hold_the_end_back_and_force_it() -> None:
     logits = torch.zeros(1, 5)
-    early, open_, last = (RULES.log_probabilities(logits, torch.ones(1, n, dtype=torch.int64))[0] for n in (1, 3, 5))
+    early, open_, last = (RULES.shape(logits, torch.ones(1, n, dtype=torch.int64)) for n in (1, 3, 5))
     assert early.isfinite().tolist() == [[False, False, False, True, True]]
     assert open_.isfinite().tolist() == [[False, False, True, True, True]]
     assert last.isfinite().tolist() == [[False, False, True, False, False]]
-    assert last[0, 2] == open_[0, 2]  # a forced end costs what it would cost freely
+    free, forced = (RULES.likeliest(logits, torch.ones(1, n, dtype=torch.int64), 3) for n in (3, 5))
+    assert forced.ids[0, 0] == 2 and forced.scores[0, 0] == free.scores[0, 0]  # it costs what it would cost freely
+    assert forced.scores.isfinite().tolist() == [[True, False, False]]
 
 
 def test_beams_are_distinct_and_their_rows_point_at_their_parents() -> None:
