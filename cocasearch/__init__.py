@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cocasearch.errors import CocaSearchError
     from cocasearch.indexing.builder import IndexBuilder
-    from cocasearch.inference.captioning import Captioner, CaptionOptions
+    from cocasearch.inference.caption_options import CaptionOptions
+    from cocasearch.inference.captioning import Captioner
     from cocasearch.inference.embedding import Embedder
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.model.coca import CoCa
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CaptionOptions": "inference.captioning",
+    "CaptionOptions": "inference.caption_options",
     "Captioner": "inference.captioning",
     "CoCa": "model.coca",
     "CoCaConfig": "model.config",

@@ -1,14 +1,14 @@
 """`cocasearch caption`: captions for photos, printed, in one file or in side-cars."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import BatchSize, Device, ModelName, OutputFormat, Photos
+from cocasearch.cli.options import BatchSize, Compat, Device, ModelName, OutputFormat, Photos
 from cocasearch.errors import NothingFound
 
 if TYPE_CHECKING:
@@ -30,17 +30,30 @@ def caption(
     output_format: OutputFormat = Format.table,
     model: ModelName = None,
     strategy: Annotated[Literal["beam", "greedy", "sample"], typer.Option(help="How words are chosen.")] = "beam",
-    num_beams: Annotated[int, typer.Option(min=1, help="Beam search: captions grown side by side.")] = 5,
-    rerank: Annotated[float, typer.Option(help="Beam search: how much the photo's match with a caption counts.")] = 4.0,
+    num_beams: Annotated[
+        int | None,
+        typer.Option(min=1, help="Beam search: captions grown side by side.", show_default="5, 6 with --compat"),
+    ] = None,
+    rerank: Annotated[
+        float | None,
+        typer.Option(help="Beam search: how much the photo's match with a caption counts.", show_default="4.0"),
+    ] = None,
     min_length: Annotated[int, typer.Option(help="Token ids at least, start and end included.")] = 5,
     max_length: Annotated[int, typer.Option(help="Token ids at most, start and end included.")] = 30,
     temperature: Annotated[float, typer.Option(help="Sampling: below 1 keeps to likely words.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Sampling: from the k likeliest words, 0 from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Sampling: from the likeliest words with this share.")] = 1.0,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Sampling: from the likeliest words with this share.", show_default="1.0, 0.1 with --compat"),
+    ] = None,
     repetition_penalty: Annotated[float, typer.Option(help="Above 1: no word twice if it can be helped.")] = 1.0,
     length_penalty: Annotated[float, typer.Option(help="Beam search: more favours longer captions.")] = 1.0,
     prompt: Annotated[str, typer.Option(help="Words that each caption starts with.", show_default=False)] = "",
     seed: Annotated[int | None, typer.Option(help="Sampling: the same again.", show_default=False)] = None,
+    compat: Compat = None,
+    num_beam_groups: Annotated[
+        int | None, typer.Option(help="With --compat: equal copies among the beams.", show_default="3")
+    ] = None,
     batch_size: BatchSize = 32,
     device: Device = "auto",
 ) -> None:
@@ -48,24 +61,31 @@ def caption(
 
     They are printed, or written into a file or side-cars, where the captions that are there already are kept.
     """
+    from cocasearch.inference.caption_options import CaptionOptions
     from cocasearch.inference.caption_run import CaptionRun
-    from cocasearch.inference.captioning import CaptionOptions
     from cocasearch.inference.loaded_model import load_model
 
+    where_given: dict[str, Any] = {
+        "num_beams": num_beams,
+        "rerank": rerank,
+        "top_p": top_p,
+        "num_beam_groups": num_beam_groups,
+    }
     options = CaptionOptions(
         strategy=strategy,
-        num_beams=num_beams,
-        rerank=rerank,
         min_length=min_length,
         max_length=max_length,
         temperature=temperature,
         top_k=top_k,
-        top_p=top_p,
         repetition_penalty=repetition_penalty,
         length_penalty=length_penalty,
         prompt=prompt,
         seed=seed,
+        compat=compat or "",
+        **{name: value for name, value in where_given.items() if value is not None},
     )
+    if options.ignores_prompt:
+        console.say("the prompt is ignored: OpenCLIP's beam search takes none")
     sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite)
     files = _discover(paths)
     name_or_folder = chosen_model(model)

@@ -26,7 +26,7 @@ def demo(model: ModelName = None) -> None:
             hint="install cocasearch again from its folder: pip install .",
         )
     from cocasearch.indexing.builder import IndexBuilder
-    from cocasearch.inference.captioning import CaptionOptions
+    from cocasearch.inference.caption_options import CaptionOptions
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.search.searcher import Searcher
 

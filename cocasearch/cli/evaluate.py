@@ -9,11 +9,13 @@ from cocasearch.cli.options import (
     BatchSize,
     CaptionedData,
     CaptionKey,
+    Compat,
     Device,
     ImageKey,
     LabelTemplate,
     ModelName,
     NoCaptions,
+    default_caption_options,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def evaluate(
     model: ModelName = None,
     as_json: AsJson = False,
     no_captions: NoCaptions = False,
+    compat: Compat = None,
     image_key: ImageKey = None,
     caption_key: CaptionKey = None,
     label_template: LabelTemplate = None,
@@ -34,14 +37,13 @@ def evaluate(
     """Measure a model on captioned photos: recall both ways, and the captions it writes."""
     from cocasearch.captioned_data import read_captioned_data
     from cocasearch.evaluation.benchmark import evaluate as measure
-    from cocasearch.inference.captioning import CaptionOptions
     from cocasearch.inference.loaded_model import load_model
 
+    options = default_caption_options(compat, no_captions=no_captions)
     rows = read_captioned_data(data, image_key=image_key, caption_key=caption_key, label_template=label_template)
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)
-    options = None if no_captions else CaptionOptions()
     with console.progress("measuring", "photos") as advance:
         report = measure(loaded, rows, caption_options=options, batch_size=batch_size, progress=advance)
     console.name_unreadable(report.unreadable)

@@ -7,7 +7,16 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, IndexName, ModelName, NoCaptions
+from cocasearch.cli.options import (
+    PHOTOS_HELP,
+    BatchSize,
+    Compat,
+    Device,
+    IndexName,
+    ModelName,
+    NoCaptions,
+    default_caption_options,
+)
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.manifest import (
     DEFAULT_INDEX,
@@ -28,6 +37,7 @@ def index(
     name: IndexName = DEFAULT_INDEX,
     model: ModelName = None,
     no_captions: NoCaptions = False,
+    compat: Compat = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")
     ] = False,
@@ -40,16 +50,15 @@ def index(
     """
     if not paths and not rebuild:
         raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
+    options = default_caption_options(compat, no_captions=no_captions)
     folder = index_folder(name)
     _look_at(paths, folder)
     from cocasearch.indexing.builder import IndexBuilder
-    from cocasearch.inference.captioning import CaptionOptions
     from cocasearch.inference.loaded_model import load_model
 
     name_or_folder = chosen_model(model or _present_model(folder))
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)
-    options = None if no_captions else CaptionOptions()
     builder = IndexBuilder(folder, loaded, caption_options=options, batch_size=batch_size)
     with console.progress("indexing", "photos") as advance:
         report = builder.build(paths or (), rebuild=rebuild, progress=advance)

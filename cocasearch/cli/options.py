@@ -1,11 +1,14 @@
 """Arguments and options that several commands share, each written once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cocasearch.cli.console import Format
+
+if TYPE_CHECKING:
+    from cocasearch.inference.caption_options import CaptionOptions
 
 PHOTOS_HELP = "Photos, or folders with photos anywhere below."
 
@@ -63,6 +66,20 @@ BatchSize = Annotated[
     int, typer.Option("--batch-size", "-b", min=1, metavar="N", help="Photos in one pass of the model.")
 ]
 NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Vectors only: faster.")]
+Compat = Annotated[
+    Literal["openclip"] | None,
+    typer.Option("--compat", help="Captions exactly as open_clip writes them.", show_default=False),
+]
+
+
+def default_caption_options(compat: Literal["openclip"] | None, *, no_captions: bool) -> "CaptionOptions | None":
+    """How a command that has no other caption options writes captions; None if it writes none."""
+    if compat and no_captions:
+        raise typer.BadParameter("--compat and --no-captions exclude each other")
+    from cocasearch.inference.caption_options import CaptionOptions
+
+    return None if no_captions else CaptionOptions(compat=compat or "")
+
 
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
 NullSeparated = Annotated[

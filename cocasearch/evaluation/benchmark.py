@@ -15,7 +15,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
 from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, score_retrieval
 from cocasearch.images.batching import decode_batches
-from cocasearch.inference.captioning import CaptionOptions
+from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.description import ImageDescriber
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel

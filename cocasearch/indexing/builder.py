@@ -32,7 +32,7 @@ from cocasearch.indexing.plan import (
 from cocasearch.indexing.records import ImageRecord, hash_file
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.vectors import open_snapshot
-from cocasearch.inference.captioning import DEFAULT_OPTIONS, CaptionOptions
+from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.loaded_model import LoadedModel
 

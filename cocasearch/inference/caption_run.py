@@ -6,13 +6,13 @@ Knows nothing about indexes, nor where the captions go.
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.discovery import ImageFile
+from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink
-from cocasearch.inference.captioning import CaptionOptions
 from cocasearch.inference.description import ImageDescriber
 from cocasearch.inference.loaded_model import LoadedModel
 
@@ -40,7 +40,7 @@ class CaptionRun:
         self._preprocess = loaded.preprocess
         self._batch_size = batch_size
         self._model = f"{loaded.name}@{loaded.fingerprint}"
-        self._decoding = json.dumps(asdict(options))
+        self._decoding = json.dumps(options.to_dict())
 
     def caption(
         self, files: Sequence[ImageFile], sink: CaptionSink, *, progress: Callable[[int, int], None] | None = None

@@ -8,78 +8,28 @@ import secrets
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.beam_search import BeamSearch
+from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.decoding_strategies import Decoded, PickLikeliest, Search, SingleSearch
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel
+from cocasearch.inference.openclip_decoding import (
+    OpenClipBeamRules,
+    OpenClipBeamSearch,
+    OpenClipRules,
+    OpenClipSampling,
+)
 from cocasearch.inference.sampling import PickAtRandom, draw_noise
 from cocasearch.inference.token_rules import TokenRules
 from cocasearch.model.coca import ImageFeatures
 
-STRATEGIES = ("beam", "greedy", "sample")
-
-
-@dataclass(frozen=True)
-class CaptionOptions:
-    """How captions are written. Lengths count token ids, the start and the end included.
-
-    Attributes:
-        strategy: `beam` (the likeliest of `num_beams` sequences), `greedy` or `sample`.
-        num_beams: Sequences grown side by side; `beam` only.
-        rerank: `beam` only: how much the cosine of picture and caption counts beside the log-probability when one of
-            the finished sequences is chosen; 0 leaves it out. Both come from the same model and image pass.
-        min_length: No caption ends before it.
-        max_length: Every caption has ended by then; never more than the model's context.
-        temperature: `sample` only: above 0, lower is closer to greedy.
-        top_k: `sample` only: draw from the k likeliest ids; 0 for all.
-        top_p: `sample` only: draw from the likeliest ids that together have this probability.
-        repetition_penalty: Above 1 makes ids that already occur less likely.
-        length_penalty: `beam` only: 0 favours short captions, 1 ranks by the mean log-probability, more favours long.
-        prompt: What every caption starts with.
-        seed: `sample` only: the same picture and seed give the same caption, in any batch; None for chance.
-
-    Raises:
-        CocaSearchError: A value out of its range.
-    """
-
-    strategy: Literal["beam", "greedy", "sample"] = "beam"
-    num_beams: int = 5
-    rerank: float = 4.0
-    min_length: int = 5
-    max_length: int = 30
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    length_penalty: float = 1.0
-    prompt: str = ""
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise CocaSearchError(f"unknown strategy '{self.strategy}'; known are {', '.join(STRATEGIES)}")
-        ranges = {
-            "num_beams": (self.num_beams >= 1, "at least 1"),
-            "rerank": (self.rerank >= 0, "0 (off) or more"),
-            "max_length": (self.max_length >= 3, "at least 3: start, one token, end"),
-            "min_length": (self.min_length <= self.max_length, f"at most max_length, {self.max_length}"),
-            "temperature": (self.temperature > 0, "above 0"),
-            "top_k": (self.top_k >= 0, "0 (off) or more"),
-            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
-            "repetition_penalty": (self.repetition_penalty > 0, "above 0"),
-        }
-        for name, (within, allowed) in ranges.items():
-            if not within:
-                raise CocaSearchError(f"{name} is {getattr(self, name)}, but must be {allowed}")
-
-
-DEFAULT_OPTIONS = CaptionOptions()
+Rules = TypeVar("Rules", bound=TokenRules)
 
 
 @dataclass(frozen=True)
@@ -173,22 +123,45 @@ class Captioner:
         return search.results()
 
     def _max_length(self, options: CaptionOptions) -> int:
-        return min(options.max_length, self._loaded.config.text.context_length)
+        context = self._loaded.config.text.context_length
+        # OpenCLIP may add one id to a full context, since that id is never read.
+        return min(options.max_length, context + 1 if options.compat else context)
 
     def _prompt(self, images: int, options: CaptionOptions, device: torch.device) -> Tensor:
         tokenizer = self._loaded.tokenizer
-        ids = [tokenizer.sot_id, *(i for i in tokenizer.encode(options.prompt) if i != tokenizer.eot_id)]
+        prompt = "" if options.ignores_prompt else options.prompt
+        ids = [tokenizer.sot_id, *(i for i in tokenizer.encode(prompt) if i != tokenizer.eot_id)]
         if len(ids) + 2 > self._max_length(options):
             raise CocaSearchError(
-                f"the prompt '{options.prompt}' takes {len(ids)} of at most {self._max_length(options)} token ids, "
+                f"the prompt '{prompt}' takes {len(ids)} of at most {self._max_length(options)} token ids, "
                 "which leaves no room for a caption",
                 hint="shorten the prompt or allow longer captions",
             )
         return torch.tensor(ids, device=device).repeat(images, 1)
 
     def _search(self, prompt: Tensor, options: CaptionOptions, seeds: Sequence[int] | None) -> Search:
+        if options.strategy == "beam":
+            return self._beam_search(prompt, options)
+        rules: TokenRules = self._rules(OpenClipRules if options.compat else TokenRules, options)
+        if options.strategy == "greedy":
+            return SingleSearch(prompt, rules, PickLikeliest(rules))
+        if seeds is None:
+            seeds = [secrets.randbits(62) if options.seed is None else options.seed for _ in prompt]
+        noise = draw_noise(seeds, rules.max_length, prompt.device)
+        sampling = OpenClipSampling if options.compat else PickAtRandom
+        return SingleSearch(prompt, rules, sampling(rules, noise, options.temperature, options.top_k, options.top_p))
+
+    def _beam_search(self, prompt: Tensor, options: CaptionOptions) -> Search:
+        vocab_size = self._loaded.config.text.vocab_size
+        if 2 * options.group_size > vocab_size:
+            raise CocaSearchError(f"num_beams is {options.num_beams}, more than half the vocabulary of {vocab_size}")
+        if options.compat:
+            return OpenClipBeamSearch(prompt, self._rules(OpenClipBeamRules, options), options.group_size)
+        return BeamSearch(prompt, self._rules(TokenRules, options), options.num_beams, options.length_penalty)
+
+    def _rules(self, kind: type[Rules], options: CaptionOptions) -> Rules:
         tokenizer = self._loaded.tokenizer
-        rules = TokenRules(
+        return kind(
             sot_id=tokenizer.sot_id,
             eot_id=tokenizer.eot_id,
             pad_id=tokenizer.pad_id,
@@ -196,21 +169,6 @@ class Captioner:
             max_length=self._max_length(options),
             repetition_penalty=options.repetition_penalty,
         )
-        if options.strategy == "greedy":
-            return SingleSearch(prompt, rules, PickLikeliest(rules))
-        if options.strategy == "sample":
-            if seeds is None:
-                seeds = [secrets.randbits(62) if options.seed is None else options.seed for _ in prompt]
-            noise = draw_noise(seeds, rules.max_length, prompt.device)
-            return SingleSearch(
-                prompt, rules, PickAtRandom(rules, noise, options.temperature, options.top_k, options.top_p)
-            )
-        if 2 * options.num_beams > self._loaded.config.text.vocab_size:
-            raise CocaSearchError(
-                f"num_beams is {options.num_beams}, more than half the vocabulary of "
-                f"{self._loaded.config.text.vocab_size}"
-            )
-        return BeamSearch(prompt, rules, options.num_beams, options.length_penalty)
 
     def _caption(self, decoded: Decoded) -> Caption:
         return Caption(self._loaded.tokenizer.decode(decoded.ids), decoded.ids, decoded.logprobs)

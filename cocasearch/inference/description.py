@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cocasearch.inference.captioning import Captioner, CaptionOptions, picture_seeds
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.captioning import Captioner, picture_seeds
 from cocasearch.inference.embedding import Embedder, Vectors, as_numpy
 from cocasearch.inference.loaded_model import LoadedModel
 

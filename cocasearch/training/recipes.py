@@ -14,7 +14,7 @@ from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.images.transforms import Preprocess
-from cocasearch.inference.captioning import CaptionOptions
+from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.config import EfficientNetLiteConfig, PoolerKind
 from cocasearch.training.class_names import ClassNames

@@ -109,4 +109,28 @@ def test_options_have_the_defaults_of_the_library():
     from cocasearch.cli.caption import caption
 
     parameters = inspect.signature(caption).parameters
-    assert {name: parameters[name].default for name in asdict(CaptionOptions())} == asdict(CaptionOptions())
+    defaults = {name: parameters[name].default for name in asdict(CaptionOptions())}
+    assert CaptionOptions(**defaults | {"compat": ""}) == CaptionOptions()
+    assert defaults["compat"] is None
+
+
+def test_openclips_captions_are_asked_for_by_name(prompt):
+    command = ("caption", "photos", "--model", "tiny", "-f", "jsonl", "--prompt", "a red")
+    default, compat = prompt(*command), prompt(*command, "--compat", "openclip")
+    assert compat.exit_code == 0
+    assert "the prompt is ignored" in compat.stderr and "ignored" not in default.stderr
+    rows = [json.loads(line) for line in compat.stdout.splitlines()]
+    assert len(rows) == len(default.stdout.splitlines()) == 4
+    decoding = json.loads(rows[0]["decoding"])
+    assert (decoding["compat"], decoding["num_beams"], decoding["num_beam_groups"]) == ("openclip", 6, 3)
+    assert not any(row["caption"].startswith("a red") for row in rows)
+    assert "compat" not in json.loads(default.stdout.splitlines()[0])["decoding"]
+
+
+def test_an_index_has_openclips_captions_too(prompt):
+    (row,) = json.loads(
+        prompt("caption", "photos/red-square.jpg", "--model", "tiny", "--compat", "openclip", "-f", "json").stdout
+    )
+    assert prompt("index", "photos/red-square.jpg", "--model", "tiny", "--compat", "openclip").exit_code == 0
+    (hit,) = json.loads(prompt("query", "red", "-f", "json").stdout)
+    assert hit["caption"] == row["caption"]

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+COMPAT = ("--compat", "openclip")
+
 
 @pytest.fixture
 def captioned(prompt):
@@ -27,3 +29,14 @@ def test_report_for_people_without_captions(captioned):
     lines = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions").stdout.splitlines()
     assert lines[0] == "tiny on 2 photos and 3 texts"
     assert [line.split()[:3] for line in lines[-2:]] == [["text", "to", "image"], ["image", "to", "text"]]
+
+
+def test_openclips_captions_are_measured_when_asked_for(captioned, monkeypatch):
+    from cocasearch.inference.openclip_decoding import OpenClipBeamSearch
+
+    searches, results = [], OpenClipBeamSearch.results
+    monkeypatch.setattr(OpenClipBeamSearch, "results", lambda self: searches.append(self) or results(self))
+    for options, count in (([], 0), (COMPAT, 1)):
+        assert captioned("eval", "data.tsv", "--model", "tiny", "--json", *options).exit_code == 0
+        assert len(searches) == count
+    assert "exclude each other" in captioned("eval", "data.tsv", "--no-captions", *COMPAT).stderr

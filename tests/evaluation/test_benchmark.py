@@ -10,7 +10,7 @@ from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import evaluate
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
-from cocasearch.inference.captioning import CaptionOptions
+from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.coca import CoCa

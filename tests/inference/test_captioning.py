@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.inference.captioning import Captioner, CaptionOptions, picture_seeds
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.captioning import Captioner, picture_seeds
 from cocasearch.inference.loaded_model import LoadedModel
 
 Build = Callable[[int], LoadedModel]

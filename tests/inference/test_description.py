@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cocasearch.inference.captioning import Captioner, CaptionOptions
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.description import ImageDescriber
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel

@@ -14,7 +14,8 @@ import torch
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
-from cocasearch.inference.captioning import Captioner, CaptionOptions
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.training import recipes, starting_point
 from cocasearch.training.config import TrainingConfig
