@@ -15,7 +15,14 @@ from PIL import Image, ImageDraw
 from cocasearch.checkpoints.storage import save_model_folder
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.coca import CoCa
-from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
+from cocasearch.model.config import (
+    CoCaConfig,
+    MultimodalConfig,
+    PoolerConfig,
+    RobertaConfig,
+    TextConfig,
+    VisionTransformerConfig,
+)
 from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
 
 # Whatever models the developer has, tests take coca-mini where they name none, and fetch nothing.
@@ -90,6 +97,41 @@ def tiny_model_folder(
         config=tiny_config,
         preprocess=PreprocessConfig(image_size=32),
         tokenizer=tiny_tokenizer,
+        provenance={"made_by": "tests"},
+        dtype="float32",
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def roberta_model_folder(tmp_path_factory: pytest.TempPathFactory, roberta_tokenizer_file: Path) -> Path:
+    """A model folder as `tiny_model_folder`, with a RoBERTa as the text half and its tokenizer."""
+    tokenizer = Tokenizer.load(roberta_tokenizer_file)
+    config = CoCaConfig(
+        embed_dim=16,
+        image=VisionTransformerConfig(image_size=32, patch_size=8, layers=2, width=32, head_width=16),
+        pooler=PoolerConfig(kind="none"),
+        text=RobertaConfig(
+            context_length=20,
+            vocab_size=tokenizer.vocab_size,
+            width=32,
+            heads=2,
+            layers=2,
+            mlp_width=80,
+            positions=24,
+        ),
+        multimodal=MultimodalConfig(layers=2, heads=2),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = CoCa(config)
+    folder = tmp_path_factory.mktemp("models") / "roberta"
+    save_model_folder(
+        folder,
+        model.state_dict(),
+        config=config,
+        preprocess=PreprocessConfig(image_size=32),
+        tokenizer=tokenizer,
         provenance={"made_by": "tests"},
         dtype="float32",
     )

@@ -143,7 +143,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
     """What a model folder says about itself, without its weights.
 
     Raises:
-        CocaSearchError: A file is missing or malformed.
+        CocaSearchError: A file is missing or malformed, or the tokenizer is another model's.
     """
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE) if not (folder / name).is_file()]
     if missing:
@@ -152,11 +152,12 @@ def read_model_folder(folder: Path) -> ModelFolder:
         described = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         if described["format"] != FORMAT:
             raise CocaSearchError(f"{folder} has model format {described['format']}; this version reads {FORMAT}")
+        config = CoCaConfig.from_dict(described["architecture"])
         return ModelFolder(
             folder=folder,
-            config=CoCaConfig.from_dict(described["architecture"]),
+            config=config,
             preprocess=PreprocessConfig.from_dict(described["preprocessing"]),
-            tokenizer=Tokenizer.load(folder / TOKENIZER_FILE),
+            tokenizer=load_tokenizer(folder / TOKENIZER_FILE, config),
             fingerprint=described["fingerprint"],
             provenance=described.get("provenance", {}),
         )
@@ -164,6 +165,20 @@ def read_model_folder(folder: Path) -> ModelFolder:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not JSON: {error}") from error
     except (KeyError, TypeError) as error:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config: it lacks {error}") from error
+
+
+def load_tokenizer(file: Path, config: CoCaConfig) -> Tokenizer:
+    """The tokenizer stored in `file`, which must be that of the architecture.
+
+    Raises:
+        CocaSearchError: It cannot be read, has tokens that the model does not know or pads with another id.
+    """
+    tokenizer, text = Tokenizer.load(file), config.text
+    if tokenizer.vocab_size > text.vocab_size:
+        raise CocaSearchError(f"{file} has {tokenizer.vocab_size} tokens, of which the model knows {text.vocab_size}")
+    if tokenizer.pad_id != text.pad_id:
+        raise CocaSearchError(f"{file} pads with token {tokenizer.pad_id}, the model with {text.pad_id}")
+    return tokenizer
 
 
 # Of torch.nn.init and of tensors, which go by the same names.

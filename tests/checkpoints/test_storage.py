@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
-from cocasearch.text.tokenizer import train_tokenizer
+from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
 
 Save = Callable[..., str]
 TOKENIZER = train_tokenizer(["a red square on a wall.", "two dogs."] * 3, 280)
@@ -111,6 +112,17 @@ def test_a_config_that_is_none_is_named(save: Save, tmp_path: Path, damage: Call
     damage(config)
     file.write_text(json.dumps(config))
     with pytest.raises(CocaSearchError, match=sentence):
+        read_model_folder(tmp_path / "m")
+
+
+def test_the_tokenizer_of_another_model_is_named(
+    save: Save, tmp_path: Path, tiny_tokenizer: Tokenizer, roberta_tokenizer_file: Path
+) -> None:
+    save(tokenizer=tiny_tokenizer)
+    with pytest.raises(CocaSearchError, match=r"tokenizer\.json has 320 tokens, of which the model knows 280"):
+        read_model_folder(tmp_path / "m")
+    save(tokenizer=Tokenizer.load(roberta_tokenizer_file), config=replace(CONFIG, text=TextConfig()))
+    with pytest.raises(CocaSearchError, match="pads with token 1, the model with 0"):
         read_model_folder(tmp_path / "m")
 
 
