@@ -6,7 +6,7 @@ are chosen is `decoding_strategies`' matter; knows nothing about files.
 
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -80,15 +80,21 @@ class Captioner:
         Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote.
         """
         weight = options.rerank if options.strategy == "beam" else 0.0
-        endings = [ended if weight else ended[:1] for ended in self._search_all(features.tokens, options, seeds)]
-        texts = [self._loaded.tokenizer.decode(decoded.ids) for ended in endings for decoded in ended]
-        vectors = iter(torch.from_numpy(Embedder(self._loaded).embed_texts(texts)))
+        endings = [_eligible(ended, weight) for ended in self._search_all(features.tokens, options, seeds)]
+        texts = [[self._loaded.tokenizer.decode(decoded.ids) for decoded in ended] for ended in endings]
+        vectors = self._embed(text for of_image in texts for text in of_image)
         captions = []
-        for ended, image in zip(endings, features.embedding.cpu(), strict=True):
-            scores = [float(image @ next(vectors)) for _ in ended]
+        for ended, of_image, image in zip(endings, texts, features.embedding.cpu(), strict=True):
+            scores = [float(image @ vectors[text]) for text in of_image]
             best = max(range(len(ended)), key=lambda place: ended[place].score + weight * scores[place])
             captions.append(replace(self._caption(ended[best]), score=scores[best]))
         return captions
+
+    def _embed(self, texts: Iterable[str]) -> dict[str, Tensor]:
+        """The vector of each text; equal captions, such as of pictures in a row, are embedded once."""
+        different = list(dict.fromkeys(texts))
+        vectors = torch.from_numpy(Embedder(self._loaded).embed_texts(different))
+        return dict(zip(different, vectors, strict=True))
 
     @torch.inference_mode()
     def caption_tokens(
@@ -172,6 +178,11 @@ class Captioner:
 
     def _caption(self, decoded: Decoded) -> Caption:
         return Caption(self._loaded.tokenizer.decode(decoded.ids), decoded.ids, decoded.logprobs)
+
+
+def _eligible(ended: list[Decoded], weight: float) -> list[Decoded]:
+    """Those of the sequences, best first, that the likeliest does not beat whatever their matches (cosines) are."""
+    return [ended[0], *(other for other in ended[1:] if other.score + weight > ended[0].score - weight)]
 
 
 def picture_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:

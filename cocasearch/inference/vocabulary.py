@@ -42,7 +42,7 @@ def top_allowed(logits: Tensor, count: int, forbidden: Sequence[int]) -> tuple[T
     enough = min(count + len(forbidden), logits.shape[1])
     values, ids = top(logits, enough)
     if forbidden:
-        banned = torch.isin(ids, torch.tensor(forbidden, device=ids.device))
+        banned = torch.stack([ids == never for never in forbidden]).any(0)
         values, order = values.masked_fill_(banned, NEVER).topk(count)
         ids = ids.gather(1, order)
     return values, ids

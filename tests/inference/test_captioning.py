@@ -31,6 +31,12 @@ OPTIONS = {
     "sample cut": CaptionOptions("sample", seed=6, temperature=0.7, top_k=9, top_p=0.8, prompt="a", min_length=9),
     "sample penalised": CaptionOptions("sample", seed=-1, temperature=1.3, top_p=0.6, repetition_penalty=1.5),
 }
+COMPAT = {
+    "compat": CaptionOptions(compat="openclip"),
+    "compat wide": CaptionOptions(num_beams=8, num_beam_groups=2, max_length=12, compat="openclip"),
+    "compat greedy": CaptionOptions("greedy", compat="openclip", repetition_penalty=1.3),
+    "compat sample": CaptionOptions("sample", compat="openclip", top_p=0.8, temperature=1.5, seed=3, prompt="a"),
+}
 named = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 Naive = tuple[list[int], list[float]]
 
@@ -48,7 +54,7 @@ def test_captions_are_those_of_the_naive_search(
         assert list(caption.token_logprobs) == pytest.approx(logprobs, abs=1e-4)
 
 
-@named
+@pytest.mark.parametrize("options", (OPTIONS | COMPAT).values(), ids=OPTIONS | COMPAT)
 def test_a_picture_gets_the_same_caption_in_every_batch(
     options: CaptionOptions, tiny_loaded: Build, pixels: Tensor
 ) -> None:
@@ -119,6 +125,22 @@ def test_reranking_trades_likelihood_for_captions_that_match_their_picture(tiny_
     )
     assert mean([c.score for c in matched]) > mean([c.score for c in plain]) + 0.01
     assert mean([c.mean_logprob for c in matched]) < mean([c.mean_logprob for c in plain])
+
+
+def test_only_captions_that_can_win_are_embedded_and_each_once(
+    tiny_loaded: Build, pixels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, embedded = tiny_loaded(0), []
+    encode = loaded.model.encode_text
+    monkeypatch.setattr(loaded.model, "encode_text", lambda ids: embedded.append(len(ids)) or encode(ids))
+
+    def texts_of(pictures: Tensor, weight: float) -> int:
+        embedded.clear()
+        Captioner(loaded).caption_pixels(pictures, CaptionOptions(rerank=weight))
+        return sum(embedded)
+
+    assert texts_of(pixels, 4.0) > texts_of(pixels, 0.01) >= texts_of(pixels, 0.0) == len(pixels)
+    assert texts_of(pixels[:1].repeat(3, 1, 1, 1), 4.0) == texts_of(pixels[:1], 4.0)
 
 
 def test_image_tokens_alone_give_the_likeliest_caption(tiny_loaded: Build, pixels: Tensor) -> None:

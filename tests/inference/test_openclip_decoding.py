@@ -11,7 +11,10 @@ from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
 from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.decoding_strategies import Decoded, PickLikeliest, Search, SingleSearch
+from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.inference.openclip_decoding import (
     OpenClipBeamRules,
     OpenClipBeamSearch,
@@ -95,6 +98,28 @@ def test_the_oracle_sees_every_kind_of_caption() -> None:
     assert all(len(ids) == 12 for ids in found if ids[-1] != EOT_ID)
 
 
+@pytest.mark.parametrize("seed", [0, 5, 11])
+def test_captions_are_those_of_a_decoder_without_a_cache(
+    seed: int, tiny_loaded: Callable[[int], LoadedModel], pixels: Tensor
+) -> None:
+    loaded = tiny_loaded(seed)
+    model, tokenizer = loaded.model, loaded.tokenizer
+    # Padding takes the place of a likely id: the decoder has to hide what follows it, as OpenCLIP's does.
+    likely = {0: 106, 5: 279, 11: 282}[seed]
+    model.multimodal_decoder.vocabulary.weight[tokenizer.pad_id] = model.multimodal_decoder.vocabulary.weight[likely]
+    model.multimodal_decoder.vocabulary.weight[likely] = 0
+    options = CaptionOptions(compat="openclip", max_length=14, min_length=3)
+    captions = [caption.token_ids for caption in Captioner(loaded).caption_pixels(pixels, options)]
+    assert any(tokenizer.pad_id in ids[:-2] for ids in captions)
+    rules = OpenClipBeamRules(tokenizer.sot_id, tokenizer.eot_id, tokenizer.pad_id, 3, 14)
+
+    def language(image: int, ids: list[int]) -> Tensor:
+        logits: Tensor = model(pixels[image][None], torch.tensor([ids])).caption_logits[0, -1]
+        return logits
+
+    assert captions == [slow_beams(language, image, rules, 6, 3) for image in range(len(pixels))]
+
+
 Scored = tuple[float, list[int]]
 
 
@@ -107,7 +132,7 @@ def slow_beams(
 
 
 def slow_group(language: Language, image: int, rules: OpenClipBeamRules, size: int) -> list[Scored]:
-    beams: list[Scored] = [(0.0 if beam == 0 else -1e9, [SOT_ID]) for beam in range(size)]
+    beams: list[Scored] = [(0.0 if beam == 0 else -1e9, [rules.sot_id]) for beam in range(size)]
     ended: list[Scored] = []
     for length in range(2, rules.max_length + 1):
         candidates = [
@@ -116,9 +141,9 @@ def slow_group(language: Language, image: int, rules: OpenClipBeamRules, size: i
             for i, logit in enumerate(slow_logits(language, image, ids, rules))
         ]
         candidates = sorted(candidates, key=lambda c: c[0], reverse=True)[: 2 * size]
-        ended += [(total / length, ids) for total, ids in candidates[:size] if ids[-1] == EOT_ID]
+        ended += [(total / length, ids) for total, ids in candidates[:size] if ids[-1] == rules.eot_id]
         ended = sorted(ended, key=lambda e: e[0])[-size:]
-        beams = [c for c in candidates if c[1][-1] != EOT_ID][:size]
+        beams = [c for c in candidates if c[1][-1] != rules.eot_id][:size]
         if len(ended) == size and ended[0][0] >= candidates[0][0] / length:
             return ended
     return sorted([*ended, *((total / len(ids), ids) for total, ids in beams)], key=lambda e: e[0])[-size:]
@@ -127,7 +152,7 @@ def slow_group(language: Language, image: int, rules: OpenClipBeamRules, size: i
 def slow_logits(language: Language, image: int, ids: list[int], rules: OpenClipBeamRules) -> list[float]:
     logits = language(image, ids).tolist()
     if len(ids) < rules.min_length:
-        logits[EOT_ID] = -math.inf
+        logits[rules.eot_id] = -math.inf
     for i in set(ids):
         logits[i] = logits[i] * rules.repetition_penalty if logits[i] < 0 else logits[i] / rules.repetition_penalty
     return logits
