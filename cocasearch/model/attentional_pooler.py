@@ -21,11 +21,10 @@ class AttentionalPooler(nn.Module):
         self.context_norm = nn.LayerNorm(context_width)
         self.attention = CrossAttention(width, heads, context_width=context_width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, S, C) -> (B, Q, D)."""
+    def forward(self, tokens: Tensor, first: int | None = None) -> Tensor:
+        """(B, S, C) -> (B, Q, D), or as many of the Q as asked for."""
         keys_and_values = self.attention.project_context(self.context_norm(tokens))
-        queries = self.query_norm(self.queries).expand(len(tokens), -1, -1)
-        return self.attention.attend(queries, keys_and_values)
+        return self.attention.attend(self.query_norm(self.queries[:first])[None], keys_and_values)
 
 
 class ClassTokenPooling(nn.Module):
@@ -39,6 +38,10 @@ class ClassTokenPooling(nn.Module):
         tokens = self.norm(tokens)
         return tokens[:, 0], tokens[:, 1:]
 
+    def vector(self, tokens: Tensor) -> Tensor:
+        pooled: Tensor = self.norm(tokens[:, 0])
+        return pooled
+
 
 class SinglePooling(nn.Module):
     """OpenCLIP's way: one pooler, its first output is the vector, the others are the context (255 of 256)."""
@@ -51,6 +54,10 @@ class SinglePooling(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         pooled = self.norm(self.pooler(tokens))
         return pooled[:, 0], pooled[:, 1:]
+
+    def vector(self, tokens: Tensor) -> Tensor:
+        pooled: Tensor = self.norm(self.pooler(tokens, first=1))[:, 0]
+        return pooled
 
 
 class SeparatePooling(nn.Module):
@@ -74,11 +81,21 @@ class SeparatePooling(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         context = self.generative_norm(self.generative(tokens))
-        pooled = self.contrastive_norm(self.contrastive(context if self.is_cascade else tokens))
-        return pooled[:, 0], context
+        return self._pool(context if self.is_cascade else tokens), context
+
+    def vector(self, tokens: Tensor) -> Tensor:
+        return self.forward(tokens)[0] if self.is_cascade else self._pool(tokens)
+
+    def _pool(self, tokens: Tensor) -> Tensor:
+        pooled: Tensor = self.contrastive_norm(self.contrastive(tokens))[:, 0]
+        return pooled
 
 
-def build_pooling(config: PoolerConfig, *, width: int, embed_dim: int, context_width: int) -> tuple[nn.Module, int]:
+Pooling = ClassTokenPooling | SinglePooling | SeparatePooling
+"""(B, S, C) -> pooled (B, D) and context (B, Q, D); `vector` gives the first alone, for less."""
+
+
+def build_pooling(config: PoolerConfig, *, width: int, embed_dim: int, context_width: int) -> tuple[Pooling, int]:
     """The pooling that the configuration names, and the width of its pooled vector.
 
     `width` is the decoder's, which the context gets; the separate contrastive pooler is as wide as the shared space.

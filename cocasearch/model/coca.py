@@ -6,7 +6,9 @@ Source: arXiv 2205.01917; numbers as in OpenCLIP's coca_model.py.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,14 @@ from cocasearch.model.layers import KeyValues
 from cocasearch.model.roberta import RobertaTextDecoder
 from cocasearch.model.text_decoder import MultimodalDecoder, UnimodalTextDecoder
 from cocasearch.model.vision_transformer import VisionTransformer
+
+Tower = Literal["image", "text", "caption"]
+TOWERS: dict[Tower, tuple[str, ...]] = {
+    "image": ("image_encoder", "pooling", "image_projection"),
+    "text": ("text_decoder",),
+    "caption": ("multimodal_decoder",),
+}
+"""The parts of a CoCa that can do without each other, and their modules; captions need all three."""
 
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
@@ -67,9 +77,9 @@ class DecoderCache:
             for cache in (*self.text, *self.multimodal, *self.images):
                 cache.select(images)
             self.readable = self.readable.index_select(0, images)
-        grouped = (len(self.readable), -1)
-        self.ancestors = self.ancestors.flatten(0, 1).index_select(0, rows).unflatten(0, grouped)
-        self.next_readable = self.next_readable.flatten().index_select(0, rows).view(grouped)
+        remaining, positions = self.readable.shape
+        self.ancestors = self.ancestors.flatten(0, 1).index_select(0, rows).view(remaining, -1, positions)
+        self.next_readable = self.next_readable.flatten().index_select(0, rows).view(remaining, -1)
 
     def extend(self, is_padding: Tensor) -> tuple[Tensor, Tensor]:
         """Take in one new id per row, padding or not (B, k); the masks (B, 1, k, n + k) of both halves for it."""
@@ -101,9 +111,15 @@ class CoCa(nn.Module):
         )
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
 
+    def leave_out(self, towers: Collection[Tower]) -> None:
+        """Give up some towers, in place; what needs them raises RuntimeError from then on."""
+        for tower in towers:
+            for name in TOWERS[tower]:
+                setattr(self, name, LeftOut(tower))
+
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, H, W), normalised as the model folder says, to unit rows (B, E) in float32."""
-        return self.image_features(pixels).embedding
+        return unit_rows(self.image_projection(self.pooling.vector(self.image_encoder(pixels))))
 
     def encode_text(self, ids: Tensor) -> Tensor:
         """Token ids (B, L), padded, to unit rows (B, E) in float32; cost grows with the longest real text."""
@@ -145,6 +161,22 @@ class CoCa(nn.Module):
         states = self.text_decoder.decode_step(ids, position, cache.text, text_mask)
         logits = self.multimodal_decoder.decode_step(states, cache.multimodal, cache.images, mask)
         return logits.flatten(0, 1).float()
+
+
+class LeftOut(nn.Module):
+    """Stands in for a part of the model that was not loaded, and says so when it is used."""
+
+    def __init__(self, tower: Tower) -> None:
+        super().__init__()
+        self._message = f"this model was loaded without its {tower} tower; load it with towers=(..., '{tower}')"
+
+    def forward(self, *_: Any) -> Tensor:
+        raise RuntimeError(self._message)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuntimeError(self._message)
 
 
 def build_image_encoder(config: CoCaConfig) -> nn.Module:

@@ -76,6 +76,11 @@ class SelfAttention(nn.Module):
         query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
         return self._attend(query, key, value, mask, causal)
 
+    def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
+        """The last row (B, 1, D) of `forward`, for less."""
+        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        return self._attend(query[:, :, -1:], key, value, mask[:, :, -1:], causal=False)
+
     def prefill(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, KeyValues]:
         """As `forward`, causal, and the keys and values to go on from."""
         query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
@@ -117,7 +122,7 @@ class CrossAttention(nn.Module):
 
     def attend(self, x: Tensor, context: KeyValues) -> Tensor:
         """(B, L, D) queries over projected keys and values; B may be 1 for queries that all share."""
-        query = split_heads(self.query(x), self.heads)
+        query = split_heads(self.query(x), self.heads).expand(len(context.keys), -1, -1, -1)
         output: Tensor = self.out(merge_heads(F.scaled_dot_product_attention(query, context.keys, context.values)))
         return output
 
@@ -186,6 +191,10 @@ class SelfAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         return self._finish(x, self.attention(self.attention_norm(x), mask=mask, causal=causal))
+
+    def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
+        """The last row (B, 1, D) of `forward`, where nobody reads the others."""
+        return self._finish(x[:, -1:], self.attention.last_position(self.attention_norm(x), mask=mask))
 
     def prefill(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, KeyValues]:
         attended, cache = self.attention.prefill(self.attention_norm(x), mask=mask)

@@ -68,24 +68,30 @@ class UnimodalTextDecoder(nn.Module):
 
         The CLS takes the last position of the full context whatever L is, so texts may come cut.
         """
-        x = self._read(self._with_room_for_cls(ids))
+        x, mask = self._embed(self._with_room_for_cls(ids))
+        for block in self.blocks:
+            x = block(x, mask=mask)
         return self._project(x), x[:, : ids.shape[1]]
 
     def vector(self, ids: Tensor) -> Tensor:
         """The projected CLS (B, E) alone, for the cost of the longest real text."""
-        return self._project(self._read(trim_padding(self._with_room_for_cls(ids), self.pad_id)))
+        x, mask = self._embed(trim_padding(self._with_room_for_cls(ids), self.pad_id))
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block(x, mask=mask)
+        return self._project(last.last_position(x, mask=mask))
 
-    def _read(self, ids: Tensor) -> Tensor:
-        """States (B, L + 1, D), the CLS last; L is the context length or the last id of every row is padding."""
+    def _embed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """What the blocks read, (B, L + 1, D) with the CLS last, and who sees whom in it.
+
+        L is the context length, or the last id of every row is padding.
+        """
         length = ids.shape[1]
         tokens = self.token_embedding(ids) + self.positions[:length]
         cls = (self.cls_embedding + self.positions[-1]).to(tokens.dtype).expand(len(ids), 1, -1)
         x = torch.cat([tokens, cls], dim=1)
         causal = torch.ones(length + 1, length + 1, dtype=torch.bool, device=ids.device).tril()
-        mask = causal & visible_keys(ids, self.pad_id)[:, None, None, :]
-        for block in self.blocks:
-            x = block(x, mask=mask)
-        return x
+        return x, causal & visible_keys(ids, self.pad_id)[:, None, None, :]
 
     def _project(self, x: Tensor) -> Tensor:
         output: Tensor = self.projection(self.output_norm(x[:, -1]))
@@ -106,7 +112,7 @@ class UnimodalTextDecoder(nn.Module):
 
     def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], mask: Tensor) -> Tensor:
         """States (B, k, D) of one new id per row (B, k) at `position`; `mask` as `SelfAttention.decode_step`."""
-        x = self.token_embedding(ids) + self.positions[position]
+        x: Tensor = self.token_embedding(ids) + self.positions[position]
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block.decode_step(x, cache, mask=mask)
         return x
