@@ -28,6 +28,8 @@ from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
 # Whatever models the developer has, tests take coca-mini where they name none, and fetch nothing.
 _EMPTY_HOME = tempfile.TemporaryDirectory(prefix="cocasearch-home-")
 os.environ |= {"COCASEARCH_HOME": _EMPTY_HOME.name, "HF_HOME": _EMPTY_HOME.name, "HF_HUB_OFFLINE": "1"}
+# Numbers are compared in float32 on every machine; what bfloat16 changes has tests of its own.
+os.environ["COCASEARCH_DTYPE"] = "float32"
 # A shell's background job is born deaf to Ctrl-C, and so would be the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -10,14 +10,14 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -26,7 +26,7 @@ from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.interruption import uninterrupted
-from cocasearch.model.coca import CoCa
+from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig
 from cocasearch.text.tokenizer import Tokenizer
 
@@ -56,17 +56,24 @@ class ModelFolder:
     fingerprint: str
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def load_model(self) -> CoCa:
-        """The model in float32, in evaluation mode.
+    def load_model(self, *, dtype: torch.dtype = torch.float32, towers: Collection[Tower] = tuple(TOWERS)) -> CoCa:
+        """The model in evaluation mode. Weights stored in `dtype` stay on disk until they are used.
+
+        Args:
+            dtype: Of the weights in memory.
+            towers: The parts to load; using another raises RuntimeError.
 
         Raises:
             CocaSearchError: The weights are damaged or do not fit the config.
         """
-        weights = _read_weights(self.folder / WEIGHTS_FILE)
         with torch.device("meta"), _NoInitialValues():
             model = CoCa(self.config)
-        _check_fit(self.folder, model.state_dict(), weights)
-        model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+        with _open_weights(self.folder / WEIGHTS_FILE) as stored:
+            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+            _check_fit(self.folder, model.state_dict(), shapes)
+            model.leave_out(TOWERS.keys() - set(towers))
+            weights = {name: stored.get_tensor(name).to(dtype) for name in model.state_dict()}
+        model.load_state_dict(weights, assign=True)
         return model.eval()
 
 
@@ -199,21 +206,22 @@ class _NoInitialValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
+@contextmanager
+def _open_weights(file: Path) -> Iterator[Any]:
     try:
-        return load_file(file)
+        with safe_open(file, framework="pt") as stored:
+            yield stored
     except (SafetensorError, OSError) as error:
         raise CocaSearchError(f"cannot read the weights {file}: {error}") from error
 
 
-def _check_fit(folder: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+def _check_fit(folder: Path, wanted: dict[str, Tensor], found: dict[str, tuple[int, ...]]) -> None:
     for name, value in wanted.items():
         if name not in found:
             raise CocaSearchError(f"the weights in {folder} do not fit its config: {name} is missing")
-        if found[name].shape != value.shape:
+        if found[name] != value.shape:
             raise CocaSearchError(
-                f"the weights in {folder} do not fit its config: {name} is {tuple(found[name].shape)}, "
-                f"not {tuple(value.shape)}"
+                f"the weights in {folder} do not fit its config: {name} is {found[name]}, not {tuple(value.shape)}"
             )
     if surplus := sorted(found.keys() - wanted.keys()):
         raise CocaSearchError(f"the weights in {folder} do not fit its config: {surplus[0]} is not part of it")

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import os
 import sys
 
 import torch
@@ -29,19 +30,36 @@ def choose_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
-def choose_dtype(dtype: str = "auto") -> torch.dtype:
-    """The number type of weights and activations: what was asked for, or float32.
+def choose_dtype(dtype: str = "auto", device: torch.device | None = None) -> torch.dtype:
+    """The number type of weights and activations: what was asked for, or bfloat16 where the device computes in it.
 
-    The automatic choice is float32 everywhere: a CPU without native bfloat16 is slower in it, and what it does to
-    rankings where it is native is not measured yet.
+    Vectors are float32 all the same. Where bfloat16 has to be imitated it is slower, and float32 is chosen.
+    `$COCASEARCH_DTYPE` overrides the automatic choice.
 
     Raises:
         CocaSearchError: The type is unknown.
     """
-    known = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype == "auto":
+        dtype = os.environ.get("COCASEARCH_DTYPE") or "auto"
+    if dtype == "auto":
+        return torch.bfloat16 if has_native_bfloat16(device or torch.device("cpu")) else torch.float32
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in known:
-        raise CocaSearchError(f"unknown dtype '{dtype}'; use one of {', '.join(known)}")
+        raise CocaSearchError(f"unknown dtype '{dtype}'; use one of auto, {', '.join(known)}")
     return known[dtype]
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices by itself: CPUs with AVX512-BF16 or AMX, Arm's with BF16, CUDA.
+
+    Apple's GPUs do so from macOS 14 on.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return bool(torch.backends.mps.is_macos_or_newer(14, 0))
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
 @functools.cache

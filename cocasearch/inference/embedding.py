@@ -15,6 +15,7 @@ from cocasearch.images.decoding import read_image
 from cocasearch.inference.loaded_model import LoadedModel
 
 Vectors = NDArray[np.float32]
+_TOKENIZED_TOGETHER = 4096
 
 
 class Embedder:
@@ -44,12 +45,18 @@ class Embedder:
         return vector
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> Vectors:
-        """Unit rows (N, E) of texts; what exceeds the model's context is not read."""
+    def embed_texts(self, texts: Sequence[str], batch_size: int = 64) -> Vectors:
+        """Unit rows (N, E) of texts; what exceeds the model's context is not read.
+
+        Texts of one length are computed together, so that none waits for a longer one.
+        """
         vectors = np.empty((len(texts), self._loaded.config.embed_dim), dtype=np.float32)
-        for start in range(0, len(texts), batch_size):
-            ids = self._loaded.tokenize(list(texts[start : start + batch_size]))
-            vectors[start : start + batch_size] = as_numpy(self._loaded.model.encode_text(ids))
+        for start in range(0, len(texts), _TOKENIZED_TOGETHER):
+            ids = self._loaded.tokenize(texts[start : start + _TOKENIZED_TOGETHER])
+            by_length = (ids != self._loaded.config.text.pad_id).sum(dim=1).argsort(stable=True)
+            for at in range(0, len(by_length), batch_size):
+                rows = by_length[at : at + batch_size]
+                vectors[start + rows.cpu().numpy()] = as_numpy(self._loaded.model.encode_text(ids[rows]))
         return vectors
 
 

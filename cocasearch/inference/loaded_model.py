@@ -1,5 +1,6 @@
 """A model in memory, ready to be asked: weights on their device beside tokenizer and preprocessing."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,11 @@ from torch import Tensor
 
 from cocasearch.checkpoints.registry import name_of, resolve_model
 from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.device import choose_device, choose_dtype, keep_freed_memory
-from cocasearch.model.coca import CoCa
+from cocasearch.inference.packed_linear import pack_linear_layers
+from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig
 from cocasearch.text.tokenizer import Tokenizer
 
@@ -22,6 +25,7 @@ class LoadedModel:
     Attributes:
         name: What `load_model` finds it by again: a registered name or an absolute path.
         fingerprint: Names the weights and all that changes their vectors.
+        model: For inference alone: on a CPU its linear layers are packed, which neither gradients nor `state_dict` see.
         preprocess: Upright RGB picture -> (3, S, S).
     """
 
@@ -40,29 +44,43 @@ class LoadedModel:
     def place_pixels(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, S, S) where and as the image encoder wants them."""
         layout = image_memory_format(self.config)
-        return pixels.to(self.device, self.dtype).contiguous(memory_format=layout)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()  # so that the copy need not be waited for
+        return pixels.to(self.device, self.dtype, non_blocking=True).contiguous(memory_format=layout)
 
-    def tokenize(self, texts: list[str]) -> Tensor:
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (B, L) of texts on the model's device."""
         return self.tokenizer(texts, self.config.text.context_length).to(self.device)
 
 
-def load_model(name_or_folder: str | Path | None = None, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
-    """The model of a name or folder, in memory; the bundled one for None.
+def load_model(
+    name_or_folder: str | Path | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    towers: Collection[Tower] = tuple(TOWERS),
+) -> LoadedModel:
+    """The model of a name or folder, in memory; for None the best one on this machine.
 
     Args:
         name_or_folder: A model's name (`cocasearch models list`) or its folder.
         device: "auto", "cpu", "cuda" or "mps".
-        dtype: "auto", "float32", "bfloat16" or "float16".
+        dtype: "auto" (bfloat16 where the device computes in it), "float32", "bfloat16" or "float16".
+        towers: The parts that will be used, of "image", "text" and "caption": a text query needs but one of them.
 
     Raises:
-        CocaSearchError: No such model, device or dtype, or damaged files.
+        CocaSearchError: No such model, device, dtype or tower, or damaged files.
     """
     keep_freed_memory()
+    if unknown := set(towers) - set(TOWERS):
+        raise CocaSearchError(f"a model has no tower '{min(unknown)}'; there are {', '.join(TOWERS)}")
     stored = read_model_folder(resolve_model(name_or_folder))
-    chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
-    model = stored.load_model().requires_grad_(False).to(chosen_device, chosen_dtype)
+    chosen_device = choose_device(device)
+    chosen_dtype = choose_dtype(dtype, chosen_device)
+    model = stored.load_model(dtype=chosen_dtype, towers=towers).requires_grad_(False).to(chosen_device)
     lay_out_image_encoder(model)
+    if chosen_device.type == "cpu" and set(towers) != {"text"}:  # a query is answered before packing pays
+        pack_linear_layers(model)
     return LoadedModel(
         name=name_of(stored.folder),
         model=model,

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cocasearch.checkpoints.efficientnet_lite import Classifier
+from cocasearch.inference.device import has_native_bfloat16
 from cocasearch.model.coca import CoCa
 from cocasearch.model.layers import Residual
 from cocasearch.model.losses import grouped_contrastive_loss, name_loss
@@ -81,7 +82,7 @@ class Objective:
         self.tokenizer = tokenizer
         self.config = config
         self.teacher = teacher
-        native = _native_bfloat16(model.logit_scale.device)
+        native = has_native_bfloat16(model.logit_scale.device)
         self.autocast = native if config.precision == "auto" else config.precision == "bfloat16"
 
     def losses(self, batch: TrainingBatch, *, encoder_is_frozen: bool, chance: random.Random) -> StepLosses:
@@ -144,10 +145,3 @@ def set_dropout(model: CoCa, probability: float) -> None:
         for module in part.modules():
             if isinstance(module, Residual):
                 module.dropout = probability
-
-
-def _native_bfloat16(device: torch.device) -> bool:
-    if device.type != "cpu":
-        return device.type == "cuda"
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)

@@ -54,15 +54,33 @@ def save(tmp_path: Path, model: CoCa) -> Save:
 
 def test_saved_equals_loaded(save: Save, model: CoCa, tmp_path: Path) -> None:
     fingerprint = save(dtype="float32")
+    stored = read_model_folder(tmp_path / "m").load_model().state_dict()
+    assert stored.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
     loaded = load_model(tmp_path / "m", device="cpu")
     pixels, ids = torch.randn(2, 3, 16, 16), TOKENIZER(["two red dogs", "a wall"], 10)
     before, after = model(pixels, ids), loaded.model(pixels, ids)
-    assert torch.equal(before.image_embedding, after.image_embedding)
-    assert torch.equal(before.text_embedding, after.text_embedding)
-    assert torch.equal(before.caption_logits, after.caption_logits)
+    torch.testing.assert_close(before.image_embedding, after.image_embedding, atol=1e-6, rtol=0)
+    torch.testing.assert_close(before.text_embedding, after.text_embedding, atol=1e-6, rtol=0)
+    torch.testing.assert_close(before.caption_logits, after.caption_logits, atol=1e-5, rtol=0)
     assert (loaded.config, loaded.preprocess.config, loaded.fingerprint) == (CONFIG, PREPROCESS, fingerprint)
     assert loaded.tokenizer.to_json() == TOKENIZER.to_json()
     assert read_model_folder(tmp_path / "m").provenance == {"from": "a test"}
+
+
+def test_a_tower_that_was_not_loaded_costs_nothing_and_says_so(save: Save, model: CoCa, tmp_path: Path) -> None:
+    save(dtype="float32")
+    ids, pixels = TOKENIZER(["two red dogs", "a wall"], 10), torch.randn(2, 3, 16, 16)
+    text, image = (load_model(tmp_path / "m", device="cpu", towers=(tower,)).model for tower in ("text", "image"))
+    torch.testing.assert_close(text.encode_text(ids), model.encode_text(ids), atol=1e-6, rtol=0)
+    torch.testing.assert_close(image.encode_image(pixels), model.encode_image(pixels), atol=1e-6, rtol=0)
+    assert {name.split(".")[0] for name in text.state_dict()} == {"text_decoder", "logit_scale"}
+    with pytest.raises(RuntimeError, match="without its image tower"):
+        text.encode_image(pixels)
+    with pytest.raises(RuntimeError, match="without its text tower"):
+        image.encode_text(ids)
+    with pytest.raises(CocaSearchError, match="no tower 'sound'"):
+        load_model(tmp_path / "m", towers=("sound",))  # type: ignore[arg-type]
 
 
 def test_half_precision_is_within_its_rounding(save: Save, model: CoCa, tmp_path: Path) -> None:
