@@ -177,7 +177,7 @@ def compare_captions(name: str, model: CoCa, tokenizer: Tokenizer, pixels: Tenso
     tokens = model.image_features(pixels).tokens
     length = 30 if name.startswith("coca") else 18
     goldens = {key.removeprefix(f"{name}."): ids for key, ids in load_file(CAPTIONS).items() if key.startswith(name)}
-    assert len(goldens) >= 11
+    assert len(goldens) >= 9
     write = functools.cache(Captioner(loaded).caption_tokens)  # cases that differ in padding alone are run once
     for case, expected in goldens.items():
         options = CaptionOptions(**{"compat": "openclip", "max_length": length, **CASES[case]})
