@@ -13,7 +13,7 @@ from cocasearch.checkpoints.disk_space import refuse_small_disks
 from cocasearch.checkpoints.foreign_weights import read_foreign_weights
 from cocasearch.checkpoints.openclip import from_openclip, tidy
 from cocasearch.checkpoints.openclip_configs import Architecture
-from cocasearch.checkpoints.storage import StorageDtype, refuse_to_replace, save_model_folder
+from cocasearch.checkpoints.storage import StorageDtype, load_tokenizer, refuse_to_replace, save_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
 from cocasearch.text.tokenizer import Tokenizer, clip_tokenizer
@@ -74,13 +74,14 @@ def import_weights(
         converted = from_openclip(weights, config)
     except CocaSearchError as error:
         raise CocaSearchError(f"{file}: {error}", hint=error.hint) from error
+    tokenizer = _tokenizer(config, options.tokenizer)
     refuse_small_disks({folder.parent: stored_size(converted, options.dtype)})
     save_model_folder(
         folder,
         converted,
         config=config,
         preprocess=replace(architecture.preprocess, image_size=config.image.image_size),
-        tokenizer=_tokenizer(config, options.tokenizer),
+        tokenizer=tokenizer,
         provenance={**provenance, "imported_from": file.name, "architecture": architecture.name},
         card=card,
         dtype=options.dtype,
@@ -125,10 +126,12 @@ def _wanted_sizes(config: CoCaConfig, image_size: int | None) -> CoCaConfig:
 
 
 def _tokenizer(config: CoCaConfig, file: Path | None) -> Tokenizer:
-    tokenizer = Tokenizer.load(file) if file else clip_tokenizer()
-    if tokenizer.vocab_size > config.text.vocab_size or (not file and tokenizer.vocab_size != config.text.vocab_size):
+    if file:
+        return load_tokenizer(file, config)
+    clip = clip_tokenizer()
+    if (clip.vocab_size, clip.pad_id) != (config.text.vocab_size, config.text.pad_id):
         raise CocaSearchError(
-            f"the weights know {config.text.vocab_size} tokens, the tokenizer {tokenizer.vocab_size}",
+            f"the weights know {config.text.vocab_size} tokens, which are not CLIP's {clip.vocab_size}",
             hint="give the tokenizer that belongs to them: --tokenizer tokenizer.json",
         )
-    return tokenizer
+    return clip

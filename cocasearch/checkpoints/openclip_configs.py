@@ -6,16 +6,18 @@ on architecture and preprocessing. A setting that would change a number and is n
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cocasearch.checkpoints.roberta import read_roberta_config
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.config import (
     CoCaConfig,
     MultimodalConfig,
     PoolerConfig,
+    RobertaConfig,
     TextConfig,
     VisionTransformerConfig,
     presets,
@@ -35,6 +37,7 @@ _SILENT = {
         "latent_dim",
     },
 }
+NO_ROBERTA = "this architecture has no RoBERTa, so no text config belongs to it"
 _LENGTH = 76  # of the text, for which OpenCLIP's own default of 77 was never meant
 
 
@@ -47,15 +50,20 @@ class Architecture:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
 
 
-def read_architecture(name_or_file: str) -> Architecture:
+def read_architecture(name_or_file: str, text_config: Path | None = None) -> Architecture:
     """A named architecture of OpenCLIP's, or one from a file in its JSON layout.
+
+    Args:
+        name_or_file: Which.
+        text_config: The `config.json` of its text half, where that is a RoBERTa of Hugging Face's.
 
     Raises:
         CocaSearchError: There is no such name or file, or it describes what cannot be built here.
     """
+    roberta = _read_roberta(text_config) if text_config else None
     known = {name: config for name, config in presets().items() if isinstance(config.image, VisionTransformerConfig)}
     if name_or_file in known:
-        config = known[name_or_file]
+        config = _with_text(known[name_or_file], roberta)
         return Architecture(name_or_file, config, PreprocessConfig(image_size=config.image.image_size))
     file = Path(name_or_file).expanduser()
     if file.suffix != ".json":
@@ -63,20 +71,45 @@ def read_architecture(name_or_file: str) -> Architecture:
             f"unknown architecture '{name_or_file}'; there are {', '.join(known)}",
             hint="or a file in OpenCLIP's layout: --arch open_clip_config.json",
         )
+    described = _read_json(file, "architecture")
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CocaSearchError(f"cannot read the architecture {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise CocaSearchError(f"the architecture {file} is not JSON: {error}") from error
-    try:
-        return from_openclip_config(file.stem, described)
+        return from_openclip_config(file.stem, described, roberta)
     except CocaSearchError as error:
         raise CocaSearchError(f"{file}: {error}", hint=error.hint) from error
 
 
-def from_openclip_config(name: str, described: Mapping[str, Any]) -> Architecture:
+def _read_json(file: Path, what: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CocaSearchError(f"cannot read the {what} {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise CocaSearchError(f"the {what} {file} is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise CocaSearchError(f"the {what} {file} is no JSON object")
+    return fields
+
+
+def _read_roberta(file: Path) -> RobertaConfig:
+    described = _read_json(file, "text config")
+    try:
+        return read_roberta_config(described)
+    except CocaSearchError as error:
+        raise CocaSearchError(f"{file}: {error}") from error
+
+
+def _with_text(config: CoCaConfig, roberta: RobertaConfig | None) -> CoCaConfig:
+    if roberta is None:
+        return config
+    if not isinstance(config.text, RobertaConfig):
+        raise CocaSearchError(NO_ROBERTA)
+    return replace(config, text=roberta)
+
+
+def from_openclip_config(name: str, described: Mapping[str, Any], roberta: RobertaConfig | None = None) -> Architecture:
     """The same from the JSON of `open_clip_config.json`, or from its `model_cfg` alone.
+
+    `roberta` is what its `text_cfg` names, where that is a text half of Hugging Face's.
 
     Raises:
         CocaSearchError: A part is missing, or says what is not built here.
@@ -86,7 +119,8 @@ def from_openclip_config(name: str, described: Mapping[str, Any]) -> Architectur
     if missing:
         raise CocaSearchError(f"this is not the config of a CoCa in OpenCLIP's layout: it has no {missing[0]}")
     vision, text, multimodal = (_Settings(part, model[part]) for part in ("vision_cfg", "text_cfg", "multimodal_cfg"))
-    text_config = _text(text)
+    hugging_face = text.take("hf_model_name", None)
+    text_config = _roberta(text, hugging_face, roberta) if hugging_face else _text(text)
     config = CoCaConfig(
         embed_dim=int(model["embed_dim"]),
         pooler=_pooler(vision),
@@ -95,6 +129,8 @@ def from_openclip_config(name: str, described: Mapping[str, Any]) -> Architectur
         multimodal=_multimodal(multimodal, text_config.width),
         quick_gelu=bool(model.get("quick_gelu", False)),
     )
+    if roberta and not hugging_face:
+        raise CocaSearchError(NO_ROBERTA)
     for settings in (vision, text, multimodal):
         settings.refuse_unread()
     preprocess = _preprocess(described.get("preprocess_cfg", {}), config.image.image_size)
@@ -142,9 +178,21 @@ def _pooler(settings: _Settings) -> PoolerConfig:
     return PoolerConfig(kind="single" if kind else "none", queries=queries, heads=heads)
 
 
+def _roberta(settings: _Settings, name: str, roberta: RobertaConfig | None) -> RobertaConfig:
+    if roberta is None:
+        raise CocaSearchError(
+            f"text_cfg has {name} as the text half, whose own config is needed too",
+            hint="--text-config and --tokenizer with the config.json and tokenizer.json of it",
+        )
+    settings.expect("hf_proj_type", "linear", "mlp")
+    settings.expect("hf_pooler_type", "mean_pooler", "mean_pooler")
+    settings.expect("width", roberta.width, roberta.width)
+    for key in ("hf_tokenizer_name", "hf_model_pretrained", "vocab_size"):
+        settings.take(key, None)
+    return replace(roberta, context_length=settings.take("context_length", _LENGTH))
+
+
 def _text(settings: _Settings) -> TextConfig:
-    if settings.take("hf_model_name", None):
-        raise CocaSearchError("text_cfg has a text tower of Hugging Face, which --arch FILE does not read")
     settings.expect("mlp_ratio", 4.0, 4.0)
     settings.expect("embed_cls", True, False)
     return TextConfig(

@@ -29,6 +29,12 @@ TokenizerFile = Annotated[
     Path | None,
     typer.Option("--tokenizer", metavar="FILE", help="A tokenizer.json, if it is not CLIP's.", show_default=False),
 ]
+TextConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--text-config", metavar="FILE", help="The config.json of its RoBERTa, if it has one.", show_default=False
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a model of that name.")]
 ARCHITECTURE_HELP = "Whose weights: coca_ViT-L-14, …, or a file like open_clip_config.json."
 DTYPES: "dict[str, StorageDtype]" = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -125,6 +131,7 @@ def import_(
     dtype: Dtype = "fp32",
     image_size: ImageSize = None,
     tokenizer: TokenizerFile = None,
+    text_config: TextConfigFile = None,
     force: Force = False,
 ) -> None:
     """Make a model of OpenCLIP's weights in a file: published, or left by training with OpenCLIP."""
@@ -132,7 +139,7 @@ def import_(
     from cocasearch.checkpoints.openclip_configs import read_architecture
 
     folder, options = _folder_for(name), ImportOptions(DTYPES[dtype], image_size, tokenizer, replace=force)
-    architecture = read_architecture(arch)
+    architecture = read_architecture(arch, text_config)
     with console.byte_progress() as progress:
         import_weights(file, folder, architecture, options, provenance={}, progress=progress)
     _tell(name, folder)

@@ -4,18 +4,25 @@ The weights follow a seeded rule, so none are stored; `golden/README.md` says wh
 written out here from the layout there, not derived from ours.
 """
 
+import json
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typer.testing import CliRunner, Result
 
 from cocasearch.checkpoints.openclip import from_openclip
 from cocasearch.checkpoints.roberta import read_roberta_config
+from cocasearch.cli.app import app
 from cocasearch.errors import CocaSearchError
+from cocasearch.inference.embedding import Embedder
+from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import (
     CoCaConfig,
@@ -212,3 +219,82 @@ def test_roberta_base_is_the_preset_s_text_half() -> None:
 def test_other_models_are_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(CocaSearchError, match=sentence):
         read_roberta_config(PUBLISHED | change)
+
+
+ARCHITECTURE: dict[str, Any] = {  # coca_roberta-ViT-B-32 as OpenCLIP writes it, but small
+    "embed_dim": 24,
+    "vision_cfg": {
+        "image_size": 16,
+        "layers": 1,
+        "width": 48,
+        "patch_size": 8,
+        "head_width": 16,
+        "output_tokens": True,
+    },
+    "text_cfg": {
+        "hf_model_name": "roberta-base",
+        "hf_tokenizer_name": "roberta-base",
+        "hf_proj_type": "linear",
+        "width": 48,
+        "output_tokens": True,
+    },
+    "multimodal_cfg": {"context_length": 76, "width": 48, "heads": 4, "layers": 1},
+    "custom_text": True,
+}
+Import = Callable[..., Result]
+
+
+@pytest.fixture
+def import_(tmp_path: Path, roberta_tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+    """import_("--text-config", …): `models import` of small weights in OpenCLIP's layout, beside files of its parts."""
+    monkeypatch.setenv("COCASEARCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    tokens = TINY | {"vocab_size": 320, "max_position_embeddings": 80}
+    (tmp_path / "config.json").write_text(json.dumps(tokens))
+    (tmp_path / "arch.json").write_text(json.dumps(ARCHITECTURE))
+    save_file(seeded_weights(replace(tiny_config(), text=read_roberta_config(tokens))), tmp_path / "coca.safetensors")
+
+    def run(*options: str, arch: str = "arch.json", tokenizer: str = str(roberta_tokenizer_file)) -> Result:
+        given = ["--arch", arch, "--name", "mine", *(["--tokenizer", tokenizer] if tokenizer else []), *options]
+        return CliRunner().invoke(app, ["models", "import", "coca.safetensors", *given])
+
+    return run
+
+
+def test_import_takes_text_half_and_tokenizer_from_files(import_: Import, tmp_path: Path) -> None:
+    result = import_("--text-config", "config.json")
+    assert result.exit_code == 0, result.output
+    loaded = load_model(tmp_path / "home" / "models" / "mine", device="cpu")
+    assert loaded.config.text == RobertaConfig(
+        vocab_size=320, width=48, heads=4, layers=3, mlp_width=80, positions=80, norm_epsilon=1e-5, pad_id=1
+    )
+    weights = load_file(tmp_path / "coca.safetensors")
+    assert loaded.model.text_decoder.token_embedding.weight.equal(
+        weights["text.transformer.embeddings.word_embeddings.weight"]
+    )
+    together = Embedder(loaded).embed_texts(["a red square", "Two boats"])
+    assert abs(float(together[0] @ together[1])) < 0.999
+
+
+def test_import_says_what_is_missing_or_wrong(import_: Import, tmp_path: Path) -> None:
+    def refused(*options: str, **given: str) -> str:
+        result = import_(*options, **given)
+        assert result.exit_code == 1, result.output
+        assert not (tmp_path / "home" / "models" / "mine").exists()
+        return " ".join(result.stderr.split())
+
+    text_config = ("--text-config", "config.json")
+    assert "roberta-base as the text half, whose own config is needed" in refused()
+    assert "give the tokenizer that belongs to them" in refused(*text_config, tokenizer="")
+    assert "this architecture has no RoBERTa" in refused(*text_config, arch="coca_ViT-B-32")
+    assert "cannot read the text config absent.json" in refused("--text-config", "absent.json")
+    assert "image tokens of width 768, so the text width must be the same, not 48" in refused(
+        *text_config, arch="coca_roberta-ViT-B-32"
+    )
+    (tmp_path / "config.json").write_text(json.dumps(PUBLISHED | {"model_type": "bert"}))
+    assert "config.json: the text config has model_type bert" in refused(*text_config)
+    (tmp_path / "arch.json").write_text(
+        json.dumps(ARCHITECTURE | {"text_cfg": ARCHITECTURE["text_cfg"] | {"hf_proj_type": "mlp"}})
+    )
+    (tmp_path / "config.json").write_text(json.dumps(TINY | {"max_position_embeddings": 80}))
+    assert "hf_proj_type mlp; only linear is built here" in refused(*text_config)
