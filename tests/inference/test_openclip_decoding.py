@@ -98,9 +98,10 @@ def test_the_oracle_sees_every_kind_of_caption() -> None:
     assert all(len(ids) == 12 for ids in found if ids[-1] != EOT_ID)
 
 
+@pytest.mark.parametrize("max_length", [14, 30])
 @pytest.mark.parametrize("seed", [0, 5, 11])
 def test_captions_are_those_of_a_decoder_without_a_cache(
-    seed: int, tiny_loaded: Callable[[int], LoadedModel], pixels: Tensor
+    seed: int, max_length: int, tiny_loaded: Callable[[int], LoadedModel], pixels: Tensor
 ) -> None:
     loaded = tiny_loaded(seed)
     model, tokenizer = loaded.model, loaded.tokenizer
@@ -108,10 +109,12 @@ def test_captions_are_those_of_a_decoder_without_a_cache(
     likely = {0: 106, 5: 279, 11: 282}[seed]
     model.multimodal_decoder.vocabulary.weight[tokenizer.pad_id] = model.multimodal_decoder.vocabulary.weight[likely]
     model.multimodal_decoder.vocabulary.weight[likely] = 0
-    options = CaptionOptions(compat="openclip", max_length=14, min_length=3)
+    options = CaptionOptions(compat="openclip", max_length=max_length, min_length=3)
     captions = [caption.token_ids for caption in Captioner(loaded).caption_pixels(pixels, options)]
+    longest = min(max_length, loaded.config.text.context_length + 1)  # the last id is never read
     assert any(tokenizer.pad_id in ids[:-2] for ids in captions)
-    rules = OpenClipBeamRules(tokenizer.sot_id, tokenizer.eot_id, tokenizer.pad_id, 3, 14)
+    assert longest == max(map(len, captions))
+    rules = OpenClipBeamRules(tokenizer.sot_id, tokenizer.eot_id, tokenizer.pad_id, 3, longest)
 
     def language(image: int, ids: list[int]) -> Tensor:
         logits: Tensor = model(pixels[image][None], torch.tensor([ids])).caption_logits[0, -1]
