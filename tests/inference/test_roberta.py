@@ -32,7 +32,7 @@ def test_a_folder_survives_saving(loaded: LoadedModel, roberta_model_folder: Pat
     first = read_model_folder(roberta_model_folder)
     fingerprint = save_model_folder(
         tmp_path / "again",
-        loaded.model.state_dict(),
+        first.load_model().state_dict(),
         config=first.config,
         preprocess=first.preprocess,
         tokenizer=first.tokenizer,
