@@ -57,10 +57,10 @@ class ModelFolder:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def load_model(self, *, dtype: torch.dtype = torch.float32, towers: Collection[Tower] = tuple(TOWERS)) -> CoCa:
-        """The model in evaluation mode. Weights stored in `dtype` stay on disk until they are used.
+        """The model in evaluation mode. Weights stored in the type they are used in stay on disk until they are.
 
         Args:
-            dtype: Of the weights in memory.
+            dtype: What it computes in, see `CoCa.narrow`.
             towers: The parts to load; using another raises RuntimeError.
 
         Raises:
@@ -71,8 +71,9 @@ class ModelFolder:
         with _open_weights(self.folder / WEIGHTS_FILE) as stored:
             shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
             _check_fit(self.folder, model.state_dict(), shapes)
+            model.narrow(dtype)
             model.leave_out(TOWERS.keys() - set(towers))
-            weights = {name: stored.get_tensor(name).to(dtype) for name in model.state_dict()}
+            weights = {name: stored.get_tensor(name).to(value.dtype) for name, value in model.state_dict().items()}
         model.load_state_dict(weights, assign=True)
         return model.eval()
 

@@ -46,7 +46,7 @@ class LoadedModel:
         layout = image_memory_format(self.config)
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()  # so that the copy need not be waited for
-        return pixels.to(self.device, self.dtype, non_blocking=True).contiguous(memory_format=layout)
+        return pixels.to(self.device, non_blocking=True).contiguous(memory_format=layout)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (B, L) of texts on the model's device."""

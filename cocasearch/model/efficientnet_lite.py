@@ -7,6 +7,7 @@ pixel goes to the right and the bottom.
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,6 +43,11 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+# Rounding the first, largest maps to bfloat16 turns vectors most: of 200 photos' cosines with float32 the least is
+# 0.992 with all of the encoder rounded, and 0.9995 with these spared.
+_PRECISE_BLOCKS = 4
+
+
 class InvertedBottleneck(nn.Module):
     """Expand, depthwise, project; a residual where input and output have the same shape."""
 
@@ -60,7 +66,10 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """Stem, inverted bottlenecks, head; the grid of head features row by row as tokens."""
+    """Stem, inverted bottlenecks, head; the grid of head features row by row as tokens.
+
+    The last blocks and the head, which hold most of the arithmetic, may be of a narrower type than the rest.
+    """
 
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__()
@@ -77,9 +86,17 @@ class EfficientNetLite(nn.Module):
                 channels = outputs
         self.head = SameConv(channels, config.head_channels, 1)
 
+    def narrow(self, dtype: torch.dtype) -> None:
+        """Make the last blocks and the head of `dtype`, in place."""
+        for part in (*self.blocks[_PRECISE_BLOCKS:], self.head):
+            part.to(dtype)
+
     def forward(self, pixels: Tensor) -> Tensor:
         x = F.relu6(self.stem(pixels))
-        for block in self.blocks:
+        for block in self.blocks[:_PRECISE_BLOCKS]:
+            x = block(x)
+        x = x.to(self.head.weight.dtype)
+        for block in self.blocks[_PRECISE_BLOCKS:]:
             x = block(x)
         tokens: Tensor = F.relu6(self.head(x)).flatten(2).transpose(1, 2)
-        return tokens
+        return tokens.to(pixels.dtype)

@@ -29,7 +29,7 @@ class VisionTransformer(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        patches = self.patches(pixels).flatten(2).transpose(1, 2)  # (B, N, D)
+        patches = self.patches(pixels.to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)  # (B, N, D)
         class_token = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         x = self.input_norm(torch.cat([class_token, patches], dim=1) + self.positions)
         for block in self.blocks:

@@ -4,6 +4,7 @@ The weights follow the seeded rule of `seeded_openclip`, so none are stored; `go
 come from.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,21 @@ def test_the_real_size_gives_openclips_numbers(real_size: CoCa) -> None:
 def test_the_real_size_writes_openclips_captions(real_size: CoCa) -> None:
     pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(111))
     compare_captions("coca_ViT-B-32", real_size, clip_tokenizer(), pixels)
+
+
+def test_bfloat16_keeps_the_direction_of_the_real_sizes_vectors(real_size: CoCa) -> None:
+    narrow = copy.deepcopy(real_size)
+    narrow.narrow(torch.bfloat16)
+    pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(111))
+    ids = clip_tokenizer()(["a dog on a beach", "two people riding bikes down a long road in the mountains"], 76)
+    with torch.inference_mode():
+        for precise, rounded in (
+            (real_size.encode_image(pixels), narrow.encode_image(pixels)),
+            (real_size.encode_text(ids), narrow.encode_text(ids)),
+        ):
+            assert rounded.dtype == torch.float32
+            cosines = (precise * rounded).sum(dim=1)
+            assert cosines.min() >= 0.999 and cosines.max() < 1 - 1e-6
 
 
 def test_gradients_are_openclips() -> None:
