@@ -1,7 +1,7 @@
 """Weight files of others, read without running anything that is in them.
 
 Receives a `.safetensors`, `.bin` or `.pt` file; hands on its tensors by name, mapped into memory where the format lets
-it. What a file is is seen in its first bytes, never in its name.
+it. What a file is shows in its first bytes.
 """
 
 import pickle

@@ -228,9 +228,8 @@ def _asking(repository: str) -> Iterator[str]:
     from huggingface_hub import constants
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    logging.getLogger("huggingface_hub").setLevel(
-        logging.ERROR
-    )  # its warnings say what the sentence says, over several lines
+    # Its warnings say over several lines what the sentence says.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     disable_progress_bars()
     try:
         yield constants.ENDPOINT

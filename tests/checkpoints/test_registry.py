@@ -1,11 +1,13 @@
 """Which folder a model's name stands for."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from cocasearch.checkpoints.registry import list_models, name_of, resolve_model
+from cocasearch.checkpoints.catalogue import COCO, LAION
+from cocasearch.checkpoints.registry import best_model, list_known_models, list_models, name_of, resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import bundled_model_folder
 
@@ -51,3 +53,50 @@ def test_unknown_models_are_named(home: Path, name: str, sentence: str) -> None:
     with pytest.raises(CocaSearchError, match=sentence) as caught:
         resolve_model(name)
     assert caught.value.hint == "cocasearch models list"
+
+
+def put(home: Path, name: str, **provenance: str) -> Path:
+    """A model folder of that name, as far as its config goes."""
+    folder = home / "home" / "models" / name
+    shutil.copytree(bundled_model_folder(), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "provenance": provenance}))
+    return folder
+
+
+def imported(home: Path, name: str) -> Path:
+    return put(home, name, imported_from="open_clip_pytorch_model.bin", architecture=name[:13])
+
+
+def test_the_best_published_model_here_is_taken(home: Path) -> None:
+    assert best_model().name == "coca-mini"
+    for name in ("coca_ViT-B-32", f"coca_ViT-L-14-{LAION}", "coca_ViT-L-14"):  # from good to best
+        folder = imported(home, name)
+        assert best_model().name == name
+        assert resolve_model(None) == folder
+
+
+def test_no_model_is_taken_unasked_whose_worth_nobody_knows(home: Path) -> None:
+    put(home, "best", training="of my own")
+    put(home, "coca_ViT-L-14", training="of my own")  # by a published name
+    imported(home, f"coca_ViT-B-32-{COCO}")  # warned about
+    imported(home, ".coca_ViT-B-32.x1y2")  # half written
+    (home / "home" / "models" / "coca_ViT-B-32").mkdir()  # empty
+    assert resolve_model(None) == bundled_model_folder()
+
+
+def test_known_models_are_those_here_and_then_those_to_be_had(home: Path) -> None:
+    imported(home, "coca_ViT-B-32")
+    models = {model.name: model for model in list_known_models()}
+    assert list(models)[:4] == ["coca-mini", "coca_ViT-B-32", "holiday", "coca_ViT-L-14"]
+    assert len(models) == 6
+    assert models["coca_ViT-L-14"].folder is None
+    assert models["coca_ViT-L-14"].size == 2_553_800_708
+    assert models["coca_ViT-B-32"].folder is not None
+    assert models["holiday"].published is None
+
+
+def test_a_published_model_that_is_not_here_is_offered(home: Path) -> None:
+    with pytest.raises(CocaSearchError, match="'coca_ViT-L-14' is not on this machine yet") as caught:
+        resolve_model("coca_vit-l-14")
+    assert caught.value.hint == "cocasearch models pull coca_ViT-L-14"
