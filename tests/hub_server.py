@@ -1,12 +1,16 @@
 """A Hugging Face hub on this machine: its addresses, headers, redirects and ranges, and the ways in which it fails."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from pathlib import Path
+from threading import Event, Thread
 from urllib.parse import urlsplit
+
+import pytest
+from huggingface_hub import constants, file_download
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _RESOLVE = re.compile(r"/([\w.-]+/[\w.-]+)/resolve/[\w.-]+/(.+)")
@@ -17,7 +21,8 @@ class Hub:
 
     Attributes:
         repositories: Files by repository and name.
-        cut_after: Bytes after which a download ends, one for each coming one; they are whole when it is empty.
+        cut_after: Bytes after which a download of weights ends, one for each coming one; whole when it is empty.
+        pause_after: Bytes after which downloads wait for `go_on`, if it is not 0.
         wrong_sums: Names of files whose announced checksum is not theirs.
         status: Answer everything with it, if it is not 0.
         asked: Method, path and range of every request so far.
@@ -28,6 +33,8 @@ class Hub:
     def __init__(self) -> None:
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.cut_after: list[int] = []
+        self.pause_after = 0
+        self.go_on = Event()
         self.wrong_sums: set[str] = set()
         self.status = 0
         self.asked: list[tuple[str, str, str | None]] = []
@@ -37,11 +44,24 @@ class Hub:
 
     @property
     def downloads(self) -> list[str | None]:
-        """The range that each download asked for."""
-        return [span for method, path, span in self.asked if method == "GET" and path.startswith("/content/")]
+        """The range that each download of weights asked for."""
+        weights = [(method, span) for method, path, span in self.asked if re.match(r"/content/.*(?<!\.json)$", path)]
+        return [span for method, span in weights if method == "GET"]
 
 
-@contextmanager
+def use(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process ask `hub`, as HF_ENDPOINT and HF_HUB_CACHE would make one that starts, and lose no time."""
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)  # what a broken connection may lose
+    monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)  # between tries
+
+
+@contextlib.contextmanager
 def serving() -> Iterator[Hub]:
     """A hub that answers at `endpoint` as long as the block runs."""
     hub = Hub()
@@ -78,7 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.hub.status, {})
         elif path.startswith("/content/"):
             repository, name = path.removeprefix("/content/").rsplit("/", 1)
-            self._send_content(self.hub.repositories[repository][name])
+            content = self.hub.repositories[repository][name]
+            self._send_small(content) if name.endswith(".json") else self._send_content(content)
         elif match := _RESOLVE.fullmatch(path):
             self._resolve(*match.groups())
         else:
@@ -101,6 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._send(302, announced)
 
+    def _send_small(self, content: bytes) -> None:
+        self._send(200, {}, content, len(content))
+
     def _send_content(self, content: bytes) -> None:
         start, headers = 0, {}
         if span := self.headers.get("Range"):
@@ -116,5 +140,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(content[:cut])
+            pause = min(self.hub.pause_after or cut, cut)
+            self._write(content[:pause])
+            if pause < cut:
+                self.hub.go_on.wait()
+            self._write(content[pause:cut])
             self.close_connection |= cut < len(content)
+
+    def _write(self, content: bytes) -> None:
+        with contextlib.suppress(ConnectionError):  # nobody is waiting for it any more
+            self.wfile.write(content)

@@ -4,8 +4,8 @@ import random
 from pathlib import Path
 
 import pytest
-from hub_server import Hub, serving
-from huggingface_hub import constants, file_download
+from hub_server import Hub, serving, use
+from huggingface_hub import constants
 
 from cocasearch.checkpoints.hub import HubFile, fetch, fetch_small
 from cocasearch.errors import CocaSearchError
@@ -20,13 +20,7 @@ def hub(tmp_path, monkeypatch):
     """A hub with one repository, and an empty cache."""
     with serving() as hub:
         hub.repositories[REPOSITORY] = {NAMES[1]: CONTENT, "open_clip_config.json": b"{}"}
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)  # what a broken connection may lose
-        monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)  # between its tries
+        use(hub, tmp_path / "cache", monkeypatch)
         yield hub
 
 
