@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from openclip_checkpoints import openclip_shapes
+from seeded_openclip import openclip_shapes
 
 from cocasearch.checkpoints.catalogue import COCO, LAION, PUBLISHED, find_published, warning_about
 from cocasearch.errors import CocaSearchError

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from seeded_openclip import POOLED, TINY, Shapes, compare_captions, openclip_shapes, seeded_weights, tiny
+from seeded_openclip import POOLED, TINY, compare_captions, openclip_shapes, seeded_weights, tiny
 from torch import Tensor
 
 from cocasearch.checkpoints.openclip import from_openclip
@@ -251,7 +251,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize(("change", "sentence"), MISFITS.values(), ids=MISFITS)
-def test_what_does_not_fit_is_named(change: Callable[[Shapes], Shapes], sentence: str) -> None:
+def test_what_does_not_fit_is_named(change: Callable[[dict[str, Tensor]], dict[str, Tensor]], sentence: str) -> None:
     config, seed, gain = TINY["tiny_main"]
     with pytest.raises(CocaSearchError, match=sentence):
         from_openclip(change(seeded_weights(config, seed, gain, 999)), config)

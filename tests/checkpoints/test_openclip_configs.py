@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openclip_checkpoints import SMALL_CONFIG
+from small_checkpoint import SMALL_CONFIG
 
 from cocasearch.checkpoints.openclip_configs import from_openclip_config, read_architecture
 from cocasearch.errors import CocaSearchError
@@ -67,7 +67,7 @@ def test_a_file_says_architecture_and_preprocessing(tmp_path: Path) -> None:
         ("vision_cfg", "attentional_pool", "parallel", "OpenCLIP's own CoCa does not run"),
         ("vision_cfg", "mlp_ratio", 4.9, "mlp_ratio 4.9; only 4.0 is built"),
         ("text_cfg", "embed_cls", False, "embed_cls False; only True is built"),
-        ("text_cfg", "hf_model_name", "roberta-base", "Hugging Face"),
+        ("text_cfg", "hf_model_name", "roberta-base", "roberta-base as the text half"),
         ("multimodal_cfg", "width", 64, "width 64; only 16 is built"),
         ("text_cfg", "norm_kwargs", {"eps": 1e-6}, "norm_kwargs .*, which is not built here"),
     ],
@@ -83,7 +83,8 @@ def test_what_is_not_built_here_is_refused(part: str, key: str, value: Any, sent
     ("content", "sentence"),
     [
         ("{", "is not JSON"),
-        ("[]", "it has no embed_dim"),
+        ("[]", "is no JSON object"),
+        ("{}", "it has no embed_dim"),
         ('{"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}', "it has no multimodal_cfg"),
         (None, "cannot read the architecture"),
     ],

@@ -12,8 +12,9 @@ import pytest
 import torch
 from hub_server import Hub, serving, use
 from huggingface_hub import constants
-from openclip_checkpoints import SMALL_CONFIG, seeded_weights, small_weights
 from safetensors.torch import load_file, save_file
+from seeded_openclip import seeded_weights
+from small_checkpoint import SMALL_CONFIG, small_weights
 
 from cocasearch import Embedder, load_model
 from cocasearch.checkpoints.catalogue import COCO, LAION
