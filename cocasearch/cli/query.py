@@ -49,12 +49,10 @@ def query(
 
     wanted = parse_terms(terms or (), texts=text or (), images=image or ())
     warn_about(model or read_manifest(index_folder(name)).model_name)
-    from cocasearch.inference.loaded_model import load_model
     from cocasearch.search.searcher import Searcher
 
     with console.working("searching"):
-        searcher = Searcher(index_folder(name), load_model(model) if model else None)
-        hits = searcher.search(wanted, top_k)
+        hits = Searcher(index_folder(name), model).search(wanted, top_k)
     if not hits:
         raise NothingFound("no photo answers this query")
     print_hits(hits, output_format, null_separated=null_separated)

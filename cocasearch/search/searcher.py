@@ -15,6 +15,7 @@ from cocasearch.indexing.manifest import check_model, index_command, index_name,
 from cocasearch.indexing.vectors import SnapshotHit, open_snapshot
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel, load_model
+from cocasearch.model.coca import TOWERS, Tower
 from cocasearch.search.query import Query, parse_terms
 
 
@@ -50,15 +51,18 @@ class Searcher:
 
     Args:
         index_folder: The index.
-        loaded: The model that made it; None loads it by the name in the index when a query first needs it.
+        model: The model that made it, loaded, or its name or folder where the one in the index no longer holds. By name
+            only the towers that queries need are loaded, when they first need them.
 
     Raises:
         CocaSearchError: No index there, or one made with another model (the hint is the command that rebuilds).
     """
 
-    def __init__(self, index_folder: str | Path, loaded: LoadedModel | None = None) -> None:
+    def __init__(self, index_folder: str | Path, model: LoadedModel | str | Path | None = None) -> None:
         self._index = Path(index_folder)
-        self._loaded = loaded
+        self._loaded = model if isinstance(model, LoadedModel) else None
+        self._name = None if isinstance(model, LoadedModel) else model
+        self._towers: set[Tower] = set(TOWERS) if self._loaded else set()
         self.refresh()
 
     def __len__(self) -> int:
@@ -102,7 +106,8 @@ class Searcher:
             query = parse_terms(images=[query])
         elif isinstance(query, str):
             query = parse_terms([query])
-        embedder = Embedder(self._model())
+        needed: dict[Tower, bool] = {"image": bool(query.images), "text": bool(query.texts)}
+        embedder = Embedder(self._model({tower for tower, is_needed in needed.items() if is_needed}))
         vectors = [embedder.embed_image_file(image) for image in query.images]
         if query.texts:
             vectors.extend(embedder.embed_texts(query.texts))
@@ -134,15 +139,18 @@ class Searcher:
             id=found.id,
         )
 
-    def _model(self) -> LoadedModel:
-        if self._loaded is None:
+    def _model(self, towers: set[Tower]) -> LoadedModel:
+        if self._loaded is None or towers - self._towers:
+            self._towers |= towers
             self._loaded = self._load_model()
         return self._loaded
 
     def _load_model(self) -> LoadedModel:
         try:
-            loaded = load_model(self._manifest.model_name)
+            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers)
         except CocaSearchError as error:
+            if self._name:
+                raise
             message = f"the model that made index '{index_name(self._index)}' cannot be loaded: {error}"
             raise CocaSearchError(message, hint="say where it is now with --model FOLDER") from error
         check_model(self._manifest, loaded.fingerprint, loaded.name, self._index)

@@ -50,6 +50,14 @@ def test_a_hit_tells_its_caption_and_becomes_json(index, loaded):
     assert hit.to_dict() == {name: getattr(hit, name) for name in hit.__dataclass_fields__}
 
 
+def test_a_model_named_loads_what_queries_need_and_answers_the_same(index, loaded, photos, tiny_model_folder):
+    named, whole = Searcher(index, tiny_model_folder), Searcher(index, loaded)
+    for query in ("a dog", photos / "p1.png", parse_terms(["a dog", str(photos / "p1.png")]), "a cat"):
+        np.testing.assert_allclose(named.embed(query), whole.embed(query), atol=1e-6)
+    with pytest.raises(RuntimeError, match="without its caption tower"):
+        named._loaded.model.multimodal_decoder(None, None)  # no query needs it
+
+
 def test_several_terms_are_the_mean_of_their_unit_vectors(index, loaded, photos):
     searcher, embedder = Searcher(index, loaded), Embedder(loaded)
     combined = searcher.embed(parse_terms(["a dog", str(photos / "p1.png")]))
