@@ -19,6 +19,7 @@ from cocasearch.checkpoints.tensor_sources import (
     affine,
     key_value_rows,
     query_rows,
+    source_of,
     stacked,
     transposed,
     whole,
@@ -98,7 +99,6 @@ MULTIMODAL_DECODER: Table = {
     **affine("multimodal_decoder.output_norm", "text_decoder.ln_final"),
     "multimodal_decoder.vocabulary.weight": transposed("text_decoder.text_projection"),
 }
-_LAYER = re.compile(r"\.(\d+)\.")
 
 
 def from_openclip(
@@ -120,7 +120,7 @@ def from_openclip(
         refuse_narrow_vocabulary(found, config.text)
     table, converted, used = _table(config, found), {}, set[str]()
     for name, shape in _parameter_shapes(config).items():
-        source = _source(table, name)
+        source = source_of(table, name)
         _refuse_missing(source, found)
         values = [found[key] for key in source.keys]
         if name == "image_encoder.positions" and isinstance(config.image, VisionTransformerConfig):
@@ -183,11 +183,6 @@ def _table(config: CoCaConfig, found: Mapping[str, Tensor]) -> Table:
 def openclip_presets() -> list[str]:
     """The named architectures that OpenCLIP has too."""
     return [name for name, config in presets().items() if isinstance(config.image, VisionTransformerConfig)]
-
-
-def _source(table: Table, name: str) -> Source:
-    layer = _LAYER.search(name)
-    return table[_LAYER.sub(".*.", name, count=1)].of_layer(layer[1]) if layer else table[name]
 
 
 def _parameter_shapes(config: CoCaConfig) -> dict[str, tuple[int, ...]]:

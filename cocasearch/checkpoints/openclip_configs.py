@@ -4,13 +4,12 @@ Receives `embed_dim`, `vision_cfg`, `text_cfg` and `multimodal_cfg`, bare or as 
 on architecture and preprocessing. A setting that would change a number and is not built here is refused, never ignored.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cocasearch.checkpoints.roberta import read_roberta_config
+from cocasearch.checkpoints.roberta import read_json, read_roberta_config
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.config import (
@@ -71,27 +70,15 @@ def read_architecture(name_or_file: str, text_config: Path | None = None) -> Arc
             f"unknown architecture '{name_or_file}'; there are {', '.join(known)}",
             hint="or a file in OpenCLIP's layout: --arch open_clip_config.json",
         )
-    described = _read_json(file, "architecture")
+    described = read_json(file, "architecture")
     try:
         return from_openclip_config(file.stem, described, roberta)
     except CocaSearchError as error:
         raise CocaSearchError(f"{file}: {error}", hint=error.hint) from error
 
 
-def _read_json(file: Path, what: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CocaSearchError(f"cannot read the {what} {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise CocaSearchError(f"the {what} {file} is not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise CocaSearchError(f"the {what} {file} is no JSON object")
-    return fields
-
-
 def _read_roberta(file: Path) -> RobertaConfig:
-    described = _read_json(file, "text config")
+    described = read_json(file, "text config")
     try:
         return read_roberta_config(described)
     except CocaSearchError as error:

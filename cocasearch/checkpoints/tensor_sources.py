@@ -1,5 +1,6 @@
 """What one of our parameters is read from in foreign weights: the vocabulary that each layout's table is written in."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,13 @@ class Source:
 
 
 Table = dict[str, Source]
+_LAYER = re.compile(r"\.(\d+)\.")
+
+
+def source_of(table: Table, name: str) -> Source:
+    """What a parameter is read from; `*` in a table stands for a layer's number."""
+    layer = _LAYER.search(name)
+    return table[_LAYER.sub(".*.", name, count=1)].of_layer(layer[1]) if layer else table[name]
 
 
 def whole(key: str) -> Source:

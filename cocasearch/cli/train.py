@@ -30,6 +30,12 @@ Pooler = Annotated[
     Literal["single", "parallel", "cascade"] | None,
     typer.Option(help="How image tokens are pooled.", show_default="the preset's"),
 ]
+TextModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--text-model", metavar="FOLDER", help="A RoBERTa of Hugging Face's as its text half.", show_default=False
+    ),
+]
 ImageWeights = Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")]
 Names = Annotated[
     Path | None, typer.Option("--names", metavar="TABLE", help="Class names: adds the name loss.", show_default=False)
@@ -56,6 +62,7 @@ def train(
     model: StartModel = None,
     weight: Weights = None,
     pooler: Pooler = None,
+    text_model: TextModel = None,
     image_weights: ImageWeights = True,
     names: Names = None,
     labels: Labels = None,
@@ -82,6 +89,7 @@ def train(
         weights=weight or (),
         preset=preset,
         pooler=pooler,
+        text_model=text_model,
         model=model,
         image_weights=image_weights,
         names=names,

@@ -52,6 +52,7 @@ class TrainingRequest:
         weights: Their shares of each step; by default their numbers of pictures.
         out: The model folder to write.
         preset: The architecture to start from, with `pooler` instead of its own way of pooling; or `model`.
+        text_model: The folder of a RoBERTa to be the preset's text half.
         model: A model name or folder to start from.
         names: A table of class names for the name loss, which needs an encoder that came with its classifier.
         labels: Labelled pictures for the name loss; `label_key` is their column of WordNet ids or class names.
@@ -63,6 +64,7 @@ class TrainingRequest:
     weights: Sequence[float] = ()
     preset: str = "coca-mini"
     pooler: PoolerKind | None = None
+    text_model: Path | None = None
     model: str | None = None
     image_weights: bool = True
     names: Path | None = None
@@ -211,13 +213,20 @@ def _split(
 def _starting_point(
     request: TrainingRequest, config: TrainingConfig, sources: list[Source], class_names: ClassNames | None
 ) -> StartingPoint:
+    if request.model is not None and request.text_model is not None:
+        raise CocaSearchError("a model has its text half already", hint="--text-model without --model")
     if request.model is not None:
         return from_model_folder(resolve_model(request.model))
     texts = [caption for source in sources for image in source.images for caption in image.captions]
     if class_names is not None:
         texts += class_names.vocabulary()
     return from_preset(
-        request.preset, texts, image_weights=request.image_weights, pooler=request.pooler, seed=config.seed
+        request.preset,
+        texts,
+        image_weights=request.image_weights,
+        pooler=request.pooler,
+        text_model=request.text_model,
+        seed=config.seed,
     )
 
 

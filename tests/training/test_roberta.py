@@ -1,22 +1,28 @@
 """Training with RoBERTa's text half: padded with its own id, in batches and in losses."""
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import pad
 
 from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.loaded_model import load_model
+from cocasearch.model.config import RobertaConfig
 from cocasearch.model.losses import caption_loss
+from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source, TrainingData
 from cocasearch.training.objective import Objective
 from cocasearch.training.recipes import finetune
-from cocasearch.training.starting_point import from_model_folder
+from cocasearch.training.starting_point import from_model_folder, from_preset
 
 PLAIN = TrainingConfig(images_per_step=6, captions_per_image=1, dropout=0, precision="float32")
 
@@ -52,7 +58,7 @@ def test_finetuning_teaches_it(
         csv_of(tmp_path / "photos", more_drawings(24)),
         out=tmp_path / "mine",
         model=roberta_model_folder,
-        adjust=lambda config: replace(config, passes=20.0, learning_rate=3e-3),
+        adjust=lambda config: replace(config, passes=12.0, learning_rate=3e-3),
         progress=lambda progress: losses.append(progress.caption_loss),
         device="cpu",
     )
@@ -60,3 +66,74 @@ def test_finetuning_teaches_it(
     stored = read_model_folder(tmp_path / "mine")
     assert stored.config == read_model_folder(roberta_model_folder).config
     assert load_model(tmp_path / "mine", device="cpu").fingerprint == result.training.fingerprint
+
+
+@pytest.fixture
+def pretrained(roberta_model_folder: Path, tmp_path: Path) -> Path:
+    """A RoBERTa on its own, as Hugging Face's libraries write one for predicting words."""
+    stored, folder = read_model_folder(roberta_model_folder), tmp_path / "roberta-tiny"
+    text = stored.config.text
+    assert isinstance(text, RobertaConfig)
+    folder.mkdir()
+    sizes = {"hidden_size": text.width, "num_attention_heads": text.heads, "num_hidden_layers": text.layers}
+    sizes |= {"intermediate_size": text.mlp_width, "max_position_embeddings": 60, "vocab_size": text.vocab_size}
+    described = {"model_type": "roberta", "layer_norm_eps": 1e-5, "pad_token_id": 1, **sizes}
+    (folder / "config.json").write_text(json.dumps(described))
+    stored.tokenizer.save(folder / "tokenizer.json")
+    generator = torch.Generator().manual_seed(1)
+    shapes = {
+        "embeddings.word_embeddings.weight": (text.vocab_size, 32),
+        "embeddings.position_embeddings.weight": (60, 32),
+        "embeddings.token_type_embeddings.weight": (1, 32),
+        "embeddings.LayerNorm.weight": (32,),
+        "embeddings.LayerNorm.bias": (32,),
+    }
+    for layer in range(2):
+        parts = {f"attention.self.{part}": (32, 32) for part in ("query", "key", "value")}
+        parts |= {"attention.output.dense": (32, 32), "intermediate.dense": (80, 32), "output.dense": (32, 80)}
+        parts |= {"attention.output.LayerNorm": (32,), "output.LayerNorm": (32,)}
+        for part, shape in parts.items():
+            name = f"encoder.layer.{layer}.{part}"
+            shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    weights = {f"roberta.{key}": 0.1 * torch.randn(shape, generator=generator) for key, shape in shapes.items()}
+    save_file(weights | {"lm_head.bias": torch.zeros(text.vocab_size)}, folder / "model.safetensors")
+    return folder
+
+
+def test_a_roberta_becomes_the_text_half_of_any_preset(pretrained: Path) -> None:
+    start = from_preset("coca-mini", [], image_weights=False, text_model=pretrained)
+    config, weights = start.model.config, load_file(pretrained / "model.safetensors")
+    assert isinstance(config.text, RobertaConfig)
+    assert (config.text.context_length, config.text.vocab_size, config.text.positions) == (40, 320, 60)
+    assert start.provenance == {"preset": "coca-mini", "text_model": "roberta-tiny"}
+    text = start.model.text_decoder
+    assert torch.equal(text.token_embedding.weight, weights["roberta.embeddings.word_embeddings.weight"])
+    parts = [weights[f"roberta.encoder.layer.1.attention.self.{part}.bias"] for part in ("query", "key", "value")]
+    assert torch.equal(list(text.blocks)[1].attention.qkv.bias, torch.cat(parts))
+    assert start.model.encode_text(start.tokenizer(["a red square"], 40)).shape == (1, 256)
+
+
+def test_without_its_roberta_the_preset_says_what_it_needs() -> None:
+    with pytest.raises(CocaSearchError, match="reads with RoBERTa, which does not come with the package") as caught:
+        from_preset("coca_roberta-ViT-B-32", ["a dog"])
+    assert "--text-model FOLDER" in str(caught.value.hint)
+
+
+def test_a_folder_that_is_no_whole_roberta_is_named(pretrained: Path) -> None:
+    def refused(sentence: str) -> None:
+        with pytest.raises(CocaSearchError, match=sentence):
+            from_preset("coca-mini", [], image_weights=False, text_model=pretrained)
+
+    config, weights = json.loads((pretrained / "config.json").read_text()), load_file(pretrained / "model.safetensors")
+    (pretrained / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    refused(r"layer\.0\.intermediate\.dense\.weight is \(80, 32\), not \(64, 32\)")
+    (pretrained / "config.json").write_text(json.dumps(config | {"vocab_size": 300}))
+    refused(r"word_embeddings\.weight is \(320, 32\), not \(300, 32\)")
+    (pretrained / "config.json").write_text(json.dumps(config))
+    save_file({key: value for key, value in weights.items() if "query" not in key}, pretrained / "model.safetensors")
+    refused(r"attention\.self\.query\.weight is missing")
+    clip_tokenizer().save(pretrained / "tokenizer.json")
+    save_file(weights, pretrained / "model.safetensors")
+    refused("the tokenizer is of another model than the config")
+    (pretrained / "tokenizer.json").unlink()
+    refused(r"is no folder of a RoBERTa: it has no tokenizer\.json")
