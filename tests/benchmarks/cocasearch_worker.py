@@ -10,13 +10,20 @@ from worker import Json, Run, serve
 from cocasearch import Captioner, CaptionOptions, Embedder, load_model
 from cocasearch.images.batching import decode_batches
 
+TOWERS = {
+    "captions": ("image", "text", "caption"),  # the text tower scores them
+    "images": ("image",),
+    "texts": ("text",),
+    "vectors": ("image", "text"),
+}
+
 
 class Side:
     """The model of a request, and one method per task."""
 
     def __init__(self, request: Json) -> None:
         self.request = request
-        self.loaded = load_model(Path(request["model"]), **request.get("load", {}))
+        self.loaded = load_model(Path(request["model"]), towers=TOWERS[request["task"]])
 
     def captions(self, pixels: torch.Tensor) -> Json:
         captions = Captioner(self.loaded).caption_pixels(pixels, CaptionOptions(**self.request["options"]))

@@ -5,19 +5,14 @@ Large files are made once, in `build/benchmarks`.
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from safetensors.torch import load_file
 
-from cocasearch.checkpoints.openclip import from_openclip
-from cocasearch.checkpoints.storage import save_model_folder
-from cocasearch.images.transforms import PreprocessConfig
-from cocasearch.model.config import presets
 from cocasearch.paths import sample_photos_folder
-from cocasearch.text.tokenizer import clip_tokenizer
 
 ARCHITECTURE = "coca_ViT-B-32"
 HERE = Path(__file__).parent
@@ -63,17 +58,11 @@ def weights(openclip_python: str) -> Path:
 @pytest.fixture(scope="session")
 def model_folder(weights: Path) -> Path:
     """The same weights as a model of ours, in float32."""
-    folder, config = DATA / ARCHITECTURE, presets()[ARCHITECTURE]
+    folder = DATA / "models" / ARCHITECTURE
     if not folder.exists():
-        save_model_folder(
-            folder,
-            from_openclip(load_file(weights), config),
-            config=config,
-            preprocess=PreprocessConfig(),
-            tokenizer=clip_tokenizer(),
-            provenance={"made_by": "tests/benchmarks"},
-            dtype="float32",
-        )
+        command = [sys.executable, "-m", "cocasearch", "models", "import", weights]
+        command += ["--arch", ARCHITECTURE, "--name", folder.name, "--dtype", "fp32"]
+        subprocess.run(command, check=True, env={**os.environ, "COCASEARCH_HOME": str(DATA)})
     return folder
 
 
