@@ -94,7 +94,7 @@ PUBLISHED = (  # best first: what is taken where no model is named
         good_at="quick captions, nothing else",
         figures=MappingProxyType(_figures(0.79, (0.74, 1.10), (0.33, 0.88))),
         warning="it has lost its contrastive side in tuning (ImageNet 0.79 %, COCO recall@1 0.33 %): searches "
-        "with it find nothing sensible, only its captions are of use",
+        "with it find nothing sensible, only its captions are of use (with --rerank 0)",
     ),
 )
 

@@ -46,11 +46,21 @@ class _Announced:
     @property
     def blob(self) -> Path:
         """Where the hub's cache holds the file's content."""
+        cache, folder = self._cache()
+        return cache / folder / "blobs" / self.etag
+
+    @property
+    def lock(self) -> Path:
+        """What the hub's own library locks while it fetches this content."""
+        cache, folder = self._cache()
+        return cache / ".locks" / folder / f"{self.etag}.lock"
+
+    def _cache(self) -> tuple[Path, str]:
         from huggingface_hub import constants
         from huggingface_hub.file_download import repo_folder_name
 
         folder = repo_folder_name(repo_id=self.repository, repo_type="model")
-        return Path(constants.HF_HUB_CACHE).expanduser() / folder / "blobs" / self.etag
+        return Path(constants.HF_HUB_CACHE).expanduser(), folder
 
     @property
     def partial(self) -> Path:
@@ -139,9 +149,10 @@ def _download(announced: _Announced, room_for: dict[Path, int], progress: Progre
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     partial = announced.partial
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    for file in (partial, announced.lock):
+        file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with WeakFileLock(partial.with_suffix(".lock"), timeout=1):
+        with WeakFileLock(announced.lock, timeout=1):
             _fill(announced, room_for, progress)
             if _SHA256.fullmatch(announced.etag):
                 _refuse_wrong_sum(partial, announced.etag, announced.name, progress)

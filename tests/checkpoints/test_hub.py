@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hub_server import Hub, serving, use
 from huggingface_hub import constants
+from huggingface_hub.utils import WeakFileLock
 
 from cocasearch.checkpoints.hub import HubFile, fetch, fetch_small
 from cocasearch.errors import CocaSearchError
@@ -85,7 +86,7 @@ def test_a_wrong_checksum_is_refused_and_leaves_nothing(hub: Hub, tmp_path: Path
     hub.wrong_sums.add(NAMES[1])
     with pytest.raises(CocaSearchError, match=f"{NAMES[1]} did not have the checksum"):
         get()
-    assert not [name for name in in_cache(tmp_path) if not name.endswith(".lock")]
+    assert in_cache(tmp_path) == []
     hub.wrong_sums.clear()
     assert get().path.read_bytes() == CONTENT
 
@@ -152,3 +153,13 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(hub: Hub, monkeypatch: pyt
     get()
     tokens = {path.split("/")[1]: token for path, token in hub.tokens.items() if NAMES[1] in path}
     assert tokens == {"laion": "Bearer hf_secret", "content": None}
+
+
+def test_a_file_that_another_process_fetches_is_left_to_it(hub: Hub, tmp_path: Path) -> None:
+    get()
+    (lock,) = (tmp_path / "cache" / ".locks").rglob("*.lock")
+    for blob in (tmp_path / "cache").rglob("blobs/*"):
+        blob.unlink()
+    with WeakFileLock(lock), pytest.raises(CocaSearchError, match="is being downloaded already"):
+        get()
+    assert get().path.read_bytes() == CONTENT
