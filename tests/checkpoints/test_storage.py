@@ -1,9 +1,11 @@
 """A model folder gives back the model that was put in, and says what is wrong with a damaged one."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +106,35 @@ def test_a_folder_can_be_read_by_others_and_leaves_nothing_beside_it(save: Save,
     save()  # replaces
     assert [file.name for file in tmp_path.iterdir()] == ["m"]
     assert all(file.stat().st_mode & stat.S_IROTH for file in (tmp_path / "m").iterdir())
+
+
+def left_behind(folder: Path, *, hours_ago: float) -> Path:
+    """What a writer leaves that was killed then."""
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"half")
+    for file in (folder / "model.safetensors", folder):
+        os.utime(file, (time.time() - hours_ago * 3600,) * 2)
+    return folder
+
+
+def test_what_killed_writers_left_goes_and_what_may_be_needed_stays(save: Save, tmp_path: Path) -> None:
+    old = left_behind(tmp_path / ".m.x1y2", hours_ago=2)
+    young = left_behind(tmp_path / ".m.x3y4", hours_ago=0.5)  # may still be written
+    replaced = left_behind(tmp_path / ".m.old.z5", hours_ago=2)  # all that is left of the model
+    other = left_behind(tmp_path / ".n.x1y2", hours_ago=2)
+    save()
+    assert [folder.exists() for folder in (old, young, replaced, other)] == [False, True, True, True]
+    save()
+    assert [folder.exists() for folder in (old, young, replaced, other)] == [False, True, False, True]
+
+
+def test_a_folder_that_is_no_model_is_not_replaced(save: Save, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "holiday.jpg").write_bytes(b"precious")
+    with pytest.raises(CocaSearchError, match="is there already and is no model folder, so it is not replaced"):
+        save()
+    assert (tmp_path / "m" / "holiday.jpg").read_bytes() == b"precious"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
 
 
 def test_what_is_missing_is_named(save: Save, tmp_path: Path) -> None:
