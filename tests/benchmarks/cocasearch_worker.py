@@ -23,7 +23,9 @@ class Side:
 
     def __init__(self, request: Json) -> None:
         self.request = request
-        self.loaded = load_model(Path(request["model"]), towers=TOWERS[request["task"]])
+        self.loaded = load_model(
+            Path(request["model"]), dtype=request.get("dtype", "auto"), towers=TOWERS[request["task"]]
+        )
 
     def captions(self, pixels: torch.Tensor) -> Json:
         captions = Captioner(self.loaded).caption_pixels(pixels, CaptionOptions(**self.request["options"]))
