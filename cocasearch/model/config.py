@@ -144,6 +144,11 @@ class CoCaConfig:
                 f"without a pooler the decoder reads image tokens of width {self.image.width}, "
                 f"so the text width must be the same, not {self.text.width}"
             )
+        for part, heads in (("text decoder", self.text.heads), ("multimodal decoder", self.multimodal.heads)):
+            if self.text.width % heads:
+                raise CocaSearchError(
+                    f"a text width of {self.text.width} is not shared evenly by the {part}'s {heads} heads"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON types; what kind of image encoder and text decoder is under their `kind`."""

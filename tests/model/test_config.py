@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerConfig, RobertaConfig, TextConfig, presets
+from cocasearch.model.config import (
+    CoCaConfig,
+    EfficientNetLiteConfig,
+    MultimodalConfig,
+    PoolerConfig,
+    RobertaConfig,
+    TextConfig,
+    presets,
+)
 
 
 @pytest.mark.parametrize("name", presets())
@@ -58,6 +66,13 @@ def test_a_context_longer_than_robertas_positions_is_refused() -> None:
 def test_an_unknown_pooler_is_refused(kind: str | None) -> None:
     with pytest.raises(CocaSearchError, match=f"unknown pooler '{kind}'"):
         CoCaConfig.from_dict({"pooler": {"kind": kind}})
+
+
+def test_heads_must_share_the_width_evenly() -> None:
+    with pytest.raises(CocaSearchError, match="width of 32 is not shared evenly by the text decoder's 6 heads"):
+        CoCaConfig(text=TextConfig(width=32, heads=6))
+    with pytest.raises(CocaSearchError, match="by the multimodal decoder's 6 heads"):
+        CoCaConfig(text=TextConfig(width=32, heads=4), multimodal=MultimodalConfig(heads=6))
 
 
 def test_without_a_pooler_image_and_text_must_be_equally_wide() -> None:

@@ -75,23 +75,23 @@ def pretrained(roberta_model_folder: Path, tmp_path: Path) -> Path:
     text = stored.config.text
     assert isinstance(text, RobertaConfig)
     folder.mkdir()
-    sizes = {"hidden_size": text.width, "num_attention_heads": text.heads, "num_hidden_layers": text.layers}
+    sizes = {"hidden_size": 48, "num_attention_heads": text.heads, "num_hidden_layers": text.layers}
     sizes |= {"intermediate_size": text.mlp_width, "max_position_embeddings": 60, "vocab_size": text.vocab_size}
     described = {"model_type": "roberta", "layer_norm_eps": 1e-5, "pad_token_id": 1, **sizes}
     (folder / "config.json").write_text(json.dumps(described))
     stored.tokenizer.save(folder / "tokenizer.json")
     generator = torch.Generator().manual_seed(1)
     shapes = {
-        "embeddings.word_embeddings.weight": (text.vocab_size, 32),
-        "embeddings.position_embeddings.weight": (60, 32),
-        "embeddings.token_type_embeddings.weight": (1, 32),
-        "embeddings.LayerNorm.weight": (32,),
-        "embeddings.LayerNorm.bias": (32,),
+        "embeddings.word_embeddings.weight": (text.vocab_size, 48),
+        "embeddings.position_embeddings.weight": (60, 48),
+        "embeddings.token_type_embeddings.weight": (1, 48),
+        "embeddings.LayerNorm.weight": (48,),
+        "embeddings.LayerNorm.bias": (48,),
     }
     for layer in range(2):
-        parts = {f"attention.self.{part}": (32, 32) for part in ("query", "key", "value")}
-        parts |= {"attention.output.dense": (32, 32), "intermediate.dense": (80, 32), "output.dense": (32, 80)}
-        parts |= {"attention.output.LayerNorm": (32,), "output.LayerNorm": (32,)}
+        parts = {f"attention.self.{part}": (48, 48) for part in ("query", "key", "value")}
+        parts |= {"attention.output.dense": (48, 48), "intermediate.dense": (80, 48), "output.dense": (48, 80)}
+        parts |= {"attention.output.LayerNorm": (48,), "output.LayerNorm": (48,)}
         for part, shape in parts.items():
             name = f"encoder.layer.{layer}.{part}"
             shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
@@ -110,7 +110,9 @@ def test_a_roberta_becomes_the_text_half_of_any_preset(pretrained: Path) -> None
     assert torch.equal(text.token_embedding.weight, weights["roberta.embeddings.word_embeddings.weight"])
     parts = [weights[f"roberta.encoder.layer.1.attention.self.{part}.bias"] for part in ("query", "key", "value")]
     assert torch.equal(list(text.blocks)[1].attention.qkv.bias, torch.cat(parts))
-    assert start.model.encode_text(start.tokenizer(["a red square"], 40)).shape == (1, 256)
+    output = start.model(torch.zeros(1, 3, 192, 192), start.tokenizer(["a red square"], 40))
+    assert output.text_embedding.shape == (1, 256)
+    assert output.caption_logits.shape == (1, 40, 320)
 
 
 def test_without_its_roberta_the_preset_says_what_it_needs() -> None:
@@ -126,9 +128,9 @@ def test_a_folder_that_is_no_whole_roberta_is_named(pretrained: Path) -> None:
 
     config, weights = json.loads((pretrained / "config.json").read_text()), load_file(pretrained / "model.safetensors")
     (pretrained / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
-    refused(r"layer\.0\.intermediate\.dense\.weight is \(80, 32\), not \(64, 32\)")
+    refused(r"layer\.0\.intermediate\.dense\.weight is \(80, 48\), not \(64, 48\)")
     (pretrained / "config.json").write_text(json.dumps(config | {"vocab_size": 300}))
-    refused(r"word_embeddings\.weight is \(320, 32\), not \(300, 32\)")
+    refused(r"word_embeddings\.weight is \(320, 48\), not \(300, 48\)")
     (pretrained / "config.json").write_text(json.dumps(config))
     save_file({key: value for key, value in weights.items() if "query" not in key}, pretrained / "model.safetensors")
     refused(r"attention\.self\.query\.weight is missing")
