@@ -7,15 +7,14 @@ whole and right.
 """
 
 import hashlib
-import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cocasearch.checkpoints.disk_space import gigabytes, refuse_small_disks, telling_of_full_disks
+from cocasearch.checkpoints.hub_errors import asking, status_of
 from cocasearch.errors import CocaSearchError
 
 Progress = Callable[[str, int, int], None]  # what is done, bytes done, bytes in all
@@ -102,11 +101,11 @@ def fetch_small(repository: str, name: str) -> Path | None:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    with _asking(repository):
+    with asking(repository):
         try:
             return Path(hf_hub_download(repository, name))
         except Exception as error:
-            if _status(error) == 404 and not isinstance(error, RepositoryNotFoundError):
+            if status_of(error) == 404 and not isinstance(error, RepositoryNotFoundError):
                 return None
             raise
 
@@ -115,12 +114,12 @@ def _ask(repository: str, names: Sequence[str]) -> _Announced:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    with _asking(repository) as endpoint:
+    with asking(repository) as endpoint:
         for name in names:
             try:
                 found = get_hf_file_metadata(hf_hub_url(repository, name))
             except Exception as error:
-                if _status(error) == 404 and not isinstance(error, RepositoryNotFoundError):
+                if status_of(error) == 404 and not isinstance(error, RepositoryNotFoundError):
                     continue
                 raise
             if found.commit_hash is None or found.etag is None or found.size is None:
@@ -141,7 +140,7 @@ def _linked(announced: _Announced) -> Path:
     """The file under its own name in the hub's cache, which has its content already."""
     from huggingface_hub import hf_hub_download
 
-    with _asking(announced.repository):
+    with asking(announced.repository):
         return Path(hf_hub_download(announced.repository, announced.name))
 
 
@@ -173,7 +172,7 @@ def _fill(announced: _Announced, room_for: dict[Path, int], progress: Progress) 
         present = 0
     refuse_small_disks({**room_for, partial.parent: announced.size - present})
     try:
-        with _asking(announced.repository), telling_of_full_disks(partial), partial.open("ab") as out:
+        with asking(announced.repository), telling_of_full_disks(partial), partial.open("ab") as out:
             http_get(
                 announced.url,
                 out,
@@ -231,52 +230,3 @@ def _refuse_wrong_sum(file: Path, expected: str, name: str, progress: Progress) 
         raise CocaSearchError(
             f"{name} did not have the checksum that the hub announces, and was removed", hint="the same command again"
         )
-
-
-@contextmanager
-def _asking(repository: str) -> Iterator[str]:
-    """A block that talks to the hub, at the endpoint that it is given; whatever goes wrong there is one sentence."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    # Its warnings say over several lines what the sentence says.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    disable_progress_bars()
-    try:
-        yield constants.ENDPOINT
-    except CocaSearchError:
-        raise
-    except Exception as error:  # of the hub's library, of its HTTP library, of the system: names differ by release
-        raise _explained(error, repository, constants.ENDPOINT) from error
-
-
-def _explained(error: Exception, repository: str, endpoint: str) -> CocaSearchError:
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    status = _status(error)
-    if any(isinstance(cause, OfflineModeIsEnabled) for cause in _causes(error)):
-        return CocaSearchError(f"{repository} is not in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it")
-    if status in (401, 403):
-        return CocaSearchError(
-            f"{endpoint} gives {repository} only to those who may have it ({status})",
-            hint="HF_TOKEN=… in front of the same command",
-        )
-    if status == 404:
-        return CocaSearchError(f"there is no {repository} at {endpoint}")
-    if status is not None:
-        return CocaSearchError(f"{endpoint} does not give {repository} at the moment ({status})")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return CocaSearchError(f"{endpoint} cannot be reached: {reason}")
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status behind an error, if there is one."""
-    responses = (getattr(cause, "response", None) for cause in _causes(error))
-    return next((int(response.status_code) for response in responses if response is not None), None)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

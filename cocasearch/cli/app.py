@@ -11,7 +11,8 @@ from cocasearch.cli.demo import demo
 from cocasearch.cli.evaluate import evaluate
 from cocasearch.cli.finetune import finetune
 from cocasearch.cli.index import index
-from cocasearch.cli.models import import_, info, list_, pull
+from cocasearch.cli.models import info, list_
+from cocasearch.cli.pull import import_, pull
 from cocasearch.cli.query import query
 from cocasearch.cli.reporting import reporting
 from cocasearch.cli.status import status
