@@ -10,7 +10,8 @@ from pathlib import Path
 from cocasearch.errors import CocaSearchError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_WAY_ON = "free some, or put models elsewhere: COCASEARCH_HOME=FOLDER"
+_ELSEWHERE = "put models elsewhere: COCASEARCH_HOME=FOLDER, and the hub's files: HF_HOME=FOLDER"
+_WAY_ON = f"free some, or {_ELSEWHERE}"
 
 
 def refuse_small_disks(needs: Mapping[Path, int]) -> None:
@@ -33,18 +34,21 @@ def refuse_small_disks(needs: Mapping[Path, int]) -> None:
 
 
 @contextlib.contextmanager
-def telling_of_full_disks(what: Path) -> Iterator[None]:
-    """A block that writes `what`; a full disk is told with it.
+def writing(what: Path) -> Iterator[None]:
+    """A block that writes `what`; a disk that is full or does not let it is told with it.
 
     Raises:
-        CocaSearchError: The disk, a quota or the largest size of a file was reached.
+        CocaSearchError: There was no room, no permission, or no working disk.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno is None:  # no system call's
             raise
-        raise CocaSearchError(f"{what} cannot be written: {str(error.strerror).lower()}", hint=_WAY_ON) from error
+        reason = (error.strerror or type(error).__name__).lower()
+        raise CocaSearchError(
+            f"{what} cannot be written: {reason}", hint=_WAY_ON if error.errno in _FULL else _ELSEWHERE
+        ) from error
 
 
 def gigabytes(size: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cocasearch.checkpoints.disk_space import gigabytes, refuse_small_disks, telling_of_full_disks
+from cocasearch.checkpoints.disk_space import gigabytes, refuse_small_disks, writing
 from cocasearch.checkpoints.hub_errors import asking, status_of
 from cocasearch.errors import CocaSearchError
 
@@ -148,8 +148,9 @@ def _download(announced: _Announced, room_for: dict[Path, int], progress: Progre
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     partial = announced.partial
-    for file in (partial, announced.lock):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (partial.parent, announced.lock.parent):
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     try:
         with WeakFileLock(announced.lock, timeout=1):
             _fill(announced, room_for, progress)
@@ -172,7 +173,7 @@ def _fill(announced: _Announced, room_for: dict[Path, int], progress: Progress) 
         present = 0
     refuse_small_disks({**room_for, partial.parent: announced.size - present})
     try:
-        with asking(announced.repository), telling_of_full_disks(partial), partial.open("ab") as out:
+        with asking(announced.repository), writing(partial), partial.open("ab") as out:
             http_get(
                 announced.url,
                 out,
@@ -182,7 +183,7 @@ def _fill(announced: _Announced, room_for: dict[Path, int], progress: Progress) 
                 tqdm_class=_meter(progress),
             )
     except CocaSearchError as error:
-        present = partial.stat().st_size
+        present = partial.stat().st_size if partial.exists() else 0
         broke_off = f"the download broke off at {gigabytes(present)} of {gigabytes(announced.size)}: {error}"
         raise CocaSearchError(broke_off, hint=error.hint or _GO_ON) from error
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from cocasearch.checkpoints.disk_space import telling_of_full_disks
+from cocasearch.checkpoints.disk_space import writing
 from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
@@ -95,14 +95,15 @@ def save_model_folder(
     The weights are converted to `dtype` one by one. `progress` is told bytes written and bytes in all.
 
     Raises:
-        CocaSearchError: Something that is no model is at `folder`, or the disk is full; nothing has changed then.
+        CocaSearchError: Something that is no model is at `folder`, or it cannot be written; nothing has changed.
     """
     refuse_to_replace(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_left_behind(folder)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(folder)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with telling_of_full_disks(folder):
+        with writing(folder):
             write_weights(state_dict, staging / WEIGHTS_FILE, getattr(torch, dtype), progress)
             tokenizer.save(staging / TOKENIZER_FILE)
             described = {

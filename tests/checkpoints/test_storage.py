@@ -42,14 +42,14 @@ def model() -> CoCa:
 
 @pytest.fixture
 def save(tmp_path: Path, model: CoCa) -> Save:
-    def save(**changes: object) -> str:
+    def save(to: Path = tmp_path / "m", **changes: object) -> str:
         settings = {
             "config": CONFIG,
             "preprocess": PREPROCESS,
             "tokenizer": TOKENIZER,
             "provenance": {"from": "a test"},
         }
-        return save_model_folder(tmp_path / "m", model.state_dict(), **{**settings, **changes})  # type: ignore[arg-type]
+        return save_model_folder(to, model.state_dict(), **{**settings, **changes})  # type: ignore[arg-type]
 
     return save
 
@@ -135,6 +135,13 @@ def test_a_folder_that_is_no_model_is_not_replaced(save: Save, tmp_path: Path) -
         save()
     assert (tmp_path / "m" / "holiday.jpg").read_bytes() == b"precious"
     assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_place_that_cannot_be_written_is_named(save: Save, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where a folder should be")
+    with pytest.raises(CocaSearchError, match=r"models/m cannot be written: (file exists|not a directory)") as caught:
+        save(to=tmp_path / "models" / "m")
+    assert "COCASEARCH_HOME" in str(caught.value.hint)
 
 
 def test_what_is_missing_is_named(save: Save, tmp_path: Path) -> None:
