@@ -10,18 +10,17 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from cocasearch.checkpoints.disk_space import writing
+from cocasearch.checkpoints.weights_reading import open_weights
 from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
@@ -56,24 +55,26 @@ class ModelFolder:
     fingerprint: str
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def load_model(self, *, dtype: torch.dtype = torch.float32, towers: Collection[Tower] = tuple(TOWERS)) -> CoCa:
-        """The model in evaluation mode. Weights stored in the type they are used in stay on disk until they are.
+    def load_model(
+        self, *, dtype: torch.dtype = torch.float32, towers: Collection[Tower] = tuple(TOWERS), mapped: bool = True
+    ) -> CoCa:
+        """The model in evaluation mode.
 
         Args:
             dtype: What it computes in, see `CoCa.narrow`.
             towers: The parts to load; using another raises RuntimeError.
+            mapped: Leave weights that are stored in the type they are used in on disk until they are.
 
         Raises:
             CocaSearchError: The weights are damaged or do not fit the config.
         """
         with torch.device("meta"), _NoInitialValues():
             model = CoCa(self.config)
-        with _open_weights(self.folder / WEIGHTS_FILE) as stored:
-            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-            _check_fit(self.folder, model.state_dict(), shapes)
+        with open_weights(self.folder / WEIGHTS_FILE, mapped=mapped) as stored:
+            _check_fit(self.folder, model.state_dict(), stored.shapes)
             model.narrow(dtype)
             model.leave_out(TOWERS.keys() - set(towers))
-            weights = {name: stored.get_tensor(name).to(value.dtype) for name, value in model.state_dict().items()}
+            weights = {name: stored.read(name).to(value.dtype) for name, value in model.state_dict().items()}
         model.load_state_dict(weights, assign=True)
         return model.eval()
 
@@ -206,15 +207,6 @@ class _NoInitialValues(TorchFunctionMode):
         if func.__name__ in _FILLING:
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def _open_weights(file: Path) -> Iterator[Any]:
-    try:
-        with safe_open(file, framework="pt") as stored:
-            yield stored
-    except (SafetensorError, OSError) as error:
-        raise CocaSearchError(f"cannot read the weights {file}: {error}") from error
 
 
 def _check_fit(folder: Path, wanted: dict[str, Tensor], found: dict[str, tuple[int, ...]]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
 
-_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _ALIGNMENT = 8  # of the first tensor, so that a mapped file can be used as it is
 
 
@@ -48,7 +48,11 @@ def _header(weights: Mapping[str, Tensor], names: list[str], dtype: torch.dtype)
     described, end = {}, 0
     for name in names:
         start, end = end, end + weights[name].numel() * dtype.itemsize
-        described[name] = {"dtype": _NAMES[dtype], "shape": list(weights[name].shape), "data_offsets": [start, end]}
+        described[name] = {
+            "dtype": DTYPE_NAMES[dtype],
+            "shape": list(weights[name].shape),
+            "data_offsets": [start, end],
+        }
     text = json.dumps(described, separators=(",", ":"), ensure_ascii=False).encode()
     return text + b" " * (-len(text) % _ALIGNMENT), end
 

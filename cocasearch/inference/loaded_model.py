@@ -77,9 +77,11 @@ def load_model(
     stored = read_model_folder(resolve_model(name_or_folder))
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
-    model = stored.load_model(dtype=chosen_dtype, towers=towers).requires_grad_(False).to(chosen_device)
+    packed = chosen_device.type == "cpu" and set(towers) != {"text"}  # a query is answered before packing pays
+    model = stored.load_model(dtype=chosen_dtype, towers=towers, mapped=not packed)
+    model.requires_grad_(False).to(chosen_device)
     lay_out_image_encoder(model)
-    if chosen_device.type == "cpu" and set(towers) != {"text"}:  # a query is answered before packing pays
+    if packed:
         pack_linear_layers(model)
     return LoadedModel(
         name=name_of(stored.folder),

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+from cocasearch.checkpoints.weights_reading import open_weights
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.inference.loaded_model import load_model
@@ -207,3 +208,14 @@ def test_loading_does_not_import_the_compiler(save: Save, tmp_path: Path) -> Non
         f"import sys, cocasearch; cocasearch.load_model({str(tmp_path / 'm')!r}); print('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", load], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_copied_weights_are_the_mapped_ones(save: Save, model: CoCa, tmp_path: Path, dtype: str) -> None:
+    save(dtype=dtype)
+    with open_weights(tmp_path / "m" / "model.safetensors") as mapped:
+        expected = {name: mapped.read(name) for name in mapped.shapes}
+    with open_weights(tmp_path / "m" / "model.safetensors", mapped=False) as copied:
+        assert all(torch.equal(copied.read(name), value) for name, value in expected.items())
+        assert all(copied.read(name).dtype == value.dtype == getattr(torch, dtype) for name, value in expected.items())
+    assert expected.keys() == model.state_dict().keys()
