@@ -59,6 +59,7 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     towers: Collection[Tower] = tuple(TOWERS),
+    packed: bool = True,
 ) -> LoadedModel:
     """The model of a name or folder, in memory; for None the best one on this machine.
 
@@ -67,6 +68,8 @@ def load_model(
         device: "auto", "cpu", "cuda" or "mps".
         dtype: "auto" (bfloat16 where the device computes in it), "float32", "bfloat16" or "float16".
         towers: The parts that will be used, of "image", "text" and "caption": a text query needs but one of them.
+        packed: On a CPU, store linear layers as its kernels read them: faster from the second use on. Otherwise weights
+            stay on disk until they are used, which is quicker for a single query.
 
     Raises:
         CocaSearchError: No such model, device, dtype or tower, or damaged files.
@@ -77,7 +80,7 @@ def load_model(
     stored = read_model_folder(resolve_model(name_or_folder))
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
-    packed = chosen_device.type == "cpu" and set(towers) != {"text"}  # a query is answered before packing pays
+    packed = packed and chosen_device.type == "cpu"
     model = stored.load_model(dtype=chosen_dtype, towers=towers, mapped=not packed)
     model.requires_grad_(False).to(chosen_device)
     lay_out_image_encoder(model)

@@ -147,7 +147,7 @@ class Searcher:
 
     def _load_model(self) -> LoadedModel:
         try:
-            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers)
+            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers, packed=False)
         except CocaSearchError as error:
             if self._name:
                 raise
