@@ -10,7 +10,14 @@ from pathlib import Path
 
 from cocasearch.atomic_files import remove_partial_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
-from cocasearch.indexing.manifest import MANIFEST_FILE, REBUILD_FILE, Manifest, find_manifest, write_manifest
+from cocasearch.indexing.manifest import (
+    MANIFEST_FILE,
+    REBUILD_FILE,
+    SCHEMA_VERSION,
+    Manifest,
+    find_manifest,
+    write_manifest,
+)
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
 from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, remove_snapshots
 
@@ -46,10 +53,12 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
         remove_snapshots(index, manifest.table)  # of a leftover table: version numbers begin anew
         (index / unreadable).unlink(missing_ok=True)
         IndexTable.create(index, manifest.table, manifest.dimension)
-    manifest = replace(manifest, roots=wanted.roots, updated="")
+    table = IndexTable(index, manifest.table)
+    table.upgrade()  # before the manifest says so: a run stopped in between is finished by the next
+    manifest = replace(manifest, roots=wanted.roots, updated="", schema_version=SCHEMA_VERSION)
     write_manifest(manifest, file)
     _sweep(index)
-    return Generation(manifest, IndexTable(index, manifest.table), Ledger(index, unreadable), file)
+    return Generation(manifest, table, Ledger(index, unreadable), file)
 
 
 def publish(generation: Generation, index: Path) -> None:

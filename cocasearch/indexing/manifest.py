@@ -16,7 +16,7 @@ from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import index_folder, is_folder_like
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had neither excludes nor, in the table, missing_since; still read
 DEFAULT_INDEX = "default"
 MANIFEST_FILE = "manifest.json"
 REBUILD_FILE = "rebuild.json"  # the manifest of a table that is being made to take the place of the present one
@@ -58,13 +58,19 @@ class Root:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The description of one index. `created` and `updated` are ISO 8601 times in UTC."""
+    """The description of one index.
+
+    Attributes:
+        excludes: Patterns of files and folders to leave out of every walk.
+        created: ISO 8601 time in UTC, as is `updated`.
+    """
 
     table: str
     model_name: str
     model_fingerprint: str
     dimension: int
     roots: tuple[Root, ...] = ()
+    excludes: tuple[str, ...] = ()
     created: str = ""
     updated: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -156,7 +162,7 @@ def index_command(index: Path, *arguments: str) -> str:
 
 def _parse(fields: dict[str, Any]) -> Manifest:
     roots = tuple(Root(**root) for root in fields.pop("roots"))
-    return Manifest(roots=roots, **fields)
+    return Manifest(roots=roots, excludes=tuple(fields.pop("excludes", ())), **fields)
 
 
 def _too_new(file: Path, version: int) -> CocaSearchError:

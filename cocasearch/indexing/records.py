@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,7 @@ class ImageRecord:
         caption_logprob: Mean log-probability per caption token.
         model_fingerprint: The model that made vector and caption.
         embedding: (E,) unit row, float32.
+        missing_since: When the file was first not found where it was, UTC in whole seconds; None while it is there.
     """
 
     id: str
@@ -52,6 +54,10 @@ class ImageRecord:
     caption_logprob: float | None
     model_fingerprint: str
     embedding: NDArray[np.float32]
+    missing_since: datetime | None = None
+
+
+MISSING_SINCE = pa.field("missing_since", pa.timestamp("s", tz="UTC"))
 
 
 def record_id(root: str, path: str) -> str:
@@ -87,6 +93,7 @@ def record_schema(dimension: int) -> pa.Schema:
             pa.field("caption_logprob", pa.float32()),
             pa.field("model_fingerprint", pa.string(), nullable=False),
             pa.field("embedding", pa.list_(pa.float32(), dimension), nullable=False),
+            MISSING_SINCE,
         ]
     )
 
@@ -94,6 +101,8 @@ def record_schema(dimension: int) -> pa.Schema:
 def records_to_table(records: Sequence[ImageRecord], schema: pa.Schema) -> pa.Table:
     """The records as an Arrow table of `schema`, in the same order."""
     embeddings = np.stack([record.embedding for record in records]).astype(np.float32, copy=False)
-    columns = {name: [getattr(record, name) for record in records] for name in schema.names if name != "embedding"}
     vectors = pa.FixedSizeListArray.from_arrays(embeddings.ravel(), type=schema.field("embedding").type)
-    return pa.table({**columns, "embedding": vectors}, schema=schema)
+    plain: dict[str, Any] = {
+        name: [getattr(record, name) for record in records] for name in schema.names if name != "embedding"
+    }
+    return pa.table(plain | {"embedding": vectors}, schema=schema)

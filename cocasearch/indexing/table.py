@@ -1,13 +1,13 @@
 """The image table, in LanceDB: the only truth of an index.
 
-Receives and gives Arrow rows; every change is one atomic version of the table. Knows nothing about models, files or
-the snapshot that is derived from it.
+Receives and gives Arrow rows; every change is one atomic version of the table. Rows whose file is missing stay, and are
+shown only to those who ask for them. Knows nothing about models, files or the snapshot that is derived from it.
 """
 
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import lancedb
@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import index_command
-from cocasearch.indexing.records import ImageRecord, record_schema, records_to_table
+from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
 
 TABLE_SUFFIX = ".lance"
-_IDS_PER_DELETE = 2_000
+_IDS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
 _VERSIONS_KEPT = 16
 
@@ -53,7 +53,12 @@ class IndexTable:
         return cls(index, name)
 
     def __len__(self) -> int:
-        return int(self._table.count_rows())
+        """The number of images whose file is there."""
+        return int(self._table.count_rows(self._present))
+
+    def count_missing(self) -> int:
+        """The number of rows whose file is missing."""
+        return int(self._table.count_rows()) - len(self)
 
     @property
     def version(self) -> int:
@@ -78,14 +83,35 @@ class IndexTable:
 
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows with these ids; unknown ids are no error."""
-        for start in range(0, len(ids), _IDS_PER_DELETE):
-            quoted = ", ".join(f"'{id}'" for id in ids[start : start + _IDS_PER_DELETE])
+        for chosen in _conditions(ids):
             with self._writing():
-                self._table.delete(f"id IN ({quoted})")
+                self._table.delete(chosen)
 
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """All rows, some thousands at a time, with the columns asked for."""
-        yield from self._table.search().select(list(columns)).to_batches(batch_size=_ROWS_PER_READ)
+    def mark_missing(self, ids: Sequence[str], since: datetime) -> None:
+        """Hide the rows with these ids, whose files were not found at the time `since` (UTC)."""
+        for chosen in _conditions(ids):
+            with self._writing():
+                self._table.update(where=chosen, values={"missing_since": since.replace(microsecond=0)})
+
+    def mark_found(self, ids: Sequence[str]) -> None:
+        """Show the rows with these ids again: their files are back."""
+        for chosen in _conditions(ids):
+            with self._writing():
+                self._table.update(where=chosen, values_sql={"missing_since": "NULL"})
+
+    def upgrade(self) -> None:
+        """Give a table of an older schema the columns that it lacks. For the holder of the writer's lock."""
+        if not self._knows_missing:
+            with self._writing():
+                self._table.add_columns(MISSING_SINCE)
+
+    def batches(self, columns: Sequence[str], *, with_missing: bool = False) -> Iterator[pa.RecordBatch]:
+        """All rows, some thousands at a time, with the columns asked for; those of missing files only if wanted."""
+        query = self._table.search().select([name for name in columns if name in self._table.schema.names])
+        if self._present and not with_missing:
+            query = query.where(self._present)
+        for batch in query.to_batches(batch_size=_ROWS_PER_READ):
+            yield batch if self._knows_missing else _with_nothing_missing(batch, columns)
 
     def known_files(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Size and time of change (ns) of each indexed file, by root key and path."""
@@ -97,7 +123,7 @@ class IndexTable:
 
     def count_without_caption(self) -> int:
         """The number of rows that were made without captions."""
-        return int(self._table.count_rows("caption IS NULL"))
+        return int(self._table.count_rows(" AND ".join(filter(None, ("caption IS NULL", self._present)))))
 
     def compact(self) -> None:
         """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew."""
@@ -105,6 +131,15 @@ class IndexTable:
         if versions > _VERSIONS_KEPT:  # few cost little, and merging rewrites their neighbours
             with self._writing():
                 self._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+
+    @property
+    def _knows_missing(self) -> bool:
+        return MISSING_SINCE.name in self._table.schema.names  # the first schema had no such column
+
+    @property
+    def _present(self) -> str | None:
+        """The condition that a row's file is there; None where nothing is known to be missing."""
+        return f"{MISSING_SINCE.name} IS NULL" if self._knows_missing else None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -114,3 +149,16 @@ class IndexTable:
             reason = str(error).strip().splitlines()[0]
             hint = "see that the disk has room and can be written to, then run again: what was stored is kept"
             raise CocaSearchError(f"cannot write to the index at {self._index}: {reason}", hint=hint) from error
+
+
+def _conditions(ids: Sequence[str]) -> Iterator[str]:
+    """Conditions that together choose the rows with these ids."""
+    for start in range(0, len(ids), _IDS_PER_CHANGE):
+        yield f"id IN ({', '.join(repr(id) for id in ids[start : start + _IDS_PER_CHANGE])})"
+
+
+def _with_nothing_missing(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    if MISSING_SINCE.name not in columns:
+        return batch
+    nothing = pa.nulls(batch.num_rows, MISSING_SINCE.type)
+    return batch.append_column(MISSING_SINCE, nothing).select(list(columns))

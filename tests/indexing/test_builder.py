@@ -5,8 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import datetime
 
+import lancedb
 import numpy as np
 import pytest
 from PIL import Image
@@ -366,3 +368,29 @@ def test_a_run_full_of_unreadable_files_ends_well(build, tmp_path):
         (folder / f"{number}.jpg").write_bytes(bytes(range(number)))
     report = build(folder)
     assert (report.total, len(report.failed)) == (0, 7)
+
+
+@pytest.fixture
+def first_schema(build, index, photos):
+    """The index as a cocasearch that knew no missing files left it."""
+    build(photos)
+    manifest = read_manifest(index)
+    lancedb.connect(index).open_table(manifest.table).drop_columns(["missing_since"])
+    fields = asdict(manifest) | {"schema_version": 1}
+    del fields["excludes"]
+    (index / "manifest.json").write_text(json.dumps(fields))
+    return index
+
+
+def test_an_index_of_the_first_schema_is_searched_as_it_is(first_schema, loaded):
+    assert len(Searcher(first_schema, loaded)) == 10
+    assert read_manifest(first_schema).schema_version == 1
+
+
+def test_an_index_of_the_first_schema_is_upgraded_by_the_next_run(first_schema, build, photos, rows, encoded, draw):
+    encoded.since_last_look()
+    draw(photos / "new.png", 70)
+    report = build(photos)
+    assert (report.added, report.unchanged, encoded.since_last_look()) == (1, 10, 1)
+    assert read_manifest(first_schema).schema_version == 2
+    assert {row["missing_since"] for row in rows(first_schema)} == {None}

@@ -1,7 +1,7 @@
 import json
 import shlex
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -75,8 +75,15 @@ def test_a_command_leads_back_to_the_folder(tmp_path, monkeypatch, folder):
 
 def test_a_newer_index_asks_for_a_newer_cocasearch(tmp_path, manifest):
     write_manifest(replace(manifest, schema_version=99), tmp_path / MANIFEST_FILE)
-    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 1\)"):
+    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 2\)"):
         read_manifest(tmp_path)
+
+
+def test_a_manifest_of_the_first_schema_is_read(tmp_path, manifest):
+    fields = asdict(replace(manifest, schema_version=1))
+    del fields["excludes"]
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps(fields))
+    assert read_manifest(tmp_path) == replace(manifest, schema_version=1)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"schema_version": 1, "roots": [], "tabel": "x"})])

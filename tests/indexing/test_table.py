@@ -1,7 +1,13 @@
+from datetime import UTC, datetime
+from operator import itemgetter
+
+import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
 from cocasearch.indexing.table import IndexTable
 
 DIMENSION = 8
@@ -63,3 +69,52 @@ def test_known_files_are_by_root_and_path(table, record):
 def test_a_lost_table_is_named(tmp_path):
     with pytest.raises(CocaSearchError, match="has lost its table images-3"):
         IndexTable(tmp_path, "images-3")
+
+
+def test_a_missing_file_hides_its_row_until_it_is_found(table, record):
+    gone, since = record("2.png"), datetime(2026, 5, 4, 3, 2, 1, 999, tzinfo=UTC)
+    before = [row for batch in table.batches(list(ImageRecord.__dataclass_fields__)) for row in batch.to_pylist()]
+    table.mark_missing([gone.id], since)
+    assert (len(table), table.count_missing()) == (4, 1)
+    assert "2.png" not in column(table, "path")
+    (row,) = (
+        row
+        for batch in table.batches(["path", "missing_since"], with_missing=True)
+        for row in batch.to_pylist()
+        if row["missing_since"]
+    )
+    assert row == {"path": "2.png", "missing_since": since.replace(microsecond=0)}
+    table.mark_found([gone.id])
+    assert (len(table), table.count_missing()) == (5, 0)
+    after = [row for batch in table.batches(list(ImageRecord.__dataclass_fields__)) for row in batch.to_pylist()]
+    assert sorted(after, key=itemgetter("id")) == sorted(before, key=itemgetter("id"))
+
+
+@pytest.fixture
+def first_schema(tmp_path, record):
+    """A table as the first schema had it."""
+    schema = record_schema(DIMENSION)
+    old = pa.schema([field for field in schema if field != MISSING_SINCE])
+    rows = records_to_table([record(f"{seed}.png", seed, caption=None) for seed in range(3)], schema)
+    lancedb.connect(tmp_path).create_table("images-1", rows.select(old.names), schema=old)
+    return tmp_path
+
+
+def test_a_table_of_the_first_schema_is_read_as_one_with_nothing_missing(first_schema):
+    old = IndexTable(first_schema, "images-1")
+    assert (len(old), old.count_missing(), old.count_without_caption()) == (3, 0, 3)
+    rows = [row for batch in old.batches(["missing_since", "path"]) for row in batch.to_pylist()]
+    assert rows == [{"missing_since": None, "path": f"{seed}.png"} for seed in range(3)]
+
+
+def test_a_table_of_the_first_schema_is_upgraded_in_place(first_schema, record):
+    table = IndexTable(first_schema, "images-1")
+    table.upgrade()
+    version = table.version
+    table.upgrade()
+    assert table.version == version
+    table.add([record("new.png", 7)])
+    table.mark_missing([record("1.png").id], datetime.now(UTC))
+    again = IndexTable(first_schema, "images-1")
+    assert column(again, "path") == ["0.png", "2.png", "new.png"]
+    assert again._table.schema == record_schema(DIMENSION)
