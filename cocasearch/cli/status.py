@@ -1,5 +1,6 @@
 """`cocasearch status`: what the indexes hold."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,15 +13,18 @@ from cocasearch.paths import index_folder
 if TYPE_CHECKING:
     from cocasearch.indexing.summary import IndexSummary
 
+_SHOWN_UNREADABLE = 3
+
 
 def status(
     name: Annotated[
         str | None,
-        typer.Option("--index", "-i", metavar="NAME|FOLDER", help="One index, with all of it.", show_default=False),
+        typer.Option("--index", "-i", metavar="NAME|FOLDER", help="One index alone.", show_default=False),
     ] = None,
+    bad: Annotated[bool, typer.Option("--bad", help="Only the files that could not be read, and why.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is indexed: photos, folders, model, and the files that could not be read."""
+    """Show what is indexed: photos, captions, folders, model, size, and how many files could not be read."""
     from cocasearch.indexing.summary import list_indexes, summarise_index
 
     summaries: list[IndexSummary] = []
@@ -30,21 +34,46 @@ def status(
             summaries.append(summarise_index(folder))
         except CocaSearchError as error:  # the others can be shown
             damaged.append(error)
-    if as_json and summaries:
-        console.write_json([summary.to_dict() for summary in summaries])
-    else:
-        console.write("".join(f"{line}\n" for summary in summaries for line in _lines(summary)))
+    _show(summaries, bad=bad, as_json=as_json)
     for other in damaged[1:]:
         console.fail(str(other), other.hint)
     if damaged:
         raise damaged[0]
 
 
+def _show(summaries: "list[IndexSummary]", *, bad: bool, as_json: bool) -> None:
+    if as_json and summaries:
+        wanted = [summary.to_dict() for summary in summaries]
+        if bad:
+            wanted = [{"index": one["name"], **entry} for one in wanted for entry in one["unreadable"]]
+        console.write_json(wanted)
+    else:
+        lines = (line for summary in summaries for line in (_bad_lines if bad else _lines)(summary))
+        console.write("".join(f"{line}\n" for line in lines))
+
+
+def _bad_lines(summary: "IndexSummary") -> list[str]:
+    return [f"{console.shown(path)}: {reason}" for path, reason in summary.unreadable]
+
+
 def _lines(summary: "IndexSummary") -> list[str]:
-    return [
+    parts = ", ".join(f"{part} {size / 1e6:.2f}" for part, size in summary.bytes_by_part.items())
+    lines = [
         f"{summary.name}: {summary.photos} photos, {summary.bytes / 1e6:.2f} MB in {console.shown(summary.folder)}",
+        f"  captions {summary.captions} of {summary.photos}",
         f"  model    {summary.model}, {summary.dimension} numbers a vector",
+        f"  size     {summary.bytes / 1e6:.2f} MB: {parts}",
+        f"  snapshot {summary.snapshot}" + ("" if summary.snapshot == "fresh" else ": the next query makes it"),
         f"  updated  {summary.updated}",
-        *(f"  folder   {root}" for root in summary.roots),
-        *(f"  unreadable {console.shown(path)}: {reason}" for path, reason in summary.unreadable),
+        *(f"  folder   {root}{'' if Path(root).is_dir() else ' (not there now)'}" for root in summary.roots),
     ]
+    if summary.rebuild:
+        lines.append(f"  rebuild  with {summary.rebuild} has not been completed: index --rebuild goes on")
+    if summary.excludes:
+        lines.append(f"  excludes {', '.join(summary.excludes)}")
+    if summary.missing:
+        lines.append(f"  missing  {summary.missing}, not found where they were")
+    lines += [f"  unreadable {line}" for line in _bad_lines(summary)[:_SHOWN_UNREADABLE]]
+    if (more := len(summary.unreadable) - _SHOWN_UNREADABLE) > 0:
+        lines.append(f"  unreadable {more} more: cocasearch status --bad")
+    return lines

@@ -57,7 +57,7 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
     table.upgrade()  # before the manifest says so: a run stopped in between is finished by the next
     manifest = replace(manifest, roots=wanted.roots, updated="", schema_version=SCHEMA_VERSION)
     write_manifest(manifest, file)
-    _sweep(index)
+    sweep(index)
     return Generation(manifest, table, Ledger(index, unreadable), file)
 
 
@@ -66,7 +66,7 @@ def publish(generation: Generation, index: Path) -> None:
     if generation.file.name != MANIFEST_FILE:
         generation.ledger.rename(LEDGER_FILE)
         generation.file.replace(index / MANIFEST_FILE)
-        _sweep(index)
+        sweep(index)
 
 
 def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
@@ -75,13 +75,17 @@ def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
     return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}")
 
 
-def _sweep(index: Path) -> None:
-    """Remove tables and snapshots that no manifest names, and what killed writers left half-written."""
+def unnamed_tables(index: Path) -> list[Path]:
+    """The folders of tables that no manifest names: killed rebuilds and those that have been replaced leave them."""
     manifests = [find_manifest(index / name) for name in (MANIFEST_FILE, REBUILD_FILE)]
     named = {manifest.table for manifest in manifests if manifest}
-    for table in index.glob(f"*{TABLE_SUFFIX}"):
-        if table.stem not in named:
-            remove_snapshots(index, table.stem)
-            shutil.rmtree(table, ignore_errors=True)
+    return [table for table in index.glob(f"*{TABLE_SUFFIX}") if table.stem not in named]
+
+
+def sweep(index: Path) -> None:
+    """Remove tables and snapshots that no manifest names, and what killed writers left half-written."""
+    for table in unnamed_tables(index):
+        remove_snapshots(index, table.stem)
+        shutil.rmtree(table, ignore_errors=True)
     remove_partial_files(index)
     remove_partial_files(index / SNAPSHOT_FOLDER)

@@ -18,6 +18,7 @@ from cocasearch.paths import index_folder, is_folder_like
 
 SCHEMA_VERSION = 2  # 1 had neither excludes nor, in the table, missing_since; still read
 DEFAULT_INDEX = "default"
+UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"
 REBUILD_FILE = "rebuild.json"  # the manifest of a table that is being made to take the place of the present one
 

@@ -1,17 +1,28 @@
 """What an index holds, in a few numbers.
 
-Reads the manifest, the snapshot and the ledger; opens no photo and writes nothing.
+Reads the manifest, the table, the snapshot's name and the ledger; opens no photo and writes nothing.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.ledger import Ledger
-from cocasearch.indexing.manifest import MANIFEST_FILE, index_command, index_name, read_manifest
-from cocasearch.indexing.vectors import count_rows
+from cocasearch.indexing.manifest import (
+    MANIFEST_FILE,
+    REBUILD_FILE,
+    Manifest,
+    find_manifest,
+    index_command,
+    index_name,
+    read_manifest,
+)
+from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, VectorSnapshot, latest_version
 from cocasearch.paths import default_indexes_home
+
+SnapshotState = Literal["fresh", "stale", "missing"]
 
 
 @dataclass(frozen=True)
@@ -20,28 +31,40 @@ class IndexSummary:
 
     Attributes:
         photos: Images that a query can find.
+        captions: Those of them with a caption.
+        missing: Images kept back because their file is gone.
         unreadable: Path and reason of each file that could not be read.
         model: Name and fingerprint of the model that made the vectors.
+        rebuild: The same of the model of a rebuild that has not been completed; None without one.
         roots: The folders covered, where they are now.
+        excludes: Patterns of what is left out of them.
+        snapshot: Whether queries find their vectors prepared: a stale or missing snapshot is made by the next one.
         created: ISO 8601 time in UTC, as is `updated`.
         bytes: Size on disk.
+        bytes_by_part: The same of the table, the snapshot and the rest.
     """
 
     name: str
     folder: str
     photos: int
+    captions: int
+    missing: int
     unreadable: tuple[tuple[str, str], ...]
     model: str
     dimension: int
+    rebuild: str | None
     roots: tuple[str, ...]
+    excludes: tuple[str, ...]
+    snapshot: SnapshotState
     created: str
     updated: str
     bytes: int
+    bytes_by_part: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON types."""
         unreadable = [{"path": path, "reason": reason} for path, reason in self.unreadable]
-        return {**asdict(self), "unreadable": unreadable, "roots": list(self.roots)}
+        return {**asdict(self), "unreadable": unreadable, "roots": list(self.roots), "excludes": list(self.excludes)}
 
 
 def summarise_index(index: Path) -> IndexSummary:
@@ -50,19 +73,27 @@ def summarise_index(index: Path) -> IndexSummary:
     Raises:
         CocaSearchError: No index there, or a damaged one.
     """
-    manifest = read_manifest(index)
-    roots = manifest.locate_roots(index)
+    from cocasearch.indexing.table import IndexTable  # brings LanceDB, which listing indexes does without
+
+    manifest, rebuild = read_manifest(index), find_manifest(index / REBUILD_FILE)
+    roots, table, parts = manifest.locate_roots(index), IndexTable(index, manifest.table), _bytes_by_part(index)
     return IndexSummary(
         name=index_name(index),
         folder=str(index.absolute()),
-        photos=count_rows(index, manifest.table),
-        unreadable=tuple((str(roots[entry.root] / entry.path), entry.reason) for entry in Ledger(index)),
-        model=f"{manifest.model_name}@{manifest.model_fingerprint}",
+        photos=len(table),
+        captions=len(table) - table.count_without_caption(),
+        missing=table.count_missing(),
+        unreadable=tuple((str(roots.get(entry.root, Path()) / entry.path), entry.reason) for entry in Ledger(index)),
+        model=_model_of(manifest),
         dimension=manifest.dimension,
+        rebuild=_model_of(rebuild) if rebuild else None,
         roots=tuple(map(str, roots.values())),
+        excludes=manifest.excludes,
+        snapshot=_snapshot_state(index, manifest.table),
         created=manifest.created,
         updated=manifest.updated,
-        bytes=sum(file.stat().st_size for file in index.rglob("*") if file.is_file()),
+        bytes=sum(parts.values()),
+        bytes_by_part=parts,
     )
 
 
@@ -77,3 +108,25 @@ def list_indexes() -> list[Path]:
     if not folders:
         raise CocaSearchError(f"no index in {home} yet", hint=index_command(home / "default", "~/Pictures"))
     return folders
+
+
+def _model_of(manifest: Manifest) -> str:
+    return f"{manifest.model_name}@{manifest.model_fingerprint}"
+
+
+def _snapshot_state(index: Path, table: str) -> SnapshotState:
+    version = latest_version(index, table)
+    if version is not None and VectorSnapshot.open(index, table, version):
+        return "fresh"
+    return "stale" if any((index / SNAPSHOT_FOLDER).glob(f"{table}-v*")) else "missing"
+
+
+def _bytes_by_part(index: Path) -> dict[str, int]:
+    """Bytes on disk of the tables, of what is derived from them, and of the rest."""
+    parts = {"table": 0, "snapshot": 0, "other": 0}
+    for file in index.rglob("*"):
+        top = file.relative_to(index).parts[0]
+        part = "table" if top.endswith(".lance") else "snapshot" if top == SNAPSHOT_FOLDER else "other"
+        with suppress(OSError):  # a writer has just removed it
+            parts[part] += file.stat().st_size if file.is_file() else 0
+    return parts

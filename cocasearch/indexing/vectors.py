@@ -71,6 +71,16 @@ class VectorSnapshot:
     def __len__(self) -> int:
         return int(self._vectors.ntotal)
 
+    @property
+    def rows(self) -> pa.Table:
+        """The N rows, of `ROW_SCHEMA`."""
+        return self._rows
+
+    def vector(self, position: int) -> NDArray[np.float32]:
+        """The unit vector (E,) of the row at a position, as exact as half precision is."""
+        found: NDArray[np.float32] = np.asarray(self._vectors.reconstruct(position))
+        return found
+
     def search(self, vector: NDArray[np.float32], top_k: int) -> list[SnapshotHit]:
         """The `top_k` rows (or all, if fewer) of highest cosine with the unit `vector` (E,), highest first."""
         top_k = min(top_k, len(self))

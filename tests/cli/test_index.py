@@ -65,9 +65,38 @@ def test_status_names_photos_folders_model_and_unreadable_files(indexed):
     assert summary["roots"] == [str(indexed.folder / "photos")]
     assert summary["model"].startswith("tiny@")
     assert [entry["reason"] for entry in summary["unreadable"]] == ["truncated"]
+    assert (summary["captions"], summary["missing"], summary["snapshot"]) == (4, 0, "fresh")
+    parts = summary["bytes_by_part"]
+    assert min(parts.values()) > 0 and sum(parts.values()) == summary["bytes"]
     words = indexed("status", "--index", "default").stdout
     assert "default: 4 photos" in words
     assert "photos/truncated.jpg: truncated" in words
+
+
+def test_status_bad_names_every_unreadable_file_and_nothing_else(indexed):
+    for number in range(5):
+        (indexed.folder / "photos" / f"bad-{number}.png").write_bytes(b"no picture")
+    indexed("index", "photos")
+    words = indexed("status", "--index", "default").stdout
+    assert words.count("unreadable") == 4 and "3 more: cocasearch status --bad" in words
+    lines = indexed("status", "--bad").stdout.splitlines()
+    assert len(lines) == 6 and all(line.startswith("photos/") and ": " in line for line in lines)
+    entries = json.loads(indexed("status", "--bad", "--json").stdout)
+    assert {
+        "index": "default",
+        "path": str(indexed.folder / "photos" / "truncated.jpg"),
+        "reason": "truncated",
+    } in entries
+
+
+def test_status_says_that_a_snapshot_is_stale_or_missing(indexed):
+    snapshot = indexed.folder / "indexes" / "default" / "snapshot"
+    for file in snapshot.iterdir():
+        file.rename(file.with_name(file.name.replace("-v", "-v9")))
+    assert "snapshot stale: the next query makes it" in indexed("status").stdout
+    for file in snapshot.iterdir():
+        file.unlink()
+    assert "snapshot missing" in indexed("status").stdout
 
 
 def test_status_shows_the_other_indexes_when_one_is_damaged(indexed):
