@@ -9,6 +9,7 @@ from cocasearch.cli import console
 from cocasearch.cli.caption import caption
 from cocasearch.cli.demo import demo
 from cocasearch.cli.evaluate import evaluate
+from cocasearch.cli.export import export
 from cocasearch.cli.finetune import finetune
 from cocasearch.cli.index import index
 from cocasearch.cli.models import info, list_
@@ -41,6 +42,7 @@ models.command()(reporting(info))
 models.command()(reporting(pull))
 models.command("import")(reporting(import_))
 app.command()(reporting(status))
+app.command()(reporting(export))
 app.command()(reporting(demo))
 
 
