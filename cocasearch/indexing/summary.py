@@ -19,7 +19,8 @@ from cocasearch.indexing.manifest import (
     index_name,
     read_manifest,
 )
-from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, VectorSnapshot, latest_version
+from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, VectorSnapshot
+from cocasearch.indexing.versions import latest_version
 from cocasearch.paths import default_indexes_home
 
 SnapshotState = Literal["fresh", "stale", "missing"]

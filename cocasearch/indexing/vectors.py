@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.versions import latest_version
 
 SNAPSHOT_FOLDER = "snapshot"
 ROW_SCHEMA = pa.schema(
@@ -28,7 +29,6 @@ ROW_SCHEMA = pa.schema(
         ("caption_score", pa.float32()),
     ]
 )
-_LARGEST_VERSION = 2**64 - 1
 _ATTEMPTS = 3
 
 
@@ -120,12 +120,6 @@ def count_rows(index: Path, table: str) -> int:
     return len(IndexTable(index, table))
 
 
-def latest_version(index: Path, table: str) -> int | None:
-    """The table's latest version, read from the names of its version files; None if it has none."""
-    versions = [_version_of(file) for file in (index / f"{table}.lance" / "_versions").glob("*.manifest")]
-    return max((version for version in versions if version is not None), default=None)
-
-
 def write_snapshot(index: Path, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
     """Derive the snapshot of one version of a table and remove those of its other versions.
 
@@ -208,11 +202,3 @@ def _write_vectors(vectors: faiss.Index, file: Path) -> None:
 def _files(index: Path, table: str, version: int) -> tuple[Path, Path]:
     stem = index / SNAPSHOT_FOLDER / f"{table}-v{version}"
     return stem.with_name(f"{stem.name}.faiss"), stem.with_name(f"{stem.name}.arrow")
-
-
-def _version_of(file: Path) -> int | None:
-    """The version that a file of Lance's stands for: `7.manifest`, or counted down from the largest, 20 digits long."""
-    if not file.stem.isdecimal():
-        return None
-    number = int(file.stem)
-    return _LARGEST_VERSION - number if len(file.stem) == len(str(_LARGEST_VERSION)) else number

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vectors import VectorSnapshot, count_rows, latest_version, open_snapshot
+from cocasearch.indexing.vectors import VectorSnapshot, count_rows, open_snapshot
+from cocasearch.indexing.versions import latest_version
 
 DIMENSION = 8
 
