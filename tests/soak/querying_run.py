@@ -1,0 +1,58 @@
+"""A process that queries an index all the time, until its standard input ends; then it says how often, as JSON.
+
+    python querying_run.py INDEX MODEL
+
+Any error, and any photo of the folder that nobody touches that was found once and is not found again, ends it at once.
+"""
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+from soak.changing_photos import STEADY
+
+from cocasearch import Searcher, load_model
+from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.indexing.manifest import MANIFEST_FILE, find_manifest
+from cocasearch.indexing.summary import summarise_index
+
+EVERYTHING = 100_000
+
+index, model = map(Path, sys.argv[1:3])
+loaded = load_model(model, towers=("text",))
+found: set[str] = set()
+ended = threading.Event()
+
+
+def wait_for_the_end() -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+def query(searcher: Searcher) -> set[str]:
+    """The untouched photos among all that a query finds."""
+    try:
+        hits = searcher.search("a red square", EVERYTHING)
+    except NothingFound:
+        return set()
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    return {hit.relative_path for hit in hits if hit.relative_path.startswith(STEADY)}
+
+
+threading.Thread(target=wait_for_the_end, daemon=True).start()
+while find_manifest(index / MANIFEST_FILE) is None and not ended.wait(0.01):
+    pass
+try:
+    staying, queries = Searcher(index, loaded), 0
+    while not ended.is_set():
+        staying.refresh()
+        for searcher in (staying, Searcher(index, loaded)):
+            now = query(searcher)
+            assert found <= now, f"not found any more: {found - now}"
+            found |= now
+            queries += 1
+        summarise_index(index)
+except CocaSearchError as error:
+    raise SystemExit(f"{error}; {error.hint}") from error
+sys.stdout.write(json.dumps({"queries": queries, "found": len(found)}))
