@@ -2,7 +2,8 @@
 
 Matrix products of few rows, which is what writing captions consists of, spend most of their time rearranging weights.
 oneDNN can keep them rearranged; PyTorch reaches that through the operators its own compiler uses. Where they are
-missing, models stay as they are. Receives and returns modules; a packed model is for inference alone.
+missing, or do not know a layer's number type on this CPU, layers stay as they are. Receives and returns modules; a
+packed model is for inference alone.
 """
 
 from typing import Any
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from cocasearch.model.layers import Mlp
+
+_OPERATORS = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported", "_is_mkldnn_fp16_supported")
+_SUPPORT = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
 
 
 class PackedLinear(nn.Module):
@@ -35,20 +39,20 @@ class PackedLinear(nn.Module):
 
 
 def pack_linear_layers(module: nn.Module) -> None:
-    """Replace every linear layer in `module`, in place, where this build of PyTorch can."""
-    if not can_pack():
-        return
+    """Replace every linear layer in `module`, in place, where this build of PyTorch and this CPU can."""
     for child in module.modules():
-        if isinstance(child, Mlp) and isinstance(child.activation, nn.GELU):
+        if isinstance(child, Mlp) and isinstance(child.activation, nn.GELU) and can_pack(child.expand.weight.dtype):
             setattr(child, "expand", PackedLinear(child.expand, "gelu"))  # noqa: B010  still called as a linear layer
             child.activation = nn.Identity()
         for name, layer in child.named_children():
-            if isinstance(layer, nn.Linear):
+            if isinstance(layer, nn.Linear) and can_pack(layer.weight.dtype):
                 setattr(child, name, PackedLinear(layer))
 
 
-def can_pack() -> bool:
-    """Whether this PyTorch has oneDNN and the two operators."""
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether this PyTorch has oneDNN and the two operators, and they multiply `dtype` on this CPU."""
     operators: Any = torch.ops.mkldnn
     has_library: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return has_library and all(hasattr(operators, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
+    if not has_library or not all(hasattr(operators, name) for name in _OPERATORS):
+        return False
+    return dtype is torch.float32 or (dtype in _SUPPORT and bool(getattr(operators, _SUPPORT[dtype])()))

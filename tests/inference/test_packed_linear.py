@@ -1,7 +1,11 @@
 """Packed models compute what the layers they replace compute."""
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +14,7 @@ from torch import nn
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.inference.packed_linear import PackedLinear, can_pack, pack_linear_layers
 
-pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneDNN")
+pytestmark = pytest.mark.skipif(not can_pack(torch.float32), reason="this PyTorch has no oneDNN")
 
 
 @pytest.mark.parametrize("shape", [(1, 48), (7, 48), (3, 5, 48), (2, 0, 48)])
@@ -38,3 +42,22 @@ def test_a_packed_model_equals_the_model(tiny_loaded: Callable[[int], LoadedMode
     torch.testing.assert_close(output.image_embedding, expected.image_embedding, atol=1e-6, rtol=0)
     torch.testing.assert_close(output.text_embedding, expected.text_embedding, atol=1e-6, rtol=0)
     torch.testing.assert_close(output.caption_logits, expected.caption_logits, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_types_that_a_cpu_cannot_pack_are_computed_all_the_same(tiny_model_folder: Path, dtype: str) -> None:
+    """As on a CPU without AVX-512, for which oneDNN can be told to take this one when a process starts."""
+    program = (
+        "import sys, torch; from cocasearch import CaptionOptions, Captioner, load_model;"
+        "model = load_model(sys.argv[1], dtype=sys.argv[2]);"
+        "captions = Captioner(model).caption_pixels(torch.zeros(2, 3, 32, 32), CaptionOptions(max_length=6));"
+        "print(len(captions), model.dtype)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, tiny_model_folder, dtype],
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout == f"2 torch.{dtype}\n", run.stderr
