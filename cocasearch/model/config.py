@@ -6,7 +6,7 @@ error that names the nearest known key.
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
@@ -144,11 +144,20 @@ class CoCaConfig:
                 f"without a pooler the decoder reads image tokens of width {self.image.width}, "
                 f"so the text width must be the same, not {self.text.width}"
             )
-        for part, heads in (("text decoder", self.text.heads), ("multimodal decoder", self.multimodal.heads)):
-            if self.text.width % heads:
-                raise CocaSearchError(
-                    f"a text width of {self.text.width} is not shared evenly by the {part}'s {heads} heads"
-                )
+        for part, width, heads in self._attentions():
+            if heads < 1 or width % heads:
+                raise CocaSearchError(f"a {part} width of {width} is not shared evenly by {heads} heads")
+
+    def _attentions(self) -> Iterator[tuple[str, int, int]]:
+        """Width and heads of each part that attends."""
+        if isinstance(self.image, VisionTransformerConfig):
+            yield "image encoder", self.image.width, self.image.heads
+        if self.pooler.kind != "none":
+            yield "pooler", self.text.width, self.pooler.heads
+        if self.pooler.kind in ("parallel", "cascade"):
+            yield "contrastive pooler", self.embed_dim, self.pooler.heads
+        yield "text decoder", self.text.width, self.text.heads
+        yield "multimodal decoder", self.text.width, self.multimodal.heads
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON types; what kind of image encoder and text decoder is under their `kind`."""

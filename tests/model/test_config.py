@@ -13,6 +13,7 @@ from cocasearch.model.config import (
     PoolerConfig,
     RobertaConfig,
     TextConfig,
+    VisionTransformerConfig,
     presets,
 )
 
@@ -68,11 +69,20 @@ def test_an_unknown_pooler_is_refused(kind: str | None) -> None:
         CoCaConfig.from_dict({"pooler": {"kind": kind}})
 
 
-def test_heads_must_share_the_width_evenly() -> None:
-    with pytest.raises(CocaSearchError, match="width of 32 is not shared evenly by the text decoder's 6 heads"):
-        CoCaConfig(text=TextConfig(width=32, heads=6))
-    with pytest.raises(CocaSearchError, match="by the multimodal decoder's 6 heads"):
-        CoCaConfig(text=TextConfig(width=32, heads=4), multimodal=MultimodalConfig(heads=6))
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"text": TextConfig(width=512, heads=6)}, "text decoder width of 512 .* 6 heads"),
+        ({"multimodal": MultimodalConfig(heads=6)}, "multimodal decoder width of 512 .* 6 heads"),
+        ({"pooler": PoolerConfig(heads=6)}, "pooler width of 512 .* 6 heads"),
+        ({"pooler": PoolerConfig(kind="cascade"), "embed_dim": 100}, "contrastive pooler width of 100 .* 8 heads"),
+        ({"image": VisionTransformerConfig(width=200, head_width=64)}, "image encoder width of 200 .* 3 heads"),
+        ({"image": VisionTransformerConfig(width=32, head_width=64)}, "image encoder width of 32 .* 0 heads"),
+    ],
+)
+def test_heads_must_share_the_width_evenly(changed: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(CocaSearchError, match=sentence):
+        CoCaConfig(**changed)
 
 
 def test_without_a_pooler_image_and_text_must_be_equally_wide() -> None:
