@@ -36,6 +36,7 @@ _SILENT = {
         "latent_dim",
     },
 }
+_NO_CONFIG = "this is not the config of a CoCa in OpenCLIP's layout"
 NO_ROBERTA = "this architecture has no RoBERTa, so no text config belongs to it"
 _LENGTH = 76  # of the text, for which OpenCLIP's own default of 77 was never meant
 
@@ -101,15 +102,16 @@ def from_openclip_config(name: str, described: Mapping[str, Any], roberta: Rober
     Raises:
         CocaSearchError: A part is missing, or says what is not built here.
     """
-    model = described.get("model_cfg", described) if isinstance(described, Mapping) else {}
-    missing = [part for part in ("embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg") if part not in model]
-    if missing:
-        raise CocaSearchError(f"this is not the config of a CoCa in OpenCLIP's layout: it has no {missing[0]}")
-    vision, text, multimodal = (_Settings(part, model[part]) for part in ("vision_cfg", "text_cfg", "multimodal_cfg"))
+    described = described if isinstance(described, Mapping) else {}
+    model = _part(described, "model_cfg") if "model_cfg" in described else described
+    if "embed_dim" not in model:
+        raise CocaSearchError(f"{_NO_CONFIG}: it has no embed_dim")
+    embed_dim = _size("the config", "embed_dim", model["embed_dim"])
+    vision, text, multimodal = (_Settings(part, _part(model, part)) for part in _SILENT)
     hugging_face = text.take("hf_model_name", None)
     text_config = _roberta(text, hugging_face, roberta) if hugging_face else _text(text)
     config = CoCaConfig(
-        embed_dim=int(model["embed_dim"]),
+        embed_dim=embed_dim,
         pooler=_pooler(vision),
         image=_vision(vision),
         text=text_config,
@@ -120,8 +122,20 @@ def from_openclip_config(name: str, described: Mapping[str, Any], roberta: Rober
         raise CocaSearchError(NO_ROBERTA)
     for settings in (vision, text, multimodal):
         settings.refuse_unread()
-    preprocess = _preprocess(described.get("preprocess_cfg", {}), config.image.image_size)
-    return Architecture(name, config, preprocess)
+    preprocess = _part(described, "preprocess_cfg") if "preprocess_cfg" in described else {}
+    return Architecture(name, config, _preprocess(preprocess, config.image.image_size))
+
+
+def _part(described: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    if not isinstance(part := described.get(name), Mapping):
+        raise CocaSearchError(f"{_NO_CONFIG}: it has no {name}")
+    return part
+
+
+def _size(part: str, key: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise CocaSearchError(f"{part} has {key} {value}, which is no whole number above 0")
+    return value
 
 
 class _Settings:
@@ -133,6 +147,9 @@ class _Settings:
 
     def take(self, key: str, default: Any) -> Any:
         return self._left.pop(key, default)
+
+    def size(self, key: str, default: int) -> int:
+        return _size(self._part, key, self.take(key, default))
 
     def expect(self, key: str, only: Any, default: Any) -> None:
         """Refuse any value but one."""
@@ -148,11 +165,11 @@ class _Settings:
 def _vision(settings: _Settings) -> VisionTransformerConfig:
     settings.expect("mlp_ratio", 4.0, 4.0)
     return VisionTransformerConfig(
-        image_size=settings.take("image_size", 224),
-        patch_size=settings.take("patch_size", 16),
-        layers=settings.take("layers", 12),
-        width=settings.take("width", 768),
-        head_width=settings.take("head_width", 64),
+        image_size=settings.size("image_size", 224),
+        patch_size=settings.size("patch_size", 16),
+        layers=settings.size("layers", 12),
+        width=settings.size("width", 768),
+        head_width=settings.size("head_width", 64),
         layer_scale=settings.take("ls_init_value", None),
     )
 
@@ -161,7 +178,7 @@ def _pooler(settings: _Settings) -> PoolerConfig:
     kind = settings.take("attentional_pool", False)
     if not isinstance(kind, bool):
         raise CocaSearchError(f"vision_cfg has attentional_pool '{kind}', with which OpenCLIP's own CoCa does not run")
-    queries, heads = settings.take("attn_pooler_queries", 256), settings.take("attn_pooler_heads", 8)
+    queries, heads = settings.size("attn_pooler_queries", 256), settings.size("attn_pooler_heads", 8)
     return PoolerConfig(kind="single" if kind else "none", queries=queries, heads=heads)
 
 
@@ -176,18 +193,18 @@ def _roberta(settings: _Settings, name: str, roberta: RobertaConfig | None) -> R
     settings.expect("width", roberta.width, roberta.width)
     for key in ("hf_tokenizer_name", "hf_model_pretrained", "vocab_size"):
         settings.take(key, None)
-    return replace(roberta, context_length=settings.take("context_length", _LENGTH))
+    return replace(roberta, context_length=settings.size("context_length", _LENGTH))
 
 
 def _text(settings: _Settings) -> TextConfig:
     settings.expect("mlp_ratio", 4.0, 4.0)
     settings.expect("embed_cls", True, False)
     return TextConfig(
-        context_length=settings.take("context_length", _LENGTH),
-        vocab_size=settings.take("vocab_size", 49408),
-        width=settings.take("width", 512),
-        heads=settings.take("heads", 8),
-        layers=settings.take("layers", 12),
+        context_length=settings.size("context_length", _LENGTH),
+        vocab_size=settings.size("vocab_size", 49408),
+        width=settings.size("width", 512),
+        heads=settings.size("heads", 8),
+        layers=settings.size("layers", 12),
         layer_scale=settings.take("ls_init_value", None),
     )
 
@@ -195,8 +212,8 @@ def _text(settings: _Settings) -> TextConfig:
 def _multimodal(settings: _Settings, text_width: int) -> MultimodalConfig:
     settings.expect("width", text_width, 512)
     return MultimodalConfig(
-        layers=settings.take("layers", 12),
-        heads=settings.take("heads", 8),
+        layers=settings.size("layers", 12),
+        heads=settings.size("heads", 8),
         layer_scale=settings.take("ls_init_value", None),
     )
 

@@ -70,6 +70,10 @@ def test_a_file_says_architecture_and_preprocessing(tmp_path: Path) -> None:
         ("text_cfg", "hf_model_name", "roberta-base", "roberta-base as the text half"),
         ("multimodal_cfg", "width", 64, "width 64; only 16 is built"),
         ("text_cfg", "norm_kwargs", {"eps": 1e-6}, "norm_kwargs .*, which is not built here"),
+        ("vision_cfg", "layers", [3, 4, 6, 3], r"vision_cfg has layers \[3, 4, 6, 3\], which is no whole number"),
+        ("vision_cfg", "image_size", [32, 48], "image_size"),
+        ("vision_cfg", "patch_size", 0, "patch_size 0, which is no whole number above 0"),
+        ("text_cfg", "heads", "2", "heads 2, which is no whole number"),
     ],
 )
 def test_what_is_not_built_here_is_refused(part: str, key: str, value: Any, sentence: str) -> None:
@@ -86,6 +90,12 @@ def test_what_is_not_built_here_is_refused(part: str, key: str, value: Any, sent
         ("[]", "is no JSON object"),
         ("{}", "it has no embed_dim"),
         ('{"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}', "it has no multimodal_cfg"),
+        ('{"embed_dim": 8, "vision_cfg": null, "text_cfg": {}, "multimodal_cfg": {}}', "it has no vision_cfg"),
+        (
+            '{"embed_dim": "8", "vision_cfg": {}, "text_cfg": {}, "multimodal_cfg": {}}',
+            "embed_dim 8, which is no whole",
+        ),
+        ('{"model_cfg": []}', "it has no model_cfg"),
         (None, "cannot read the architecture"),
     ],
 )
