@@ -9,11 +9,12 @@ from cocasearch.cli import console
 from cocasearch.cli.caption import caption
 from cocasearch.cli.demo import demo
 from cocasearch.cli.evaluate import evaluate
-from cocasearch.cli.export import export
+from cocasearch.cli.export import export, import_
 from cocasearch.cli.finetune import finetune
 from cocasearch.cli.index import index
 from cocasearch.cli.models import info, list_
-from cocasearch.cli.pull import import_, pull
+from cocasearch.cli.pull import import_ as import_weights
+from cocasearch.cli.pull import pull
 from cocasearch.cli.query import query
 from cocasearch.cli.reporting import reporting
 from cocasearch.cli.status import status
@@ -40,9 +41,10 @@ app.add_typer(models, name="models")
 models.command("list")(reporting(list_))
 models.command()(reporting(info))
 models.command()(reporting(pull))
-models.command("import")(reporting(import_))
+models.command("import")(reporting(import_weights))
 app.command()(reporting(status))
 app.command()(reporting(export))
+app.command("import")(reporting(import_))
 app.command()(reporting(demo))
 
 

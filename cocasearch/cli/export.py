@@ -31,3 +31,41 @@ def export(
     with console.progress("exporting", "photos") as advance:
         count = write(index_folder(name), out, progress=advance)
     console.say(f"{count} photos of index '{index_name(index_folder(name))}' are in {out}")
+
+
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What clip-retrieval's inference has written.")],
+    name: IndexName = DEFAULT_INDEX,
+    photos: Annotated[
+        Path, typer.Option("--photos", metavar="FOLDER", help="Where relative paths of photos start.")
+    ] = Path(),
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model that made them.", show_default=False),
+    ] = None,
+) -> None:
+    """Make an index of clip-retrieval's embeddings, without reading a photo.
+
+    Words can be looked for only with the model that made the vectors. Without --model, and where the folder does not
+    name it, the index answers examples that it holds and refuses words.
+    """
+    from cocasearch.images.discovery import expand_home
+    from cocasearch.indexing.importing import import_embeddings
+    from cocasearch.inference.loaded_model import load_model
+
+    index, loaded = index_folder(name), None
+    if model is not None:
+        with console.working("loading the model"):
+            loaded = load_model(model)
+    with console.progress("importing", "photos") as advance:
+        report = import_embeddings(index, folder, photos=expand_home(photos).resolve(), loaded=loaded, progress=advance)
+    counts = {
+        "imported": report.imported,
+        "repeated and left out": report.repeated,
+        "without a path or a usable vector and left out": report.unusable,
+        "not where their path says": report.absent,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    console.say(f"{told}; index '{index_name(index)}' holds {report.imported} photos")
+    if not report.model.is_known:
+        console.say("nobody named the model that made the vectors: photos among them can be looked for, words cannot")

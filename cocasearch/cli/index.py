@@ -21,6 +21,7 @@ from cocasearch.errors import NothingFound
 from cocasearch.indexing.manifest import (
     DEFAULT_INDEX,
     MANIFEST_FILE,
+    UNKNOWN_MODEL,
     find_manifest,
     index_command,
     index_name,
@@ -78,9 +79,9 @@ def _look_at(paths: list[Path] | None, folder: Path) -> None:
 
 
 def _present_model(folder: Path) -> str | None:
-    """The model that an index was made with, None for an index to be."""
+    """The model that an index was made with; None for an index to be, or one whose model nobody knows."""
     manifest = find_manifest(folder / MANIFEST_FILE)
-    return manifest.model_name if manifest else None
+    return manifest.model_name if manifest and manifest.model_name != UNKNOWN_MODEL else None
 
 
 def summarise(report: "BuildReport", folder: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cocasearch.atomic_files import replacing
@@ -80,6 +81,12 @@ class VectorSnapshot:
         """The unit vector (E,) of the row at a position, as exact as half precision is."""
         found: NDArray[np.float32] = np.asarray(self._vectors.reconstruct(position))
         return found
+
+    def find(self, root: str, path: str) -> int | None:
+        """The position of the row of a file; None if there is none."""
+        is_it = pc.and_(pc.equal(self._rows["path"], path), pc.equal(self._rows["root"], root))
+        position: int = pc.index(is_it, True).as_py()
+        return None if position < 0 else position
 
     def search(self, vector: NDArray[np.float32], top_k: int) -> list[SnapshotHit]:
         """The `top_k` rows (or all, if fewer) of highest cosine with the unit `vector` (E,), highest first."""

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.indexing.manifest import check_model, index_command, index_name, read_manifest
+from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
 from cocasearch.indexing.vectors import SnapshotHit, open_snapshot
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.model.coca import TOWERS, Tower
 from cocasearch.search.query import Query, parse_terms
+from cocasearch.search.stored_examples import embed_with_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class Searcher:
             query = parse_terms(images=[query])
         elif isinstance(query, str):
             query = parse_terms([query])
+        if self._manifest.model_fingerprint == UNKNOWN_MODEL:
+            return embed_with_stored(query, self._snapshot, self._roots, self._index)
         needed: dict[Tower, bool] = {"image": bool(query.images), "text": bool(query.texts)}
         embedder = Embedder(self._model({tower for tower, is_needed in needed.items() if is_needed}))
         vectors = [embedder.embed_image_file(image) for image in query.images]

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.indexing.builder import BuildReport, IndexBuilder
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.records import ImageRecord, record_id
 from cocasearch.indexing.table import IndexTable
 from cocasearch.inference.loaded_model import LoadedModel, load_model
+from cocasearch.model.coca import CoCa
+from cocasearch.model.config import CoCaConfig
+from cocasearch.text.tokenizer import Tokenizer
 
 DIMENSION = 8
 
@@ -35,6 +40,21 @@ class CountedImages:
 @pytest.fixture
 def loaded(tiny_model_folder: Path) -> LoadedModel:
     return load_model(tiny_model_folder, device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def other_model(tmp_path: Path, tiny_config: CoCaConfig, tiny_tokenizer: Tokenizer) -> LoadedModel:
+    """Another model of the same shape."""
+    folder = tmp_path / "models" / "other"
+    save_model_folder(
+        folder,
+        CoCa(tiny_config).state_dict(),
+        config=tiny_config,
+        preprocess=PreprocessConfig(image_size=32),
+        tokenizer=tiny_tokenizer,
+        provenance={},
+    )
+    return load_model(folder, device="cpu", dtype="float32")
 
 
 @pytest.fixture

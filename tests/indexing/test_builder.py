@@ -13,15 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cocasearch.checkpoints.storage import save_model_folder
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
-from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.table import IndexTable
-from cocasearch.inference.loaded_model import load_model
-from cocasearch.model.coca import CoCa
 from cocasearch.search.searcher import Searcher
 
 
@@ -49,20 +45,6 @@ class Stopper:
         self.calls += 1
         if self.calls == 2:
             raise KeyboardInterrupt
-
-
-@pytest.fixture
-def other_model(tmp_path, tiny_config, tiny_tokenizer):
-    folder = tmp_path / "models" / "other"
-    save_model_folder(
-        folder,
-        CoCa(tiny_config).state_dict(),
-        config=tiny_config,
-        preprocess=PreprocessConfig(image_size=32),
-        tokenizer=tiny_tokenizer,
-        provenance={},
-    )
-    return load_model(folder, device="cpu", dtype="float32")
 
 
 def test_a_first_run_stores_what_it_can_read_and_names_the_rest(build, index, photo_folder, rows):
