@@ -11,10 +11,10 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cocasearch.errors import UnreadableImage
+from cocasearch.images.color import to_srgb
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata
 
 MAX_MEGAPIXELS = 256.0  # beyond the largest cameras; decoded it is 768 MB
@@ -107,29 +107,8 @@ def _decode(image: Image.Image, min_side: int | None, max_megapixels: float) -> 
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     metadata = read_metadata(exif, width=width, height=height, file_format=image.format or "")
-    rgb = _to_rgb(image)
+    rgb = to_srgb(image)
     return (rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb), metadata
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """A loaded picture of any mode as RGB, detached from its file."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _deep_gray_to_8_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        pixels = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(pixels.convert("RGB"), mask=pixels.getchannel("A"))
-        return white
-    return image.convert("RGB")
-
-
-def _deep_gray_to_8_bits(image: Image.Image) -> Image.Image:
-    """16-bit levels scaled to 8 bits (PIL would clip them to white); floats stretched from lowest to highest."""
-    levels = np.asarray(image).astype(np.float64)
-    if image.mode == "F":
-        levels = np.nan_to_num(levels)
-        levels = (levels - levels.min()) / (np.ptp(levels) or 1.0) * 65535
-    return Image.fromarray((levels.clip(0, 65535) / 257).round().astype(np.uint8))
 
 
 def _reason(error: Exception, source: Path | bytes) -> str:

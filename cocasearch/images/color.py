@@ -1,0 +1,96 @@
+"""A decoded picture of any mode and colour space in, 8-bit sRGB over white out.
+
+Embedded ICC profiles are followed where they change anything: most pictures say in a profile that they are sRGB, and
+those cost nothing. A profile that is broken, or meant for other pixels, is as good as none.
+"""
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageChops, ImageCms
+
+_MAX_PROFILE_BYTES = 8_000_000  # press profiles take 2 MB
+_SEEN_AS_EQUAL = 3  # levels of 255 by which a profile may differ from sRGB and count as it
+_COLOR_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # ICC's name -> PIL's mode
+_SCALE_16_TO_8 = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """A loaded picture as sRGB, mode "RGB", detached from its file; transparency laid over white."""
+    opaque, alpha = _split_alpha(image)
+    rgb = _opaque_to_srgb(opaque, image.info.get("icc_profile"))
+    if alpha is None:
+        return rgb
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgb, mask=alpha)
+    return white
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The colours of a picture, and its alpha channel if it has one."""
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode == "LA":
+        return image.getchannel("L"), image.getchannel("A")
+    if image.mode.startswith("I") or not image.has_transparency_data:
+        return image, None
+    pixels = image.convert("RGBA")
+    return pixels.convert("RGB"), pixels.getchannel("A")
+
+
+def _opaque_to_srgb(image: Image.Image, profile: object) -> Image.Image:
+    pixels = _in_plain_mode(image)
+    known = profile if isinstance(profile, bytes) and len(profile) <= _MAX_PROFILE_BYTES else b""
+    transform = _transform_to_srgb(known, pixels.mode)
+    return transform.apply(pixels) if transform else pixels.convert("RGB")
+
+
+def _in_plain_mode(image: Image.Image) -> Image.Image:
+    """An opaque picture in mode L, RGB, CMYK or LAB, 8 bits per channel."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_gray_to_8_bits(image)
+    if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+        # PIL takes inks for inverted, as Adobe stores them in JPEG; without Adobe's marker they are not.
+        return ImageChops.invert(image)
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB")
+
+
+def _deep_gray_to_8_bits(image: Image.Image) -> Image.Image:
+    """16-bit levels scaled to 8 bits (PIL would clip them to white); floats stretched from lowest to highest."""
+    levels = np.asarray(image)
+    if image.mode == "F":
+        levels = np.nan_to_num(levels.astype(np.float64))
+        levels = (levels - levels.min()) / (np.ptp(levels) or 1.0) * 65535
+    return Image.fromarray(_SCALE_16_TO_8[levels.clip(0, 65535).astype(np.uint16)])
+
+
+@lru_cache(maxsize=16)
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What turns pixels of a plain mode into sRGB; None if PIL's own conversion does, or the profile is of no use."""
+    srgb = ImageCms.createProfile("sRGB")
+    if mode == "LAB":
+        return ImageCms.buildTransform(ImageCms.createProfile("LAB"), srgb, mode, "RGB")
+    if not profile:
+        return None
+    try:
+        source = ImageCms.getOpenProfile(io.BytesIO(profile))
+        if _COLOR_SPACES.get(source.profile.xcolor_space.strip()) != mode:
+            return None
+        transform = ImageCms.buildTransform(source, srgb, mode, "RGB", ImageCms.Intent.PERCEPTUAL)
+        return None if _changes_nothing(transform, mode) else transform
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether colours all over the gamut come out of a transform as they are."""
+    if mode == "CMYK":
+        return False
+    steps = np.arange(0, 256, 15, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    colors = Image.fromarray(cube if mode == "RGB" else steps[None])
+    difference = ImageChops.difference(transform.apply(colors), colors.convert("RGB"))
+    return bool(np.asarray(difference).max() <= _SEEN_AS_EQUAL)
