@@ -4,20 +4,22 @@ Whatever a folder holds comes out the same way: turned as EXIF says, transparenc
 the first frame. What cannot be read is refused with a reason. Knows nothing about models; `min_side` is a number.
 """
 
-import errno
-import io
 import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
-from cocasearch.errors import UnreadableImage
 from cocasearch.images.color import to_srgb
+from cocasearch.images.effort import check_size, choose_scale
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata
+from cocasearch.images.raw import is_raw, open_raw
+from cocasearch.images.refusals import refusal
+from cocasearch.images.timed_reading import open_timed
 
-MAX_MEGAPIXELS = 256.0  # beyond the largest cameras; decoded it is 768 MB
+MAX_MEGAPIXELS = 256.0  # beyond the largest cameras; decoded it is 1 GB
 
 # Formats that decode in process: PIL would hand EPS to Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
@@ -39,22 +41,6 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 
-_NEEDS_HEIC, _NEEDS_HEIF = (f"{name} needs: pip install pillow-heif" for name in ("HEIC", "HEIF"))
-_PLUGIN_MISSING = (_NEEDS_HEIC, _NEEDS_HEIF)
-_FOREIGN = (  # (offset, signature, reason)
-    (4, b"ftypheic", _NEEDS_HEIC),
-    (4, b"ftypheix", _NEEDS_HEIC),
-    (4, b"ftypavif", "damaged AVIF"),
-    (4, b"ftypmif1", _NEEDS_HEIF),
-    (4, b"ftyp", "a video, not a picture"),
-    (0, b"%PDF", "a PDF document, not a picture"),
-    (0, b"%!PS", "a PostScript document, not a picture"),
-    (0, b"<svg", "an SVG drawing, not a picture"),
-    (0, b"PK\x03\x04", "a ZIP archive, not a picture"),
-    (0, b"<!DOCTYPE", "a web page, not a picture"),
-    (0, b"<html", "a web page, not a picture"),
-)
-
 
 def read_image(
     source: Path | bytes, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
@@ -71,16 +57,14 @@ def read_image(
         UnreadableImage: The file is missing, empty, truncated, too large, or no picture that can be read.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
-            return _decode(image, min_side, max_megapixels)
+        with open_timed(source) as file:
+            head = file.read(64)
+            file.seek(0)
+            if is_raw(source, head):
+                return _read_raw(file, source, min_side, max_megapixels)
+            return _read_picture(file, min_side, max_megapixels)
     except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
-        name = f"({len(source)} bytes in memory)" if isinstance(source, bytes) else str(source)
-        reason = _reason(error, source)
-        raise UnreadableImage(name, reason, lasting=not _may_pass(error, reason)) from error
-
-
-class _TooLargeError(Exception):
-    """The picture has more pixels than its reader wants to decode."""
+        raise refusal(error, source, reads_heif="HEIF" in _formats()) from error
 
 
 @cache
@@ -94,50 +78,33 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _decode(image: Image.Image, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
-    width, height = image.size
-    if width * height > max_megapixels * 1e6:
-        raise _TooLargeError(f"{width} x {height} pixels are more than {max_megapixels:g} megapixels")
-    exif = read_exif(image)
+def _read_picture(file: BinaryIO, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
+    with Image.open(file, formats=_formats()) as image:
+        check_size(*image.size, max_megapixels)
+        exif, size, file_format = read_exif(image), image.size, image.format or ""
+        choose_scale(image, file, min_side)
+        image.load()
+        return _upright(image, exif, size, file_format)
+
+
+def _read_raw(
+    file: BinaryIO, source: Path | bytes, min_side: int | None, max_megapixels: float
+) -> tuple[Image.Image, ImageMetadata]:
+    image, exif, size = open_raw(file, min_side=min_side, max_megapixels=max_megapixels)
     if min_side is not None:
         image.draft(image.mode, (min_side, min_side))
     image.load()
-    # Read only now: PIL turns a TIFF while loading it and then drops the note.
+    name = source.suffix[1:].upper() if isinstance(source, Path) else "RAW"
+    return _upright(image, exif, size, name)
+
+
+def _upright(
+    image: Image.Image, exif: Image.Exif, size: tuple[int, int], file_format: str
+) -> tuple[Image.Image, ImageMetadata]:
+    """A loaded picture as RGB, turned as its EXIF says, and its metadata; `size` is that of all of it as stored."""
+    # PIL turns a TIFF while loading it and then drops the note, which is why the size is taken before and the note now.
     orientation = exif.get(ExifTags.Base.Orientation)
-    if orientation in (5, 6, 7, 8):
-        width, height = height, width
-    metadata = read_metadata(exif, width=width, height=height, file_format=image.format or "")
+    width, height = reversed(size) if orientation in (5, 6, 7, 8) else size
+    metadata = read_metadata(exif, width=width, height=height, file_format=file_format)
     rgb = to_srgb(image)
     return (rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb), metadata
-
-
-def _reason(error: Exception, source: Path | bytes) -> str:
-    """Why a picture was refused, in a few words that mean something to its owner."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return {errno.ENOENT: "no such file", errno.EACCES: "permission denied"}.get(error.errno, str(error.strerror))
-    if isinstance(error, UnidentifiedImageError):
-        return _unidentified_reason(source)
-    if isinstance(error, _TooLargeError):
-        return str(error)
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {MAX_MEGAPIXELS:g} megapixels"
-    if "truncated" in str(error).lower():
-        return "truncated"
-    return f"damaged ({str(error) or type(error).__name__})"
-
-
-def _may_pass(error: Exception, reason: str) -> bool:
-    """Whether the system refused the file, and not the file its reader."""
-    from_the_system = isinstance(error, OSError) and error.errno is not None
-    return from_the_system or isinstance(error, MemoryError) or reason in _PLUGIN_MISSING
-
-
-def _unidentified_reason(source: Path | bytes) -> str:
-    if isinstance(source, bytes):
-        head = source[:64]
-    else:
-        with source.open("rb") as file:
-            head = file.read(64)
-    if not head:
-        return "empty file"
-    return next((why for at, mark, why in _FOREIGN if head.startswith(mark, at)), "not a picture that can be read")

@@ -12,24 +12,15 @@ from pathlib import Path, PurePath
 
 from cocasearch.errors import CocaSearchError
 
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".jp2",
-        ".png",
-        ".apng",
-        ".gif",
-        ".webp",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".hif",
-    }
-    | {".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+# What cameras store before they make a picture of it; read by the extra `raw`.
+RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef"}
+    | {".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
+)
+IMAGE_SUFFIXES = RAW_SUFFIXES | frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c", ".png", ".apng"}
+    | {".gif", ".webp", ".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".bmp", ".dib"}
+    | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
 )
 
 # Folders that cameras, network drives and package managers fill with pictures nobody took.

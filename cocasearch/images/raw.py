@@ -1,0 +1,114 @@
+"""A camera's RAW file in, an open picture out: the preview in it where that is large enough, else the RAW developed.
+
+Cameras put a JPEG as they would have taken it into each RAW file, which is read 50 times as fast as the sensor's data.
+Needs the extra `raw` (rawpy, a binding of LibRaw).
+"""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from PIL import ExifTags, Image
+
+from cocasearch.images.discovery import RAW_SUFFIXES
+from cocasearch.images.effort import check_size
+from cocasearch.images.refusals import MissingExtraError
+
+if TYPE_CHECKING:
+    import rawpy
+
+_SIGNATURES = (  # (offset, signature) of RAW files that are no TIFF to any other reader
+    (8, b"CR\x02\0"),  # Canon
+    (4, b"ftypcrx "),
+    (6, b"HEAPCCDR"),
+    (0, b"FUJIFILMCCD-RAW"),
+    (0, b"IIRO"),  # Olympus
+    (0, b"IIRS"),
+    (0, b"MMOR"),
+    (0, b"IIU\0"),  # Panasonic
+    (0, b"\0MRM"),  # Minolta
+    (0, b"FOVb"),  # Sigma
+)
+_TIFF = (b"II*\0", b"MM\0*")
+_ORIENTATION = {3: 3, 5: 8, 6: 6}  # LibRaw's flip -> EXIF's orientation
+
+
+def is_raw(source: Path | bytes, head: bytes) -> bool:
+    """Whether a file that starts with `head` is a camera's RAW; most kinds are TIFFs and told by their suffix."""
+    if any(head.startswith(signature, offset) for offset, signature in _SIGNATURES):
+        return True
+    return isinstance(source, Path) and source.suffix.lower() in RAW_SUFFIXES and head.startswith(_TIFF)
+
+
+def open_raw(
+    file: BinaryIO, *, min_side: int | None, max_megapixels: float
+) -> tuple[Image.Image, Image.Exif, tuple[int, int]]:
+    """The picture, open and not always decoded, its EXIF, which tells how to turn it, and the size of all of it.
+
+    Args:
+        file: The RAW file.
+        min_side: Pixels that the shortest side should have; None for as many as there are.
+        max_megapixels: Larger pictures are refused before they are decoded.
+
+    Raises:
+        MissingExtraError: The extra `raw` is not installed.
+        TooLargeError: There are more than `max_megapixels` million pixels.
+        Exception: Whatever a broken file leads LibRaw to.
+    """
+    try:
+        import rawpy
+    except ImportError as error:
+        raise MissingExtraError("RAW", "raw") from error
+    with rawpy.imread(io.BytesIO(file.read())) as raw:
+        check_size(raw.sizes.width, raw.sizes.height, max_megapixels)
+        whole = min(raw.sizes.width, raw.sizes.height)
+        wanted = whole if min_side is None else min(min_side, whole)
+        preview = _preview(raw)
+        image = preview if preview and min(preview.size) >= 0.9 * wanted else _develop(raw, half=whole >= 2 * wanted)
+        exif = _exif(file, preview)
+        exif[ExifTags.Base.Orientation] = _orientation(raw.sizes, image)
+        size = raw.sizes.width, raw.sizes.height
+    return image, exif, size
+
+
+def _preview(raw: "rawpy.RawPy") -> Image.Image | None:
+    import rawpy
+
+    try:
+        preview = raw.extract_thumb()
+    except rawpy.LibRawError:  # none, or one of a kind that LibRaw cannot read
+        return None
+    if preview.format is rawpy.ThumbFormat.BITMAP:
+        return Image.fromarray(preview.data)
+    try:
+        return Image.open(io.BytesIO(preview.data), formats=("JPEG",))
+    except OSError:
+        return None
+
+
+def _develop(raw: "rawpy.RawPy", *, half: bool) -> Image.Image:
+    return Image.fromarray(raw.postprocess(half_size=half, use_camera_wb=True, user_flip=0, output_bps=8))
+
+
+def _exif(file: BinaryIO, preview: Image.Image | None) -> Image.Exif:
+    """The notes of a RAW file that is a TIFF, else those of its preview."""
+    exif = Image.Exif()
+    file.seek(0)
+    try:
+        if file.read(4) in _TIFF:
+            file.seek(0)
+            exif.load_from_fp(file)
+        elif preview:
+            exif = preview.getexif()
+        exif.get(ExifTags.Base.Orientation)
+    except Exception:  # PIL's parser raises whatever a corrupt block leads it to
+        return Image.Exif()
+    return exif
+
+
+def _orientation(sizes: "rawpy.ImageSizes", image: Image.Image) -> int:
+    """EXIF's orientation of an image taken from a RAW file; previews may have been turned upright by the camera."""
+    sideways = sizes.flip in (5, 6) and sizes.width != sizes.height
+    if sideways and (image.width > image.height) != (sizes.width > sizes.height):
+        return 1
+    return _ORIENTATION.get(sizes.flip, 1)

@@ -1,0 +1,96 @@
+"""Why a picture was refused, in a few words that mean something to its owner."""
+
+import errno
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from cocasearch.errors import UnreadableImage
+from cocasearch.images.effort import TooLargeError
+from cocasearch.images.timed_reading import SECONDS_PER_FILE, OutOfTimeError
+
+_FOREIGN = (  # (offset, signature, reason)
+    (4, b"ftypavif", "damaged AVIF"),
+    (4, b"ftyp", "a video, not a picture"),
+    (0, b"%PDF", "a PDF document, not a picture"),
+    (0, b"%!PS", "a PostScript document, not a picture"),
+    (0, b"<svg", "an SVG drawing, not a picture"),
+    (0, b"<?xml", "an XML document, not a picture"),
+    (0, b"8BPS", "a Photoshop document, not a picture"),
+    (0, b"PK\x03\x04", "a ZIP archive, not a picture"),
+    (8, b"WEBP", "damaged WebP"),
+    (0, b"\x89PNG", "damaged PNG"),
+    (0, b"\xff\xd8", "damaged JPEG"),
+    (0, b"GIF8", "damaged GIF"),
+    (0, b"II*\0", "damaged TIFF"),
+    (0, b"MM\0*", "damaged TIFF"),
+    (0, b"\0\0\0\x0cjP  ", "damaged JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "damaged JPEG 2000"),
+    (0, b"<!DOCTYPE", "a web page, not a picture"),
+    (0, b"<html", "a web page, not a picture"),
+)
+_HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1", b"ftypheim", b"ftypheis")
+
+
+class MissingExtraError(Exception):
+    """The picture can be read once an optional part of this package is installed."""
+
+    def __init__(self, kind: str, extra: str) -> None:
+        super().__init__(f"{kind} needs: pip install 'cocasearch[{extra}]'")
+
+
+def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> UnreadableImage:
+    """What to tell of a picture that could not be read.
+
+    Args:
+        error: What reading it led to.
+        source: The file, or its bytes.
+        reads_heif: Whether the extra for HEIC files is installed.
+    """
+    name = f"({len(source)} bytes in memory)" if isinstance(source, bytes) else str(source)
+    if isinstance(error, UnidentifiedImageError):
+        error = _unidentified(source, reads_heif)
+    # The system, or what is installed, may be another next time; the file is the same.
+    from_the_system = isinstance(error, OSError) and error.errno is not None
+    may_pass = from_the_system or isinstance(error, MemoryError | MissingExtraError | OutOfTimeError)
+    return UnreadableImage(name, _reason(error), lasting=not may_pass)
+
+
+class _ForeignError(Exception):
+    """The file is of another kind, or too broken to tell of which."""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return {errno.ENOENT: "no such file", errno.EACCES: "permission denied"}.get(error.errno, str(error.strerror))
+    if isinstance(error, TooLargeError | MissingExtraError | _ForeignError):
+        return str(error)
+    if isinstance(error, OutOfTimeError):
+        return f"took more than {SECONDS_PER_FILE:g} seconds to read"
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {2e-6 * (Image.MAX_IMAGE_PIXELS or 0):g} megapixels"
+    if "truncated" in str(error).lower():
+        return "truncated"
+    return f"damaged ({' '.join(str(error).split())[:200] or type(error).__name__})"
+
+
+def _unidentified(source: Path | bytes, reads_heif: bool) -> Exception:
+    """Why no decoder knew the file."""
+    try:
+        head = source[:64] if isinstance(source, bytes) else _head(source)
+    except OSError as error:
+        return error
+    if not head:
+        return _ForeignError("empty file")
+    if head.startswith(_HEIF_BRANDS, 4):
+        kind = "HEIC" if head[8:11] == b"hei" else "HEIF"
+        return _ForeignError(f"damaged {kind}") if reads_heif else MissingExtraError(kind, "heif")
+    reasons = (why for at, mark, why in _FOREIGN if head.startswith(mark, at))
+    return _ForeignError(next(reasons, "not a picture that can be read"))
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(64)

@@ -1,0 +1,52 @@
+"""Files that can be read for some seconds only, so that no broken one holds up a run.
+
+Decoders ask for their input piece by piece; once the time is up they get an error instead of the next piece. Those
+that take all of it in one call are bounded before they start, by `effort.py`.
+"""
+
+import io
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+SECONDS_PER_FILE = 8.0
+
+
+class OutOfTimeError(Exception):
+    """A file took too long to read."""
+
+
+class _Timed:
+    """Adds the limit to a binary file."""
+
+    until = 0.0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes.
+
+        Raises:
+            OutOfTimeError: The time for this file is up.
+        """
+        if time.monotonic() > self.until:
+            raise OutOfTimeError
+        content: bytes = super().read(size)  # type: ignore[misc]
+        return content
+
+
+class _TimedFile(_Timed, io.BufferedReader):
+    pass
+
+
+class _TimedBytes(_Timed, io.BytesIO):
+    pass
+
+
+def open_timed(source: Path | bytes, seconds: float = SECONDS_PER_FILE) -> BinaryIO:
+    """A file, or a file's bytes, to be read within so many seconds from now.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    file = _TimedBytes(source) if isinstance(source, bytes) else _TimedFile(io.FileIO(source))
+    file.until = time.monotonic() + seconds
+    return file
