@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.processes import DATA, HERE
 from PIL import Image, ImageOps
 
 from cocasearch.paths import sample_photos_folder
 
 ARCHITECTURE = "coca_ViT-B-32"
-HERE = Path(__file__).parent
-DATA = HERE.parents[1] / "build" / "benchmarks"
 HOW_TO = "set COCASEARCH_OPENCLIP_PYTHON to the Python of a venv with open_clip, as tests/benchmarks/README.md says"
 
 PHOTOS, TWELVE_MEGAPIXELS = 24, (4000, 3000)

@@ -7,9 +7,7 @@ asserted is only that both sides do the same work.
 import contextlib
 import datetime
 import itertools
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,16 +20,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks.processes import DATA, HERE, ROUNDS, THREADS, Json, Report, Worker, processor
 
 import cocasearch
 
 pytestmark = pytest.mark.benchmark
 
-Json = dict[str, Any]
-HERE = Path(__file__).parent
-REPORT = HERE.parents[1] / "build" / "benchmarks" / "against-openclip.md"
-ROUNDS = int(os.environ.get("COCASEARCH_BENCHMARK_ROUNDS", "5"))
-THREADS, BATCH = 2, 8
+REPORT = DATA / "against-openclip.md"
+BATCH = 8
 MAX_IDS = 30
 VECTORS_AGREE = 1e-5
 # What inference/device.py sets, by the names under which glibc reads it when a process starts.
@@ -115,39 +111,6 @@ CONTESTS = {
 }
 
 
-class Worker:
-    """A process of one side; see worker.py for what is said."""
-
-    def __init__(self, command: list[str], request: Json, environment: dict[str, str]) -> None:
-        threads = {"OMP_NUM_THREADS": str(THREADS)}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **threads, **environment},
-        )
-        self._ask(json.dumps(request))
-
-    def run(self) -> Json:
-        """Do the task once."""
-        return self._ask("run")
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-    def _ask(self, line: str) -> Json:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, f"{self._process.args} ended; its last words are above"
-        result: Json = json.loads(answer)
-        return result
-
-
 Start = Callable[[str, str, Contender], Worker]
 
 
@@ -196,17 +159,8 @@ def new_process(start: Start, task: str, run: Run) -> Json:
         return {**worker.run(), "seconds": time.perf_counter() - started}
 
 
-@dataclass
-class Report:
-    """The table so far: every line is shown when it is known, the whole is a file in the end."""
-
-    lines: list[str]
-
-    def add(self, *lines: str) -> None:
-        self.lines += lines
-        for line in lines:
-            sys.stdout.write(f"\n{line}")
-        sys.stdout.flush()
+class ContestReport(Report):
+    """The table, a file in the end."""
 
     def add_contest(self, name: str, contest: Contest, results: Results) -> None:
         """One row for each pair of ours and theirs."""
@@ -226,10 +180,10 @@ def figures(runs: list[Json]) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def report(openclip_python: str) -> Iterator[Report]:
+def report(openclip_python: str) -> Iterator[ContestReport]:
     """The table under a line about the machine."""
     columns = ["task", "ours", "s", "MB", "OpenCLIP", "s", "MB", "times", "wanted"]
-    report = Report([])
+    report = ContestReport([])
     report.add(*about(openclip_python), "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}")
     yield report
     report.add("", f"load average at the end: {os.getloadavg()[0]:.1f}", "")
@@ -248,19 +202,6 @@ def about(openclip_python: str) -> list[str]:
     ]
 
 
-def processor() -> str:
-    """The CPU's name, its cores, and whether it computes in bfloat16 by itself."""
-    name, native = platform.processor() or platform.machine(), False
-    if (cpuinfo := Path("/proc/cpuinfo")).exists():
-        lines = dict(line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
-        about = {key.strip(): value.strip() for key, value in lines.items()}
-        name = about.get("model name", name)
-        native = not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(
-            about.get("flags", about.get("Features", "")).split()
-        )
-    return f"{name}, {os.cpu_count()} cores, {'native' if native else 'no native'} bfloat16"
-
-
 def test_both_sides_compute_the_same(start: Start) -> None:
     exactly = Contender("exactly", {"dtype": "float32"})  # ours is in bfloat16 where the CPU has it
     answers = []
@@ -273,7 +214,7 @@ def test_both_sides_compute_the_same(start: Start) -> None:
 
 
 @pytest.mark.parametrize("name", CONTESTS)
-def test_contest(name: str, start: Start, report: Report) -> None:
+def test_contest(name: str, start: Start, report: ContestReport) -> None:
     contest = CONTESTS[name]
     results = hold(contest, start)
     report.add_contest(name, contest, results)
