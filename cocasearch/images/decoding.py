@@ -81,6 +81,8 @@ def _formats() -> tuple[str, ...]:
 def _read_picture(file: BinaryIO, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
     with Image.open(file, formats=_formats()) as image:
         check_size(*image.size, max_megapixels)
+        if image.format == "PNG":
+            image.load()  # its EXIF may follow the pixels: what is wrong with them would be taken for broken EXIF
         exif, size, file_format = read_exif(image), image.size, image.format or ""
         choose_scale(image, file, min_side)
         image.load()

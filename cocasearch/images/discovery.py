@@ -19,7 +19,7 @@ RAW_SUFFIXES = frozenset(
 )
 IMAGE_SUFFIXES = RAW_SUFFIXES | frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c", ".png", ".apng"}
-    | {".gif", ".webp", ".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".bmp", ".dib"}
+    | {".gif", ".webp", ".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".bmp"}
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
 )
 

@@ -60,15 +60,15 @@ def open_raw(
     except ImportError as error:
         raise MissingExtraError("RAW", "raw") from error
     with rawpy.imread(io.BytesIO(file.read())) as raw:
-        check_size(raw.sizes.width, raw.sizes.height, max_megapixels)
-        whole = min(raw.sizes.width, raw.sizes.height)
+        sizes = raw.sizes  # as stored; developing changes them
+        check_size(sizes.width, sizes.height, max_megapixels)
+        whole = min(sizes.width, sizes.height)
         wanted = whole if min_side is None else min(min_side, whole)
         preview = _preview(raw)
         image = preview if preview and min(preview.size) >= 0.9 * wanted else _develop(raw, half=whole >= 2 * wanted)
-        exif = _exif(file, preview)
-        exif[ExifTags.Base.Orientation] = _orientation(raw.sizes, image)
-        size = raw.sizes.width, raw.sizes.height
-    return image, exif, size
+    exif = _exif(file, preview)
+    exif[ExifTags.Base.Orientation] = _orientation(sizes, image)
+    return image, exif, (sizes.width, sizes.height)
 
 
 def _preview(raw: "rawpy.RawPy") -> Image.Image | None:
