@@ -1,5 +1,6 @@
 """TIFF files that PIL does not write: whatever tags a test wants, and a camera's RAW in Adobe's DNG."""
 
+import io
 import struct
 
 import numpy as np
@@ -38,6 +39,11 @@ def directory(tags: Tags, at: int, following: int = 0) -> bytes:
 def plain_tiff(tags: Tags, pixels: bytes) -> bytes:
     """A TIFF of one directory and one strip; StripOffsets is filled in."""
     return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory({**tags, 273: (4, 8)}, 8 + len(pixels))
+
+
+def exif_block(tags: Tags) -> bytes:
+    """The notes in a picture file, with whatever types and values PIL would refuse to write."""
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory(tags, 8)
 
 
 def cfa_dng(image: Image.Image, *, orientation: int = 1, preview: bytes = b"") -> bytes:
@@ -79,7 +85,7 @@ def cfa_dng(image: Image.Image, *, orientation: int = 1, preview: bytes = b"") -
     body = head + pixels + preview + bytes(len(preview) % 2)
     if not preview:
         return body + directory({**raw, **camera}, at)
-    shown = Image.open(__import__("io").BytesIO(preview))
+    shown = Image.open(io.BytesIO(preview))
     first: Tags = {
         254: (4, 1),
         256: (4, shown.width),
