@@ -16,6 +16,7 @@ from cocasearch.cli.models import info, list_
 from cocasearch.cli.pull import import_ as import_weights
 from cocasearch.cli.pull import pull
 from cocasearch.cli.query import query
+from cocasearch.cli.remove import remove, reroot
 from cocasearch.cli.reporting import reporting
 from cocasearch.cli.status import status
 from cocasearch.cli.train import train
@@ -43,6 +44,8 @@ models.command()(reporting(info))
 models.command()(reporting(pull))
 models.command("import")(reporting(import_weights))
 app.command()(reporting(status))
+app.command()(reporting(remove))
+app.command()(reporting(reroot))
 app.command()(reporting(export))
 app.command("import")(reporting(import_))
 app.command()(reporting(demo))

@@ -16,6 +16,7 @@ from cocasearch.indexing.manifest import (
     SCHEMA_VERSION,
     Manifest,
     find_manifest,
+    read_manifest,
     write_manifest,
 )
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
@@ -59,6 +60,20 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
     write_manifest(manifest, file)
     sweep(index)
     return Generation(manifest, table, Ledger(index, unreadable), file)
+
+
+def open_all(index: Path) -> list[Generation]:
+    """The table of an index, and beside it that of a rebuild that has not been completed. For the lock's holder.
+
+    Raises:
+        CocaSearchError: No index there.
+    """
+    present, pending = read_manifest(index), find_manifest(index / REBUILD_FILE)
+    generations = [open_generation(index, present, rebuild=False)]
+    if pending:
+        wanted = replace(pending, roots=present.roots)
+        generations.append(open_generation(index, wanted, rebuild=True))
+    return generations
 
 
 def publish(generation: Generation, index: Path) -> None:

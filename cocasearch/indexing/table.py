@@ -77,15 +77,31 @@ class IndexTable:
 
     def replace(self, records: Sequence[ImageRecord]) -> None:
         """Put records in the place of those with the same ids."""
-        rows = records_to_table(records, self._table.schema)
-        with self._writing():
-            self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        self.put(records_to_table(records, self._table.schema))
 
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows with these ids; unknown ids are no error."""
         for chosen in _conditions(ids):
             with self._writing():
                 self._table.delete(chosen)
+
+    def remove_below(self, root: str, path: str) -> None:
+        """Delete the rows of the file at `path` in a root, or of all below it; of the whole root if it is empty."""
+        with self._writing():
+            self._table.delete(_below(root, path))
+
+    def count_below(self, root: str, path: str) -> int:
+        """The number of those rows, of missing files too."""
+        return int(self._table.count_rows(_below(root, path)))
+
+    def batches_below(self, root: str, path: str) -> Iterator[pa.RecordBatch]:
+        """Those rows with all columns, some thousands at a time. For a table of the present schema."""
+        yield from self._table.search().where(_below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
+
+    def put(self, rows: pa.Table) -> None:
+        """Put rows, with all columns, in the place of those with the same ids, or beside the others."""
+        with self._writing():
+            self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def mark_missing(self, ids: Sequence[str], since: datetime) -> None:
         """Hide the rows with these ids, whose files were not found at the time `since` (UTC)."""
@@ -155,6 +171,13 @@ def _conditions(ids: Sequence[str]) -> Iterator[str]:
     """Conditions that together choose the rows with these ids."""
     for start in range(0, len(ids), _IDS_PER_CHANGE):
         yield f"id IN ({', '.join(repr(id) for id in ids[start : start + _IDS_PER_CHANGE])})"
+
+
+def _below(root: str, path: str) -> str:
+    """The condition that a row is of the file at `path` in a root, or of one below it."""
+    quoted = path.replace("'", "''")
+    in_root = f"root = '{root}'"
+    return f"{in_root} AND (path = '{quoted}' OR starts_with(path, '{quoted}/'))" if path else in_root
 
 
 def _with_nothing_missing(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:

@@ -1,0 +1,30 @@
+def test_a_removed_folder_is_said_and_in_no_answer(indexed):
+    result = indexed("remove", "photos/sub")
+    assert result.exit_code == 0
+    assert "left out from now on: photos/sub;" in result.stderr
+    assert "1 removed; index 'default' holds 3 photos" in result.stderr
+    assert "yellow" not in indexed("query", "yellow", "--format", "paths").stdout
+
+
+def test_a_removed_root_takes_its_unreadable_files_along(indexed):
+    result = indexed("remove", "photos")
+    assert result.stderr == (
+        "no longer indexed: photos\n4 removed, 1 unreadable forgotten; index 'default' holds 0 photos\n"
+    )
+    assert "0 photos" in indexed("status").stdout
+
+
+def test_what_is_not_indexed_cannot_be_removed(indexed):
+    result = indexed("remove", "photos/sub", "photos/typo.jpg")
+    assert (result.exit_code, "holds nothing at photos/typo.jpg" in result.stderr) == (3, True)
+    assert "4 photos" in indexed("status").stdout
+    assert indexed("remove", "photos", "--index", "other").exit_code == 1
+
+
+def test_a_moved_folder_is_followed(indexed):
+    (indexed.folder / "photos").rename(indexed.folder / "pictures")
+    result = indexed("reroot", "photos", "pictures")
+    assert (result.exit_code, result.stderr) == (0, "4 photos of index 'default' are now below pictures\n")
+    assert "pictures/" in indexed("query", "red", "--format", "paths").stdout
+    wrong = indexed("reroot", "pictures", "home")
+    assert wrong.exit_code == 1 and "none of the photos below" in wrong.stderr
