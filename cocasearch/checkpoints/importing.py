@@ -13,6 +13,7 @@ from cocasearch.checkpoints.disk_space import refuse_small_disks
 from cocasearch.checkpoints.foreign_weights import read_foreign_weights
 from cocasearch.checkpoints.openclip import from_openclip, tidy
 from cocasearch.checkpoints.openclip_configs import Architecture
+from cocasearch.checkpoints.position_resizing import count_positions
 from cocasearch.checkpoints.storage import StorageDtype, load_tokenizer, refuse_to_replace, save_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
@@ -72,6 +73,7 @@ def import_weights(
     try:
         config = _wanted_sizes(_trained_sizes(architecture.config, tidy(weights)), options.image_size)
         converted = from_openclip(weights, config)
+        _refuse_no_numbers(converted)
     except CocaSearchError as error:
         raise CocaSearchError(f"{file}: {error}", hint=error.hint) from error
     tokenizer = _tokenizer(config, options.tokenizer)
@@ -96,6 +98,12 @@ def stored_size(weights: Mapping[str, Tensor], dtype: StorageDtype) -> int:
     return sum(value.numel() for value in weights.values()) * itemsize + ROOM_BESIDE_WEIGHTS
 
 
+def _refuse_no_numbers(weights: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise CocaSearchError(f"{name} holds values that are no numbers, as a training that diverged leaves them")
+
+
 def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfig:
     """The architecture with the picture size and text length that weights have positions for."""
     image, pixels, words = (
@@ -104,10 +112,10 @@ def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfi
         found.get("text.positional_embedding"),
     )
     if isinstance(image, VisionTransformerConfig) and pixels is not None:
-        grid = math.isqrt(max(0, len(pixels) - 1))
-        if grid not in (0, image.grid_size):
+        grid = math.isqrt(count_positions(pixels) - 1)
+        if grid != image.grid_size:
             config = replace(config, image=replace(image, image_size=grid * image.patch_size))
-    if words is not None and len(words) - 1 != config.text.context_length:
+    if words is not None and count_positions(words) - 1 != config.text.context_length:
         config = replace(config, text=replace(config.text, context_length=len(words) - 1))
     return config
 

@@ -13,13 +13,24 @@ from torch.nn.functional import interpolate
 from cocasearch.errors import CocaSearchError
 
 
+def count_positions(positions: Tensor) -> int:
+    """How many positions a table (R, W) has rows for, the class token's or the CLS's included.
+
+    Raises:
+        CocaSearchError: It is no table, or has no other rows.
+    """
+    if positions.ndim != 2 or len(positions) < 2:
+        raise CocaSearchError(f"position embeddings of shape {tuple(positions.shape)} are no table of positions")
+    return len(positions)
+
+
 def resize_image_positions(positions: Tensor, grid: int) -> Tensor:
     """(1 + g², W) to (1 + grid², W), as OpenCLIP does it: the class row stays, the grid is resampled (bicubic).
 
     Raises:
-        CocaSearchError: The patches are no square.
+        CocaSearchError: The patches are no square, or these are no positions.
     """
-    trained = math.isqrt(len(positions) - 1)
+    trained = math.isqrt(count_positions(positions) - 1)
     if trained * trained != len(positions) - 1:
         raise CocaSearchError(f"{len(positions)} image positions are no class token and a square of patches")
     if trained == grid:
@@ -37,8 +48,11 @@ def resize_text_positions(positions: Tensor, rows: int, *, keep_cls: bool = True
         rows: How many there shall be.
         keep_cls: Leave the last row out of it. OpenCLIP blends it with the last word's, which was never meant (its
             source has a FIXME there); False gives exactly its numbers.
+
+    Raises:
+        CocaSearchError: These are no positions.
     """
-    if len(positions) == rows:
+    if count_positions(positions) == rows:
         return positions
     if not keep_cls:
         return _linear(positions, rows)

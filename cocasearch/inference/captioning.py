@@ -108,7 +108,8 @@ class Captioner:
             seeds: One per picture, for sampling; without them every picture draws from `options.seed`.
 
         Raises:
-            CocaSearchError: A prompt that leaves no room for words, or more beams than the vocabulary bears.
+            CocaSearchError: A prompt that leaves no room for words, more beams than the vocabulary bears, or weights
+                that give no numbers.
         """
         return [self._caption(ended[0]) for ended in self._search_all(image_tokens, options, seeds)]
 
@@ -122,11 +123,20 @@ class Captioner:
         prompt = self._prompt(len(image_tokens), options, image_tokens.device)
         search = self._search(prompt, options, seeds)
         logits, cache = model.prefill(image_tokens, prompt)
+        self._refuse_no_numbers(logits)
         while (step := search.advance(logits)) is not None:
             if step.rows is not None:
                 cache.select(step.rows, step.images)
             logits = model.decode_step(step.ids, cache)
         return search.results()
+
+    def _refuse_no_numbers(self, logits: Tensor) -> None:
+        if not logits.isfinite().all():
+            raise CocaSearchError(
+                f"the model '{self._loaded.name}' gives no numbers, computed in {self._loaded.dtype}: its weights are "
+                "damaged, or too large for that type",
+                hint="COCASEARCH_DTYPE=float32 in front of the same command",
+            )
 
     def _max_length(self, options: CaptionOptions) -> int:
         context = self._loaded.config.text.context_length

@@ -135,6 +135,18 @@ UNFIT: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], str]] =
         "no weights of a CoCa",
     ),
     "half of it": (without("visual.transformer"), r"visual\.transformer\.resblocks\.0\..* is missing"),
+    "no table of positions": (
+        lambda w: w | {"visual.positional_embedding": torch.tensor(1.0)},
+        r"position embeddings of shape \(\) are no table",
+    ),
+    "no position but one": (
+        lambda w: w | {"text.positional_embedding": torch.zeros(1, 16)},
+        r"position embeddings of shape \(1, 16\) are no table",
+    ),
+    "diverged": (
+        lambda w: w | {"visual.proj": torch.full_like(w["visual.proj"], torch.nan)},
+        r"image_projection\.weight holds values that are no numbers",
+    ),
     "another width": (lambda w: w | {"visual.proj": torch.zeros(16, 8)}, r"visual\.proj is \(16, 8\), not \(16, 16\)"),
 }
 

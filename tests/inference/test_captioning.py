@@ -6,6 +6,7 @@ The oracle reads the whole picture and the whole prefix again for every token, o
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -176,6 +177,14 @@ def test_pictures_that_are_done_leave_the_batch(
 
 def test_no_pictures_no_captions(tiny_loaded: Build, pixels: Tensor) -> None:
     assert Captioner(tiny_loaded(0)).caption_pixels(pixels[:0]) == []
+
+
+@pytest.mark.parametrize("strategy", ["beam", "greedy", "sample"])
+def test_a_model_that_gives_no_numbers_is_told(tiny_loaded: Build, pixels: Tensor, strategy: Any) -> None:
+    loaded = tiny_loaded(0)
+    loaded.model.multimodal_decoder.vocabulary.weight.data[3] = torch.nan
+    with pytest.raises(CocaSearchError, match=r"gives no numbers, computed in torch\.float32"):
+        Captioner(loaded).caption_pixels(pixels, CaptionOptions(strategy=strategy))
 
 
 def test_a_prompt_without_room_for_words_is_refused(tiny_loaded: Build, pixels: Tensor) -> None:
