@@ -8,8 +8,9 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import BatchSize, Compat, Device, ModelName, OutputFormat, Photos
+from cocasearch.cli.options import BatchSize, Compat, Device, MaxMegapixels, ModelName, OutputFormat, Photos
 from cocasearch.errors import NothingFound
+from cocasearch.images.limits import MAX_MEGAPIXELS
 
 if TYPE_CHECKING:
     from cocasearch.images.discovery import ImageFile
@@ -54,6 +55,7 @@ def caption(
     num_beam_groups: Annotated[
         int | None, typer.Option(help="With --compat: equal copies among the beams.", show_default="3")
     ] = None,
+    max_megapixels: MaxMegapixels = MAX_MEGAPIXELS,
     batch_size: BatchSize = 32,
     device: Device = "auto",
 ) -> None:
@@ -90,7 +92,9 @@ def caption(
     files = _discover(paths)
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
-        run = CaptionRun(load_model(name_or_folder, device=device), options, batch_size=batch_size)
+        run = CaptionRun(
+            load_model(name_or_folder, device=device), options, batch_size=batch_size, max_megapixels=max_megapixels
+        )
     with console.progress("captioning", "photos") as advance:
         report = run.caption(files, sink, progress=advance)
     _tell(report, sink, output_format)

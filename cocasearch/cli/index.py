@@ -13,11 +13,13 @@ from cocasearch.cli.options import (
     Compat,
     Device,
     IndexName,
+    MaxMegapixels,
     ModelName,
     NoCaptions,
     default_caption_options,
 )
 from cocasearch.errors import NothingFound
+from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.manifest import (
     DEFAULT_INDEX,
     MANIFEST_FILE,
@@ -42,6 +44,7 @@ def index(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")
     ] = False,
+    max_megapixels: MaxMegapixels = MAX_MEGAPIXELS,
     batch_size: BatchSize = 32,
     device: Device = "auto",
 ) -> None:
@@ -60,7 +63,9 @@ def index(
     name_or_folder = chosen_model(model or _present_model(folder))
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)
-    builder = IndexBuilder(folder, loaded, caption_options=options, batch_size=batch_size)
+    builder = IndexBuilder(
+        folder, loaded, caption_options=options, batch_size=batch_size, max_megapixels=max_megapixels
+    )
     with console.progress("indexing", "photos") as advance:
         report = builder.build(paths or (), rebuild=rebuild, progress=advance)
     summarise(report, folder)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cocasearch.cli.console import Format
+from cocasearch.images.limits import MEGAPIXELS_OF_PIL
 
 if TYPE_CHECKING:
     from cocasearch.inference.caption_options import CaptionOptions
@@ -64,6 +65,12 @@ ModelName = Annotated[
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", "-b", min=1, metavar="N", help="Photos in one pass of the model.")
+]
+MaxMegapixels = Annotated[
+    float,
+    typer.Option(
+        "--max-megapixels", min=0.000001, max=MEGAPIXELS_OF_PIL, metavar="N", help="Refuse larger photos unread."
+    ),
 ]
 NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Vectors only: faster.")]
 Compat = Annotated[

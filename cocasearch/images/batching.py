@@ -16,6 +16,7 @@ import torch
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.images.decoding import read_image
+from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.images.transforms import Preprocess
 
@@ -47,6 +48,7 @@ def decode_batches(
     *,
     batch_size: int,
     workers: int = 2,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Generator[DecodedBatch[T], None, None]:
     """Batches of `batch_size` readable pictures, the last one smaller, in the order of the items.
 
@@ -59,11 +61,16 @@ def decode_batches(
         preprocess: Turns each picture into a (3, S, S) tensor.
         batch_size: Readable pictures per batch.
         workers: Threads that decode.
+        max_megapixels: Larger pictures are refused before they are decoded.
     """
+
+    def decode(item: T) -> Decoded:
+        return _decode(source_of(item), preprocess, max_megapixels)
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         gathered = _Gathered[T](preprocess.config.image_size)
-        for item, future in _ahead(items, lambda item: _decode(source_of(item), preprocess), pool, 2 * batch_size):
+        for item, future in _ahead(items, decode, pool, 2 * batch_size):
             gathered.add(item, future)
             if len(gathered.items) == batch_size:
                 yield gathered.take()
@@ -73,8 +80,8 @@ def decode_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
-    image, metadata = read_image(source, min_side=preprocess.min_decode_side)
+def _decode(source: Path | bytes, preprocess: Preprocess, max_megapixels: float) -> Decoded:
+    image, metadata = read_image(source, min_side=preprocess.min_decode_side, max_megapixels=max_megapixels)
     return metadata, preprocess(image)
 
 

@@ -14,19 +14,18 @@ from PIL import ExifTags, Image
 
 from cocasearch.images.color import to_srgb
 from cocasearch.images.effort import check_size, choose_scale
+from cocasearch.images.limits import MAX_MEGAPIXELS, MEGAPIXELS_OF_PIL
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata
 from cocasearch.images.raw import is_raw, open_raw
 from cocasearch.images.refusals import refusal
 from cocasearch.images.timed_reading import open_timed
 
-MAX_MEGAPIXELS = 256.0  # beyond the largest cameras; decoded it is 1 GB
-
 # Formats that decode in process: PIL would hand EPS to Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 
-# PIL refuses twice this many pixels on its own and warns at once; our limit, checked before decoding, is lower.
+# PIL refuses twice this many pixels on its own; our limit, checked before decoding, is lower.
 if Image.MAX_IMAGE_PIXELS is not None:
-    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(2 * MAX_MEGAPIXELS * 1e6))
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(MEGAPIXELS_OF_PIL / 2 * 1e6))
 
 # Remarks about broken EXIF blocks and the like say nothing that the result does not.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

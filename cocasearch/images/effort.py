@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from cocasearch.images.timed_reading import SECONDS_PER_FILE
+from cocasearch.images.limits import SECONDS_PER_FILE
 
 # Seconds per megapixel and per megabyte, of noise and of flat colour, on one core of 2020.
 _UNINTERRUPTED = {"WEBP": (0.011, 0.12), "AVIF": (0.01, 0.08), "HEIF": (0.02, 0.15), "JPEG2000": (0.03, 0.22)}

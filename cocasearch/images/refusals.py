@@ -7,7 +7,8 @@ from PIL import Image, UnidentifiedImageError
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.images.effort import TooLargeError
-from cocasearch.images.timed_reading import SECONDS_PER_FILE, OutOfTimeError
+from cocasearch.images.limits import MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
+from cocasearch.images.timed_reading import OutOfTimeError
 
 _FOREIGN = (  # (offset, signature, reason)
     (4, b"ftypavif", "damaged AVIF"),
@@ -70,7 +71,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {2e-6 * (Image.MAX_IMAGE_PIXELS or 0):g} megapixels"
+        return f"more than {MEGAPIXELS_OF_PIL:g} megapixels"
     if "truncated" in str(error).lower():
         return "truncated"
     return f"damaged ({' '.join(str(error).split())[:200] or type(error).__name__})"

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-SECONDS_PER_FILE = 8.0
+from cocasearch.images.limits import SECONDS_PER_FILE
 
 
 class OutOfTimeError(Exception):

@@ -13,6 +13,7 @@ from pathlib import Path
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.discovery import expand_home
+from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.generations import open_generation, publish
@@ -83,6 +84,7 @@ class IndexBuilder:
         caption_options: How captions are written; None for an index without captions.
         batch_size: Images per pass of the model.
         workers: Threads that read and decode files.
+        max_megapixels: Larger images count as unreadable.
         commit_seconds: Work is stored at least this often (and always when a run is interrupted).
     """
 
@@ -94,6 +96,7 @@ class IndexBuilder:
         caption_options: CaptionOptions | None = DEFAULT_OPTIONS,
         batch_size: int = 32,
         workers: int = 2,
+        max_megapixels: float = MAX_MEGAPIXELS,
         commit_seconds: float = 15.0,
     ) -> None:
         self._index = Path(index_folder)
@@ -102,6 +105,7 @@ class IndexBuilder:
         self._describer = ImageDescriber(loaded, caption_options)
         self._batch_size = batch_size
         self._workers = workers
+        self._max_megapixels = max_megapixels
         self._commit_seconds = commit_seconds
 
     def build(
@@ -199,7 +203,12 @@ class IndexBuilder:
         images = [*plan.changed, *plan.new]
         done = 0
         batches = decode_batches(
-            images, reader.source, self._loaded.preprocess, batch_size=self._batch_size, workers=self._workers
+            images,
+            reader.source,
+            self._loaded.preprocess,
+            batch_size=self._batch_size,
+            workers=self._workers,
+            max_megapixels=self._max_megapixels,
         )
         try:
             with closing(batches):  # however the loop ends, the threads end with it

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from cocasearch.errors import UnreadableImage
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.discovery import ImageFile
+from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink
 from cocasearch.inference.description import ImageDescriber
@@ -33,12 +34,21 @@ class CaptionRun:
         loaded: The model.
         options: How words are chosen.
         batch_size: Pictures in one pass of the model.
+        max_megapixels: Larger pictures count as unreadable.
     """
 
-    def __init__(self, loaded: LoadedModel, options: CaptionOptions, *, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        options: CaptionOptions,
+        *,
+        batch_size: int = 32,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> None:
         self._describer = ImageDescriber(loaded, options)
         self._preprocess = loaded.preprocess
         self._batch_size = batch_size
+        self._max_megapixels = max_megapixels
         self._model = f"{loaded.name}@{loaded.fingerprint}"
         self._decoding = json.dumps(options.to_dict())
 
@@ -54,7 +64,13 @@ class CaptionRun:
         """
         wanted = [file for file in files if not sink.has(file.absolute, self._model, self._decoding)]
         report = CaptionReport(kept=len(files) - len(wanted))
-        batches = decode_batches(wanted, lambda file: file.absolute, self._preprocess, batch_size=self._batch_size)
+        batches = decode_batches(
+            wanted,
+            lambda file: file.absolute,
+            self._preprocess,
+            batch_size=self._batch_size,
+            max_megapixels=self._max_megapixels,
+        )
         with closing(batches):  # however the loop ends, the decoding threads end with it
             for batch in batches:
                 report.failed += [error for _, error in batch.failures]

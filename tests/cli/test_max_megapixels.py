@@ -1,0 +1,19 @@
+import pytest
+
+
+@pytest.mark.parametrize("command", ["index", "caption"])
+def test_larger_photos_are_refused_by_name(prompt, command):
+    result = prompt(command, "photos", "--model", "tiny", "--max-megapixels", "0.006")
+    assert result.exit_code == 3
+    assert "unreadable: photos/blue-circle.png: 96 x 64 pixels are more than 0.006 megapixels" in result.stderr
+    assert "none of the photos could be read" in result.stderr
+
+
+def test_the_limit_lets_pass_what_is_as_large(prompt):
+    result = prompt("index", "photos", "--model", "tiny", "--max-megapixels", "0.006144")
+    assert "4 added, 1 unreadable" in result.stderr
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "5000"])
+def test_a_limit_that_pil_could_not_keep_is_refused(prompt, limit):
+    assert prompt("index", "photos", "--max-megapixels", limit).exit_code == 2
