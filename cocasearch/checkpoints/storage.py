@@ -4,9 +4,9 @@ Receives a CoCa's weights with what belongs to them and hands them back; bundled
 are all stored alike. A folder is written beside its place and renamed, so that it is whole or not there.
 """
 
-import glob
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -249,7 +249,9 @@ def _put_in_place(staging: Path, folder: Path) -> None:
 
 def _remove_left_behind(folder: Path) -> None:
     """Remove what killed writers of this folder left beside it; what may still be written is left alone."""
-    for staging in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+    for staging in folder.parent.iterdir():
+        if not re.fullmatch(rf"\.{re.escape(folder.name)}\.(old\.)?\w{{8}}", staging.name):  # as mkdtemp names them
+            continue
         if ".old." in staging.name and not folder.exists():
             continue  # the model itself, of a writer killed at the worst moment
         times = [file.stat().st_mtime for file in (staging, *staging.iterdir())] if staging.is_dir() else []

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cocasearch.errors import CocaSearchError
 from cocasearch.images.decoding import read_image
 from cocasearch.inference.loaded_model import LoadedModel
 
@@ -61,6 +62,15 @@ class Embedder:
 
 
 def as_numpy(vectors: Tensor) -> Vectors:
-    """The same rows as numpy's, in float32, on the CPU."""
+    """The same rows as numpy's, in float32, on the CPU.
+
+    Raises:
+        CocaSearchError: Not all are numbers.
+    """
     rows: Vectors = vectors.float().cpu().numpy()
+    if not np.isfinite(rows).all():
+        raise CocaSearchError(
+            "the model gives vectors that are no numbers: it overflows, or its weights are damaged",
+            hint="COCASEARCH_DTYPE=float32 in front of the same command",
+        )
     return rows

@@ -44,7 +44,7 @@ class LoadedModel:
     def place_pixels(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, S, S) where and as the image encoder wants them."""
         layout = image_memory_format(self.config)
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and pixels.device.type == "cpu":
             pixels = pixels.pin_memory()  # so that the copy need not be waited for
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=layout)
 

@@ -119,14 +119,15 @@ def left_behind(folder: Path, *, hours_ago: float) -> Path:
 
 
 def test_what_killed_writers_left_goes_and_what_may_be_needed_stays(save: Save, tmp_path: Path) -> None:
-    old = left_behind(tmp_path / ".m.x1y2", hours_ago=2)
-    young = left_behind(tmp_path / ".m.x3y4", hours_ago=0.5)  # may still be written
-    replaced = left_behind(tmp_path / ".m.old.z5", hours_ago=2)  # all that is left of the model
-    other = left_behind(tmp_path / ".n.x1y2", hours_ago=2)
+    old = left_behind(tmp_path / ".m.x1y2abcd", hours_ago=2)
+    young = left_behind(tmp_path / ".m.x3y4abcd", hours_ago=0.5)  # may still be written
+    replaced = left_behind(tmp_path / ".m.old.z5y6x7w8", hours_ago=2)  # all that is left of the model
+    other = left_behind(tmp_path / ".n.x1y2abcd", hours_ago=2)
+    dotted = left_behind(tmp_path / ".m.v2.x1y2abcd", hours_ago=2)  # of another model, m.v2
     save()
-    assert [folder.exists() for folder in (old, young, replaced, other)] == [False, True, True, True]
+    assert [folder.exists() for folder in (old, young, replaced, other, dotted)] == [False, True, True, True, True]
     save()
-    assert [folder.exists() for folder in (old, young, replaced, other)] == [False, True, False, True]
+    assert [folder.exists() for folder in (old, young, replaced, other, dotted)] == [False, True, False, True, True]
 
 
 def test_a_folder_that_is_no_model_is_not_replaced(save: Save, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cocasearch.errors import UnreadableImage
+from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.images.decoding import read_image
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import LoadedModel
@@ -48,3 +48,10 @@ def test_a_file_and_its_bytes_and_its_pixels_have_one_vector(tiny_loaded: Build,
 def test_a_damaged_file_is_named(tiny_loaded: Build, photo_folder: Path) -> None:
     with pytest.raises(UnreadableImage, match="truncated"):
         Embedder(tiny_loaded(0)).embed_image_file(photo_folder / "truncated.jpg")
+
+
+def test_vectors_that_are_no_numbers_are_refused(tiny_loaded: Build, pixels: torch.Tensor) -> None:
+    loaded = tiny_loaded(0)
+    loaded.model.image_projection.weight.fill_(torch.inf)
+    with pytest.raises(CocaSearchError, match="vectors that are no numbers"):
+        Embedder(loaded).embed_pixels(pixels)
