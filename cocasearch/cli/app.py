@@ -20,6 +20,7 @@ from cocasearch.cli.remove import remove, reroot
 from cocasearch.cli.reporting import reporting
 from cocasearch.cli.status import status
 from cocasearch.cli.train import train
+from cocasearch.cli.verify import verify
 
 app = typer.Typer(
     name="cocasearch",
@@ -44,6 +45,7 @@ models.command()(reporting(info))
 models.command()(reporting(pull))
 models.command("import")(reporting(import_weights))
 app.command()(reporting(status))
+app.command()(reporting(verify))
 app.command()(reporting(remove))
 app.command()(reporting(reroot))
 app.command()(reporting(export))

@@ -1,0 +1,58 @@
+"""`cocasearch verify`: whether an index holds together, and what can be done where it does not."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.cli.options import AsJson, IndexName
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, index_name
+from cocasearch.paths import index_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cocasearch.indexing.verification import Problem, Verification
+
+
+def verify(
+    name: IndexName = DEFAULT_INDEX,
+    repair: Annotated[bool, typer.Option("--repair", help="Make anew what is derived from the table.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check an index: table, manifest, search snapshot, list of unreadable files, and the photos' places.
+
+    Photos that changed or went since the last run are named, but nothing is wrong with that.
+    """
+    from cocasearch.indexing.verification import verify_index
+
+    index = index_folder(name)
+    with console.progress("verifying", "rows") as advance:
+        found = verify_index(index, repair=repair, progress=advance)
+    if as_json:
+        problems = [asdict(problem) for problem in found.problems]
+        console.write_json({"index": index_name(index), "rows": found.rows, "ok": found.ok, "problems": problems})
+    else:
+        console.write("".join(f"{_line(problem)}\n" for problem in found.problems))
+    _conclude(found, index, repair=repair)
+
+
+def _line(problem: "Problem") -> str:
+    ending = "; repaired" if problem.repaired else ""
+    examples = ", ".join(map(console.shown, problem.examples))
+    return f"{problem.part}: {problem.count} {problem.what} ({examples}{', …' * (problem.count > 3)}){ending}"
+
+
+def _conclude(found: "Verification", index: "Path", *, repair: bool) -> None:
+    name = index_name(index)
+    if found.ok:
+        console.say(f"index '{name}' with {found.rows} rows is in order")
+        if any(problem.remedy == "index" for problem in found.problems):
+            console.say(f"it is behind its photos: {index_command(index)}")
+        return
+    lasting = any(problem.remedy == "rebuild" for problem in found.problems)
+    mended_by = index_command(index, "--rebuild") if lasting else f"cocasearch verify --repair --index {name}"
+    what = "something that only a new table mends" if lasting else "something that can be repaired"
+    raise CocaSearchError(f"index '{name}' has {what}", hint=mended_by)

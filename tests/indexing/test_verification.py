@@ -1,0 +1,174 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import faiss
+import lancedb
+import pytest
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.ledger import Ledger, UnreadableFile
+from cocasearch.indexing.lock import writer_lock
+from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
+from cocasearch.indexing.records import record_id
+from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.vectors import open_snapshot
+from cocasearch.indexing.verification import verify_index
+from cocasearch.search.searcher import Searcher
+
+
+@pytest.fixture
+def built(build, index, photos):
+    build(photos)
+    return index
+
+
+def found(index, **options):
+    return {(problem.part, problem.what, problem.count) for problem in verify_index(index, **options).problems}
+
+
+def snapshot_file(index, ending):
+    (file,) = (index / "snapshot").glob(f"*{ending}")
+    return file
+
+
+def test_a_sound_index_has_no_problems(built):
+    told = []
+    verification = verify_index(built, progress=lambda *counts: told.append(counts))
+    assert (verification.rows, verification.problems, verification.ok) == (10, (), True)
+    assert told[-1] == (10, 10)
+
+
+def test_missing_rows_and_a_stale_snapshot_are_no_problems(built):
+    IndexTable(built, read_manifest(built).table).mark_missing([record_id("1", "p1.png")], datetime.now(UTC))
+    assert verify_index(built).problems == ()
+    open_snapshot(built, read_manifest(built).table)
+    assert (verify_index(built).rows, verify_index(built).problems) == (10, ())
+
+
+def test_photos_that_changed_or_went_are_named_and_nothing_is_wrong(built, photos, draw):
+    (photos / "p1.png").unlink()
+    draw(photos / "p2.png", 99)
+    verification = verify_index(built)
+    assert {(problem.what, *problem.examples) for problem in verification.problems} == {
+        ("photos that are not there any more", str(photos / "p1.png")),
+        ("photos that have changed since they were indexed", str(photos / "p2.png")),
+    }
+    assert verification.ok
+    photos.rename(photos.with_name("away"))
+    assert found(built) == {("files", "folders that are not there now", 1)}
+
+
+def break_vectors(index):
+    file = snapshot_file(index, ".faiss")
+    vectors = faiss.read_index(str(file))
+    changed = vectors.reconstruct_n(0, vectors.ntotal)
+    changed[3] = -changed[3]
+    vectors.reset()
+    vectors.add(changed)
+    faiss.write_index(vectors, str(file))
+
+
+def cut(ending):
+    def run(index):
+        file = snapshot_file(index, ending)
+        file.write_bytes(file.read_bytes()[:40])
+
+    return run
+
+
+def lose_a_row(index):
+    """A snapshot of the latest version that lacks a row and has another twice."""
+    file, table = snapshot_file(index, ".faiss"), IndexTable(index, read_manifest(index).table)
+    names = [(file.name, f"-v{table.version}"), (snapshot_file(index, ".arrow").name, f"-v{table.version}")]
+    table.remove([record_id("1", "p1.png")])
+    for name, version in names:
+        (index / "snapshot" / name).rename(index / "snapshot" / name.replace(version, f"-v{table.version}"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (break_vectors, ("snapshot", "rows that differ from the table's", 1)),
+        (cut(".faiss"), ("snapshot", "files that are damaged", 1)),
+        (cut(".arrow"), ("snapshot", "files that are damaged", 1)),
+        (lose_a_row, ("snapshot", "rows that the table has not", 1)),
+        (lambda index: (index / "unreadable.json").write_text("{"), ("ledger", "files that are damaged", 1)),
+        (lambda index: (index / "images-7.lance").mkdir(), ("leftovers", "tables that nothing refers to", 1)),
+    ],
+)
+def test_what_is_derived_is_repaired(built, loaded, spoil, told):
+    spoil(built)
+    assert found(built) == {told}
+    assert not verify_index(built).ok
+    repaired = verify_index(built, repair=True)
+    assert repaired.ok and [problem.repaired for problem in repaired.problems] == [True]
+    assert verify_index(built).problems == ()
+    assert len(Searcher(built, loaded)) == verify_index(built).rows
+
+
+def test_entries_of_an_unknown_root_are_forgotten_and_others_kept(built, photos):
+    ledger = Ledger(built)
+    for root in ("1", "9"):
+        ledger.add(UnreadableFile(root, "bad.png", "truncated", 1, 2))
+    ledger.save()
+    assert found(built, repair=True) == {("ledger", "entries of an unknown root", 1)}
+    assert [entry.root for entry in Ledger(built)] == ["1"]
+
+
+def double(index):
+    table = lancedb.connect(index).open_table(read_manifest(index).table)
+    table.add(table.search().where("path = 'p1.png'").to_arrow())
+
+
+def update(where, **values):
+    def run(index):
+        lancedb.connect(index).open_table(read_manifest(index).table).update(where=where, values=values)
+
+    return run
+
+
+def other_dimension(index):
+    write_manifest(replace(read_manifest(index), dimension=5), index / MANIFEST_FILE)
+
+
+def lose_data(index):
+    for file in (index / "images-1.lance" / "data").iterdir():
+        file.write_bytes(file.read_bytes()[:50])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (double, {("table", "rows with the id of another row", 1)}),
+        (update("path = 'p1.png'", id="0" * 16), {("table", "rows whose id is not their path's", 1)}),
+        (update("path < 'p2'", model_fingerprint="other"), {("table", "rows of another model than the index's", 2)}),
+        (update("path = 'p1.png'", embedding=[0.5] * 16), {("table", "vectors that are no unit vectors", 1)}),
+        (other_dimension, {("table", "vectors of another dimension than the manifest's", 1)}),
+        (lose_data, {("table", "files that are damaged", 1)}),
+    ],
+)
+def test_what_is_wrong_with_rows_cannot_be_repaired(built, spoil, told):
+    spoil(built)
+    assert found(built) == told
+    assert not verify_index(built, repair=True).ok
+
+
+def test_rows_of_an_unknown_root_are_named(built):
+    update("path = 'p1.png'", root="7", id=record_id("7", "p1.png"))(built)
+    assert found(built) == {("table", "rows of an unknown root", 1)}
+
+
+def test_only_a_repair_needs_the_lock(built):
+    with writer_lock(built):
+        assert verify_index(built).ok
+        with pytest.raises(CocaSearchError, match="is being written by"):
+            verify_index(built, repair=True)
+
+
+def test_an_index_that_moved_is_sound(built, photos, tmp_path):
+    (tmp_path / "far" / "indexes").mkdir(parents=True)
+    built.rename(tmp_path / "far" / "indexes" / "holiday")
+    photos.rename(tmp_path / "far" / "photos")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "indexes" / "holiday")
+    assert verify_index(tmp_path / "link").problems == ()
+    assert verify_index(tmp_path / "link").rows == 10
