@@ -12,6 +12,7 @@ from pathlib import Path
 
 import lancedb
 import pyarrow as pa
+from lancedb.index import FTS
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import index_command
@@ -21,6 +22,8 @@ TABLE_SUFFIX = ".lance"
 _IDS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
 _VERSIONS_KEPT = 16
+_UNINDEXED_KEPT = 4_096  # captions read one by one in a search for words, which takes some milliseconds
+CAPTION_INDEX = "caption_words"
 
 
 class IndexTable:
@@ -50,7 +53,9 @@ class IndexTable:
         """An empty table for vectors of `dimension` numbers, in place of any leftover of that name."""
         shutil.rmtree(index / f"{name}{TABLE_SUFFIX}", ignore_errors=True)
         lancedb.connect(index).create_table(name, schema=record_schema(dimension))
-        return cls(index, name)
+        table = cls(index, name)
+        table._index_captions()
+        return table
 
     def __len__(self) -> int:
         """The number of images whose file is there."""
@@ -116,10 +121,11 @@ class IndexTable:
                 self._table.update(where=chosen, values_sql={"missing_since": "NULL"})
 
     def upgrade(self) -> None:
-        """Give a table of an older schema the columns that it lacks. For the holder of the writer's lock."""
+        """Give a table of an older schema what it lacks. For the holder of the writer's lock."""
         if not self._knows_missing:
             with self._writing():
                 self._table.add_columns(MISSING_SINCE)
+        self._index_captions()
 
     def batches(self, columns: Sequence[str], *, with_missing: bool = False) -> Iterator[pa.RecordBatch]:
         """All rows, some thousands at a time, with the columns asked for; those of missing files only if wanted."""
@@ -142,11 +148,22 @@ class IndexTable:
         return int(self._table.count_rows(" AND ".join(filter(None, ("caption IS NULL", self._present)))))
 
     def compact(self) -> None:
-        """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew."""
+        """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew.
+
+        Takes captions into their full-text index, where it lacks many.
+        """
         versions = sum(1 for _ in self._versions_folder.glob("*.manifest"))  # each has added at most one fragment
-        if versions > _VERSIONS_KEPT:  # few cost little, and merging rewrites their neighbours
+        words = self._table.index_stats(CAPTION_INDEX)
+        unindexed = words.num_unindexed_rows if words else 0
+        if versions > _VERSIONS_KEPT or unindexed > _UNINDEXED_KEPT:  # few cost little, and merging rewrites neighbours
             with self._writing():
                 self._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+
+    def _index_captions(self) -> None:
+        """Make the full-text index of captions, if there is none: even empty, it tells how words are compared."""
+        if self._table.index_stats(CAPTION_INDEX) is None:
+            with self._writing():
+                self._table.create_index("caption", config=FTS(with_position=False), name=CAPTION_INDEX)
 
     @property
     def _knows_missing(self) -> bool:
