@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.model.coca import CoCa
     from cocasearch.model.config import CoCaConfig
-    from cocasearch.search.searcher import Searcher, SearchHit
+    from cocasearch.search.hits import SearchHit
+    from cocasearch.search.searcher import Searcher
 
 __version__ = "0.1.0"
 
@@ -44,7 +45,7 @@ _HOMES = {
     "CocaSearchError": "errors",
     "Embedder": "inference.embedding",
     "IndexBuilder": "indexing.builder",
-    "SearchHit": "search.searcher",
+    "SearchHit": "search.hits",
     "Searcher": "search.searcher",
     "load_model": "inference.loaded_model",
 }

@@ -8,6 +8,7 @@ import errno
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import faiss
@@ -28,34 +29,50 @@ ROW_SCHEMA = pa.schema(
         ("path", pa.string()),
         ("caption", pa.string()),
         ("caption_score", pa.float32()),
+        ("taken_at", pa.timestamp("s")),
     ]
 )
+Vector = NDArray[np.float32]
+Positions = NDArray[np.int64]
+
+_LONG_AGO = -(2**62)  # seconds, before any photo
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotHit:
-    """One row found: its cosine with the query, and what the snapshot carries of it."""
+class VersionGone(Exception):  # noqa: N818  an event, not a fault
+    """A writer has compacted or replaced the table meanwhile: the version asked for is not there any more."""
 
-    score: float
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """What the snapshot carries of a row beside its vector."""
+
     id: str
     root: str
     path: str
     caption: str | None
     caption_score: float | None
+    taken_at: datetime | None
 
 
 class VectorSnapshot:
-    """Half-precision vectors of a whole table with their rows, searched exactly.
+    """Half-precision vectors of a whole table with their rows, searched exactly. A position is a row's place in both.
 
     Args:
         vectors: Flat inner-product index of N unit vectors.
         rows: Their N rows, of `ROW_SCHEMA`.
+        version: The version of the table that both were derived from.
+
+    Attributes:
+        rows: As given, as is `version`.
     """
 
-    def __init__(self, vectors: faiss.Index, rows: pa.Table) -> None:
+    def __init__(self, vectors: faiss.Index, rows: pa.Table, version: int) -> None:
         self._vectors = vectors
-        self._rows = rows
+        self._batches: list[pa.RecordBatch] = rows.to_batches()
+        self._ends = np.cumsum([batch.num_rows for batch in self._batches])
+        self.rows = rows
+        self.version = version
 
     @classmethod
     def open(cls, index: Path, table: str, version: int) -> "VectorSnapshot | None":
@@ -67,38 +84,74 @@ class VectorSnapshot:
         except (RuntimeError, OSError, pa.ArrowInvalid):
             return None
         whole = vectors.ntotal == rows.num_rows and rows.schema.equals(ROW_SCHEMA)
-        return cls(vectors, rows) if whole else None
+        return cls(vectors, rows, version) if whole else None
 
     def __len__(self) -> int:
         return int(self._vectors.ntotal)
 
-    @property
-    def rows(self) -> pa.Table:
-        """The N rows, of `ROW_SCHEMA`."""
-        return self._rows
-
-    def vector(self, position: int) -> NDArray[np.float32]:
+    def vector(self, position: int) -> Vector:
         """The unit vector (E,) of the row at a position, as exact as half precision is."""
         found: NDArray[np.float32] = np.asarray(self._vectors.reconstruct(position))
         return found
 
     def find(self, root: str, path: str) -> int | None:
         """The position of the row of a file; None if there is none."""
-        is_it = pc.and_(pc.equal(self._rows["path"], path), pc.equal(self._rows["root"], root))
+        is_it = pc.and_(pc.equal(self.rows["path"], path), pc.equal(self.rows["root"], root))
         position: int = pc.index(is_it, True).as_py()
         return None if position < 0 else position
 
-    def search(self, vector: NDArray[np.float32], top_k: int) -> list[SnapshotHit]:
-        """The `top_k` rows (or all, if fewer) of highest cosine with the unit `vector` (E,), highest first."""
-        top_k = min(top_k, len(self))
-        if top_k == 0:
-            return []
-        scores, positions = self._vectors.search(np.ascontiguousarray(vector[None], dtype=np.float32), top_k)
-        return [self._hit(float(score), int(at)) for score, at in zip(scores[0], positions[0], strict=True)]
+    @property
+    def has_captions(self) -> bool:
+        """Whether any row has a caption."""
+        return bool(self.rows["caption"].null_count < len(self))
 
-    def _hit(self, score: float, position: int) -> SnapshotHit:
-        (row,) = self._rows.slice(position, 1).to_pylist()
-        return SnapshotHit(score=max(-1.0, min(1.0, score)), **row)  # rounding to half precision may lengthen a vector
+    def nearest(
+        self, vector: Vector, top_k: int, among: NDArray[np.bool_] | None = None
+    ) -> tuple[Positions, NDArray[np.float32]]:
+        """The positions of the `top_k` rows (or all, if fewer) of highest cosine with a vector, and these, falling.
+
+        Args:
+            vector: (E,) unit vector.
+            top_k: So many rows at most.
+            among: (N,) rows that compete; None for all.
+        """
+        top_k = min(top_k, len(self) if among is None else int(np.count_nonzero(among)))
+        if top_k == 0:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        chosen = None
+        if among is not None:
+            bits = np.packbits(among, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]  # its Python form takes an array
+            chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        query = np.ascontiguousarray(vector[None], dtype=np.float32)
+        (scores,), (positions,) = self._vectors.search(query, top_k, params=chosen)
+        return positions, scores.clip(-1, 1)  # rounding to half precision may lengthen a vector
+
+    def positions_of(self, ids: pa.ChunkedArray) -> Positions:
+        """The position of each of these ids, -1 for one that is not here."""
+        at = pc.index_in(self.rows["id"], value_set=ids)
+        here = np.asarray(at.is_valid())
+        positions = np.full(len(ids), -1, np.int64)
+        positions[at.drop_null().to_numpy()] = np.flatnonzero(here)
+        return positions
+
+    def newest(self, top_k: int, among: NDArray[np.bool_]) -> Positions:
+        """The positions of the `top_k` rows among some, (N,), that were taken last; those without a date come last."""
+        positions = np.flatnonzero(among)
+        taken_at = self.rows["taken_at"].cast(pa.int64()).fill_null(_LONG_AGO).to_numpy()[positions]
+        return positions[np.argsort(-taken_at, kind="stable")[:top_k]]
+
+    def rows_at(self, positions: Positions) -> list[SnapshotRow]:
+        """The rows at these positions, in their order; no others are read."""
+        rows: dict[int, SnapshotRow] = {}
+        homes = np.searchsorted(self._ends, positions, side="right")
+        for home in np.unique(homes):
+            wanted = positions[homes == home]
+            batch = self._batches[home]
+            inside = wanted - (self._ends[home] - batch.num_rows)
+            found = (SnapshotRow(**row) for row in batch.take(pa.array(inside)).to_pylist())
+            rows.update(zip(wanted.tolist(), found, strict=True))
+        return [rows[position] for position in positions.tolist()]
 
 
 def open_snapshot(index: Path, table: str) -> VectorSnapshot:
@@ -188,15 +241,16 @@ def _derive(index: Path, table: str) -> VectorSnapshot:
             try:
                 write_snapshot(index, table, source.version, source.dimension, source.batches(columns))
             except CocaSearchError:  # a medium that can only be read, or a full one
-                return _in_memory(source.dimension, source.batches(columns))
+                return _in_memory(source.version, source.dimension, source.batches(columns))
             if (snapshot := VectorSnapshot.open(index, table, source.version)) is not None:
                 return snapshot
     raise CocaSearchError(f"cannot derive the search snapshot of the index at {index}: its table keeps changing")
 
 
-def _in_memory(dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
+def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
     vectors = _no_vectors(dimension)
-    return VectorSnapshot(vectors, pa.Table.from_batches([_take(batch, vectors) for batch in batches], ROW_SCHEMA))
+    rows = pa.Table.from_batches([_take(batch, vectors) for batch in batches], ROW_SCHEMA)
+    return VectorSnapshot(vectors, rows, version)
 
 
 def _write_vectors(vectors: faiss.Index, file: Path) -> None:

@@ -1,50 +1,32 @@
 """A query and an index in, hits out, best first.
 
-Puts together the query's vector and the snapshot of the index's vectors. Imports no table while the snapshot is fresh.
+Puts together the query's vector, the snapshot of the index's vectors, and the image table's answers to conditions and
+words. Imports torch only for a vector, and LanceDB only for a condition, for words, or when the snapshot is stale.
 """
 
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
-from cocasearch.indexing.vectors import SnapshotHit, open_snapshot
-from cocasearch.inference.embedding import Embedder
-from cocasearch.inference.loaded_model import LoadedModel, load_model
-from cocasearch.model.coca import TOWERS, Tower
+from cocasearch.indexing.vectors import VersionGone, open_snapshot
+from cocasearch.search.hits import SearchHit
 from cocasearch.search.query import Query, parse_terms
+from cocasearch.search.ranking import Mode, RankedRow, Ranker
 from cocasearch.search.stored_examples import embed_with_stored
 
+if TYPE_CHECKING:
+    from cocasearch.inference.loaded_model import LoadedModel
+    from cocasearch.search.query_encoder import QueryEncoder
 
-@dataclass(frozen=True, slots=True)
-class SearchHit:
-    """One image that answers a query.
+Vector = NDArray[np.float32]
 
-    Attributes:
-        rank: 1 for the best.
-        score: Cosine of query and image, at most 1.
-        path: The image file, absolute.
-        relative_path: The same as seen from the indexed folder it lies in, with forward slashes.
-        caption: What the model wrote when it indexed the image; None without captions.
-        caption_score: Cosine of the image and that caption.
-        id: The image's id in the index.
-    """
-
-    rank: int
-    score: float
-    path: str
-    relative_path: str
-    caption: str | None
-    caption_score: float | None
-    id: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields by name, for JSON."""
-        return asdict(self)
+_ATTEMPTS = 5  # to read a version of the table, which a writer may remove meanwhile
 
 
 class Searcher:
@@ -59,11 +41,10 @@ class Searcher:
         CocaSearchError: No index there, or one made with another model (the hint is the command that rebuilds).
     """
 
-    def __init__(self, index_folder: str | Path, model: LoadedModel | str | Path | None = None) -> None:
+    def __init__(self, index_folder: str | Path, model: "LoadedModel | str | Path | None" = None) -> None:
         self._index = Path(index_folder)
-        self._loaded = model if isinstance(model, LoadedModel) else None
-        self._name = None if isinstance(model, LoadedModel) else model
-        self._towers: set[Tower] = set(TOWERS) if self._loaded else set()
+        self._model = model
+        self._encoder: QueryEncoder | None = None
         self.refresh()
 
     def __len__(self) -> int:
@@ -73,8 +54,8 @@ class Searcher:
     def refresh(self) -> None:
         """See what has been added to the index, or taken out of it, since it was opened."""
         manifest = read_manifest(self._index)
-        if self._loaded:
-            check_model(manifest, self._loaded.fingerprint, self._loaded.name, self._index)
+        if self._model is not None and not isinstance(self._model, str | Path):
+            check_model(manifest, self._model.fingerprint, self._model.name, self._index)
         try:
             self._snapshot = open_snapshot(self._index, manifest.table)
         except CocaSearchError:
@@ -82,79 +63,139 @@ class Searcher:
                 raise
             self.refresh()  # a rebuild has taken the table's place in this very moment
             return
+        self._ranker = Ranker(self._index, manifest.table, self._snapshot)
         self._manifest, self._roots = manifest, manifest.locate_roots(self._index)
 
-    def search(self, query: Query | str | Path, top_k: int = 10) -> list[SearchHit]:
-        """The `top_k` images (all, if there are fewer) that are most like the query, best first.
+    def search(
+        self,
+        query: Query | str | Path | None = None,
+        top_k: int = 10,
+        *,
+        where: str | None = None,
+        mode: Mode = "vector",
+        min_score: float | None = None,
+    ) -> list[SearchHit]:
+        """The `top_k` images (all, if there are fewer) that answer the query best, best first.
+
+        Should a writer have removed the version of the index that was opened, the latest is searched instead.
 
         Args:
-            query: What to look for; a string is one term, words or a picture's path, as `parse_terms` reads it.
+            query: What to look for; a string is one term, words or a picture's path, as `parse_terms` reads it. None
+                lists the images that meet the condition `where`, those taken last first.
             top_k: At least 1.
+            where: SQL condition that images must meet to compete at all, on the columns of
+                `cocasearch.indexing.conditions.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
+            mode: "vector" orders by the cosine of query and image, "text" by the BM25 score of query words and captions
+                (only images with such a word in their caption are hits), "hybrid" by reciprocal rank fusion of both.
+            min_score: Smallest cosine of a hit.
 
         Raises:
-            CocaSearchError: A picture that is not there or cannot be read, or `top_k` below 1.
+            CocaSearchError: A picture that is not there or cannot be read, a condition that cannot be understood,
+                captions asked for that the index does not have, or arguments that do not fit together.
             NothingFound: The index holds no images.
         """
-        return self.search_vector(self.embed(query), top_k)
+        wanted = None if query is None else _as_query(query)
+        _check_arguments(wanted, where, mode, min_score)
+        if wanted is None:
+            return self._answer(top_k, lambda ranker: ranker.by_date(top_k, where or "true"))
+        if mode == "vector":
+            return self.search_vector(self.embed(wanted), top_k, where=where, min_score=min_score)
+        self._check_captions()
+        words = " ".join(wanted.texts)
+        if mode == "text":
+            return self._answer(top_k, lambda ranker: ranker.by_words(words, top_k, where))
+        vector = self.embed(wanted)
+        return self._answer(top_k, lambda ranker: ranker.by_both(vector, words, top_k, where, min_score))
 
-    def embed(self, query: Query | str | Path) -> NDArray[np.float32]:
+    def embed(self, query: Query | str | Path) -> Vector:
         """The unit vector (E,) of a query: the mean of its terms' unit vectors, made a unit vector again.
 
         Raises:
-            CocaSearchError: A picture that is not there or cannot be read.
+            CocaSearchError: A picture that is not there or cannot be read, or a model that cannot be loaded or is not
+                the index's.
         """
-        if isinstance(query, Path):
-            query = parse_terms(images=[query])
-        elif isinstance(query, str):
-            query = parse_terms([query])
+        wanted = _as_query(query)
         if self._manifest.model_fingerprint == UNKNOWN_MODEL:
-            return embed_with_stored(query, self._snapshot, self._roots, self._index)
-        needed: dict[Tower, bool] = {"image": bool(query.images), "text": bool(query.texts)}
-        embedder = Embedder(self._model({tower for tower, is_needed in needed.items() if is_needed}))
-        vectors = [embedder.embed_image_file(image) for image in query.images]
-        if query.texts:
-            vectors.extend(embedder.embed_texts(query.texts))
-        mean: NDArray[np.float32] = np.mean(vectors, axis=0)
-        return mean / np.linalg.norm(mean)
+            return embed_with_stored(wanted, self._snapshot, self._roots, self._index)
+        from cocasearch.search.query_encoder import QueryEncoder  # brings torch, which not every search needs
 
-    def search_vector(self, vector: NDArray[np.float32], top_k: int = 10) -> list[SearchHit]:
-        """The same for a unit vector (E,) of the index's model.
+        if self._encoder is None or self._encoder.fingerprint != self._manifest.model_fingerprint:
+            self._encoder = QueryEncoder(self._index, self._manifest, self._model)
+        return self._encoder.embed(wanted)
+
+    def search_vector(
+        self, vector: Vector, top_k: int = 10, *, where: str | None = None, min_score: float | None = None
+    ) -> list[SearchHit]:
+        """What `search` gives for a unit vector (E,) of the index's model.
 
         Raises:
-            CocaSearchError: `top_k` is below 1.
+            CocaSearchError: `top_k` is below 1, or the condition cannot be understood.
             NothingFound: The index holds no images.
         """
+        return self._answer(top_k, lambda ranker: ranker.by_vector(vector, top_k, where, min_score))
+
+    def _answer(self, top_k: int, rank: Callable[[Ranker], list[RankedRow]]) -> list[SearchHit]:
         if top_k < 1:
             raise CocaSearchError(f"the number of hits must be at least 1, not {top_k}")
-        if not len(self):
-            hint = index_command(self._index, "./photos")
-            raise NothingFound(f"index '{index_name(self._index)}' holds no pictures yet", hint=hint)
-        return [self._hit(rank, found) for rank, found in enumerate(self._snapshot.search(vector, top_k), start=1)]
+        for _ in range(_ATTEMPTS):
+            if not len(self):
+                hint = index_command(self._index, "./photos")
+                raise NothingFound(f"index '{index_name(self._index)}' holds no pictures yet", hint=hint)
+            try:
+                return self._hits(rank(self._ranker))
+            except VersionGone:
+                asked_with = self._manifest.model_fingerprint
+                self.refresh()
+                if self._manifest.model_fingerprint != asked_with:
+                    break
+        raise CocaSearchError(f"index '{index_name(self._index)}' keeps changing while it is read", hint="try again")
 
-    def _hit(self, rank: int, found: SnapshotHit) -> SearchHit:
-        return SearchHit(
-            rank=rank,
-            score=found.score,
-            path=str(self._roots[found.root] / found.path),
-            relative_path=found.path,
-            caption=found.caption,
-            caption_score=found.caption_score,
-            id=found.id,
-        )
+    def _hits(self, ranked: list[RankedRow]) -> list[SearchHit]:
+        rows = self._snapshot.rows_at(np.array([row.position for row in ranked], np.int64))
+        return [
+            SearchHit(
+                rank=rank,
+                score=figures.score,
+                path=str(self._roots[row.root] / row.path),
+                relative_path=row.path,
+                caption=row.caption,
+                caption_score=row.caption_score,
+                id=row.id,
+                taken_at=row.taken_at,
+                text_score=figures.text_score,
+                vector_rank=figures.vector_rank,
+                text_rank=figures.text_rank,
+                fused_score=figures.fused_score,
+            )
+            for rank, (figures, row) in enumerate(zip(ranked, rows, strict=True), start=1)
+        ]
 
-    def _model(self, towers: set[Tower]) -> LoadedModel:
-        if self._loaded is None or towers - self._towers:
-            self._towers |= towers
-            self._loaded = self._load_model()
-        return self._loaded
+    def _check_captions(self) -> None:
+        if len(self) and not self._snapshot.has_captions:
+            name = index_name(self._index)
+            command = f"cocasearch caption --index {shlex.quote(name)}"
+            raise CocaSearchError(f"index '{name}' has no captions to search in", hint=f"write them with: {command}")
 
-    def _load_model(self) -> LoadedModel:
-        try:
-            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers, packed=False)
-        except CocaSearchError as error:
-            if self._name:
-                raise
-            message = f"the model that made index '{index_name(self._index)}' cannot be loaded: {error}"
-            raise CocaSearchError(message, hint="say where it is now with --model FOLDER") from error
-        check_model(self._manifest, loaded.fingerprint, loaded.name, self._index)
-        return loaded
+
+def _as_query(query: Query | str | Path) -> Query:
+    if isinstance(query, Path):
+        return parse_terms(images=[query])
+    return parse_terms([query]) if isinstance(query, str) else query
+
+
+def _check_arguments(query: Query | None, where: str | None, mode: Mode, min_score: float | None) -> None:
+    """Refuse what does not fit together.
+
+    Raises:
+        CocaSearchError: The reason.
+    """
+    if mode not in get_args(Mode):
+        raise CocaSearchError(f"no way to search is called '{mode}'; there are {', '.join(get_args(Mode))}")
+    if query is None and (where is None or mode != "vector"):
+        raise CocaSearchError("nothing to search for", hint='cocasearch query "a dog on a beach"')
+    if min_score is not None and (query is None or mode == "text"):
+        raise CocaSearchError("a smallest score is one of cosines, and no vectors are compared here")
+    if query is not None and mode != "vector" and not query.texts:
+        raise CocaSearchError("captions are searched for words, and the query has none", hint="add --text WORDS")
+    if query is not None and mode == "text" and query.images:
+        raise CocaSearchError("captions cannot be searched for a picture", hint="search for both with --hybrid")

@@ -1,8 +1,10 @@
+import json
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -48,6 +50,10 @@ def test_a_hit_tells_its_caption_and_becomes_json(index, loaded):
     (hit,) = Searcher(index, loaded).search("a dog", top_k=1)
     assert isinstance(hit.caption, str) and isinstance(hit.caption_score, float)
     assert hit.to_dict() == {name: getattr(hit, name) for name in hit.__dataclass_fields__}
+    assert (hit.text_score, hit.vector_rank, hit.text_rank, hit.fused_score) == (None, None, None, None)
+    assert json.loads(json.dumps(replace(hit, taken_at=datetime(2024, 6, 1, 12)).to_dict()))["taken_at"] == (
+        "2024-06-01T12:00:00"
+    )
 
 
 def test_a_model_named_loads_what_queries_need_and_answers_the_same(index, loaded, photos, tiny_model_folder):
@@ -55,7 +61,7 @@ def test_a_model_named_loads_what_queries_need_and_answers_the_same(index, loade
     for query in ("a dog", photos / "p1.png", parse_terms(["a dog", str(photos / "p1.png")]), "a cat"):
         np.testing.assert_allclose(named.embed(query), whole.embed(query), atol=1e-6)
     with pytest.raises(RuntimeError, match="without its caption tower"):
-        named._loaded.model.multimodal_decoder(None, None)  # no query needs it
+        named._encoder._loaded.model.multimodal_decoder(None, None)  # no query needs it
 
 
 def test_several_terms_are_the_mean_of_their_unit_vectors(index, loaded, photos):

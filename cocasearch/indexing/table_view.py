@@ -1,0 +1,103 @@
+"""Questions to one version of the image table that only LanceDB can answer: SQL conditions and words in captions.
+
+Answers with the ids of rows whose file is there. Knows nothing about vectors; brings LanceDB, so import it when needed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cocasearch.indexing.conditions import refusal, to_lance
+from cocasearch.indexing.table import CAPTION_INDEX
+from cocasearch.indexing.vectors import VersionGone
+
+_PRESENT = "missing_since"  # a row whose file was not found has a time there
+
+
+class TableView:
+    """One version of an index's table, whatever a writer adds meanwhile.
+
+    Args:
+        index: The index folder.
+        table: The table's name in the manifest.
+        version: Its version.
+
+    Raises:
+        VersionGone: There is no such version.
+    """
+
+    def __init__(self, index: Path, table: str, version: int) -> None:
+        try:
+            self._table = lancedb.connect(index).open_table(table)
+            self._table.checkout(version)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise VersionGone(str(error)) from error
+
+    def ids_where(self, condition: str) -> pa.ChunkedArray:
+        """The ids of the rows that meet an SQL condition, in no order.
+
+        Raises:
+            CocaSearchError: It is none that LanceDB understands; the message says why and names the columns.
+            VersionGone: See above.
+        """
+        with _reading(condition):
+            return self._table.search().where(self._present_and(condition)).select(["id"]).to_arrow()["id"]
+
+    def ids_with_words(
+        self, words: str, limit: int, condition: str | None = None
+    ) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
+        """The ids of the `limit` rows whose captions fit some words best, and their BM25 scores, highest first.
+
+        Words are compared by their stems, English, without those that every sentence has; any of them will do.
+        Captions that the full-text index does not hold yet are found like all others.
+
+        Args:
+            words: What to look for.
+            limit: So many rows at most.
+            condition: SQL that rows must meet to compete at all; scores are the same with and without.
+
+        Raises:
+            CocaSearchError: The condition is none that LanceDB understands.
+            VersionGone: See above.
+        """
+        with _reading(condition):
+            stats = self._table.index_stats(CAPTION_INDEX)
+            if condition is None or (stats and not stats.num_unindexed_rows):
+                return self._ids_with_words(words, limit, condition)
+            ids, scores = self._ids_with_words(words, max(1, self._table.count_rows()), None)
+            met = np.asarray(pc.is_in(ids, value_set=self.ids_where(condition)))  # filtered before, scores would differ
+            return ids.filter(met)[:limit], scores[met][:limit]
+
+    def _ids_with_words(
+        self, words: str, limit: int, condition: str | None
+    ) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
+        query = self._table.search(words, query_type="fts", fts_columns="caption").limit(limit)
+        if allowed := self._present_and(condition):
+            query = query.where(allowed, prefilter=True)
+        found = query.select(["id", "_score"]).to_arrow().sort_by([("_score", "descending"), ("id", "ascending")])
+        return found["id"], found["_score"].to_numpy()
+
+    def _present_and(self, condition: str | None) -> str:
+        """The condition in LanceDB's words, for rows whose file is there; empty if all rows will do."""
+        parts = [f"{_PRESENT} IS NULL"] if _PRESENT in self._table.schema.names else []
+        if condition is not None:
+            parts.append(f"({to_lance(condition)})")  # in brackets nothing can follow it but an end
+        return " AND ".join(parts)
+
+
+@contextmanager
+def _reading(condition: str | None) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:  # what LanceDB raises before it has read anything
+        if condition is None:
+            raise
+        raise refusal(condition, str(error)) from error
+    except (RuntimeError, OSError) as error:
+        raise VersionGone(str(error)) from error

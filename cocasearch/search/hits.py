@@ -1,0 +1,42 @@
+"""What a search gives: the images found, with all figures that put them in their order."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One image that answers a query.
+
+    Attributes:
+        rank: 1 for the best.
+        score: Cosine of query and image, at most 1; None where no vectors were compared.
+        path: The image file, absolute.
+        relative_path: The same as seen from the indexed folder it lies in, with forward slashes.
+        caption: What the model wrote when it indexed the image; None without captions.
+        caption_score: Cosine of the image and that caption.
+        id: The image's id in the index.
+        taken_at: When the photo was taken, by its camera's clock, if it says so.
+        text_score: BM25 score of query words and caption, if captions were searched and this one has such a word.
+        vector_rank: The image's place by `score`, in a hybrid search.
+        text_rank: The image's place by `text_score`, in a hybrid search; None if its caption has none of the words.
+        fused_score: What a hybrid search orders by: the sum of 1 / (60 + rank) over both ranks.
+    """
+
+    rank: int
+    score: float | None
+    path: str
+    relative_path: str
+    caption: str | None
+    caption_score: float | None
+    id: str
+    taken_at: datetime | None = None
+    text_score: float | None = None
+    vector_rank: int | None = None
+    text_rank: int | None = None
+    fused_score: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, as JSON types; the time as ISO 8601."""
+        return {**asdict(self), "taken_at": self.taken_at.isoformat() if self.taken_at else None}

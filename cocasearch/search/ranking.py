@@ -1,0 +1,121 @@
+"""One version of an index put in order: by vectors, by words in captions, by both, or by date.
+
+Joins what the snapshot knows (vectors, dates) with what only the table can tell (conditions, words), by row ids.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cocasearch.indexing.vectors import VectorSnapshot
+from cocasearch.search.fusion import fuse
+
+if TYPE_CHECKING:
+    from cocasearch.indexing.table_view import TableView
+
+Mode = Literal["vector", "text", "hybrid"]
+"""What a query is compared with: images, captions, or both."""
+
+Vector = NDArray[np.float32]
+
+MOST_TEXT_RANKS = 10_000  # in a hybrid ranking; a worse one would add less than 0.0001 to the fused score
+
+
+@dataclass(frozen=True, slots=True)
+class RankedRow:
+    """A row's position in the snapshot, and the figures that put it where it is; see `SearchHit`."""
+
+    position: int
+    score: float | None = None
+    text_score: float | None = None
+    vector_rank: int | None = None
+    text_rank: int | None = None
+    fused_score: float | None = None
+
+
+class Ranker:
+    """Gives the best rows of one version of an index, best first; only those compete that meet a condition, if any.
+
+    Args:
+        index: The index folder.
+        table: The table's name in the manifest.
+        snapshot: The snapshot of one version of that table.
+
+    Raises:
+        CocaSearchError: By each method: the condition cannot be understood.
+        VersionGone: By each method with a condition or words: a writer has removed that version meanwhile.
+    """
+
+    def __init__(self, index: Path, table: str, snapshot: VectorSnapshot) -> None:
+        self._index = index
+        self._table = table
+        self._snapshot = snapshot
+
+    def by_vector(
+        self, vector: Vector, top_k: int, where: str | None = None, min_score: float | None = None
+    ) -> list[RankedRow]:
+        """By the cosine with a unit vector (E,), down to `min_score`."""
+        positions, scores = self._nearest(vector, top_k, where, min_score)
+        return [RankedRow(int(at), float(score)) for at, score in zip(positions, scores, strict=True)]
+
+    def by_words(self, words: str, top_k: int, where: str | None = None) -> list[RankedRow]:
+        """By the BM25 score of words and caption."""
+        positions, scores = self._with_words(words, top_k, where)
+        return [RankedRow(int(at), text_score=float(score)) for at, score in zip(positions, scores, strict=True)]
+
+    def by_both(
+        self, vector: Vector, words: str, top_k: int, where: str | None = None, min_score: float | None = None
+    ) -> list[RankedRow]:
+        """By reciprocal rank fusion of both; every row has its rank by vector."""
+        positions, scores = self._nearest(vector, len(self._snapshot), where, min_score)
+        with_words, text_scores = self._with_words(words, max(MOST_TEXT_RANKS, top_k), where)
+        places = np.full(len(self._snapshot), -1, np.int64)
+        places[positions] = np.arange(len(positions))
+        competing = places[with_words] >= 0
+        rows = fuse(len(positions), places[with_words[competing]], top_k)
+        text_scores = text_scores[competing]
+        return [
+            RankedRow(
+                position=int(positions[row.rank - 1]),
+                score=float(scores[row.rank - 1]),
+                text_score=float(text_scores[row.other_rank - 1]) if row.other_rank else None,
+                vector_rank=row.rank,
+                text_rank=row.other_rank or None,
+                fused_score=row.fused_score,
+            )
+            for row in rows
+        ]
+
+    def by_date(self, top_k: int, where: str) -> list[RankedRow]:
+        """The photos taken last first, those without a date at the end."""
+        return [RankedRow(int(at)) for at in self._snapshot.newest(top_k, self._meeting(where))]
+
+    def _nearest(
+        self, vector: Vector, top_k: int, where: str | None, min_score: float | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        among = None if where is None else self._meeting(where)
+        positions, scores = self._snapshot.nearest(vector, top_k, among)
+        good = len(scores) if min_score is None else np.count_nonzero(scores >= min_score)
+        return positions[:good], scores[:good]
+
+    def _meeting(self, where: str) -> NDArray[np.bool_]:
+        """Which rows of the snapshot (N,) meet a condition."""
+        positions = self._snapshot.positions_of(self._view.ids_where(where))
+        meeting = np.zeros(len(self._snapshot), bool)
+        meeting[positions[positions >= 0]] = True
+        return meeting
+
+    def _with_words(self, words: str, limit: int, where: str | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        ids, scores = self._view.ids_with_words(words, limit, where)
+        positions = self._snapshot.positions_of(ids)
+        return positions[positions >= 0], scores[positions >= 0]
+
+    @cached_property
+    def _view(self) -> "TableView":
+        from cocasearch.indexing.table_view import TableView  # brings LanceDB, which a plain query does without
+
+        return TableView(self._index, self._table, self._snapshot.version)
