@@ -1,5 +1,6 @@
 """`cocasearch query`: photos that answer words or an example."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,33 @@ from cocasearch.indexing.manifest import DEFAULT_INDEX, read_manifest
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
-    from cocasearch.search.searcher import SearchHit
+    from cocasearch.search.hits import SearchHit
+    from cocasearch.search.ranking import Mode
 
-PRINTED = ("score", "path", "caption")
+PRINTED: "dict[Mode, tuple[str, ...]]" = {
+    "vector": ("score", "path", "caption"),
+    "text": ("text_score", "path", "caption"),
+    "hybrid": ("score", "text_score", "vector_rank", "text_rank", "path", "caption"),
+}
+PRINTED_OF_A_LIST = ("taken_at", "path", "caption")
+
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        "-w",
+        metavar="SQL",
+        help="Only photos of which this is true: \"taken_at >= '2024-06-01' and camera like '%Pixel%'\". "
+        "Alone, it lists them, newest first.",
+        show_default=False,
+    ),
+]
+TextOnly = Annotated[bool, typer.Option("--text-only", help="Look for the words in captions; loads no model.")]
+Hybrid = Annotated[bool, typer.Option("--hybrid", help="Look both at photos and for the words in captions.")]
+MinScore = Annotated[
+    float | None,
+    typer.Option("--min-score", min=-1, max=1, metavar="COSINE", help="Smallest score of a hit.", show_default=False),
+]
 
 
 def query(
@@ -32,7 +57,11 @@ def query(
         list[Path] | None,
         typer.Option("--image", metavar="FILE", help="A photo, whatever its name; likewise.", show_default=False),
     ] = None,
+    where: Where = None,
+    text_only: TextOnly = False,
+    hybrid: Hybrid = False,
     top_k: Annotated[int, typer.Option("--top", "-t", min=1, metavar="N", help="So many photos at most.")] = 10,
+    min_score: MinScore = None,
     name: IndexName = DEFAULT_INDEX,
     model: ModelName = None,
     output_format: OutputFormat = Format.table,
@@ -41,26 +70,46 @@ def query(
     """Find the photos that are most like words or an example, best first.
 
     Words one after another are one sentence, quoted or not. It, each photo and each --text are looked for together,
-    counting the same. The score is a cosine: 1 is the photo itself.
+    counting the same. The score is a cosine: 1 is the photo itself. --text-only orders by how well the words fit the
+    caption (BM25), --hybrid by the places in both orders (reciprocal rank fusion).
+
+    --where takes path, caption, taken_at, camera, latitude, longitude, width, height, size, format, caption_score,
+    caption_logprob; ilike ignores case.
     """
-    if not (terms or text or image):
+    asked = bool(terms or text or image)
+    if not asked and where is None:
         raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
+    mode = _mode(text_only, hybrid)
     from cocasearch.search.query import parse_terms
 
-    wanted = parse_terms(terms or (), texts=text or (), images=image or ())
-    warn_about(model or read_manifest(index_folder(name)).model_name)
+    wanted = parse_terms(terms or (), texts=text or (), images=image or ()) if asked else None
+    if wanted and mode != "text":
+        warn_about(model or read_manifest(index_folder(name)).model_name)
     from cocasearch.search.searcher import Searcher
 
     with console.working("searching"):
-        hits = Searcher(index_folder(name), model).search(wanted, top_k)
+        searcher = Searcher(index_folder(name), model)
+        hits = searcher.search(wanted, top_k, where=where, mode=mode, min_score=min_score)
     if not hits:
         raise NothingFound("no photo answers this query")
-    print_hits(hits, output_format, null_separated=null_separated)
+    print_hits(hits, output_format, PRINTED[mode] if asked else PRINTED_OF_A_LIST, null_separated=null_separated)
 
 
-def print_hits(hits: "list[SearchHit]", output_format: Format, *, null_separated: bool = False) -> None:
-    """Print hits on stdout, best first; a table shows score, path and caption, other layouts all fields."""
+def print_hits(
+    hits: "list[SearchHit]",
+    output_format: Format,
+    columns: Sequence[str] = PRINTED["vector"],
+    *,
+    null_separated: bool = False,
+) -> None:
+    """Print hits on stdout, best first; a table shows the `columns`, other layouts all fields."""
     rows = [hit.to_dict() for hit in hits]
     if output_format is Format.table:
-        rows = [{column: row[column] for column in PRINTED} for row in rows]
+        rows = [{column: row[column] for column in columns} for row in rows]
     console.write_rows(rows, output_format, null_separated=null_separated)
+
+
+def _mode(text_only: bool, hybrid: bool) -> "Mode":
+    if text_only and hybrid:
+        raise typer.BadParameter("--text-only and --hybrid exclude each other")
+    return "text" if text_only else "hybrid" if hybrid else "vector"
