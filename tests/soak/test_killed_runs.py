@@ -81,11 +81,11 @@ def test_killed_runs_end_in_the_index_of_one_whole_run(kills, tiny_model_folder,
                 assert before <= stored_photos(index, photos.folder)
                 Searcher(index, loaded)
             photos.change()
-    encoded: list[int] = []
-    loaded.model.image_encoder.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
-    stored = len(stored_photos(index, photos.folder))
-    report = IndexBuilder(index, loaded, batch_size=4).build([photos.folder])
-    assert sum(encoded) <= report.total - stored
+        encoded: list[int] = []
+        loaded.model.image_encoder.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
+        stored = len(stored_photos(index, photos.folder))
+        report = IndexBuilder(index, loaded, batch_size=4).build([photos.folder])
+        assert sum(encoded) <= report.total - stored
     IndexBuilder(tmp_path / "whole", loaded, batch_size=4).build([photos.folder])
     assert_same_contents(index, tmp_path / "whole")
     assert told["queries"] > kills
