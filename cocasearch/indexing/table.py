@@ -21,6 +21,7 @@ from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schem
 TABLE_SUFFIX = ".lance"
 _IDS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
+_VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
 _UNINDEXED_KEPT = 4_096  # captions read one by one in a search for words, which takes some milliseconds
 CAPTION_INDEX = "caption_words"
@@ -132,7 +133,8 @@ class IndexTable:
         query = self._table.search().select([name for name in columns if name in self._table.schema.names])
         if self._present and not with_missing:
             query = query.where(self._present)
-        for batch in query.to_batches(batch_size=_ROWS_PER_READ):
+        size = _VECTORS_PER_READ if "embedding" in columns else _ROWS_PER_READ
+        for batch in query.to_batches(batch_size=size):
             yield batch if self._knows_missing else _with_nothing_missing(batch, columns)
 
     def known_files(self) -> dict[tuple[str, str], tuple[int, int]]:

@@ -4,7 +4,6 @@ Derived from one version of the image table and named by it; that it is stale sh
 folder, so that neither opening nor searching imports LanceDB. Knows nothing about models and queries.
 """
 
-import errno
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.vector_file import VectorFileWriter, no_vectors
 from cocasearch.indexing.versions import latest_version
 
 SNAPSHOT_FOLDER = "snapshot"
@@ -194,14 +194,10 @@ def write_snapshot(index: Path, table: str, version: int, dimension: int, batche
         CocaSearchError: The disk is full or may not be written to.
     """
     vectors_file, rows_file = _files(index, table, version)
-    vectors = _no_vectors(dimension)
     try:
         vectors_file.parent.mkdir(exist_ok=True)
         with replacing(vectors_file) as partial_vectors, replacing(rows_file) as partial_rows:
-            with pa.OSFile(str(partial_rows), "wb") as sink, pa.ipc.new_file(sink, ROW_SCHEMA) as writer:
-                for batch in batches:
-                    writer.write_batch(_take(batch, vectors))
-            _write_vectors(vectors, partial_vectors)
+            _write_batches(partial_vectors, partial_rows, dimension, batches)
     except OSError as error:
         raise CocaSearchError(f"cannot write the search snapshot in {vectors_file.parent}: {error.strerror}") from error
     remove_snapshots(index, table, except_version=version)
@@ -216,13 +212,30 @@ def remove_snapshots(index: Path, table: str, *, except_version: int | None = No
                 file.unlink()
 
 
-def _no_vectors(dimension: int) -> faiss.Index:
-    return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+def _write_batches(vectors_file: Path, rows_file: Path, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write batch by batch, so that no more than one is held in memory."""
+    with (
+        VectorFileWriter(vectors_file, dimension) as vectors,
+        pa.OSFile(str(rows_file), "wb") as sink,
+        pa.ipc.new_file(sink, ROW_SCHEMA) as rows,
+    ):
+        for batch in batches:
+            vectors.add(_embeddings(batch, dimension))
+            rows.write_batch(_rows(batch))
 
 
 def _take(batch: pa.RecordBatch, vectors: faiss.Index) -> pa.RecordBatch:
     """Add a batch's embeddings to `vectors`; the rest of it, of `ROW_SCHEMA`."""
-    vectors.add(batch.column("embedding").flatten().to_numpy().reshape(-1, vectors.d))
+    vectors.add(_embeddings(batch, vectors.d))
+    return _rows(batch)
+
+
+def _embeddings(batch: pa.RecordBatch, dimension: int) -> NDArray[np.float32]:
+    embeddings: NDArray[np.float32] = batch.column("embedding").flatten().to_numpy()
+    return embeddings.reshape(-1, dimension)
+
+
+def _rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.select(ROW_SCHEMA.names).cast(ROW_SCHEMA)
 
 
@@ -248,16 +261,9 @@ def _derive(index: Path, table: str) -> VectorSnapshot:
 
 
 def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
-    vectors = _no_vectors(dimension)
+    vectors = no_vectors(dimension)
     rows = pa.Table.from_batches([_take(batch, vectors) for batch in batches], ROW_SCHEMA)
     return VectorSnapshot(vectors, rows, version)
-
-
-def _write_vectors(vectors: faiss.Index, file: Path) -> None:
-    try:
-        faiss.write_index(vectors, str(file))
-    except RuntimeError as error:  # FAISS's only kind
-        raise OSError(errno.EIO, f"writing {file.name} failed, is the disk full?") from error
 
 
 def _files(index: Path, table: str, version: int) -> tuple[Path, Path]:
