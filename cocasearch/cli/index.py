@@ -1,5 +1,7 @@
 """`cocasearch index`: photos become searchable."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,20 +21,48 @@ from cocasearch.cli.options import (
     default_caption_options,
 )
 from cocasearch.errors import NothingFound
+from cocasearch.images.discovery import discover_images, expand_home
 from cocasearch.images.limits import MAX_MEGAPIXELS
+from cocasearch.indexing.lock import refuse_if_locked
 from cocasearch.indexing.manifest import (
     DEFAULT_INDEX,
     MANIFEST_FILE,
     UNKNOWN_MODEL,
+    check_model,
     find_manifest,
     index_command,
     index_name,
     read_manifest,
 )
+from cocasearch.indexing.plan import BuildPlan, make_plan
+from cocasearch.indexing.report import BuildReport, report_nothing_to_do
+from cocasearch.indexing.survey import Survey, UpdateOptions, take_survey
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
-    from cocasearch.indexing.builder import BuildReport
+    from cocasearch.indexing.builder import IndexBuilder
+    from cocasearch.inference.loaded_model import LoadedModel
+
+
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave out files and folders of that name, or path: '*.gif', 'raw/2019'. Remembered; repeatable.",
+        show_default=False,
+    ),
+]
+ForgetExcludes = Annotated[
+    bool, typer.Option("--forget-excludes", help="Take in again what earlier runs were to leave out.")
+]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Delete what is known of photos that are gone, not only hide them.")
+]
+RetryBad = Annotated[bool, typer.Option("--retry-bad", help="Try again the files that could not be read.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only tell what would be done.")]
+PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: the whole plan as JSON on stdout.")]
 
 
 def index(
@@ -41,45 +71,92 @@ def index(
     model: ModelName = None,
     no_captions: NoCaptions = False,
     compat: Compat = None,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")
-    ] = False,
+    rebuild: Rebuild = False,
+    exclude: Exclude = None,
+    forget_excludes: ForgetExcludes = False,
+    prune: Prune = False,
+    retry_bad: RetryBad = False,
+    dry_run: DryRun = False,
+    as_json: PlanAsJson = False,
     max_megapixels: MaxMegapixels = MAX_MEGAPIXELS,
     batch_size: BatchSize = 32,
     device: Device = "auto",
 ) -> None:
     """Make photos searchable and write their captions.
 
-    Run again, it adds what is new, takes in what has changed and drops what is gone.
+    Run again, with the folders or without, it adds what is new, takes in what has changed, follows what has been moved
+    and hides what is gone.
     """
-    if not paths and not rebuild:
-        raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
-    options = default_caption_options(compat, no_captions=no_captions)
     folder = index_folder(name)
-    _look_at(paths, folder)
+    if not paths and not rebuild and not find_manifest(folder / MANIFEST_FILE):
+        raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
+    if as_json and not dry_run:
+        raise typer.BadParameter("--json goes with --dry-run")
+    captions = default_caption_options(compat, no_captions=no_captions)
+    if not dry_run:
+        refuse_if_locked(folder)
+    options = UpdateOptions(tuple(filter(None, exclude or ())), forget_excludes, retry_bad, prune)
+    loading = _Loading(model or _present_model(folder), device)
+    survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
+    if survey.is_current and not dry_run:
+        summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
+        return
+    plan = _plan(survey, as_json=as_json)
+    if dry_run:
+        return
+    if plan.to_describe:  # before the progress of what it is for
+        loading()
     from cocasearch.indexing.builder import IndexBuilder
-    from cocasearch.inference.loaded_model import load_model
 
-    name_or_folder = chosen_model(model or _present_model(folder))
-    with console.working("loading the model"):
-        loaded = load_model(name_or_folder, device=device)
     builder = IndexBuilder(
-        folder, loaded, caption_options=options, batch_size=batch_size, max_megapixels=max_megapixels
+        folder, loading, caption_options=captions, batch_size=batch_size, max_megapixels=max_megapixels
     )
-    with console.progress("indexing", "photos") as advance:
-        report = builder.build(paths or (), rebuild=rebuild, progress=advance)
-    summarise(report, folder)
+    summarise(_carry_out(plan, builder), folder)
 
 
-def _look_at(paths: list[Path] | None, folder: Path) -> None:
+class _Loading:
+    """Loads the model when it is first needed, and says so."""
+
+    def __init__(self, name: str | None, device: str) -> None:
+        self.name = name
+        self._device = device
+        self._loaded: LoadedModel | None = None
+
+    def __call__(self) -> "LoadedModel":
+        if self._loaded is None:
+            from cocasearch.inference.loaded_model import load_model
+
+            name_or_folder = chosen_model(self.name)
+            with console.working("loading the model"):
+                self._loaded = load_model(name_or_folder, device=self._device)
+        return self._loaded
+
+
+def _survey(
+    folder: Path,
+    paths: Sequence[Path],
+    options: UpdateOptions,
+    loading: _Loading,
+    *,
+    rebuild: bool,
+    is_model_given: bool,
+) -> Survey:
+    """Walk and compare; the model is loaded before only where it decides what there is to compare with."""
+    present = find_manifest(folder / MANIFEST_FILE)
+    if rebuild:
+        _look_at(folder, paths)
+        options = replace(options, rebuild_with=loading().fingerprint)
+    elif present and is_model_given and loading.name != present.model_name:
+        check_model(present, loading().fingerprint, loading().name, folder)
+    with console.working("looking through the folders"):
+        return take_survey(folder, paths, options)
+
+
+def _look_at(folder: Path, paths: Sequence[Path]) -> None:
     """Refuse, before a model is loaded for them, paths without photos, or none where there is no index either."""
     if not paths:
         read_manifest(folder)
-        return
-    from cocasearch.images.discovery import discover_images, expand_home
-
-    first = [next(discover_images(expand_home(path), lambda *_: None), None) for path in paths]
-    if not any(first):
+    elif not any(next(discover_images(expand_home(path), lambda *_: None), None) for path in paths):
         raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}")
 
 
@@ -89,7 +166,29 @@ def _present_model(folder: Path) -> str | None:
     return manifest.model_name if manifest and manifest.model_name != UNKNOWN_MODEL else None
 
 
-def summarise(report: "BuildReport", folder: Path) -> None:
+def _plan(survey: Survey, *, as_json: bool) -> BuildPlan:
+    """Make the plan and show it."""
+    with console.progress("comparing", "files") as advance:
+        plan = make_plan(survey, advance)
+    if as_json:
+        console.write_json({"counts": plan.counts(), **plan.paths()})
+    else:
+        console.say(f"plan: {_told(plan.counts())}")
+    return plan
+
+
+def _carry_out(plan: BuildPlan, builder: "IndexBuilder") -> BuildReport:
+    with console.progress("indexing", "photos") as advance:
+        return builder.carry_out(
+            plan, progress=advance, on_stop=lambda: console.say("\nstopping: storing what is done ...")
+        )
+
+
+def _told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
+
+
+def summarise(report: BuildReport, folder: Path) -> None:
     """Say on stderr what a run did, and what can be done now.
 
     Raises:
@@ -98,19 +197,16 @@ def summarise(report: "BuildReport", folder: Path) -> None:
     console.name_unreadable(report.failed)
     for path in report.empty:
         console.say(f"no photos in {path}")
-    counts = {
-        "added": report.added,
-        "updated": report.updated,
-        "unchanged": report.unchanged,
-        "removed": report.removed,
-        "unreadable": len(report.failed),
-        "unreadable as before": report.known_bad,
-    }
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
+    kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "unchanged", "removed")
+    counts = {kind: getattr(report, kind) for kind in kinds}
+    counts |= {"unreadable": len(report.failed), "unreadable as before": report.known_bad}
     speed = (
         f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if report.added + report.updated else ""
     )
-    console.say(f"{told}{speed}; index '{index_name(folder)}' holds {report.total} photos")
+    console.say(f"{_told(counts)}{speed}; index '{index_name(folder)}' holds {report.total} photos")
+    if report.missing:
+        forget_them = index_command(folder, "--prune")
+        console.say(f"{report.missing} photos are missing and not searched; forget them with: {forget_them}")
     if report.captionless:
         write_them = index_command(folder, "--rebuild")
         console.say(f"{report.captionless} photos have no caption; write them with: {write_them}")

@@ -1,37 +1,29 @@
 """Folders in, a searchable index folder out: plans, describes what is new or changed, and stores it batch by batch.
 
-Puts together discovery, decoding, the model's one pass per image, the table and its snapshot. What a run has stored
+Puts together the plan, decoding, the model's one pass per image, the table and its snapshot. What a run has stored
 stays stored however the run ends, and the next run goes on from there. Knows nothing about queries.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.images.batching import DecodedBatch, decode_batches
-from cocasearch.images.discovery import expand_home
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
-from cocasearch.indexing.generations import open_generation, publish
-from cocasearch.indexing.ledger import Ledger
+from cocasearch.indexing.file_reading import CarefulReader
+from cocasearch.indexing.generations import Generation, open_generation, publish
+from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest, read_manifest
-from cocasearch.indexing.plan import (
-    BuildPlan,
-    PlannedImage,
-    Walk,
-    check_walks,
-    extend_roots,
-    look_up,
-    make_plan,
-    walk_paths,
-)
-from cocasearch.indexing.records import ImageRecord, hash_file
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
+from cocasearch.indexing.plan import BuildPlan, make_plan
+from cocasearch.indexing.records import ImageRecord, record_id
+from cocasearch.indexing.report import BuildReport, report_nothing_to_do
+from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions, take_survey
 from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
@@ -41,46 +33,13 @@ Progress = Callable[[int, int], None]
 """Called with the number of files done and their total."""
 
 
-@dataclass(frozen=True)
-class BuildReport:
-    """What a run did.
-
-    Attributes:
-        added: Images that are new in the index.
-        updated: Images whose file had changed.
-        unchanged: Images that needed nothing.
-        removed: Images taken out because their file is gone.
-        failed: Path and reason of each file found unreadable in this run, and of what the walk had to leave out.
-        known_bad: Number of files found unreadable in an earlier run and not changed since; not tried again.
-        empty: Paths without any image file, whose images, if the index has some, were kept.
-        total: Images in the index now.
-        captionless: Those of them without a caption, if this run was to write captions; else 0.
-        seconds: From the end of the walk to the complete index.
-    """
-
-    added: int
-    updated: int
-    unchanged: int
-    removed: int
-    failed: tuple[tuple[str, str], ...]
-    known_bad: int
-    empty: tuple[str, ...]
-    total: int
-    captionless: int
-    seconds: float
-
-    @property
-    def images_per_second(self) -> float:
-        """Images read, described and stored per second."""
-        return (self.added + self.updated) / self.seconds
-
-
 class IndexBuilder:
     """Makes and updates one index with one model.
 
     Args:
         index_folder: Where the index lies or shall lie.
-        loaded: The model.
+        loaded: The model, or a function that loads it when it is first needed: by an update only for files that the
+            index has nothing about.
         caption_options: How captions are written; None for an index without captions.
         batch_size: Images per pass of the model.
         workers: Threads that read and decode files.
@@ -91,7 +50,7 @@ class IndexBuilder:
     def __init__(
         self,
         index_folder: str | Path,
-        loaded: LoadedModel,
+        loaded: LoadedModel | Callable[[], LoadedModel],
         *,
         caption_options: CaptionOptions | None = DEFAULT_OPTIONS,
         batch_size: int = 32,
@@ -100,26 +59,32 @@ class IndexBuilder:
         commit_seconds: float = 15.0,
     ) -> None:
         self._index = Path(index_folder)
-        self._loaded = loaded
-        self._captions = caption_options is not None
-        self._describer = ImageDescriber(loaded, caption_options)
+        self._source = loaded
+        self._caption_options = caption_options
         self._batch_size = batch_size
         self._workers = workers
         self._max_megapixels = max_megapixels
         self._commit_seconds = commit_seconds
 
     def build(
-        self, paths: Sequence[str | Path] = (), *, rebuild: bool = False, progress: Progress | None = None
+        self,
+        paths: Sequence[str | Path] = (),
+        *,
+        rebuild: bool = False,
+        options: UpdateOptions | None = None,
+        progress: Progress | None = None,
     ) -> BuildReport:
         """Bring the index up to date with the files under `paths`.
 
-        New and changed images are described and stored; those whose file is gone are taken out; the others are left
-        alone. Interrupted, the run keeps what it has done.
+        New and changed images are described and stored; moved, copied and touched ones keep what is known of them;
+        those whose file is gone are hidden until it is back; the others are left alone. Interrupted, the run keeps
+        what it has done.
 
         Args:
             paths: Folders or files; none at all for everything that the index covers.
             rebuild: Make the whole index anew, `paths` and everything that it covers, as needed for another model.
                 The old one answers queries until the new one is complete; a stopped rebuild is continued.
+            options: What to leave out, to try again and to delete.
             progress: Called after each batch.
 
         Raises:
@@ -127,34 +92,58 @@ class IndexBuilder:
                 or the disk is full.
             NothingFound: There is no image file under `paths`.
         """
-        present = find_manifest(self._index / MANIFEST_FILE)
-        if present and not rebuild:
-            check_model(present, self._loaded.fingerprint, self._loaded.name, self._index)
-        walks = self._walk(paths, present, rebuild)
+        options = options or UpdateOptions()
+        if rebuild:
+            options = replace(options, rebuild_with=self._model().fingerprint)
+        elif present := find_manifest(self._index / MANIFEST_FILE):
+            self.check_model(present)
+        survey = take_survey(self._index, paths, options)
+        if survey.is_current:
+            return report_nothing_to_do(survey, captions=self._caption_options is not None)
+        return self.carry_out(make_plan(survey), progress=progress)
+
+    def carry_out(
+        self, plan: BuildPlan, *, progress: Progress | None = None, on_stop: Callable[[], None] | None = None
+    ) -> BuildReport:
+        """Do what was planned; the second half of `build`.
+
+        Args:
+            plan: Made for this index and, if it rebuilds, this model.
+            progress: Called after each batch.
+            on_stop: Called when the run has been interrupted, before what it has done is stored.
+
+        Raises:
+            CocaSearchError: Another process is writing or has written since, the index was made with another model, or
+                the disk is full.
+        """
+        started = time.perf_counter()
+        survey = plan.survey
+        if plan.to_describe and survey.present and not survey.options.rebuild_with:
+            self.check_model(survey.present)
         self._make_folder()
         with writer_lock(self._index):
-            if find_manifest(self._index / MANIFEST_FILE) != present:
-                raise CocaSearchError(
-                    f"the index at {self._index} has just been changed by another run", hint="try again"
-                )
-            return self._update(walks, present, rebuild, progress)
+            survey.check_unchanged()
+            generation = open_generation(
+                self._index, self._wanted_manifest(survey), rebuild=bool(survey.options.rebuild_with)
+            )
+            queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
+            files = [*queue.settle(plan), *plan.to_describe]
+            if files:
+                self._describe_and_store(files, survey.roots, queue, progress, on_stop)
+            return self._finish(plan, generation, queue, started)
 
-    def _walk(self, paths: Sequence[str | Path], present: Manifest | None, rebuild: bool) -> list[Walk]:
-        if not paths:
-            present = read_manifest(self._index)  # or say what is missing
-        walks = list(walk_paths([expand_home(Path(path)) for path in paths]))
-        if present and (rebuild or not paths):
-            partial, roots = present.partial_roots, present.locate_roots(self._index)
-            walks += walk_paths([folder for key, folder in roots.items() if key not in partial])
-            walks += [look_up(roots[key], self._paths_taken_from(key, present)) for key in partial]
-        check_walks(walks)
-        return walks
+    def check_model(self, manifest: Manifest) -> None:
+        """Refuse to go on with an index that another model has made.
 
-    def _paths_taken_from(self, root: str, present: Manifest) -> set[str]:
-        """The paths in a root of its indexed and its unreadable files."""
-        indexed = IndexTable(self._index, present.table).known_files()
-        places = [*indexed, *((entry.root, entry.path) for entry in Ledger(self._index))]
-        return {path for key, path in places if key == root}
+        Raises:
+            CocaSearchError: One has; the hint is the command that rebuilds.
+        """
+        check_model(manifest, self._model().fingerprint, self._model().name, self._index)
+
+    def _model(self) -> LoadedModel:
+        if not isinstance(self._source, LoadedModel):
+            self._source = self._source()
+        return self._source
 
     def _make_folder(self) -> None:
         try:
@@ -162,85 +151,105 @@ class IndexBuilder:
         except OSError as error:
             raise CocaSearchError(f"cannot make the index folder {self._index}: {error.strerror}") from error
 
-    def _update(
-        self, walks: Sequence[Walk], present: Manifest | None, rebuild: bool, progress: Progress | None
-    ) -> BuildReport:
-        started = time.perf_counter()
-        known = present.locate_roots(self._index) if present else {}
-        roots, partial = extend_roots(known, walks, present.partial_roots if present else frozenset())
-        wanted = self._wanted_manifest().with_roots(roots, self._index, partial)
-        generation = open_generation(self._index, wanted, rebuild=rebuild)
-        plan = make_plan(walks, roots, generation.table.known_files(), generation.ledger)
-        queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
-        queue.remove_gone(plan)
-        self._describe_and_store(plan, queue, progress)
+    def _wanted_manifest(self, survey: Survey) -> Manifest:
+        manifest = survey.base or Manifest(
+            table="",
+            model_name=self._model().name,
+            model_fingerprint=self._model().fingerprint,
+            dimension=self._model().config.embed_dim,
+        )
+        return replace(manifest, excludes=survey.excludes).with_roots(survey.roots, self._index, survey.partial)
+
+    def _finish(self, plan: BuildPlan, generation: Generation, queue: CommitQueue, started: float) -> BuildReport:
+        """Derive what is derived from the table, let readers find it, and say what was done."""
+        survey, name = plan.survey, generation.manifest.table
         generation.table.compact()
-        open_snapshot(self._index, generation.manifest.table)
+        open_snapshot(self._index, name)
         publish(generation, self._index)
+        counts = keep_known_files(self._index, name, generation.table).counts
         return BuildReport(
-            added=queue.added,
-            updated=queue.updated,
-            unchanged=plan.unchanged,
-            removed=queue.removed,
-            failed=(*(skipped for walk in walks for skipped in walk.skipped), *queue.failed),
-            known_bad=plan.known_bad,
-            empty=tuple(map(str, plan.empty)),
-            total=len(generation.table),
-            captionless=generation.table.count_without_caption() if self._captions else 0,
+            **queue.done,
+            unchanged=survey.unchanged,
+            failed=(*survey.skipped, *queue.failed),
+            known_bad=survey.known_bad,
+            empty=tuple(map(str, survey.empty)),
+            total=counts.present,
+            missing=counts.missing,
+            captionless=counts.captionless if self._caption_options else 0,
             seconds=time.perf_counter() - started,
         )
 
-    def _wanted_manifest(self) -> Manifest:
-        return Manifest(
-            table="",
-            model_name=self._loaded.name,
-            model_fingerprint=self._loaded.fingerprint,
-            dimension=self._loaded.config.embed_dim,
-        )
-
-    def _describe_and_store(self, plan: BuildPlan, queue: CommitQueue, progress: Progress | None) -> None:
-        reader = _HashingReader()
-        images = [*plan.changed, *plan.new]
-        done = 0
+    def _describe_and_store(
+        self,
+        files: Sequence[Candidate],
+        roots: dict[str, Path],
+        queue: CommitQueue,
+        progress: Progress | None,
+        on_stop: Callable[[], None] | None,
+    ) -> None:
+        run = _Run(self._model(), ImageDescriber(self._model(), self._caption_options), CarefulReader(roots), queue)
         batches = decode_batches(
-            images,
-            reader.source,
-            self._loaded.preprocess,
+            files,
+            run.reader.open,
+            run.loaded.preprocess,
             batch_size=self._batch_size,
             workers=self._workers,
             max_megapixels=self._max_megapixels,
         )
+        done = 0
         try:
             with closing(batches):  # however the loop ends, the threads end with it
                 for batch in batches:
-                    self._store_batch(batch, reader, queue)
+                    run.store(batch)
                     queue.commit_if_due()
                     done += len(batch.items) + len(batch.failures)
                     if progress:
-                        progress(done, len(images))
+                        progress(done, len(files))
+        except KeyboardInterrupt:
+            if on_stop:
+                on_stop()
+            raise
         finally:  # an interrupted run keeps what it has done
             queue.commit()
 
-    def _store_batch(self, batch: DecodedBatch[PlannedImage], reader: "_HashingReader", queue: CommitQueue) -> None:
-        for image, error in batch.failures:
-            reader.take_hash(image)
-            queue.put_unreadable(image, error)
+
+@dataclass(frozen=True)
+class _Run:
+    """Describes batches of files and hands the records on."""
+
+    loaded: LoadedModel
+    describer: ImageDescriber
+    reader: CarefulReader
+    queue: CommitQueue
+
+    def store(self, batch: DecodedBatch[Candidate]) -> None:
+        for file, error in batch.failures:
+            self._note_failure(file, error)
         if not batch.items:
             return
-        descriptions = self._describer.describe(batch.pixels)
-        for image, metadata, description in zip(batch.items, batch.metadata, descriptions, strict=True):
-            queue.put(image, self._record(image, reader.take_hash(image), metadata, description))
+        descriptions = self.describer.describe(batch.pixels)
+        for file, metadata, description in zip(batch.items, batch.metadata, descriptions, strict=True):
+            reading, is_same = self.reader.finish(file)
+            if is_same:
+                self.queue.put(reading.file, self._record(reading.file, reading.content_hash, metadata, description))
+            elif self.reader.is_there(file):  # the next run takes it as it will be then
+                self.queue.failed.append((str(self.reader.path(file)), "changed while it was read"))
+
+    def _note_failure(self, file: Candidate, error: UnreadableImage) -> None:
+        reading, _ = self.reader.finish(file)
+        if self.reader.is_there(file):  # one that has vanished meanwhile is no bad file
+            self.queue.put_unreadable(reading.file, str(self.reader.path(file)), error)
 
     def _record(
-        self, image: PlannedImage, content_hash: str, metadata: ImageMetadata, description: ImageDescription
+        self, file: Candidate, content_hash: str, metadata: ImageMetadata, description: ImageDescription
     ) -> ImageRecord:
         return ImageRecord(
-            id=image.id,
-            root=image.root,
-            path=image.path,
+            id=record_id(file.root, file.path),
+            root=file.root,
+            path=file.path,
             content_hash=content_hash,
-            size=image.file.size,
-            mtime_ns=image.file.mtime_ns,
+            size=file.size,
+            mtime_ns=file.mtime_ns,
             width=metadata.width,
             height=metadata.height,
             format=metadata.format,
@@ -251,23 +260,6 @@ class IndexBuilder:
             caption=description.caption,
             caption_score=description.caption_score,
             caption_logprob=description.caption_logprob,
-            model_fingerprint=self._loaded.fingerprint,
+            model_fingerprint=self.loaded.fingerprint,
             embedding=description.embedding,
         )
-
-
-class _HashingReader:
-    """Hashes files in the decoding threads, so that decoding finds them in the system's file cache."""
-
-    def __init__(self) -> None:
-        self._hashes: dict[str, str] = {}
-
-    def source(self, image: PlannedImage) -> Path:
-        """The file to decode, hashed."""
-        with suppress(OSError):  # decoding will say what is wrong with it
-            self._hashes[image.id] = hash_file(image.file.absolute)
-        return image.file.absolute
-
-    def take_hash(self, image: PlannedImage) -> str:
-        """The hash of a file's content, which is then forgotten; empty if the file could not be opened."""
-        return self._hashes.pop(image.id, "")

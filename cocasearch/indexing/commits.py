@@ -4,12 +4,16 @@ Every commit is atomic, and between two of them little work is at stake. Counts 
 """
 
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
-from cocasearch.indexing.plan import BuildPlan, PlannedImage
-from cocasearch.indexing.records import ImageRecord, record_id
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.plan import BuildPlan, Reuse
+from cocasearch.indexing.records import ImageRecord, record_id, rows_in_new_places
+from cocasearch.indexing.survey import Candidate
+from cocasearch.indexing.table import ROWS_PER_CHANGE, IndexTable
 from cocasearch.interruption import uninterrupted
 
 _MOST_ROWS = 4_096  # waiting at once
@@ -25,14 +29,12 @@ class CommitQueue:
         seconds: Longest time that a record waits, as long as records keep coming.
 
     Attributes:
-        added: New images stored.
-        updated: Images stored in the place of an older record.
-        removed: Images taken out.
+        done: The number of records of each kind stored or deleted, by the name of its field in a `BuildReport`.
         failed: Path and reason of each file that could not be read.
     """
 
     def __init__(self, table: IndexTable, ledger: Ledger, *, seconds: float) -> None:
-        self.added = self.updated = self.removed = 0
+        self.done: Counter[str] = Counter()
         self.failed: list[tuple[str, str]] = []
         self._table = table
         self._ledger = ledger
@@ -43,26 +45,64 @@ class CommitQueue:
         self._last_commit = time.monotonic()
         self._commits = 0
 
-    def remove_gone(self, plan: BuildPlan) -> None:
-        """Take out, at once, what the plan found gone."""
-        self._table.remove([record_id(*place) for place in plan.gone])
-        self.removed += len(plan.gone)
-        for place in plan.gone_bad:
-            self._ledger.discard(*place)
+    def settle(self, plan: BuildPlan) -> list[Candidate]:
+        """Do, at once, all that needs no model.
+
+        Returns:
+            Files that need it after all: their donors' rows were overwritten, as when files have changed places.
+        """
+        left: list[Candidate] = []
+        for kind, reuses in {"copied": plan.copied, "touched": plan.touched, "moved": plan.moved}.items():
+            for start in range(0, len(reuses), ROWS_PER_CHANGE):
+                left += self._reuse(kind, reuses[start : start + ROWS_PER_CHANGE])
+        self._table.mark_found([record_id(*place) for place in plan.survey.back])
+        self.done["back"] += len(plan.survey.back)
+        self._settle_gone(plan)
         self._ledger.save()
+        return left
 
-    def put(self, image: PlannedImage, record: ImageRecord) -> None:
+    def _reuse(self, kind: str, reuses: Sequence[Reuse]) -> Iterator[Candidate]:
+        """Store files by rows of the same content, in one step; those for which that cannot be done."""
+        rows = self._table.rows(sorted({reuse.donor for reuse in reuses}))
+        held = zip(rows["id"].to_pylist(), rows["content_hash"].to_pylist(), strict=True)
+        positions = {holder: position for position, holder in enumerate(held)}
+        fit = [reuse for reuse in reuses if (reuse.donor, reuse.content_hash) in positions]
+        if fit:
+            files = [(record_id(file.root, file.path), file.root, file.path, file.mtime_ns) for file, *_ in fit]
+            sources = [positions[reuse.donor, reuse.content_hash] for reuse in fit]
+            without = [reuse.donor for reuse in fit] if kind == "moved" else []
+            self._table.put(rows_in_new_places(rows, files, sources), without)
+            self.done[kind] += len(fit)
+        for file, *_ in fit:
+            self._ledger.discard(file.root, file.path)
+        return (reuse.file for reuse in reuses if (reuse.donor, reuse.content_hash) not in positions)
+
+    def _settle_gone(self, plan: BuildPlan) -> None:
+        gone = [record_id(*place) for place in plan.gone]
+        if plan.survey.options.prune:
+            gone += [record_id(*place) for place in plan.still_missing]
+            self._table.remove(gone)
+            self.done["removed"] += len(gone)
+        else:
+            self._table.mark_missing(gone, datetime.now(UTC))
+            self.done["gone"] += len(gone)
+        for place in plan.survey.gone_bad:
+            self._ledger.discard(*place)
+
+    def put(self, file: Candidate, record: ImageRecord) -> None:
         """Let a record wait for the next commit."""
-        (self._replacing if image.is_update else self._new).append(record)
-        self._ledger.discard(image.root, image.path)
+        (self._replacing if file.known else self._new).append(record)
+        self._ledger.discard(file.root, file.path)
 
-    def put_unreadable(self, image: PlannedImage, error: UnreadableImage) -> None:
-        """Let a file that could not be read wait for the next commit, and its older record, if any, go with it."""
-        self.failed.append((str(image.file.absolute), error.reason))
-        size, mtime_ns = image.file.size, image.file.mtime_ns
-        self._ledger.add(UnreadableFile(image.root, image.path, error.reason, size, mtime_ns, error.lasting))
-        if image.is_update:
-            self._outdated.append(image.id)
+    def put_unreadable(self, file: Candidate, path: str, error: UnreadableImage) -> None:
+        """Let a file that could not be read wait for the next commit.
+
+        Its older record, if any, goes with it, unless the file may be fine and only the system refused it.
+        """
+        self.failed.append((path, error.reason))
+        self._ledger.add(UnreadableFile(file.root, file.path, error.reason, file.size, file.mtime_ns, error.lasting))
+        if file.known and error.lasting:
+            self._outdated.append(record_id(file.root, file.path))
 
     def commit_if_due(self) -> None:
         """Commit if much, or for long, has been waiting."""
@@ -79,14 +119,14 @@ class CommitQueue:
     def _store(self) -> None:
         if self._new:
             self._table.add(self._new)
-            self.added += len(self._new)
+            self.done["added"] += len(self._new)
             self._new = []
         if self._replacing:
             self._table.replace(self._replacing)
-            self.updated += len(self._replacing)
+            self.done["updated"] += len(self._replacing)
             self._replacing = []
         self._table.remove(self._outdated)
-        self.removed += len(self._outdated)
+        self.done["removed"] += len(self._outdated)
         self._outdated = []
         self._ledger.save()
         self._commits += 1

@@ -40,7 +40,7 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
 
     Args:
         index: The index folder, which exists.
-        wanted: The model to index with and the roots to cover; its table does not matter.
+        wanted: The model to index with, the roots to cover and what to leave out; its table does not matter.
         rebuild: Whether to make a new table, or go on with one that a stopped rebuild with this model left.
     """
     present = find_manifest(index / MANIFEST_FILE)
@@ -56,7 +56,9 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
         IndexTable.create(index, manifest.table, manifest.dimension)
     table = IndexTable(index, manifest.table)
     table.upgrade()  # before the manifest says so: a run stopped in between is finished by the next
-    manifest = replace(manifest, roots=wanted.roots, updated="", schema_version=SCHEMA_VERSION)
+    manifest = replace(
+        manifest, roots=wanted.roots, excludes=wanted.excludes, updated="", schema_version=SCHEMA_VERSION
+    )
     write_manifest(manifest, file)
     sweep(index)
     return Generation(manifest, table, Ledger(index, unreadable), file)

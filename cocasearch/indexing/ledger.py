@@ -26,6 +26,11 @@ class UnreadableFile:
     mtime_ns: int
     lasting: bool = True
 
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """Size and time of change (ns) of the file; None if it is worth a try though they have not changed."""
+        return (self.size, self.mtime_ns) if self.lasting else None
+
 
 class Ledger:
     """The unreadable files of one index, by root and path. `save` writes changes, at once and only if there are any."""
@@ -40,11 +45,6 @@ class Ledger:
 
     def __iter__(self) -> Iterator[UnreadableFile]:
         return iter(self._entries.values())
-
-    def stamp(self, root: str, path: str) -> tuple[int, int] | None:
-        """Size and time of change (ns) of a file when it proved unreadable; None for one that is worth a try."""
-        entry = self._entries.get((root, path))
-        return (entry.size, entry.mtime_ns) if entry and entry.lasting else None
 
     def add(self, entry: UnreadableFile) -> None:
         """Note a file that could not be read."""

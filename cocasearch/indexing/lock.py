@@ -1,6 +1,7 @@
 """One writer at a time. The operating system holds the lock, so a killed writer's is gone with it."""
 
 import contextlib
+import getpass
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from cocasearch.errors import CocaSearchError
 
 LOCK_FILE = "writer.lock"
+_HINT = "wait for it to end, or stop it, and run again"
 
 
 @contextlib.contextmanager
@@ -29,7 +31,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
         raise CocaSearchError(f"cannot write to the index at {folder}: {str(error.strerror).lower()}") from error
     with os.fdopen(descriptor, "r+b") as file:  # closing the file gives the lock back
         if not _try_to_lock(file):
-            raise CocaSearchError(_held_message(folder, file), hint="wait for it to end, or stop it, and run again")
+            raise CocaSearchError(_held_message(folder, file), hint=_HINT)
         _write_owner(file)
         try:
             yield
@@ -37,8 +39,23 @@ def writer_lock(folder: Path) -> Iterator[None]:
             file.truncate(0)
 
 
+def refuse_if_locked(folder: Path) -> None:
+    """Say at once that another process is writing, before any work is done that would be in vain.
+
+    Raises:
+        CocaSearchError: One is; the message says which, where and since when.
+    """
+    try:
+        file = (folder / LOCK_FILE).open("r+b")
+    except OSError:  # nobody ever wrote, or this process may not: the lock itself will tell
+        return
+    with file:
+        if not _try_to_lock(file):
+            raise CocaSearchError(_held_message(folder, file), hint=_HINT)
+
+
 def _write_owner(file: BinaryIO) -> None:
-    owner = {"pid": os.getpid(), "host": platform.node(), "since": time.time()}
+    owner = {"pid": os.getpid(), "user": _user(), "host": platform.node(), "since": time.time()}
     file.truncate(0)
     file.seek(0)
     file.write(json.dumps(owner).encode())
@@ -49,11 +66,26 @@ def _held_message(folder: Path, file: BinaryIO) -> str:
     try:
         file.seek(0)
         owner = json.loads(file.read())
-        minutes = (time.time() - owner["since"]) / 60
-        who = f"process {owner['pid']} on {owner['host']}, for {minutes:.0f} min"
+        user = f" (user {owner['user']})" if owner.get("user") else ""
+        who = f"process {owner['pid']} on {owner['host']}{user}, for {_age(time.time() - owner['since'])}"
     except (OSError, ValueError, KeyError, TypeError):
         who = "another process"
     return f"the index at {folder} is being written by {who}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's process need have no name
+        return ""
+
+
+def _age(seconds: float) -> str:
+    """A time as a person would say it."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 if sys.platform == "win32":

@@ -106,3 +106,20 @@ def records_to_table(records: Sequence[ImageRecord], schema: pa.Schema) -> pa.Ta
         name: [getattr(record, name) for record in records] for name in schema.names if name != "embedding"
     }
     return pa.table(plain | {"embedding": vectors}, schema=schema)
+
+
+def rows_in_new_places(rows: pa.Table, places: Sequence[tuple[str, str, str, int]], sources: Sequence[int]) -> pa.Table:
+    """Rows of the image table for files of the same content elsewhere.
+
+    Args:
+        rows: Whole rows.
+        places: Root, path, and time of the last change (ns) of each of N files, with the id of its record first.
+        sources: For each of the N files the position in `rows` of the row to take everything else from.
+    """
+    changed = dict(zip(("id", "root", "path", "mtime_ns"), zip(*places, strict=True), strict=True))
+    taken = rows.take(pa.array(sources, pa.int64()))
+    for name, values in (changed | {MISSING_SINCE.name: [None] * len(places)}).items():
+        column = rows.schema.get_field_index(name)
+        field = rows.schema.field(column)
+        taken = taken.set_column(column, field, pa.array(values, field.type))
+    return taken

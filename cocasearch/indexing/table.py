@@ -19,7 +19,7 @@ from cocasearch.indexing.manifest import index_command
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
 
 TABLE_SUFFIX = ".lance"
-_IDS_PER_CHANGE = 2_000
+ROWS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
 _VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
@@ -104,11 +104,6 @@ class IndexTable:
         """Those rows with all columns, some thousands at a time. For a table of the present schema."""
         yield from self._table.search().where(_below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
 
-    def put(self, rows: pa.Table) -> None:
-        """Put rows, with all columns, in the place of those with the same ids, or beside the others."""
-        with self._writing():
-            self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
-
     def mark_missing(self, ids: Sequence[str], since: datetime) -> None:
         """Hide the rows with these ids, whose files were not found at the time `since` (UTC)."""
         for chosen in _conditions(ids):
@@ -137,13 +132,29 @@ class IndexTable:
         for batch in query.to_batches(batch_size=size):
             yield batch if self._knows_missing else _with_nothing_missing(batch, columns)
 
-    def known_files(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Size and time of change (ns) of each indexed file, by root key and path."""
-        known: dict[tuple[str, str], tuple[int, int]] = {}
-        for batch in self.batches(["root", "path", "size", "mtime_ns"]):
-            roots, paths, sizes, times = (column.to_pylist() for column in batch.columns)
-            known.update(zip(zip(roots, paths, strict=True), zip(sizes, times, strict=True), strict=True))
-        return known
+    def holders_of(self, hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Content hash and id of each row with one of these hashes, its file missing or not."""
+        for chosen in _conditions(hashes, "content_hash"):
+            for row in self._table.search().where(chosen).select(["content_hash", "id"]).to_list():
+                yield row["content_hash"], row["id"]
+
+    def rows(self, ids: Sequence[str]) -> pa.Table:
+        """The whole rows with these ids, in any order; unknown ids are no error."""
+        found = [self._table.search().where(chosen).to_arrow() for chosen in _conditions(ids)]
+        return pa.concat_tables([self._table.schema.empty_table(), *(rows.cast(self._table.schema) for rows in found)])
+
+    def put(self, rows: pa.Table, without: Sequence[str] = ()) -> None:
+        """Put whole rows in the place of those with the same ids, or beside the others, and delete some, in one step.
+
+        Args:
+            rows: As `rows` gives them; no id twice.
+            without: Ids of the rows to delete, none of them among those of `rows`; some thousands at most.
+        """
+        merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+        for chosen in _conditions(without):
+            merge = merge.when_not_matched_by_source_delete(chosen)
+        with self._writing():
+            merge.execute(rows)
 
     def count_without_caption(self) -> int:
         """The number of rows that were made without captions."""
@@ -186,10 +197,10 @@ class IndexTable:
             raise CocaSearchError(f"cannot write to the index at {self._index}: {reason}", hint=hint) from error
 
 
-def _conditions(ids: Sequence[str]) -> Iterator[str]:
-    """Conditions that together choose the rows with these ids."""
-    for start in range(0, len(ids), _IDS_PER_CHANGE):
-        yield f"id IN ({', '.join(repr(id) for id in ids[start : start + _IDS_PER_CHANGE])})"
+def _conditions(values: Sequence[str], column: str = "id") -> Iterator[str]:
+    """Conditions that together choose the rows with these values, which are hexadecimal, in a column."""
+    for start in range(0, len(values), ROWS_PER_CHANGE):
+        yield f"{column} IN ({', '.join(map(repr, values[start : start + ROWS_PER_CHANGE]))})"
 
 
 def _below(root: str, path: str) -> str:

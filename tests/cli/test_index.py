@@ -17,7 +17,9 @@ def test_index_again_does_only_what_is_new(indexed):
     (red.with_name("copy.jpg")).write_bytes(red.read_bytes())
     (indexed.folder / "photos" / "blue-circle.png").unlink()
     result = indexed("index", "photos", "--model", "tiny")
-    assert "1 added, 3 unchanged, 1 removed, 1 unreadable as before" in result.stderr
+    assert "plan: 1 copied, 1 gone, 1 bad, 3 unchanged\n" in result.stderr
+    assert "1 copied, 1 gone, 3 unchanged, 1 unreadable as before" in result.stderr
+    assert "1 photos are missing and not searched; forget them with: cocasearch index --prune" in result.stderr
 
 
 def test_index_goes_on_with_the_model_that_made_it(indexed):

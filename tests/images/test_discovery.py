@@ -22,10 +22,10 @@ def test_pictures_come_sorted_with_size_and_time(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "z.png")
     touch(tmp_path / "a" / "deep" / "c.webp")
     touch(tmp_path / "notes.txt")
-    assert found(tmp_path) == ["a/deep/c.webp", "a/z.png", "b.JPG"]
-    last = list(discover_images(tmp_path))[-1]
-    assert (last.root, last.absolute, last.size) == (tmp_path, tmp_path / "b.JPG", 5)
-    assert last.mtime_ns == (tmp_path / "b.JPG").stat().st_mtime_ns
+    assert found(tmp_path) == ["b.JPG", "a/z.png", "a/deep/c.webp"]
+    first = next(discover_images(tmp_path))
+    assert (first.root, first.absolute, first.size) == (tmp_path, tmp_path / "b.JPG", 5)
+    assert first.mtime_ns == (tmp_path / "b.JPG").stat().st_mtime_ns
 
 
 @pytest.mark.parametrize("name", [".hidden.jpg", ".git/a.jpg", "@eaDir/a.jpg", "node_modules/x/a.png", "._a.jpg"])

@@ -103,7 +103,7 @@ def test_a_changed_file_is_described_anew(build, index, photos, rows, encoded, d
 def test_a_deleted_file_leaves_the_index(build, index, photos, rows):
     build(photos)
     (photos / "p4.png").unlink()
-    assert build(photos).removed == 1
+    assert build(photos).gone == 1
     assert "p4.png" not in paths_of(rows(index))
 
 
@@ -111,7 +111,7 @@ def test_walking_a_part_of_a_root_removes_nothing_elsewhere(build, index, photos
     draw(photos / "sub" / "s.png", 50)
     build(photos)
     (photos / "p4.png").unlink()
-    assert build(photos / "sub").removed == 0
+    assert build(photos / "sub").gone == 0
     assert len(rows(index)) == 11
     assert len(read_manifest(index).roots) == 1
 
@@ -122,7 +122,7 @@ def test_a_folder_found_empty_keeps_its_images(build, index, photos, tmp_path, d
     shutil.rmtree(photos)
     photos.mkdir()
     report = build(photos, tmp_path / "more")
-    assert (report.removed, report.total, report.empty) == (0, 11, (str(photos),))
+    assert (report.gone, report.total, report.empty) == (0, 11, (str(photos),))
 
 
 def test_incremental_runs_and_one_run_give_the_same_rows(build, index, photos, rows, loaded, tmp_path):
@@ -267,11 +267,13 @@ def test_a_killed_run_loses_nothing_that_was_stored(
     assert_same_rows(rows(index), rows(tmp_path / "whole"))
 
 
-def test_a_second_writer_is_told_who_writes(build, index, photos):
+def test_a_second_writer_is_told_who_writes(build, index, photos, draw):
     build(photos)
+    draw(photos / "new.png", 70)
     with writer_lock(index), pytest.raises(CocaSearchError, match=f"written by process {os.getpid()} on "):
         build(photos)
-    assert build(photos).unchanged == 10
+    assert (report := build(photos)).unchanged == 10
+    assert report.added == 1
 
 
 def test_another_model_is_refused_with_the_command_that_rebuilds(build, index, photos, loaded, other_model):

@@ -12,7 +12,8 @@ def test_entries_outlive_the_process(tmp_path):
     ledger.save()
     again = Ledger(tmp_path)
     assert list(again) == [UnreadableFile("1", "ä.jpg", "truncated", 10, 20)]
-    assert (again.stamp("1", "ä.jpg"), again.stamp("2", "ä.jpg")) == ((10, 20), None)
+    assert [entry.stamp for entry in again] == [(10, 20)]
+    assert UnreadableFile("1", "c.jpg", "permission denied", 10, 20, lasting=False).stamp is None
 
 
 def test_nothing_new_writes_nothing(tmp_path):

@@ -1,10 +1,11 @@
+import json
 import subprocess
 import sys
 
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.lock import LOCK_FILE, writer_lock
+from cocasearch.indexing.lock import LOCK_FILE, refuse_if_locked, writer_lock
 
 HOLDER = """
 import sys, time
@@ -27,10 +28,26 @@ def holder(tmp_path):
 
 def test_only_one_process_writes(tmp_path, holder):
     with (
-        pytest.raises(CocaSearchError, match=rf"written by process {holder.pid} on .+, for 0 min"),
+        pytest.raises(CocaSearchError, match=rf"written by process {holder.pid} on .+, for \d+ s"),
         writer_lock(tmp_path),
     ):
         pass
+
+
+def test_who_writes_can_be_known_before_any_work(tmp_path, holder):
+    with pytest.raises(CocaSearchError, match=rf"written by process {holder.pid} on "):
+        refuse_if_locked(tmp_path)
+    holder.kill()
+    holder.wait()
+    refuse_if_locked(tmp_path)
+    refuse_if_locked(tmp_path / "nowhere")
+
+
+def test_the_owner_is_told_with_user_and_age(tmp_path, holder, monkeypatch):
+    owner = json.loads((tmp_path / LOCK_FILE).read_text())
+    (tmp_path / LOCK_FILE).write_text(json.dumps(owner | {"user": "anna", "since": owner["since"] - 3 * 3600}))
+    with pytest.raises(CocaSearchError, match=r"\(user anna\), for 3 hours"):
+        refuse_if_locked(tmp_path)
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):

@@ -59,13 +59,6 @@ def test_compaction_keeps_every_row(table, record):
     assert len(table) == len(set(column(table, "id"))) == 35
 
 
-def test_known_files_are_by_root_and_path(table, record):
-    table.add([record("a.png", id="other", root="2", size=7, mtime_ns=8)])
-    known = table.known_files()
-    assert known["1", "3.png"] == (1, 2)
-    assert known["2", "a.png"] == (7, 8)
-
-
 def test_a_lost_table_is_named(tmp_path):
     with pytest.raises(CocaSearchError, match="has lost its table images-3"):
         IndexTable(tmp_path, "images-3")

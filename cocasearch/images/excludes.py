@@ -1,0 +1,36 @@
+"""Patterns of files and folders that a walk leaves out."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+# Folders that cameras, network drives and package managers fill with pictures nobody took.
+SKIPPED_FOLDERS = frozenset(
+    {"@eaDir", "@tmp", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+    | {"__MACOSX", "node_modules", "site-packages"}
+)
+
+
+class Excludes:
+    """Patterns such as `*.gif`, `thumbs` or `2019/raw`, each for files and folders alike; false if there are none.
+
+    A pattern of one name fits that name anywhere. One with slashes fits the last parts of a path, and one that begins
+    with a slash the whole of it. `*`, `?` and `[…]` are as in a shell, within one name; case makes no difference.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        split = (pattern.lower().removesuffix("/").split("/") for pattern in patterns)
+        self._patterns = [(parts, len(parts)) for parts in split if any(parts)]
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def match(self, path: str) -> bool:
+        """Whether a pattern fits an absolute path with forward slashes."""
+        parts = path.lower().split("/")
+        return any(
+            length <= len(parts) and all(map(fnmatchcase, parts[-length:], pattern))
+            for pattern, length in self._patterns
+        )
+
+
+NO_EXCLUDES = Excludes()

@@ -1,0 +1,136 @@
+"""What a table knows of files: size and time of change of each, folder by folder.
+
+Derived from one version of the table and kept beside its snapshot, named by it. Reading that needs neither LanceDB nor
+Arrow, and holds a folder as one string until it is asked for: a library in which nothing has changed is recognised so
+in hardly more than the time of walking through it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cocasearch.atomic_files import replacing
+from cocasearch.indexing.versions import latest_version
+
+if TYPE_CHECKING:
+    from cocasearch.indexing.table import IndexTable
+
+Place = tuple[str, str]
+"""Key of a root and a path under it, with forward slashes."""
+
+Stamp = list[int]
+"""Size and time of the last change (ns) of a file; a third number is there if the file has been missing."""
+
+_FOLDER = "snapshot"
+_PREFIX = "files-"  # the names of the snapshot's own files begin with the table's
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of a table: those whose file is there, those of them without a caption, those whose file is missing."""
+
+    present: int = 0
+    captionless: int = 0
+    missing: int = 0
+
+
+class KnownFiles:
+    """The stamps of a table's files.
+
+    Args:
+        folders: JSON of the stamps by name, for each root and folder in it.
+        counts: How many rows there are.
+    """
+
+    def __init__(self, folders: dict[Place, str] | None = None, counts: Counts = Counts()) -> None:
+        self._folders = folders or {}
+        self.counts = counts
+
+    def folders(self) -> Iterator[Place]:
+        """Every folder with known files."""
+        return iter(self._folders)
+
+    def stamps(self, root: str, folder: str) -> dict[str, Stamp]:
+        """The stamps of the files in a folder by their names: a mapping of the caller's own."""
+        found: dict[str, Stamp] = json.loads(self._folders.get((root, folder), "{}"))
+        return found
+
+    def paths_in(self, root: str) -> Iterator[str]:
+        """The paths in a root of its files."""
+        return (join(folder, name) for key, folder in self._folders if key == root for name in self.stamps(key, folder))
+
+    def sizes_among(self, sizes: Collection[int]) -> set[int]:
+        """Those of some sizes that a known file has."""
+        return {stamp[0] for place in self._folders for stamp in self.stamps(*place).values() if stamp[0] in sizes}
+
+
+def open_known_files(index: Path, table: str) -> KnownFiles:
+    """What the latest version of a table knows of files, read from the table itself if need be.
+
+    Raises:
+        CocaSearchError: There is no such table.
+    """
+    version = latest_version(index, table)
+    if version is not None and (known := _read(_file(index, table, version))):
+        return known
+    from cocasearch.indexing.table import IndexTable  # brings LanceDB, which all this is to spare
+
+    return keep_known_files(index, table, IndexTable(index, table))
+
+
+def keep_known_files(index: Path, name: str, table: "IndexTable") -> KnownFiles:
+    """Read from a table what it knows of files, and keep that for the next run, in the place of what was kept before.
+
+    A disk that does not take it is no error: it only spares time.
+    """
+    known, file = _of_table(table), _file(index, name, table.version)
+    with suppress(OSError):
+        file.parent.mkdir(exist_ok=True)
+        _write(known, file)
+        for other in file.parent.glob(f"{_PREFIX}*"):
+            if other != file:
+                other.unlink(missing_ok=True)
+    return known
+
+
+def join(folder: str, name: str) -> str:
+    """The path of a file in a folder; the empty folder is the root itself."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _of_table(table: "IndexTable") -> KnownFiles:
+    folders: dict[Place, dict[str, Stamp]] = defaultdict(dict)
+    for batch in table.batches(["root", "path", "size", "mtime_ns", "missing_since"], with_missing=True):
+        columns = (column.to_pylist() for column in batch.columns[:4])
+        for root, path, size, mtime_ns, is_there in zip(*columns, batch.column(4).is_null().to_pylist(), strict=True):
+            folder, _, name = path.rpartition("/")
+            folders[root, folder][name] = [size, mtime_ns] if is_there else [size, mtime_ns, 1]
+    counts = Counts(len(table), table.count_without_caption(), table.count_missing())
+    texts = {place: json.dumps(folders.pop(place), separators=(",", ":")) for place in list(folders)}
+    return KnownFiles(texts, counts)
+
+
+def _write(known: KnownFiles, file: Path) -> None:
+    with replacing(file) as partial, partial.open("w", encoding="utf-8") as text:
+        text.write(json.dumps(asdict(known.counts)) + "\n")
+        for place in known.folders():
+            text.write(f"{json.dumps(place)}\t{known._folders[place]}\n")
+
+
+def _read(file: Path) -> KnownFiles | None:
+    """What was written; None if it was not, or is not whole."""
+    try:
+        with file.open(encoding="utf-8") as text:
+            counts = Counts(**json.loads(text.readline()))
+            lines = (line.split("\t", 1) for line in text)
+            return KnownFiles({tuple(json.loads(place)): stamps for place, stamps in lines}, counts)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _file(index: Path, table: str, version: int) -> Path:
+    return index / _FOLDER / f"{_PREFIX}{table}-v{version}.jsonl"
