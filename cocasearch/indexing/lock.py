@@ -1,6 +1,7 @@
 """One writer at a time. The operating system holds the lock, so a killed writer's is gone with it."""
 
 import contextlib
+import errno
 import getpass
 import json
 import os
@@ -14,6 +15,7 @@ from typing import BinaryIO
 from cocasearch.errors import CocaSearchError
 
 LOCK_FILE = "writer.lock"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _HINT = "wait for it to end, or stop it, and run again"
 
 
@@ -23,20 +25,22 @@ def writer_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         CocaSearchError: Another process holds it; the message says which, where and since when. Or the folder cannot be
-            written to.
+            written to, or the disk fills while the lock is held.
     """
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise CocaSearchError(f"cannot write to the index at {folder}: {str(error.strerror).lower()}") from error
-    with os.fdopen(descriptor, "r+b") as file:  # closing the file gives the lock back
+    # Closing the file gives the lock back; it has no buffer, or closing it on a full disk would fail once more.
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
         if not _try_to_lock(file):
             raise CocaSearchError(_held_message(folder, file), hint=_HINT)
-        _write_owner(file)
-        try:
-            yield
-        finally:
-            file.truncate(0)
+        with _telling_of_a_full_disk(folder):
+            _write_owner(file)
+            try:
+                yield
+            finally:
+                file.truncate(0)
 
 
 def refuse_if_locked(folder: Path) -> None:
@@ -54,12 +58,22 @@ def refuse_if_locked(folder: Path) -> None:
             raise CocaSearchError(_held_message(folder, file), hint=_HINT)
 
 
+@contextlib.contextmanager
+def _telling_of_a_full_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        message = f"cannot write to the index at {folder}: {str(error.strerror).lower()}"
+        raise CocaSearchError(message, hint="free some room and run again: what was stored is kept") from error
+
+
 def _write_owner(file: BinaryIO) -> None:
     owner = {"pid": os.getpid(), "user": _user(), "host": platform.node(), "since": time.time()}
     file.truncate(0)
     file.seek(0)
     file.write(json.dumps(owner).encode())
-    file.flush()
 
 
 def _held_message(folder: Path, file: BinaryIO) -> str:

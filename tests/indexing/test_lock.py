@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -68,4 +70,11 @@ def test_the_lock_is_given_back_after_an_error(tmp_path):
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "writer.lock").mkdir()
     with pytest.raises(CocaSearchError, match="cannot write to the index at "), writer_lock(tmp_path):
+        pass
+
+
+def test_a_disk_that_fills_meanwhile_is_named(tmp_path):
+    with pytest.raises(CocaSearchError, match="no space left on device"), writer_lock(tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with writer_lock(tmp_path):
         pass
