@@ -16,9 +16,10 @@ from soak.index_contents import assert_same_contents, stored_photos
 
 from cocasearch import IndexBuilder, Searcher, load_model
 from cocasearch.indexing.manifest import MANIFEST_FILE
+from cocasearch.indexing.survey import UpdateOptions
 
 HERE = Path(__file__).parent
-REBUILDS = 0.25  # of all runs
+OPTIONS = [[], [], ["--prune"], ["--rebuild"]]
 SECONDS = 300  # enough for any one process
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
@@ -75,8 +76,8 @@ def test_killed_runs_end_in_the_index_of_one_whole_run(kills, tiny_model_folder,
     with querying(index, tiny_model_folder) as told:
         while killed < kills:
             before = stored_photos(index, photos.folder) if (index / MANIFEST_FILE).exists() else set()
-            options = ["--rebuild"] * (chance.random() < REBUILDS)
-            killed += was_killed(chance.uniform(0, longest), index, photos.folder, tiny_model_folder, *options)
+            run = (index, photos.folder, tiny_model_folder, *chance.choice(OPTIONS))
+            killed += was_killed(chance.uniform(0, longest), *run)
             if (index / MANIFEST_FILE).exists():
                 assert before <= stored_photos(index, photos.folder)
                 Searcher(index, loaded)
@@ -84,7 +85,7 @@ def test_killed_runs_end_in_the_index_of_one_whole_run(kills, tiny_model_folder,
         encoded: list[int] = []
         loaded.model.image_encoder.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
         stored = len(stored_photos(index, photos.folder))
-        report = IndexBuilder(index, loaded, batch_size=4).build([photos.folder])
+        report = IndexBuilder(index, loaded, batch_size=4).build([photos.folder], options=UpdateOptions(prune=True))
         assert sum(encoded) <= report.total - stored
     IndexBuilder(tmp_path / "whole", loaded, batch_size=4).build([photos.folder])
     assert_same_contents(index, tmp_path / "whole")
