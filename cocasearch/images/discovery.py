@@ -169,11 +169,12 @@ def _list_folder(folder: str, on_skip: Skip, excludes: Excludes) -> tuple[list[E
     """The pictures in a folder, sorted, and the names of the folders to go on with."""
     files: list[Entry] = []
     subfolders: list[str] = []
+    has_excludes = bool(excludes)
     try:
         with os.scandir(folder) as listing:
             for entry in listing:
                 name = entry.name
-                if name.startswith(".") or (excludes and excludes.match(_with_slashes(entry.path))):
+                if name.startswith(".") or (has_excludes and excludes.match(_with_slashes(entry.path))):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if name not in SKIPPED_FOLDERS and _is_storable(entry, on_skip):

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import discover_images
+from cocasearch.images.discovery import discover_images, walk_folders
+from cocasearch.images.excludes import Excludes
 
 
 def touch(path: Path, content: bytes = b"x") -> Path:
@@ -91,3 +92,25 @@ def test_a_path_that_the_system_refuses_is_an_error_in_its_words(tmp_path: Path,
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(CocaSearchError, match=f"cannot look at .*: {reason}"):
         discover_images(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("*.gif", ["raw/a.jpg", "raw/deep/b.jpg", "x/raw.jpg"]),
+        ("raw", ["x/c.GIF", "x/raw.jpg"]),
+        ("RAW/", ["x/c.GIF", "x/raw.jpg"]),
+        ("raw/deep", ["raw/a.jpg", "x/c.GIF", "x/raw.jpg"]),
+        ("raw/*.jpg", ["raw/deep/b.jpg", "x/c.GIF", "x/raw.jpg"]),
+        ("deep/raw", ["raw/a.jpg", "raw/deep/b.jpg", "x/c.GIF", "x/raw.jpg"]),
+        ("{}/x", ["raw/a.jpg", "raw/deep/b.jpg"]),
+        ("/x", ["raw/a.jpg", "raw/deep/b.jpg", "x/c.GIF", "x/raw.jpg"]),
+        ("", ["raw/a.jpg", "raw/deep/b.jpg", "x/c.GIF", "x/raw.jpg"]),
+    ],
+)
+def test_patterns_leave_out_files_and_folders(tmp_path: Path, pattern: str, left: list[str]) -> None:
+    for name in ("raw/a.jpg", "raw/deep/b.jpg", "x/c.GIF", "x/raw.jpg"):
+        touch(tmp_path / name)
+    excludes = Excludes([pattern.format(tmp_path.as_posix())])
+    listed = walk_folders(tmp_path, excludes=excludes)
+    assert [f"{folder}/{name}" for folder, files in listed for name, _, _ in files] == left
