@@ -1,6 +1,11 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+
+from cocasearch.indexing.lock import writer_lock
 
 
 def test_index_says_what_it_added_and_what_it_could_not_read(prompt):
@@ -118,3 +123,96 @@ def test_models_are_listed_and_described(prompt):
     described = json.loads(prompt("models", "info", "tiny", "--json").stdout)
     assert described["architecture"]["image"]["kind"] == "vision_transformer"
     assert "image_size: 32" in prompt("models", "info", "tiny").stdout
+
+
+def test_a_dry_run_tells_the_plan_and_changes_nothing(indexed):
+    photos, index = indexed.folder / "photos", indexed.folder / "indexes" / "default"
+    (photos / "red-square.jpg").rename(photos / "moved.jpg")
+    (photos / "blue-circle.png").unlink()
+    before = {file: file.stat().st_mtime_ns for file in index.rglob("*") if file.is_file()}
+    told = indexed("index", "photos", "--dry-run")
+    assert (told.exit_code, told.stdout) == (0, "")
+    assert told.stderr.endswith("plan: 1 moved, 1 gone, 1 bad, 2 unchanged\n")
+    plan = json.loads(indexed("index", "--dry-run", "--json").stdout)
+    assert plan["counts"]["moved"] == plan["counts"]["gone"] == 1
+    assert plan["moved"] == [str(photos / "moved.jpg")]
+    assert plan["gone"] == [str(photos / "blue-circle.png")]
+    assert before == {file: file.stat().st_mtime_ns for file in index.rglob("*") if file.is_file()}
+    assert "1 moved, 1 gone, 2 unchanged, 1 unreadable as before; " in indexed("index").stderr
+
+
+def test_a_dry_run_of_a_first_index_makes_none(prompt):
+    result = prompt("index", "photos", "--model", "tiny", "--dry-run")
+    assert result.stderr.endswith("plan: 5 new\n")
+    assert not (prompt.folder / "indexes").exists()
+
+
+def test_without_folders_everything_indexed_is_brought_up_to_date(indexed):
+    (indexed.folder / "photos" / "blue-circle.png").unlink()
+    assert "1 gone, 3 unchanged" in indexed("index").stderr
+    assert "index 'default' holds 3 photos" in indexed("index", "--prune").stderr
+    assert "missing" not in indexed("index").stderr
+
+
+def test_bad_photos_are_tried_again_when_asked_for(indexed):
+    assert "unreadable: " not in indexed("index").stderr
+    assert "unreadable: photos/truncated.jpg: truncated" in indexed("index", "--retry-bad").stderr
+
+
+def test_what_is_excluded_stays_out_of_later_runs(indexed):
+    assert "1 gone, 3 unchanged" in indexed("index", "--exclude", "*.png").stderr
+    assert "3 unchanged" in indexed("index").stderr
+    assert "1 back, 3 unchanged" in indexed("index", "--forget-excludes").stderr
+
+
+@pytest.mark.parametrize("words", ["", "--prune", "photos --json"])
+def test_index_is_told_what_it_lacks(prompt, words):
+    assert prompt("index", *words.split()).exit_code == 2
+
+
+UNCHANGED = """
+import sys
+from cocasearch.__main__ import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def test_an_unchanged_library_costs_a_walk_and_no_more(indexed):
+    command = [sys.executable, "-c", UNCHANGED, "index", "photos"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "4 unchanged, 1 unreadable as before; index 'default' holds 4 photos" in done.stderr
+    assert not set(done.stderr.split()) & {"torch", "faiss", "lancedb", "pyarrow", "numpy", "tokenizers"}
+
+
+STOPPED = """
+import os, signal, sys
+from cocasearch.__main__ import main
+from cocasearch.indexing.commits import CommitQueue
+
+due = CommitQueue.commit_if_due
+def stopped(queue):
+    os.kill(os.getpid(), signal.SIGINT)
+    due(queue)
+CommitQueue.commit_if_due = stopped
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_ctrl_c_is_answered_at_once_and_what_is_done_is_kept(prompt):
+    command = [sys.executable, "-c", STOPPED, "index", "photos", "--model", "tiny", "--batch-size", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    stopping, stopped = (done.stderr.index(words) for words in ("stopping: storing what is done", "stopped: what was"))
+    assert stopping < stopped
+    assert "plan: 3 new, 2 unchanged" in prompt("index", "photos").stderr
+
+
+def test_who_writes_is_told_before_any_work(indexed):
+    with writer_lock(indexed.folder / "indexes" / "default"):
+        result = indexed("index", "nowhere")
+    assert result.exit_code == 1
+    assert f"is being written by process {os.getpid()} on " in result.stderr
