@@ -8,12 +8,15 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import BatchSize, Compat, Device, MaxMegapixels, ModelName, OutputFormat, Photos
+from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Compat, Device, MaxMegapixels, ModelName, OutputFormat
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
+from cocasearch.indexing.manifest import index_command, index_name, read_manifest
+from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
     from cocasearch.images.discovery import ImageFile
+    from cocasearch.inference.caption_options import CaptionOptions
     from cocasearch.inference.caption_run import CaptionReport
     from cocasearch.inference.caption_sinks import CaptionSink
 
@@ -21,7 +24,13 @@ PRINTED = ("caption_score", "path", "caption")
 
 
 def caption(
-    paths: Photos,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--index", "-i", metavar="NAME|FOLDER", help="Into an index: all that it lacks.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Into a .parquet, .csv or .jsonl file.", show_default=False),
@@ -61,11 +70,13 @@ def caption(
 ) -> None:
     """Write captions for photos.
 
-    They are printed, or written into a file or side-cars, where the captions that are there already are kept.
+    They are printed, or written into a file, side-cars or an index, where the captions that are there already are kept.
     """
+    if bool(paths) == bool(name):
+        raise typer.BadParameter("give photos or folders, or an index with --index, and not both")
+    if name and (out or sidecar or overwrite):
+        raise typer.BadParameter("with --index, captions go into the index alone, and those that it has are kept")
     from cocasearch.inference.caption_options import CaptionOptions
-    from cocasearch.inference.caption_run import CaptionRun
-    from cocasearch.inference.loaded_model import load_model
 
     where_given: dict[str, Any] = {
         "num_beams": num_beams,
@@ -88,16 +99,60 @@ def caption(
     )
     if options.ignores_prompt:
         console.say("the prompt is ignored: OpenCLIP's beam search takes none")
+    how = {"batch_size": batch_size, "max_megapixels": max_megapixels}
+    if name:
+        _fill(index_folder(name), model, device, options, how)
+        return
     sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite)
-    files = _discover(paths)
+    report = _run(_discover(paths or []), sink, model, device, options, how)
+    _tell(report, sink, output_format)
+
+
+def _run(
+    files: "list[ImageFile]",
+    sink: "CaptionSink",
+    model: str | None,
+    device: str,
+    options: "CaptionOptions",
+    how: dict[str, Any],
+) -> "CaptionReport":
+    from cocasearch.inference.caption_run import CaptionRun
+    from cocasearch.inference.loaded_model import load_model
+
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
-        run = CaptionRun(
-            load_model(name_or_folder, device=device), options, batch_size=batch_size, max_megapixels=max_megapixels
-        )
+        run = CaptionRun(load_model(name_or_folder, device=device), options, **how)
     with console.progress("captioning", "photos") as advance:
-        report = run.caption(files, sink, progress=advance)
-    _tell(report, sink, output_format)
+        return run.caption(files, sink, progress=advance)
+
+
+def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions", how: dict[str, Any]) -> None:
+    """Write the captions that an index lacks.
+
+    Raises:
+        NothingFound: None of the photos without one could be read.
+    """
+    made_by = read_manifest(index).model_name
+    from cocasearch.indexing.caption_filling import CaptionFiller
+    from cocasearch.inference.loaded_model import load_model
+
+    with console.working("loading the model"):
+        filler = CaptionFiller(index, load_model(model or made_by, device=device), options, **how)
+    with console.progress("captioning", "photos") as advance:
+        report = filler.fill(progress=advance)
+    console.name_unreadable(report.failed)
+    counts = {
+        "captioned": report.written,
+        "captioned before": report.captions - report.written,
+        "unreadable": len(report.failed),
+        "changed or gone": report.outdated,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no photos"
+    console.say(f"{told}; index '{index_name(index)}'")
+    if report.outdated:
+        console.say(f"take in what has changed: {index_command(index)}")
+    if report.failed and not report.captions:
+        raise NothingFound("none of the photos could be read")
 
 
 def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool) -> "CaptionSink":

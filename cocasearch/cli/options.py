@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 PHOTOS_HELP = "Photos, or folders with photos anywhere below."
 
-Photos = Annotated[list[Path], typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)]
 CaptionedData = Annotated[
     Path,
     typer.Argument(

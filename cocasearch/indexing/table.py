@@ -5,7 +5,7 @@ shown only to those who ask for them. Knows nothing about models, files or the s
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,9 @@ from lancedb.index import FTS
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import index_command
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
+
+Caption = tuple[str | None, float | None, float | None]
+"""Words, their cosine with the image, and their mean log-probability per token."""
 
 TABLE_SUFFIX = ".lance"
 ROWS_PER_CHANGE = 2_000
@@ -103,6 +106,14 @@ class IndexTable:
     def batches_below(self, root: str, path: str) -> Iterator[pa.RecordBatch]:
         """Those rows with all columns, some thousands at a time. For a table of the present schema."""
         yield from self._table.search().where(_below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
+
+    def set_captions(self, captions: Mapping[str, Caption]) -> None:
+        """Give the rows with these ids their captions, and leave all else of them as it is."""
+        names = ["id", "caption", "caption_score", "caption_logprob"]
+        columns = zip(*((id, *caption) for id, caption in captions.items()), strict=True)
+        rows = pa.table(list(map(list, columns)), schema=pa.schema([self._table.schema.field(name) for name in names]))
+        with self._writing():
+            self._table.merge_insert("id").when_matched_update_all().execute(rows)
 
     def mark_missing(self, ids: Sequence[str], since: datetime) -> None:
         """Hide the rows with these ids, whose files were not found at the time `since` (UTC)."""

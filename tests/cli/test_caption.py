@@ -134,3 +134,25 @@ def test_an_index_has_openclips_captions_too(prompt):
     assert prompt("index", "photos/red-square.jpg", "--model", "tiny", "--compat", "openclip").exit_code == 0
     (hit,) = json.loads(prompt("query", "red", "-f", "json").stdout)
     assert hit["caption"] == row["caption"]
+
+
+def test_missing_captions_are_written_into_an_index(prompt):
+    assert prompt("index", "photos", "--model", "tiny", "--no-captions").exit_code == 0
+    result = prompt("caption", "--index", "default")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "4 captioned; index 'default'" in result.stderr
+    assert "captions 4 of 4" in prompt("status").stdout
+    again = prompt("caption", "--index", "default")
+    assert again.exit_code == 0 and "4 captioned before" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "words", ["", "photos --index default", "--index default --out x.csv", "--index default --sidecar"]
+)
+def test_captions_go_to_one_place(prompt, words):
+    assert prompt("caption", *words.split()).exit_code == 2
+
+
+def test_an_index_that_is_not_there_gets_no_captions(prompt):
+    result = prompt("caption", "--index", "holiday")
+    assert result.exit_code == 1 and "no index 'holiday'" in result.stderr

@@ -1,0 +1,171 @@
+"""Captions for the photos of an index that have none: one image pass each, and nothing else of their rows changes.
+
+What a run has stored stays stored however the run ends, and the next one goes on from there.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.batching import DecodedBatch, decode_batches
+from cocasearch.images.discovery import status_of
+from cocasearch.images.limits import MAX_MEGAPIXELS
+from cocasearch.indexing.generations import Generation, open_generation
+from cocasearch.indexing.lock import writer_lock
+from cocasearch.indexing.manifest import check_model, read_manifest
+from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.vectors import open_snapshot
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.description import ImageDescriber, ImageDescription
+from cocasearch.inference.loaded_model import LoadedModel
+from cocasearch.interruption import uninterrupted
+
+Progress = Callable[[int, int], None]
+"""Called with the number of photos done and their total."""
+
+_COMMITS_BETWEEN_COMPACTIONS = 256  # a table of very many small fragments slows each commit
+
+
+@dataclass
+class FillReport:
+    """What a run did.
+
+    Attributes:
+        written: Captions written.
+        outdated: Photos left without, because they have changed or gone since they were indexed.
+        failed: Path and reason of each photo that could not be read.
+        captions: Photos with a caption now.
+    """
+
+    written: int = 0
+    outdated: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    captions: int = 0
+
+
+class _Photo(NamedTuple):
+    id: str
+    file: Path
+
+
+class CaptionFiller:
+    """Writes the captions that an index lacks.
+
+    Args:
+        index: The index folder.
+        loaded: The model that made it.
+        options: How words are chosen.
+        batch_size: Photos in one pass of the model.
+        max_megapixels: Larger pictures are refused.
+        commit_seconds: Captions are stored at least this often (and always when a run is interrupted).
+    """
+
+    def __init__(
+        self,
+        index: Path,
+        loaded: LoadedModel,
+        options: CaptionOptions,
+        *,
+        batch_size: int = 32,
+        max_megapixels: float = MAX_MEGAPIXELS,
+        commit_seconds: float = 15.0,
+    ) -> None:
+        self._index, self._loaded, self._describer = index, loaded, ImageDescriber(loaded, options)
+        self._batch_size, self._max_megapixels = batch_size, max_megapixels
+        self._commit_seconds = commit_seconds
+
+    def fill(self, *, progress: Progress | None = None) -> FillReport:
+        """Caption every photo that has none and is as it was when it was indexed.
+
+        Args:
+            progress: Called after each batch.
+
+        Raises:
+            CocaSearchError: No index there, one of another model, another process is writing, or the disk is full.
+        """
+        check_model(read_manifest(self._index), self._loaded.fingerprint, self._loaded.name, self._index)
+        with writer_lock(self._index):
+            manifest = read_manifest(self._index)
+            check_model(manifest, self._loaded.fingerprint, self._loaded.name, self._index)
+            generation = open_generation(self._index, manifest, rebuild=False)
+            report = FillReport()
+            photos = list(self._without_caption(generation, report))
+            if photos:
+                self._caption(photos, generation.table, report, progress)
+                generation.table.compact()
+            open_snapshot(self._index, manifest.table)
+            report.captions = len(generation.table) - generation.table.count_without_caption()
+            return report
+
+    def _without_caption(self, generation: Generation, report: FillReport) -> Iterator[_Photo]:
+        roots = generation.manifest.locate_roots(self._index)
+        for batch in generation.table.batches(["id", "root", "path", "size", "mtime_ns", "caption"]):
+            for row in batch.to_pylist():
+                if row["caption"] is not None:
+                    continue
+                file = roots[row["root"]] / row["path"]
+                if _stamp(file) == (row["size"], row["mtime_ns"]):
+                    yield _Photo(row["id"], file)
+                else:
+                    report.outdated += 1
+
+    def _caption(self, photos: list[_Photo], table: IndexTable, report: FillReport, progress: Progress | None) -> None:
+        waiting = _Waiting(table, report, self._commit_seconds)
+        batches = decode_batches(
+            photos,
+            lambda photo: photo.file,
+            self._loaded.preprocess,
+            batch_size=self._batch_size,
+            max_megapixels=self._max_megapixels,
+        )
+        done = 0
+        try:
+            with closing(batches):  # however the loop ends, the threads end with it
+                for batch in batches:
+                    report.failed += [(str(photo.file), error.reason) for photo, error in batch.failures]
+                    waiting.put(batch, self._describer.describe(batch.pixels) if batch.items else [])
+                    done += len(batch.items) + len(batch.failures)
+                    if progress:
+                        progress(done, len(photos))
+        finally:  # an interrupted run keeps what it has done
+            waiting.commit()
+
+
+class _Waiting:
+    """Captions that wait for the next commit."""
+
+    def __init__(self, table: IndexTable, report: FillReport, seconds: float) -> None:
+        self._table, self._report, self._seconds = table, report, seconds
+        self._captions: dict[str, ImageDescription] = {}
+        self._last_commit, self._commits = time.monotonic(), 0
+
+    def put(self, batch: DecodedBatch[_Photo], descriptions: list[ImageDescription]) -> None:
+        for photo, description in zip(batch.items, descriptions, strict=True):
+            self._captions[photo.id] = description
+        if time.monotonic() - self._last_commit >= self._seconds:
+            self.commit()
+
+    def commit(self) -> None:
+        with uninterrupted():
+            if self._captions:
+                self._table.set_captions(
+                    {id: (one.caption, one.caption_score, one.caption_logprob) for id, one in self._captions.items()}
+                )
+                self._report.written += len(self._captions)
+                self._captions = {}
+                self._commits += 1
+                if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
+                    self._table.compact()
+        self._last_commit = time.monotonic()
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = status_of(file)
+    except CocaSearchError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if status else None

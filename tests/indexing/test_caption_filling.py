@@ -1,0 +1,89 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.caption_filling import CaptionFiller
+from cocasearch.indexing.lock import writer_lock
+from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.verification import verify_index
+from cocasearch.inference.caption_options import DEFAULT_OPTIONS
+from cocasearch.search.searcher import Searcher
+
+
+@pytest.fixture
+def bare(index, photos, loaded):
+    """An index of ten photos without captions."""
+    IndexBuilder(index, loaded, caption_options=None).build([photos])
+    return index
+
+
+@pytest.fixture
+def filler(bare, loaded):
+    return CaptionFiller(bare, loaded, DEFAULT_OPTIONS, batch_size=3, commit_seconds=0)
+
+
+def stop(done, total):
+    raise KeyboardInterrupt
+
+
+def test_captions_are_those_of_an_index_made_with_them_and_all_else_stays(
+    bare, photos, loaded, filler, rows, encoded, tmp_path
+):
+    before = rows(bare)
+    encoded.since_last_look()
+    report = filler.fill()
+    assert (report.written, report.captions, report.outdated, report.failed) == (10, 10, 0, [])
+    assert encoded.since_last_look() == 10
+    IndexBuilder(tmp_path / "whole", loaded).build([photos])
+    whole = {row["path"]: row for row in rows(tmp_path / "whole")}
+    for row, bare_row in zip(rows(bare), before, strict=True):
+        caption = {name: row.pop(name) for name in ("caption", "caption_score", "caption_logprob")}
+        assert row == {name: bare_row[name] for name in row}
+        assert caption["caption"] == whole[row["path"]]["caption"]
+        for name in ("caption_score", "caption_logprob"):
+            assert np.isclose(caption[name], whole[row["path"]][name], atol=1e-5)
+    assert all(hit.caption for hit in Searcher(bare, loaded).search("red"))
+    assert verify_index(bare).problems == ()
+    encoded.since_last_look()
+    assert (filler.fill().written, encoded.since_last_look()) == (0, 0)
+
+
+def test_a_stopped_run_keeps_its_captions_and_the_next_writes_the_others(filler, rows, bare, encoded):
+    encoded.since_last_look()
+    with pytest.raises(KeyboardInterrupt):
+        filler.fill(progress=stop)
+    assert sum(row["caption"] is not None for row in rows(bare)) == 3
+    assert filler.fill().written == 7
+    assert encoded.since_last_look() == 10
+
+
+def test_photos_that_changed_went_or_broke_are_left_as_they_are(filler, photos, draw, rows, bare):
+    draw(photos / "p1.png", 50)
+    (photos / "p2.png").unlink()
+    stamp = (photos / "p3.png").stat()
+    (photos / "p3.png").write_bytes(b"\0" * stamp.st_size)
+    os.utime(photos / "p3.png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    report = filler.fill()
+    assert (report.written, report.outdated) == (7, 2)
+    assert [path for path, _ in report.failed] == [str(photos / "p3.png")]
+    assert [row["path"] for row in rows(bare) if row["caption"] is None] == ["p1.png", "p2.png", "p3.png"]
+
+
+def test_another_model_and_another_writer_are_refused(bare, filler, other_model):
+    with pytest.raises(CocaSearchError, match="was built with model"):
+        CaptionFiller(bare, other_model, DEFAULT_OPTIONS).fill()
+    with writer_lock(bare), pytest.raises(CocaSearchError, match="is being written by"):
+        filler.fill()
+
+
+def test_an_index_that_moved_is_filled_where_it_is(bare, photos, loaded, tmp_path):
+    (tmp_path / "far" / "indexes").mkdir(parents=True)
+    shutil.move(bare, tmp_path / "far" / "indexes" / "holiday")
+    shutil.move(photos, tmp_path / "far" / "photos")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "indexes" / "holiday")
+    assert CaptionFiller(tmp_path / "link", loaded, DEFAULT_OPTIONS).fill().written == 10
+    assert read_manifest(tmp_path / "far" / "indexes" / "holiday").table == "images-1"
