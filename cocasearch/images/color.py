@@ -17,7 +17,7 @@ _SCALE_16_TO_8 = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """A loaded picture as sRGB, mode "RGB", detached from its file; transparency laid over white."""
+    """A loaded picture as sRGB, mode "RGB", with transparency laid over white; the picture itself if it is that."""
     opaque, alpha = _split_alpha(image)
     rgb = _opaque_to_srgb(opaque, image.info.get("icc_profile"))
     if alpha is None:
@@ -43,7 +43,9 @@ def _opaque_to_srgb(image: Image.Image, profile: object) -> Image.Image:
     pixels = _in_plain_mode(image)
     known = profile if isinstance(profile, bytes) and len(profile) <= _MAX_PROFILE_BYTES else b""
     transform = _transform_to_srgb(known, pixels.mode)
-    return transform.apply(pixels) if transform else pixels.convert("RGB")
+    if transform:
+        return transform.apply(pixels)
+    return pixels if pixels.mode == "RGB" else pixels.convert("RGB")
 
 
 def _in_plain_mode(image: Image.Image) -> Image.Image:

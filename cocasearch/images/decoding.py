@@ -4,21 +4,21 @@ Whatever a folder holds comes out the same way: turned as EXIF says, transparenc
 the first frame. What cannot be read is refused with a reason. Knows nothing about models; `min_side` is a number.
 """
 
+import logging
 import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import ExifTags, Image
 
 from cocasearch.images.color import to_srgb
-from cocasearch.images.effort import check_size, choose_scale
+from cocasearch.images.effort import check_size, choose_scale, read_in_small_pieces, shrink
 from cocasearch.images.limits import MAX_MEGAPIXELS, MEGAPIXELS_OF_PIL
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata
 from cocasearch.images.raw import is_raw, open_raw
 from cocasearch.images.refusals import refusal
-from cocasearch.images.timed_reading import open_timed
+from cocasearch.images.timed_reading import TimedFile, open_timed
 
 # Formats that decode in process: PIL would hand EPS to Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
@@ -28,6 +28,7 @@ if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(MEGAPIXELS_OF_PIL / 2 * 1e6))
 
 # Remarks about broken EXIF blocks and the like say nothing that the result does not.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _UPRIGHT = {  # EXIF orientation -> what undoes it
@@ -77,19 +78,20 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _read_picture(file: BinaryIO, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
+def _read_picture(file: TimedFile, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
     with Image.open(file, formats=_formats()) as image:
         check_size(*image.size, max_megapixels)
         if image.format == "PNG":
             image.load()  # its EXIF may follow the pixels: what is wrong with them would be taken for broken EXIF
         exif, size, file_format = read_exif(image), image.size, image.format or ""
         choose_scale(image, file, min_side)
+        read_in_small_pieces(image, file)
         image.load()
-        return _upright(image, exif, size, file_format)
+        return _upright(shrink(image, min_side), exif, size, file_format)
 
 
 def _read_raw(
-    file: BinaryIO, source: Path | bytes, min_side: int | None, max_megapixels: float
+    file: TimedFile, source: Path | bytes, min_side: int | None, max_megapixels: float
 ) -> tuple[Image.Image, ImageMetadata]:
     image, exif, size = open_raw(file, min_side=min_side, max_megapixels=max_megapixels)
     if min_side is not None:

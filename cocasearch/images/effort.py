@@ -5,14 +5,17 @@ one call that nothing can interrupt; what they need follows from the size of the
 """
 
 import io
-from typing import BinaryIO
 
 from PIL import Image
 
-from cocasearch.images.limits import SECONDS_PER_FILE
+from cocasearch.images.limits import MAX_SIDE, SECONDS_PER_FILE
+from cocasearch.images.timed_reading import TimedFile
 
 # Seconds per megapixel and per megabyte, of noise and of flat colour, on one core of 2020.
-_UNINTERRUPTED = {"WEBP": (0.011, 0.12), "AVIF": (0.01, 0.08), "HEIF": (0.02, 0.15), "JPEG2000": (0.03, 0.22)}
+_UNINTERRUPTED = {"WEBP": (0.04, 0.12), "AVIF": (0.01, 0.08), "HEIF": (0.015, 0.12), "JPEG2000": (0.03, 0.22)}
+
+_VERY_LARGE = 50_000_000  # pixels
+_AVERAGED = ("L", "LA", "RGB", "RGBA", "CMYK")
 
 _CODESTREAM_START = b"\xff\x4f\xff\x51"
 _CODING_STYLE, _FIRST_TILE = 0xFF52, 0xFF90
@@ -26,13 +29,15 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
     """Refuse pictures with too many pixels.
 
     Raises:
-        TooLargeError: `width * height` is more than `max_megapixels` million.
+        TooLargeError: `width * height` is more than `max_megapixels` million, or a side is longer than any picture's.
     """
+    if max(width, height) > MAX_SIDE:
+        raise TooLargeError(f"{width} x {height} pixels are longer than {MAX_SIDE:,} on one side")
     if width * height > max_megapixels * 1e6:
         raise TooLargeError(f"{width} x {height} pixels are more than {max_megapixels:g} megapixels")
 
 
-def choose_scale(image: Image.Image, file: BinaryIO, min_side: int | None) -> None:
+def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> None:
     """Let an open picture be decoded as small as it can be with `min_side` pixels along its shortest side.
 
     Raises:
@@ -48,7 +53,27 @@ def choose_scale(image: Image.Image, file: BinaryIO, min_side: int | None) -> No
         _check_time(image, file, 4**halvings)
 
 
-def _check_time(image: Image.Image, file: BinaryIO, shrunk: int) -> None:
+def read_in_small_pieces(image: Image.Image, file: TimedFile) -> None:
+    """Let the two decoders that may work for long on what they read at once read little, so that time is watched.
+
+    A scan of a progressive JPEG goes over the whole picture though it may take but some hundred bytes, and each comment
+    in a PPM of plain text copies the rest of the block.
+    """
+    if image.format == "PPM":
+        file.most = 16_384
+    if image.info.get("progressive"):
+        image.decodermaxblock = 2048  # type: ignore[attr-defined]
+
+
+def shrink(image: Image.Image, min_side: int | None) -> Image.Image:
+    """A loaded picture, averaged down if it is very large: what follows would take seconds and gigabytes."""
+    if min_side is None or image.width * image.height < _VERY_LARGE or image.mode not in _AVERAGED:
+        return image
+    factor = min(image.size) // (2 * min_side)
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _check_time(image: Image.Image, file: TimedFile, shrunk: int) -> None:
     per_megapixel, per_megabyte = _UNINTERRUPTED[image.format or ""]
     size = _file_size(file)
     seconds = (image.width * image.height / 1e6 * per_megapixel + size / 1e6 * per_megabyte) / shrunk
@@ -58,20 +83,20 @@ def _check_time(image: Image.Image, file: BinaryIO, shrunk: int) -> None:
         )
 
 
-def _file_size(file: BinaryIO) -> int:
+def _file_size(file: TimedFile) -> int:
     position = file.tell()
     size = file.seek(0, io.SEEK_END)
     file.seek(position)
     return size
 
 
-def _halvings(image: Image.Image, file: BinaryIO, min_side: int) -> int:
+def _halvings(image: Image.Image, file: TimedFile, min_side: int) -> int:
     """How often a JPEG 2000 picture may be halved: as `min_side` allows, and as its file was prepared for."""
     wanted = max(0, (min(image.size) // max(min_side, 1)).bit_length() - 1)
     return min(wanted, _prepared_halvings(file)) if wanted else 0
 
 
-def _prepared_halvings(file: BinaryIO) -> int:
+def _prepared_halvings(file: TimedFile) -> int:
     """The number of decomposition levels in a codestream's header (ISO/IEC 15444-1, A.6.1); 0 if it is not found."""
     position = file.tell()
     file.seek(0)

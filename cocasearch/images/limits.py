@@ -2,4 +2,5 @@
 
 MAX_MEGAPIXELS = 256.0  # beyond the largest cameras; decoded it is 1 GB
 MEGAPIXELS_OF_PIL = 1024.0  # what PIL refuses on its own
+MAX_SIDE = 200_000  # pixels; PIL's time for a row grows with the square of its length
 SECONDS_PER_FILE = 8.0

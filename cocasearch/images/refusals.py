@@ -74,7 +74,8 @@ def _reason(error: Exception) -> str:
         return f"more than {MEGAPIXELS_OF_PIL:g} megapixels"
     if "truncated" in str(error).lower():
         return "truncated"
-    return f"damaged ({' '.join(str(error).split())[:200] or type(error).__name__})"
+    told = error.args[0] if isinstance(error, OSError | SyntaxError) and error.args else b""
+    return f"damaged ({' '.join(told.split())[:200]})" if isinstance(told, str) else "damaged"
 
 
 def _unidentified(source: Path | bytes, reads_heif: bool) -> Exception:

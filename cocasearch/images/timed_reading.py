@@ -7,7 +7,6 @@ that take all of it in one call are bounded before they start, by `effort.py`.
 import io
 import time
 from pathlib import Path
-from typing import BinaryIO
 
 from cocasearch.images.limits import SECONDS_PER_FILE
 
@@ -20,15 +19,18 @@ class _Timed:
     """Adds the limit to a binary file."""
 
     until = 0.0
+    most = -1  # bytes that one call gives; unlimited unless a decoder would take long over what it gets
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The next bytes.
+        """The next bytes, fewer than asked for where `most` says so.
 
         Raises:
             OutOfTimeError: The time for this file is up.
         """
         if time.monotonic() > self.until:
             raise OutOfTimeError
+        if size is not None and size > self.most >= 0:
+            size = self.most
         content: bytes = super().read(size)  # type: ignore[misc]
         return content
 
@@ -41,12 +43,15 @@ class _TimedBytes(_Timed, io.BytesIO):
     pass
 
 
-def open_timed(source: Path | bytes, seconds: float = SECONDS_PER_FILE) -> BinaryIO:
+TimedFile = _TimedFile | _TimedBytes
+
+
+def open_timed(source: Path | bytes, seconds: float | None = None) -> TimedFile:
     """A file, or a file's bytes, to be read within so many seconds from now.
 
     Raises:
         OSError: The file cannot be opened.
     """
     file = _TimedBytes(source) if isinstance(source, bytes) else _TimedFile(io.FileIO(source))
-    file.until = time.monotonic() + seconds
+    file.until = time.monotonic() + (SECONDS_PER_FILE if seconds is None else seconds)
     return file
