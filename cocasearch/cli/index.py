@@ -1,5 +1,6 @@
 """`cocasearch index`: photos become searchable."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -208,7 +209,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
         forget_them = index_command(folder, "--prune")
         console.say(f"{report.missing} photos are missing and not searched; forget them with: {forget_them}")
     if report.captionless:
-        write_them = index_command(folder, "--rebuild")
+        write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"
         console.say(f"{report.captionless} photos have no caption; write them with: {write_them}")
     if not report.total:
         raise NothingFound("none of the photos could be read")

@@ -3,10 +3,11 @@
 The manifest is the first thing a reader opens and, being replaced in one step, always whole. Knows nothing about rows.
 """
 
+import glob
 import json
 import os
 import shlex
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +86,13 @@ class Manifest:
         """Each root's present folder by its key."""
         return {root.key: root.locate(index) for root in self.roots}
 
+    def locate_excludes(self, index: Path) -> tuple[str, ...]:
+        """The patterns, those of whole paths in roots that have moved with the index as they are now."""
+        excludes = self.excludes
+        for root in self.roots:
+            excludes = rebase_excludes(excludes, Path(root.folder), root.locate(index))
+        return excludes
+
     @property
     def partial_roots(self) -> frozenset[str]:
         """The keys of the roots that only single files were taken from."""
@@ -159,6 +167,19 @@ def index_command(index: Path, *arguments: str) -> str:
     name = index_name(index)
     option = () if name == DEFAULT_INDEX else ("--index", shlex.quote(name))
     return " ".join(("cocasearch", "index", *arguments, *option))
+
+
+def exclude_of(path: Path) -> str:
+    """The pattern that leaves out one file or folder (absolute) with all below it."""
+    return glob.escape(path.as_posix())
+
+
+def rebase_excludes(excludes: Iterable[str], old: Path, new: Path) -> tuple[str, ...]:
+    """The patterns, those of whole paths below the folder `old` as patterns of paths below `new`."""
+    before, after = exclude_of(old), exclude_of(new)
+    return tuple(
+        after + pattern[len(before) :] if f"{pattern}/".startswith(f"{before}/") else pattern for pattern in excludes
+    )
 
 
 def _parse(fields: dict[str, Any]) -> Manifest:

@@ -4,7 +4,6 @@ A removed folder that was indexed by its own name is a root no more. What lies i
 one of its excludes, so that the next run does not bring it back; to index it again, it must be named itself.
 """
 
-import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,14 @@ from pathlib import Path
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.generations import Generation, open_all
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, index_name, read_manifest, write_manifest
+from cocasearch.indexing.manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    exclude_of,
+    index_name,
+    read_manifest,
+    write_manifest,
+)
 from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.interruption import uninterrupted
 
@@ -72,7 +78,7 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
         kept = _without(present.manifest, dropped, index)
         taken = dict.fromkeys(roots[place.root] / place.path for place in wanted)
         excluded = [path for path in taken if _is_walked(path, kept, index)]
-        manifest = replace(present.manifest, excludes=_extended(present.manifest.excludes, excluded))
+        manifest = replace(present.manifest, excludes=_extended(present.manifest.locate_excludes(index), excluded))
         write_manifest(manifest, index / MANIFEST_FILE)  # first, so that a killed run is taken up by the same command
         rows, unreadable = _rows(present), len(present.ledger)
         for generation in (present, *others):
@@ -134,7 +140,7 @@ def _is_walked(path: Path, manifest: Manifest, index: Path) -> bool:
 
 
 def _extended(excludes: tuple[str, ...], paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*excludes, *(glob.escape(path.as_posix()) for path in paths))))
+    return tuple(dict.fromkeys((*excludes, *map(exclude_of, paths))))
 
 
 def _absolute(path: Path) -> Path:

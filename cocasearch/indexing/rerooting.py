@@ -4,7 +4,6 @@ Whole roots get a new folder. Where only a part of a root has moved, its rows go
 to a new one: new places, the same vectors and captions.
 """
 
-import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.generations import Generation, open_all
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
+from cocasearch.indexing.manifest import MANIFEST_FILE, index_name, read_manifest, rebase_excludes, write_manifest
 from cocasearch.indexing.records import record_id
 from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.interruption import uninterrupted
@@ -72,7 +71,9 @@ def reroot(index: Path, old: Path, new: Path) -> int:
             for move in moves
             if move.root in present.manifest.partial_roots and move.new_root not in before
         }
-        manifest = replace(present.manifest, excludes=_rebased(present.manifest.excludes, old, new))
+        manifest = replace(
+            present.manifest, excludes=rebase_excludes(present.manifest.locate_excludes(index), old, new)
+        )
         manifest = manifest.with_roots(roots, index, partial)
         write_manifest(manifest, index / MANIFEST_FILE)  # first: a row's root must be known at any moment
         for generation in (present, *others):
@@ -188,11 +189,3 @@ def _found_again(generation: Generation, roots: Mapping[str, Path]) -> list[str]
     missing = [row for row in rows if row["missing_since"]]
     sizes = {row["id"]: status_of(roots[row["root"]] / row["path"]) for row in missing}
     return [row["id"] for row in missing if (status := sizes[row["id"]]) and status.st_size == row["size"]]
-
-
-def _rebased(excludes: tuple[str, ...], old: Path, new: Path) -> tuple[str, ...]:
-    """Patterns of whole paths below the old folder, below the new one."""
-    before, after = glob.escape(old.as_posix()), glob.escape(new.as_posix())
-    return tuple(
-        after + pattern[len(before) :] if f"{pattern}/".startswith(f"{before}/") else pattern for pattern in excludes
-    )

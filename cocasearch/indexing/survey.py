@@ -19,6 +19,7 @@ from cocasearch.indexing.manifest import (
     REBUILD_FILE,
     SCHEMA_VERSION,
     Manifest,
+    exclude_of,
     find_manifest,
     read_manifest,
 )
@@ -143,7 +144,7 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
     version = latest_version(index, base.table) if base else None
     known = open_known_files(index, base.table) if base else KnownFiles()
     survey = Survey(index, options, present, base, version, known)
-    remembered = () if present is None or options.forget_excludes else present.excludes
+    remembered = () if present is None or options.forget_excludes else present.locate_excludes(index)
     survey.excludes = tuple(dict.fromkeys((*remembered, *options.excludes)))
     _Comparison(survey, ledger).make(_targets(survey, paths, ledger))
     if not (survey.candidates or survey.unchanged or survey.known_bad or survey.back):
@@ -163,6 +164,8 @@ def _base(index: Path, present: Manifest | None, rebuild_with: str) -> tuple[Man
 
 def _targets(survey: Survey, paths: Sequence[str | Path], ledger: Ledger | None) -> list[Target]:
     targets = targets_of([expand_home(Path(path)) for path in paths])
+    named = {exclude_of(target.path) for target in targets}  # what was left out is taken in again when it is named
+    survey.excludes = tuple(pattern for pattern in survey.excludes if pattern not in named)
     if survey.present is None or (paths and not survey.options.rebuild_with):
         return targets
     known, bad = survey.known, ledger

@@ -61,9 +61,9 @@ def test_index_without_captions_has_none(prompt):
 def test_captions_left_out_before_are_missed_and_written_by_the_command_named(prompt):
     assert "caption" not in prompt("index", "photos", "--model", "tiny", "--no-captions", "--index", "bare").stderr
     missed = prompt("index", "photos", "--index", "bare").stderr
-    assert "4 photos have no caption; write them with: cocasearch index --rebuild --index bare" in missed
-    written = prompt("index", "--rebuild", "--index", "bare").stderr
-    assert "4 added" in written and "no caption" not in written
+    assert "4 photos have no caption; write them with: cocasearch caption --index bare" in missed
+    assert "4 captioned" in prompt("caption", "--index", "bare").stderr
+    assert "no caption" not in prompt("index", "photos", "--index", "bare").stderr
 
 
 def test_status_names_photos_folders_model_and_unreadable_files(indexed):

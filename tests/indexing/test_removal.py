@@ -21,8 +21,8 @@ def names(rows):
 @pytest.fixture
 def nested(photos, draw):
     """Photos with subfolders whose names are made of each other and of what SQL and patterns read."""
-    for name in ("sub/a.png", "sub/deep/b.png", "sub2/c.png", "it's 100%_[1]/d.png"):
-        draw(photos / name, hash(name) % 1000 + 100)
+    for seed, name in enumerate(("sub/a.png", "sub/deep/b.png", "sub2/c.png", "it's 100%_[1]/d.png")):
+        draw(photos / name, 100 + seed)
     return photos
 
 
@@ -60,6 +60,29 @@ def test_a_removed_root_is_not_walked_again(build, index, photos, tmp_path, draw
     assert build().unchanged == 10
     assert build(more).added == 1
     assert len(rows(index)) == 11
+
+
+def test_what_is_removed_from_a_root_stays_out_until_it_is_named(build, index, nested, rows, encoded):
+    build(nested)
+    remove_paths(index, [nested / "sub", nested / "it's 100%_[1]", nested / "p3.png"])
+    for paths in ((), (nested,)):
+        report = build(*paths)
+        assert (report.added, report.unchanged, report.gone) == (0, 10, 0)
+    assert build(nested / "sub").added == 2
+    assert build(nested / "p3.png").added == 1
+    assert len(read_manifest(index).excludes) == 1
+    assert (build().unchanged, build(nested).unchanged) == (13, 13)
+
+
+def test_what_is_removed_stays_out_when_index_and_photos_move_together(build, index, nested, tmp_path, loaded):
+    build(nested)
+    remove_paths(index, [nested / "sub"])
+    (tmp_path / "far").mkdir()
+    (tmp_path / "indexes").rename(tmp_path / "far" / "indexes")
+    nested.rename(tmp_path / "far" / "photos")
+    moved = IndexBuilder(tmp_path / "far" / "indexes" / "holiday", loaded)
+    assert moved.build().added == 0
+    assert moved.build([tmp_path / "far" / "photos" / "sub"]).added == 2
 
 
 def test_a_folder_around_roots_takes_them_all(build, index, photos, tmp_path, draw, loaded):

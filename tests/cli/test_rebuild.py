@@ -1,0 +1,53 @@
+"""Another model beside the old one, at the prompt: `index --rebuild --model OTHER`."""
+
+import json
+
+import pytest
+
+from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.inference.loaded_model import load_model
+from cocasearch.model.coca import CoCa
+
+
+@pytest.fixture
+def other(indexed, tiny_config, tiny_tokenizer):
+    """A prompt with a second model, `other`, beside the one that made the index."""
+    folder = indexed.folder / "home" / "models" / "other"
+    weights = CoCa(tiny_config).state_dict()
+    preprocess = PreprocessConfig(image_size=32)
+    save_model_folder(
+        folder, weights, config=tiny_config, preprocess=preprocess, tokenizer=tiny_tokenizer, provenance={}
+    )
+    return indexed
+
+
+def scores(prompt, *options):
+    result = prompt("query", "red", "--format", "json", *options)
+    assert result.exit_code == 0, result.stderr
+    return {hit["path"]: hit["score"] for hit in json.loads(result.stdout)}
+
+
+def stop(done, total):
+    raise KeyboardInterrupt
+
+
+def test_words_are_encoded_by_the_old_model_until_the_new_one_has_seen_every_photo(other):
+    old = scores(other)
+    assert other("index", "photos", "--index", "new", "--model", "other").exit_code == 0
+    new = scores(other, "--index", "new")
+    with pytest.raises(KeyboardInterrupt):
+        builder = IndexBuilder(other.folder / "indexes" / "default", load_model("other"), batch_size=2)
+        builder.build((), rebuild=True, progress=stop)
+    assert scores(other) == old != new
+    assert scores(other, "--model", "tiny") == old
+    refused = other("query", "red", "--model", "other")
+    assert refused.exit_code == 1 and "was built with model tiny@" in refused.stderr
+    assert "rebuild  with other@" in other("status").stdout
+    assert "2 added" in other("index", "--rebuild", "--model", "other").stderr
+    assert scores(other) == pytest.approx(new, abs=1e-3)
+    assert other("query", "red", "--model", "tiny").exit_code == 1
+    (summary,) = (one for one in json.loads(other("status", "--json").stdout) if one["name"] == "default")
+    assert (summary["model"].split("@")[0], summary["rebuild"], summary["snapshot"]) == ("other", None, "fresh")
+    assert other("verify").stderr.endswith("index 'default' with 4 rows is in order\n")
