@@ -10,12 +10,12 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from cocasearch.images.color import to_srgb
 from cocasearch.images.effort import check_size, choose_scale, read_in_small_pieces, shrink
 from cocasearch.images.limits import MAX_MEGAPIXELS, MEGAPIXELS_OF_PIL
-from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata
+from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata, read_orientation
 from cocasearch.images.raw import is_raw, open_raw
 from cocasearch.images.refusals import refusal
 from cocasearch.images.timed_reading import TimedFile, open_timed
@@ -106,7 +106,7 @@ def _upright(
 ) -> tuple[Image.Image, ImageMetadata]:
     """A loaded picture as RGB, turned as its EXIF says, and its metadata; `size` is that of all of it as stored."""
     # PIL turns a TIFF while loading it and then drops the note, which is why the size is taken before and the note now.
-    orientation = exif.get(ExifTags.Base.Orientation)
+    orientation = read_orientation(exif)
     width, height = reversed(size) if orientation in (5, 6, 7, 8) else size
     metadata = read_metadata(exif, width=width, height=height, file_format=file_format)
     rgb = to_srgb(image)

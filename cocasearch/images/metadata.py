@@ -4,14 +4,18 @@ Receives an open picture and its EXIF block and hands on plain values. Never fai
 broken becomes None, because a bad note must not cost the picture.
 """
 
-import math
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from PIL import ExifTags, Image
 
+_DATE = re.compile(r"(\d{4})\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)", re.ASCII)
+_YEARS = range(1826, 2200)  # since there are photos, and as a table can hold them
+_LONGEST = 200  # characters of a note
 _DATE_TAGS = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
 
 
@@ -48,11 +52,12 @@ def read_exif(image: Image.Image) -> Image.Exif:
 
 def read_metadata(exif: Image.Exif, *, width: int, height: int, file_format: str) -> ImageMetadata:
     """The metadata of a picture whose upright size and format are known."""
-    notes = {**_section(exif, ExifTags.IFD.Exif), **dict(exif)}
+    notes = {**_section(exif, ExifTags.IFD.Exif), **_main_section(exif)}
     gps = _section(exif, ExifTags.IFD.GPSInfo)
     latitude = _degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, limit=90)
     longitude = _degrees(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, limit=180)
-    known_place = latitude is not None and longitude is not None
+    # Cameras without a fix write zeros; nobody takes photos in the Gulf of Guinea at 0, 0.
+    known_place = latitude is not None and longitude is not None and (latitude, longitude) != (0, 0)
     return ImageMetadata(
         width=width,
         height=height,
@@ -64,6 +69,22 @@ def read_metadata(exif: Image.Exif, *, width: int, height: int, file_format: str
     )
 
 
+def read_orientation(exif: Image.Exif) -> int:
+    """How a picture is to be turned, 1..8 as EXIF numbers it; 1, not at all, if it does not say so clearly."""
+    try:
+        orientation = int(exif.get(ExifTags.Base.Orientation, 1))
+    except Exception:  # text, several values, a division by zero, or a corrupt block
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _main_section(exif: Image.Exif) -> dict[int, Any]:
+    try:
+        return dict(exif)
+    except Exception:  # as above: PIL decodes values when they are asked for
+        return {}
+
+
 def _section(exif: Image.Exif, section: ExifTags.IFD) -> dict[int, Any]:
     try:
         return dict(exif.get_ifd(section))
@@ -73,22 +94,26 @@ def _section(exif: Image.Exif, section: ExifTags.IFD) -> dict[int, Any]:
 
 def _taken_at(notes: Mapping[int, Any]) -> datetime | None:
     for tag in _DATE_TAGS:
-        try:
-            return datetime.strptime(_text(notes.get(tag))[:19], "%Y:%m:%d %H:%M:%S")
-        except ValueError:  # absent, "0000:00:00 00:00:00", or free text
-            continue
+        found = _DATE.match(_text(notes.get(tag)))
+        year, month, day, hour, minute, second = map(int, found.groups()) if found else (0,) * 6
+        with suppress(ValueError):  # as of the 31st of February
+            if year in _YEARS:
+                return datetime(year, month, day, hour, minute, second)
     return None
 
 
 def _degrees(gps: Mapping[int, Any], value_tag: int, reference_tag: int, *, limit: int) -> float | None:
     try:
-        degrees, minutes, seconds = (float(part) for part in gps[value_tag])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        value = gps[value_tag]  # PIL unwraps a single part
+        parts = [float(part) for part in (value if isinstance(value, tuple) else (value,))]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    angle = degrees + minutes / 60 + seconds / 3600
-    if not math.isfinite(angle) or angle > limit:
+    if not 1 <= len(parts) <= 3:
         return None
-    return -angle if _text(gps.get(reference_tag)).upper() in ("S", "W") else angle
+    angle: float = sum(part / 60**power for power, part in enumerate(parts))
+    if not abs(angle) <= limit:  # nor is what is no number
+        return None
+    return -angle if _text(gps.get(reference_tag))[:1].upper() in ("S", "W") else angle
 
 
 def _camera(notes: Mapping[int, Any]) -> str | None:
@@ -100,6 +125,13 @@ def _camera(notes: Mapping[int, Any]) -> str | None:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    return value.replace("\x00", " ").strip() if isinstance(value, str) else ""
+    """A note as one line without what cannot be printed; PIL reads all text as Latin-1, most of it is UTF-8."""
+    if isinstance(value, str):
+        value = value.encode("latin-1", "replace")
+    if not isinstance(value, bytes):
+        return ""
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST]
