@@ -247,16 +247,16 @@ def _present_snapshot(index: Path, table: str) -> VectorSnapshot | None:
 def _derive(index: Path, table: str) -> VectorSnapshot:
     from cocasearch.indexing.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
 
-    for _ in range(_ATTEMPTS):  # a writer may compact the table, or remove our snapshot, under our hands
-        source = IndexTable(index, table)
+    columns = [*ROW_SCHEMA.names, "embedding"]
+    for _ in range(_ATTEMPTS):  # a writer may compact the table under our hands
         with suppress(RuntimeError, OSError):
-            columns = [*ROW_SCHEMA.names, "embedding"]
-            try:
+            source = IndexTable(index, table)
+            with suppress(CocaSearchError):  # a medium that can only be read, or a full one
                 write_snapshot(index, table, source.version, source.dimension, source.batches(columns))
-            except CocaSearchError:  # a medium that can only be read, or a full one
-                return _in_memory(source.version, source.dimension, source.batches(columns))
-            if (snapshot := VectorSnapshot.open(index, table, source.version)) is not None:
-                return snapshot
+            snapshot = VectorSnapshot.open(index, table, source.version)
+            if snapshot is None:  # not written, or already removed by one who saw a later version
+                snapshot = _in_memory(source.version, source.dimension, source.batches(columns))
+            return snapshot
     raise CocaSearchError(f"cannot derive the search snapshot of the index at {index}: its table keeps changing")
 
 

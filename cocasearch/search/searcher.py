@@ -97,7 +97,7 @@ class Searcher:
         wanted = None if query is None else _as_query(query)
         _check_arguments(wanted, where, mode, min_score)
         if wanted is None:
-            return self._answer(top_k, lambda ranker: ranker.by_date(top_k, where or "true"))
+            return self._answer(top_k, lambda ranker: ranker.by_date(top_k, str(where)))
         if mode == "vector":
             return self.search_vector(self.embed(wanted), top_k, where=where, min_score=min_score)
         self._check_captions()

@@ -4,7 +4,8 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
+from cocasearch.indexing.table import IndexTable
 from cocasearch.inference.embedding import Embedder
 from cocasearch.search.query import parse_terms
 from cocasearch.search.searcher import Searcher
@@ -130,6 +132,56 @@ def test_an_unreadable_query_picture_is_named(index, loaded, tmp_path):
 def test_the_number_of_hits_is_at_least_one(index, loaded, top_k):
     with pytest.raises(CocaSearchError, match="at least 1"):
         Searcher(index, loaded).search("a dog", top_k=top_k)
+
+
+@pytest.mark.parametrize("mode", ["vector", "text", "hybrid"])
+def test_every_way_to_search_takes_a_condition(index, loaded, mode):
+    searcher = Searcher(index, loaded)
+    words = " ".join({hit.caption for hit in searcher.search("a dog", 12)})  # of a model with random weights
+    everything = searcher.search(parse_terms(texts=[words]), 12, mode=mode)
+    some = searcher.search(parse_terms(texts=[words]), 12, mode=mode, where="path in ('p1.png', 'p2.png', 'p3.png')")
+    assert everything and [hit.id for hit in some] == [
+        hit.id for hit in everything if hit.relative_path in ("p1.png", "p2.png", "p3.png")
+    ]
+    for hit in everything:
+        assert (hit.score is None) == (mode == "text") and (hit.fused_score is None) == (mode != "hybrid")
+        assert (hit.vector_rank is None) == (mode != "hybrid")
+
+
+def test_a_condition_alone_lists_what_meets_it(index):
+    hits = Searcher(index, "no such model").search(where="path like 'p1%'", top_k=9)
+    assert {hit.relative_path for hit in hits} == {"p1.png", "p10.png", "p11.png"}
+    assert [hit.rank for hit in hits] == [1, 2, 3] and {hit.score for hit in hits} == {None}
+
+
+@pytest.mark.parametrize("options", [{"where": "true"}, {"mode": "text"}, {"mode": "hybrid", "where": "width > 0"}])
+def test_a_search_goes_on_with_the_latest_version_when_a_writer_has_removed_its_own(home, loaded, options):
+    searcher = Searcher(home / "index", loaded)
+    first = searcher.search("a dog", 12)[0]
+    table = IndexTable(home / "index", read_manifest(home / "index").table)
+    table.remove([first.id])
+    table._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+    hits = searcher.search("a dog", 12, **options)
+    assert first.id not in {hit.id for hit in hits} and len(searcher) == 11
+    assert len(hits) == 11 or options == {"mode": "text"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({}, "nothing to search for"),
+        ({"query": "a dog", "mode": "sound"}, "no way to search is called 'sound'; there are vector, text, hybrid"),
+        ({"where": "true", "min_score": 0.1}, "no vectors are compared"),
+        ({"query": "a dog", "mode": "text", "min_score": 0.1}, "no vectors are compared"),
+        ({"query": Path("p1.png"), "mode": "hybrid"}, "the query has none"),
+        ({"query": "a dog", "where": "widht > 3"}, "there is no column widht"),
+        ({"where": ""}, "it breaks off"),
+    ],
+)
+def test_arguments_that_do_not_fit_together_are_refused(index, loaded, photos, monkeypatch, arguments, reason):
+    monkeypatch.chdir(photos)
+    with pytest.raises(CocaSearchError, match=re.escape(reason)):
+        Searcher(index, loaded).search(**arguments)
 
 
 def test_a_query_imports_no_lancedb(index, tiny_model_folder):
