@@ -53,17 +53,13 @@ def was_killed(after: float, *arguments: str | Path) -> bool:
 
 
 @contextmanager
-def querying(index: Path, model: Path) -> Iterator[dict[str, int]]:
-    """Another process queries meanwhile; afterwards the dictionary tells how often, and what it found."""
-    told: dict[str, int] = {}
+def querying(index: Path, model: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process queries meanwhile."""
     reader = start("querying_run.py", index, model)
     try:
-        yield told
-        output, _ = reader.communicate(timeout=SECONDS)
+        yield reader
     finally:
         reader.kill()
-    assert reader.returncode == 0, "the reader failed, see its error above"
-    told.update(json.loads(output))
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.soak)])
@@ -73,8 +69,9 @@ def test_killed_runs_end_in_the_index_of_one_whole_run(kills, tiny_model_folder,
     photos.change()
     longest = seconds_of_a_whole_run(tmp_path / "first", photos.folder, tiny_model_folder)
     loaded = load_model(tiny_model_folder)
-    with querying(index, tiny_model_folder) as told:
+    with querying(index, tiny_model_folder) as reader:
         while killed < kills:
+            assert reader.poll() is None, "the reader failed, see its error above"
             before = stored_photos(index, photos.folder) if (index / MANIFEST_FILE).exists() else set()
             run = (index, photos.folder, tiny_model_folder, *chance.choice(OPTIONS))
             killed += was_killed(chance.uniform(0, longest), *run)
@@ -87,6 +84,7 @@ def test_killed_runs_end_in_the_index_of_one_whole_run(kills, tiny_model_folder,
         stored = len(stored_photos(index, photos.folder))
         report = IndexBuilder(index, loaded, batch_size=4).build([photos.folder], options=UpdateOptions(prune=True))
         assert sum(encoded) <= report.total - stored
+        told = json.loads(reader.communicate(timeout=SECONDS)[0])
     IndexBuilder(tmp_path / "whole", loaded, batch_size=4).build([photos.folder])
     assert_same_contents(index, tmp_path / "whole")
     assert told["queries"] > kills
