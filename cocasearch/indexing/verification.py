@@ -157,12 +157,13 @@ class _RowChecks:
         lengths = np.linalg.norm(vectors, axis=1)
         rows = batch.select([name for name in _COLUMNS if name != "embedding"]).to_pylist()
         copies = self._copies_of([row["id"] for row in rows])
-        for row, vector, length in zip(rows, vectors, lengths, strict=True):
-            self._check_row(row, float(length))
+        alike = self._are_alike(rows, vectors)
+        for row, length, is_alike in zip(rows, lengths.tolist(), alike, strict=True):
+            self._check_row(row, length)
             if row["missing_since"] is None:
                 self._present += 1
                 self._check_file(row)
-                self._check_copy(row, vector, copies)
+                self._check_copy(row, copies, is_alike)
 
     def check_completeness(self) -> None:
         """Whether the snapshot holds more than the table. To be called after the last batch."""
@@ -207,16 +208,23 @@ class _RowChecks:
         positions = [self._copies[id] for id in ids if id in self._copies]
         return {row["id"]: row for row in self._snapshot.rows.take(pa.array(positions, pa.int64())).to_pylist()}
 
-    def _check_copy(self, row: Mapping[str, Any], vector: Vectors, copies: Mapping[str, Mapping[str, Any]]) -> None:
+    def _are_alike(self, rows: Sequence[Mapping[str, Any]], vectors: Vectors) -> list[bool]:
+        """Whether each row's vector is that of its copy; so are those without one."""
+        held = [at for at, row in enumerate(rows) if row["id"] in self._copies]
+        alike = np.ones(len(rows), bool)
+        if held and self._snapshot:
+            own = np.stack([self._snapshot.vector(self._copies[rows[at]["id"]]) for at in held])
+            same_size = own.shape[1] == vectors.shape[1]
+            alike[held] = np.abs(own - vectors[held]).max(axis=1) <= _ROUNDING if same_size else False
+        return alike.tolist()
+
+    def _check_copy(self, row: Mapping[str, Any], copies: Mapping[str, Mapping[str, Any]], is_alike: bool) -> None:
         if self._snapshot is None:
             return
         copy = copies.get(row["id"])
         if copy is None:
             self._findings.add("snapshot", "rows that it lacks", "repair", row["path"])
-            return
-        own = self._snapshot.vector(self._copies[row["id"]])
-        same = all(copy[name] == row[name] for name in ("root", "path", "caption"))
-        if not (same and own.shape == vector.shape and np.allclose(own, vector, atol=_ROUNDING)):
+        elif not is_alike or any(copy[name] != row[name] for name in ("root", "path", "caption")):
             self._findings.add("snapshot", "rows that differ from the table's", "repair", row["path"])
 
 
