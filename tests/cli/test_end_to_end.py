@@ -31,7 +31,7 @@ def test_index_and_query_in_processes_of_their_own(photo_folder, tiny_model_fold
 def test_ctrl_c_stops_an_index_run_that_then_goes_on(photo_folder, tiny_model_folder):
     picture = (photo_folder / "red-square.jpg").read_bytes()
     for number in range(100):
-        (photo_folder / f"copy-{number}.jpg").write_bytes(picture)
+        (photo_folder / f"copy-{number}.jpg").write_bytes(picture + bytes([number]))  # or it would be a copy
     command = ["index", "photos", "--model", str(tiny_model_folder), "--batch-size", "2"]
     stopped = [*TALKATIVE, *command]
     with subprocess.Popen(stopped, cwd=photo_folder.parent, stderr=subprocess.PIPE, text=True) as run:
