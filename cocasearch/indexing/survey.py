@@ -4,6 +4,7 @@ Compares path, size and time of change. Files that differ are left for `plan` to
 over with this.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,7 +173,7 @@ def _targets(survey: Survey, paths: Sequence[str | Path], ledger: Ledger | None)
     if survey.base is not survey.present:  # what a rebuild has to read again, the present table knows
         known, bad = open_known_files(survey.index, survey.present.table), Ledger(survey.index)
     for key, folder in survey.present.locate_roots(survey.index).items():
-        if not folder.is_dir():
+        if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
             _leave_out(survey, folder)
         elif key in survey.present.partial_roots:
             in_ledger = (entry.path for entry in bad or () if entry.root == key)
@@ -184,9 +185,19 @@ def _targets(survey: Survey, paths: Sequence[str | Path], ledger: Ledger | None)
 
 def _leave_out(survey: Survey, folder: Path) -> None:
     if survey.options.rebuild_with:
+        what = "an empty folder" if folder.is_dir() else "no such folder"
         hint = f"mount its drive, or take it out first: cocasearch remove {folder}"
-        raise CocaSearchError(f"no such folder: {folder}; a rebuild would lose its photos", hint=hint)
+        raise CocaSearchError(f"{what}: {folder}; a rebuild would lose its photos", hint=hint)
     survey.empty.append(folder)
+
+
+def _is_unmounted(folder: Path) -> bool:
+    """Whether a folder holds nothing at all, as where a drive is mounted at other times."""
+    try:
+        with os.scandir(folder) as listing:
+            return not any(listing)
+    except OSError:  # it is not there either, or walking through it will tell
+        return False
 
 
 class _Comparison:
@@ -255,7 +266,8 @@ class _Comparison:
     def _find_gone(self, filled: Sequence[Target]) -> None:
         """Sort out what was in folders that have vanished with all they held, and the bad files that have gone."""
         survey = self._survey
-        covered = [scope for target in filled for scope in scopes(target, survey.roots)]
+        roots = {key: folder for key, folder in survey.roots.items() if not _is_unmounted(folder)}
+        covered = [scope for target in filled for scope in scopes(target, roots)]
         for root, folder in survey.known.folders():
             met_or_hidden = (root, folder) in self._walked or self._is_hidden(root, folder)
             if not met_or_hidden and _is_covered((root, folder), covered):

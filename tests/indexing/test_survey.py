@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cocasearch.errors import NothingFound
+from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.known_files import Counts, KnownFiles
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, write_manifest
@@ -120,6 +120,25 @@ def test_photos_of_a_drive_that_is_not_mounted_are_not_gone(tree, survey_of, wha
     assert (survey.gone, survey.gone_bad, survey.empty) == ([], [], [folder])
     assert survey.is_current
     assert set(survey.roots) == {"1", "2"}
+
+
+@pytest.mark.parametrize("walked", [[], ["."]])
+def test_a_drive_inside_another_root_is_not_gone_either(tree, survey_of, walked):
+    (tree / "drive").mkdir()
+    known = {("1", "x.jpg"): (4, 5), ("1", "y/z.jpg"): (4, 5), ("2", "d/4.jpg"): (4, 5), ("2", "gone.jpg"): (4, 5)}
+    bad = [UnreadableFile("1", "bad.jpg", "truncated", 4, 5)]
+    survey = survey_of([tree / path for path in walked], {"1": tree / "drive", "2": tree}, known, bad)
+    assert (survey.gone, survey.gone_bad) == ([("2", "gone.jpg")], [])
+
+
+@pytest.mark.parametrize("what", ["emptied", "vanished"])
+def test_a_rebuild_does_not_go_on_without_a_drive(tree, survey_of, what):
+    folder = tree / "drive"
+    if what == "emptied":
+        folder.mkdir()
+    known = {("1", "x.jpg"): (4, 5), ("2", "4.jpg"): (4, 5)}
+    with pytest.raises(CocaSearchError, match="a rebuild would lose its photos"):
+        survey_of([], {"1": folder, "2": tree / "d"}, known, rebuild_with="other")
 
 
 def test_photos_in_a_folder_that_may_not_be_read_are_not_gone(tree, survey_of, monkeypatch):
