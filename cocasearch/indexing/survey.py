@@ -222,6 +222,7 @@ class _Comparison:
         walked = [target.folder for target in filled if target.names is None]
         parts = (key for key in survey.roots if key in partial or key not in before)
         survey.partial = frozenset(key for key in parts if not any(map(survey.roots[key].is_relative_to, walked)))
+        survey.candidates = list(dict.fromkeys(survey.candidates))  # a rebuild may be told to read what it would anyway
         self._find_gone(filled)
 
     def _compare(self, target: Target, roots: Mapping[str, Path]) -> bool:

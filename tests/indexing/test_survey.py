@@ -172,6 +172,12 @@ def test_what_is_named_twice_is_met_once(tree, survey_of):
     assert sorted(file.path for file in survey.candidates) == ["1.jpg", "b/2.jpg", "b/c/3.jpg"]
 
 
+def test_a_rebuild_meets_a_file_once_that_is_named_and_was_before(tree, survey_of):
+    known, named = {("1", "1.jpg"): (4, 5), ("1", "b/2.jpg"): (4, 5)}, [tree / "a" / "1.jpg"]
+    survey = survey_of(named, {"1": tree / "a"}, known, partial={"1"}, rebuild_with="other")
+    assert sorted(file.path for file in survey.candidates) == ["1.jpg", "b/2.jpg"]
+
+
 def test_a_folder_in_the_place_of_a_file_and_the_reverse(tree, survey_of):
     (tree / "a" / "1.jpg").unlink()
     (tree / "a" / "1.jpg").mkdir()
