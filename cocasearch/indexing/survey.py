@@ -252,14 +252,15 @@ class _Comparison:
 
     def _judge(self, file: Candidate, before: Stamp | None) -> None:
         survey, place, stamp = self._survey, (file.root, file.path), [file.size, file.mtime_ns]
-        if place in self._bad:
+        is_stored = before is not None and before[:2] == stamp  # if it is bad, a killed run has left its list behind
+        if place in self._bad and not is_stored:
             self._met_bad.add(place)
             if self._bad[place] == tuple(stamp) and not survey.options.retry_bad:
                 survey.known_bad += 1
                 return
         if before == stamp:
             survey.unchanged += 1
-        elif before and before[:2] == stamp:
+        elif is_stored:
             survey.back.append(place)
         else:
             survey.candidates.append(file)

@@ -178,6 +178,14 @@ def test_a_rebuild_meets_a_file_once_that_is_named_and_was_before(tree, survey_o
     assert sorted(file.path for file in survey.candidates) == ["1.jpg", "b/2.jpg"]
 
 
+def test_a_bad_file_that_has_been_stored_since_is_bad_no_more(tree, survey_of):
+    bad = [UnreadableFile("1", "1.jpg", "truncated", 4, 5), UnreadableFile("1", "b/2.jpg", "truncated", 3, 4)]
+    known = {("1", "1.jpg"): (4, 5), ("1", "b/2.jpg"): (4, 5), ("1", "b/c/3.jpg"): (4, 5)}
+    survey = survey_of([], {"1": tree / "a"}, known, bad)  # a killed run has stored both and not the list
+    assert (survey.unchanged, survey.known_bad) == (3, 0)
+    assert set(survey.gone_bad) == {("1", "1.jpg"), ("1", "b/2.jpg")}
+
+
 def test_a_folder_in_the_place_of_a_file_and_the_reverse(tree, survey_of):
     (tree / "a" / "1.jpg").unlink()
     (tree / "a" / "1.jpg").mkdir()
