@@ -64,7 +64,8 @@ class Searcher:
             self.refresh()  # a rebuild has taken the table's place in this very moment
             return
         self._ranker = Ranker(self._index, manifest.table, self._snapshot)
-        self._manifest, self._roots = manifest, manifest.locate_roots(self._index)
+        later = read_manifest(self._index)  # its folders may have come or gone since: a row may be of either's
+        self._manifest, self._roots = manifest, manifest.locate_roots(self._index) | later.locate_roots(self._index)
 
     def search(
         self,

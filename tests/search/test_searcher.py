@@ -13,7 +13,9 @@ import pytest
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
+from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.inference.embedding import Embedder
 from cocasearch.search.query import parse_terms
 from cocasearch.search.searcher import Searcher
@@ -78,6 +80,25 @@ def test_photos_moved_together_with_their_index_are_found_where_they_are(home, l
     hits = Searcher(f"{moved}/index", loaded).search(parse_terms(images=[f"{moved}/photos/p3.png"]), top_k=1)
     assert hits[0].path == f"{moved}/photos/p3.png"
     assert IndexBuilder(home.parent / "new home" / "index", loaded).build().unchanged == 12
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_folders_may_come_and_go_while_an_index_is_opened(home, loaded, monkeypatch, moment):
+    shutil.copytree(home / "photos", home / "new")
+
+    def open_meanwhile(index, table):
+        if moment == "before":
+            IndexBuilder(index, loaded).build([home / "new"])
+        snapshot = open_snapshot(index, table)
+        if moment == "after":
+            remove_paths(index, [home / "photos"])
+        return snapshot
+
+    if moment == "after":
+        IndexBuilder(home / "index", loaded).build([home / "new"])
+    monkeypatch.setattr("cocasearch.search.searcher.open_snapshot", open_meanwhile)
+    hits = Searcher(home / "index", loaded).search("a red kite", top_k=30)
+    assert {Path(hit.path).parent for hit in hits} == {home / "photos", home / "new"}
 
 
 def test_refreshing_shows_what_was_added_since(home, loaded):
