@@ -116,7 +116,7 @@ def _of_table(table: "IndexTable") -> KnownFiles:
 
 def _write(known: KnownFiles, file: Path) -> None:
     with replacing(file) as partial, partial.open("w", encoding="utf-8") as text:
-        text.write(json.dumps(asdict(known.counts)) + "\n")
+        text.write(json.dumps(asdict(known.counts) | {"folders": len(known._folders)}) + "\n")
         for place in known.folders():
             text.write(f"{json.dumps(place)}\t{known._folders[place]}\n")
 
@@ -125,10 +125,13 @@ def _read(file: Path) -> KnownFiles | None:
     """What was written; None if it was not, or is not whole."""
     try:
         with file.open(encoding="utf-8") as text:
-            counts = Counts(**json.loads(text.readline()))
+            counts = json.loads(text.readline())
+            n_folders = counts.pop("folders")
             lines = (line.split("\t", 1) for line in text)
-            return KnownFiles({tuple(json.loads(place)): stamps for place, stamps in lines}, counts)
-    except (OSError, ValueError, TypeError):
+            folders = {tuple(json.loads(place)): stamps for place, stamps in lines}
+            is_whole = len(folders) == n_folders and all(stamps.endswith("}\n") for stamps in folders.values())
+            return KnownFiles(folders, Counts(**counts)) if is_whole else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

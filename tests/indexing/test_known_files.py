@@ -57,6 +57,15 @@ def test_a_damaged_file_is_made_anew(tmp_path, table, text):
     assert as_dict(open_known_files(tmp_path, "images-1")) == first
 
 
+@pytest.mark.parametrize("end", [-1, -20, None])
+def test_a_file_that_is_not_whole_is_made_anew(tmp_path, table, end):
+    first = as_dict(keep_known_files(tmp_path, "images-1", table))
+    (file,) = (tmp_path / "snapshot").iterdir()
+    text = file.read_text()
+    file.write_text(text[:end] if end else text[: text.rindex("\n", 0, -1) + 1])  # else without its last line
+    assert as_dict(open_known_files(tmp_path, "images-1")) == first
+
+
 def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path, table):
     (tmp_path / "snapshot").touch()
     assert len(as_dict(open_known_files(tmp_path, "images-1"))) == 4
