@@ -14,11 +14,13 @@ class Excludes:
     """Patterns such as `*.gif`, `thumbs` or `2019/raw`, each for files and folders alike; false if there are none.
 
     A pattern of one name fits that name anywhere. One with slashes fits the last parts of a path, and one that begins
-    with a slash the whole of it. `*`, `?` and `[…]` are as in a shell, within one name; case makes no difference.
+    with a slash the whole of it. `*`, `?` and `[…]` are as in a shell, within one name. Case makes a difference in
+    whole paths alone, of which there may be two that differ in nothing else.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        split = (pattern.lower().removesuffix("/").split("/") for pattern in patterns)
+        cased = (pattern if pattern.startswith("/") else pattern.lower() for pattern in patterns)
+        split = (pattern.removesuffix("/").split("/") for pattern in cased)
         self._patterns = [(parts, len(parts)) for parts in split if any(parts)]
 
     def __bool__(self) -> bool:
@@ -26,9 +28,9 @@ class Excludes:
 
     def match(self, path: str) -> bool:
         """Whether a pattern fits an absolute path with forward slashes."""
-        parts = path.lower().split("/")
+        whole, lower = path.split("/"), path.lower().split("/")
         return any(
-            length <= len(parts) and all(map(fnmatchcase, parts[-length:], pattern))
+            length <= len(whole) and all(map(fnmatchcase, (lower if pattern[0] else whole)[-length:], pattern))
             for pattern, length in self._patterns
         )
 

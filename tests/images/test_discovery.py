@@ -114,3 +114,10 @@ def test_patterns_leave_out_files_and_folders(tmp_path: Path, pattern: str, left
     excludes = Excludes([pattern.format(tmp_path.as_posix())])
     listed = walk_folders(tmp_path, excludes=excludes)
     assert [f"{folder}/{name}" for folder, files in listed for name, _, _ in files] == left
+
+
+def test_a_whole_path_leaves_out_no_other_that_differs_in_case() -> None:
+    excludes = Excludes(["/photos/Sum", "Raw"])
+    assert excludes.match("/photos/Sum")
+    assert not excludes.match("/photos/sum")
+    assert excludes.match("/photos/raw")
