@@ -78,14 +78,17 @@ class CommitQueue:
         return (reuse.file for reuse in reuses if (reuse.donor, reuse.content_hash) not in positions)
 
     def _settle_gone(self, plan: BuildPlan) -> None:
-        gone = [record_id(*place) for place in plan.gone]
+        pruned: list[str] = []
         if plan.survey.options.prune:
-            gone += [record_id(*place) for place in plan.still_missing]
-            self._table.remove(gone)
-            self.done["removed"] += len(gone)
-        else:
-            self._table.mark_missing(gone, datetime.now(UTC))
-            self.done["gone"] += len(gone)
+            # A drive within the walked folder may only be away, its mount point with it.
+            there = {key for key, folder in plan.survey.roots.items() if folder.is_dir()}
+            pruned = [record_id(*place) for place in (*plan.gone, *plan.still_missing) if place[0] in there]
+        removed = set(pruned)
+        hidden = [id for place in plan.gone if (id := record_id(*place)) not in removed]
+        self._table.remove(pruned)
+        self._table.mark_missing(hidden, datetime.now(UTC))
+        self.done["removed"] += len(pruned)
+        self.done["gone"] += len(hidden)
         for place in plan.survey.gone_bad:
             self._ledger.discard(*place)
 

@@ -280,3 +280,16 @@ def test_a_picture_that_the_system_refuses_keeps_its_row(update, build, index, p
         assert len(build(photos).failed) == 1
     assert by_path(rows(index))["p1.png"] == before
     assert build(photos).updated == 1
+
+
+def test_pruning_keeps_photos_of_a_drive_within_the_folder_whose_mount_point_is_away(build, index, photos):
+    inner = photos / "drive"
+    inner.mkdir()
+    shutil.copy(next(photos.glob("*.*")), inner / "kept.png")
+    build(inner)
+    total = build(photos).total
+    inner.rename(photos.parent / "away")
+    report = build(photos, options=UpdateOptions(prune=True))
+    assert (report.removed, report.gone, report.total) == (0, 1, total - 1)
+    (photos.parent / "away").rename(inner)
+    assert build(photos).total == total
