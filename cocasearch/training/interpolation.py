@@ -1,0 +1,62 @@
+"""Weights between two models: how much of what a model knew before training is kept (WiSE-FT, arXiv 2109.01903).
+
+Receives weights by name, or model folders, of one architecture; knows nothing about how they were trained.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cocasearch.checkpoints.storage import StorageDtype, read_model_folder, save_model_folder
+from cocasearch.errors import CocaSearchError
+
+
+@torch.no_grad()
+def interpolate(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
+    """(1 - keep) * trained + keep * start, by name, in the types of `trained`; 0 gives `trained`, 1 `start`.
+
+    Raises:
+        CocaSearchError: `keep` is not from 0 to 1, or the weights are of different architectures.
+    """
+    if not 0 <= keep <= 1:
+        raise CocaSearchError(f"keep must be from 0 (the trained weights) to 1 (those it started from), not {keep}")
+    if differing := sorted(start.keys() ^ trained.keys()):
+        raise CocaSearchError(f"only weights of one architecture can be mixed; {differing[0]} is in one model alone")
+    return {name: _between(name, start[name], value, keep) for name, value in trained.items()}
+
+
+def _between(name: str, start: Tensor, trained: Tensor, keep: float) -> Tensor:
+    if start.shape != trained.shape:
+        raise CocaSearchError(
+            f"only weights of one architecture can be mixed; {name} is {tuple(start.shape)} in one model "
+            f"and {tuple(trained.shape)} in the other"
+        )
+    # Exact at both ends; lerp's weight is that of its second argument.
+    return trained.float().lerp(start.to(trained.device).float(), keep).to(trained.dtype)
+
+
+def interpolate_folders(
+    start: Path, trained: Path, keep: float, out: Path, *, dtype: StorageDtype = "float16", card: str = ""
+) -> str:
+    """Write the model between two model folders, described as `trained` is, and give its fingerprint.
+
+    Raises:
+        CocaSearchError: The two differ in more than weights, or what `interpolate` and `save_model_folder` raise.
+    """
+    before, after = read_model_folder(start), read_model_folder(trained)
+    if before.tokenizer.to_json() != after.tokenizer.to_json():
+        raise CocaSearchError(f"{start} and {trained} read words differently, so their weights cannot be mixed")
+    weights = interpolate(before.load_model().state_dict(), after.load_model().state_dict(), keep)
+    kept = {"share": keep, "of": {"name": start.resolve().name, "fingerprint": before.fingerprint}}
+    return save_model_folder(
+        out,
+        weights,
+        config=after.config,
+        preprocess=after.preprocess,
+        tokenizer=after.tokenizer,
+        provenance={**after.provenance, "kept": kept},
+        card=card,
+        dtype=dtype,
+    )
