@@ -1,8 +1,9 @@
 """How a training run is done: every number that changes its result, as frozen data."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from cocasearch.errors import CocaSearchError
 
@@ -51,7 +52,7 @@ class TrainingConfig:
     beta1: float = 0.9
     beta2: float = 0.98
     warmup: float = 0.03  # share of the run
-    max_gradient_norm: float = 1.0
+    max_gradient_norm: float = 1.0  # 0: gradients stay as they are
     ema_decay: float = 0.98  # 0: the last weights are the result
 
     contrastive_weight: float = 1.0
@@ -69,18 +70,70 @@ class TrainingConfig:
     validations: int = 12  # how often it is validated
     checkpoint_minutes: float = 5.0
 
+    # The recipe: shares of the run are from 0 to 1.
+    schedule: Literal["cosine", "const", "const-cooldown"] = "cosine"  # of the rate, after the warm-up
+    warmup_steps: int = 0  # instead of `warmup`, which is a share of the run
+    cooldown: float = 0.1  # const-cooldown: the share of the run at its end over which the rate falls
+    cooldown_end: float = 0.0  # and to which share of its peak
+    cooldown_power: float = 1.0  # 1: along a line; above, faster at first
+    adam_epsilon: float = 1e-6
+    caption_start: float = 0.0  # share of the run that is contrastive alone
+    caption_ramp: float = 0.0  # share after it over which the captioning loss grows to its weight
+    lock_image: bool = False  # image encoder, pooling and projection keep their weights to the end
+    unlocked_image_groups: int = 0  # but for so many layers at their top
+    lock_text: bool = False  # and so the unimodal text decoder
+    unlocked_text_groups: int = 0
+    freeze_layer_norm: bool = True  # false: the norms of locked layers are trained all the same
+    image_layer_decay: float = 1.0  # the rate of each layer as a share of that of the layer above it
+    text_layer_decay: float = 1.0
+
     def __post_init__(self) -> None:
-        for name in ("passes", "images_per_step", "captions_per_image", "learning_rate", "names_per_step"):
+        for name in _ABOVE_ZERO:
             if getattr(self, name) <= 0:
                 raise CocaSearchError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("ema_decay", "dropout", "label_smoothing", "warmup"):
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise CocaSearchError(f"{name} must be 0 or above, not {getattr(self, name)}")
+        for name in _SHARES:
+            _check_between(name, getattr(self, name), 0, 1)
+        for name in ("ema_decay", "dropout", "label_smoothing", "warmup", "beta1", "beta2"):
             _check_between(name, getattr(self, name), 0, 0.99999)
         if not math.isfinite(self.passes):
             raise CocaSearchError(f"passes must be a number of passes, not {self.passes}")
-        if self.optimizer not in ("adamw", "muon"):
-            raise CocaSearchError(f"optimizer must be adamw or muon, not '{self.optimizer}'")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise CocaSearchError(f"precision must be auto, float32 or bfloat16, not '{self.precision}'")
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise CocaSearchError(f"{name} must be {_either(get_args(kind))}, not '{getattr(self, name)}'")
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        for tower in ("image", "text"):
+            unlocked = getattr(self, f"unlocked_{tower}_groups")
+            if unlocked and not getattr(self, f"lock_{tower}"):
+                raise CocaSearchError(f"unlocked_{tower}_groups={unlocked} needs lock_{tower}=true")
+        if self.caption_start + self.caption_ramp > 1:
+            raise CocaSearchError(
+                f"caption_start and caption_ramp are {self.caption_start + self.caption_ramp:g} of the run together, "
+                "which is more than all of it"
+            )
+
+
+_ABOVE_ZERO = (
+    "passes",
+    "images_per_step",
+    "captions_per_image",
+    "learning_rate",
+    "names_per_step",
+    "adam_epsilon",
+    "cooldown_power",
+    "image_layer_decay",
+    "text_layer_decay",
+)
+_NOT_NEGATIVE = ("warmup_steps", "max_gradient_norm", "weight_decay", "unlocked_image_groups", "unlocked_text_groups")
+_SHARES = ("cooldown", "cooldown_end", "caption_start", "caption_ramp", "image_layer_decay", "text_layer_decay")
+
+
+def _either(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + f" or {words[-1]}"
 
 
 def _check_between(name: str, value: float, low: float, high: float) -> None:

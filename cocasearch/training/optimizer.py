@@ -2,46 +2,56 @@
 
 Receives a CoCa and a `TrainingConfig`; knows nothing about data or losses. Muon (Jordan 2024) orthogonalises the
 updates of the transformers' matrices; embeddings, norms, biases, positions, queries and the convolutional encoder are
-AdamW's. The groups without weight decay are OpenCLIP's: vectors, norms, biases and the logit scale.
+AdamW's. What does not decay is what OpenCLIP leaves out: every vector and scalar, so norms, biases, the class
+embeddings and the logit scale. Positions, queries, embeddings and projections do decay.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.layer_groups import rate_factors
+from cocasearch.training.schedule import rate_share, warmup_steps
 
 # Matrices by shape, but each row stands for itself: an update that mixes the rows is wrong for them.
 _TABLES = ("token_embedding.weight", "vocabulary.weight", "positions", "queries")
 
 
 def build_optimizers(model: CoCa, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon where the config asks for it; each group knows its `peak_lr` and whether it `is_encoder`."""
-    encoder = {id(parameter) for parameter in model.image_encoder.parameters()}
-    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}
+    """AdamW, and Muon where the config asks for it; each group knows its `peak_lr` and whether it `is_encoder`.
+
+    Raises:
+        CocaSearchError: Every parameter is locked.
+    """
+    encoder, factors = {id(parameter) for parameter in model.image_encoder.parameters()}, rate_factors(model, config)
+    groups: dict[tuple[bool, bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        is_encoder = id(parameter) in encoder
-        use_muon = config.optimizer == "muon" and not is_encoder and is_muon_matrix(name, parameter)
-        decays = parameter.ndim >= 2
-        groups.setdefault(("muon" if use_muon else "adamw", is_encoder, decays), []).append(parameter)
-    adamw: list[dict[str, Any]] = []
-    optimizers: list[torch.optim.Optimizer] = []
-    for (rule, is_encoder, decays), parameters in groups.items():
+        if parameter.requires_grad:
+            is_encoder, factor = id(parameter) in encoder, factors.get(id(parameter), 1.0)
+            use_muon = config.optimizer == "muon" and not is_encoder and is_muon_matrix(name, parameter)
+            groups.setdefault((use_muon, is_encoder, parameter.ndim >= 2, factor), []).append(parameter)
+    if not groups:
+        raise CocaSearchError("these settings leave nothing to train", hint="unlock a tower")
+    rules: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for (use_muon, is_encoder, decays, factor), parameters in groups.items():
+        rate = config.encoder_learning_rate if is_encoder else config.learning_rate
+        peak = factor * (config.muon_learning_rate if use_muon else rate)
         decay = config.weight_decay if decays else 0.0
-        if rule == "muon":
-            muon = torch.optim.Muon(parameters, lr=config.muon_learning_rate, weight_decay=decay)
-            muon.param_groups[0].update(peak_lr=config.muon_learning_rate, is_encoder=False)
-            optimizers.append(muon)
-        else:
-            peak = config.encoder_learning_rate if is_encoder else config.learning_rate
-            adamw.append(
-                {"params": parameters, "lr": peak, "peak_lr": peak, "is_encoder": is_encoder, "weight_decay": decay}
-            )
-    return [torch.optim.AdamW(adamw, betas=(config.beta1, config.beta2), eps=1e-6), *optimizers]
+        rules[use_muon].append(
+            {"params": parameters, "lr": peak, "peak_lr": peak, "is_encoder": is_encoder, "weight_decay": decay}
+        )
+    optimizers = [_adamw(rules[False], config)] if rules[False] else []
+    return [*optimizers, *(torch.optim.Muon(rules[True]) for _ in rules[True][:1])]
+
+
+def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), eps=config.adam_epsilon)
 
 
 def is_muon_matrix(name: str, parameter: Tensor) -> bool:
@@ -52,37 +62,48 @@ def is_muon_matrix(name: str, parameter: Tensor) -> bool:
 def set_learning_rates(
     optimizers: Iterable[torch.optim.Optimizer], config: TrainingConfig, *, step: int, steps: int, thaw_step: int
 ) -> None:
-    """The rates of one step: linear warm-up, then cosine to zero; the encoder warms up when it thaws."""
-    factor = schedule(step, steps, config.warmup)
-    warmup_steps = max(1, round(config.warmup * steps))
-    thawed = min(1.0, (step - thaw_step + 1) / warmup_steps) if step >= thaw_step else 0.0
+    """The rates of one step, as `rate_share` has it; the encoder warms up by itself when it thaws."""
+    share, warmup = rate_share(config, step, steps), max(1, warmup_steps(config, steps))
+    thawed = min(1.0, (step - thaw_step + 1) / warmup) if step >= thaw_step else 0.0
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor * (thawed if group["is_encoder"] else 1.0)
+            group["lr"] = group["peak_lr"] * share * (thawed if group["is_encoder"] else 1.0)
 
 
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """The share of the peak rate at a step, 0 to 1."""
-    warmup_steps = max(1, round(warmup * steps))
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * progress))
+def clip_gradients(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> Tensor:
+    """Scale gradients down to `max_gradient_norm`, in place, where it is not 0; their norm before."""
+    return nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm or math.inf)
 
 
 class WeightAverage:
     """An exponential moving average of a model's weights, kept in float32.
 
-    The decay grows to its final value over the first steps, so that the start is soon forgotten.
+    The decay grows to its final value over the first steps, so that the start is soon forgotten. With a decay of 0
+    nothing is kept: the average is the model.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self._model = model
+        self._average: dict[str, Tensor] = {}
+        if decay:
+            self.weights = {name: value.detach().float().clone() for name, value in model.state_dict().items()}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The averages by name; without averaging the model's own weights, which change with it."""
+        return self._average if self.decay else dict(self._model.state_dict())
+
+    @weights.setter
+    def weights(self, weights: Mapping[str, Tensor]) -> None:
+        if self.decay:
+            self._average = dict(weights)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after one more step."""
+        if not self.decay:
+            return
         decay = min(self.decay, (step + 1) / (step + 10))
         for name, value in model.state_dict().items():
-            self.weights[name].lerp_(value, 1 - decay)
+            self._average[name].lerp_(value.float(), 1 - decay)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
@@ -29,8 +29,9 @@ from cocasearch.inference.loaded_model import LoadedModel, image_memory_format, 
 from cocasearch.interruption import uninterrupted
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch, TrainingData
+from cocasearch.training.layer_groups import lock_towers
 from cocasearch.training.objective import NameTeacher, Objective, StepLosses, set_dropout
-from cocasearch.training.optimizer import WeightAverage, build_optimizers, set_learning_rates
+from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.starting_point import StartingPoint
@@ -110,6 +111,7 @@ class Trainer:
         self.model = start.model.to(self.device).requires_grad_(True)
         lay_out_image_encoder(self.model)
         self._freeze_first_blocks()
+        lock_towers(self.model, config)
         set_dropout(self.model, config.dropout)
         if teacher is not None:
             teacher.place(self.device)
@@ -170,7 +172,7 @@ class Trainer:
             chance=random.Random(f"{config.seed}/{step}/names"),
         )
         losses.total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.max_gradient_norm)
+        norm = clip_gradients(self.model.parameters(), config)
         if not torch.isfinite(losses.total.detach() + norm):
             raise CocaSearchError(
                 f"the loss is no longer a number at step {step + 1}",

@@ -18,6 +18,14 @@ from cocasearch.training.config import TrainingConfig
         ({"warmup": 3}, "warmup must be from 0 to"),
         ({"optimizer": "sgd"}, "optimizer must be adamw or muon, not 'sgd'"),
         ({"precision": "bf16"}, "precision must be auto, float32 or bfloat16, not 'bf16'"),
+        ({"schedule": "linear"}, "schedule must be cosine, const or const-cooldown, not 'linear'"),
+        ({"cooldown": 1.1}, "cooldown must be from 0 to 1, not 1.1"),
+        ({"cooldown_power": 0}, "cooldown_power must be above 0, not 0"),
+        ({"warmup_steps": -1}, "warmup_steps must be 0 or above, not -1"),
+        ({"max_gradient_norm": -1.0}, "max_gradient_norm must be 0 or above"),
+        ({"image_layer_decay": 0.0}, "image_layer_decay must be above 0"),
+        ({"unlocked_text_groups": 2}, "unlocked_text_groups=2 needs lock_text=true"),
+        ({"caption_start": 0.6, "caption_ramp": 0.6}, "caption_start and caption_ramp are 1.2 of the run together"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, object], message: str) -> None:

@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from seeded_openclip import TINY, openclip_shapes
 from torch import nn
 
+from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.model.coca import CoCa
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.optimizer import WeightAverage, build_optimizers, schedule, set_learning_rates
+from cocasearch.training.optimizer import WeightAverage, build_optimizers, set_learning_rates
+from cocasearch.training.schedule import rate_share
 
 CONFIG = TrainingConfig(learning_rate=1e-3, muon_learning_rate=4e-3, encoder_learning_rate=6e-5, weight_decay=0.05)
 MUON_MATRICES = {
@@ -79,16 +83,6 @@ def test_without_muon_all_are_adamws(new_start) -> None:
     assert {group["peak_lr"] for name, (_, group) in groups.items() if name in MUON_MATRICES} == {1e-3}
 
 
-def test_the_schedule_warms_up_and_falls_as_a_cosine_to_zero() -> None:
-    shares = [schedule(step, 100, 0.1) for step in range(101)]
-    assert shares[:10] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-    assert shares[10] == pytest.approx(1)
-    assert shares[55] == pytest.approx(0.5)
-    assert shares[100] == pytest.approx(0, abs=1e-12)
-    assert shares[10:] == sorted(shares[10:], reverse=True)
-    assert schedule(0, 1, 0.0) == 1  # a run of one step trains
-
-
 def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
     optimizers = build_optimizers(new_start().model, CONFIG)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -100,7 +94,7 @@ def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
         return encoder, others
 
     for step, warm in ((0, 0.0), (49, 0.0), (50, 0.1), (54, 0.5), (59, 1.0), (80, 1.0)):
-        factor = schedule(step, 100, 0.1)
+        factor = rate_share(replace(CONFIG, warmup=0.1), step, 100)
         assert shares(step) == ({round(warm * factor, 9)}, {round(factor, 9)})
 
 
@@ -114,3 +108,44 @@ def test_the_average_forgets_the_start_and_may_be_switched_off() -> None:
             average.update(model, step)
     assert averages[0.0].weights["weight"].item() == 149
     assert averages[0.9].weights["weight"].item() == pytest.approx(149 - 9, abs=0.1)  # decay / (1 - decay) behind
+
+
+def test_without_averaging_no_copy_is_held() -> None:
+    model = nn.Linear(3, 2)
+    average = WeightAverage(model, 0.0)
+    average.update(model, 0)
+    assert all(value.data_ptr() == model.state_dict()[name].data_ptr() for name, value in average.weights.items())
+    average.weights = {}  # as from a checkpoint
+    assert average.weights.keys() == {"weight", "bias"}
+
+
+def test_epsilon_bounds_the_step_of_small_gradients() -> None:
+    steps = []
+    for epsilon in (1e-12, 1e-3):
+        model = CoCa(TINY["tiny_main"][0])
+        (optimizer,) = build_optimizers(
+            model, replace(CONFIG, optimizer="adamw", adam_epsilon=epsilon, weight_decay=0.0, learning_rate=1.0)
+        )
+        before = model.logit_scale.item()
+        model.logit_scale.grad = torch.tensor(1e-3)
+        optimizer.step()
+        steps.append(before - model.logit_scale.item())
+    assert steps == pytest.approx([1.0, 0.5], rel=1e-4)
+
+
+def test_what_decays_is_what_openclip_lets_decay() -> None:
+    config, _, _ = TINY["tiny_quickgelu_ls"]
+    # Its rule (main.py), carried over to our names: ones for what decays, zeros for what does not.
+    theirs = {
+        key: torch.full(
+            shape, float(len(shape) >= 2 and not any(word in key for word in ("bn", "ln", "bias", "scale")))
+        )
+        for key, shape in openclip_shapes(config).items()
+    }
+    expected, model = from_openclip(theirs, config), CoCa(config)
+    (optimizer,) = build_optimizers(model, replace(CONFIG, optimizer="adamw"))
+    decays = {id(p): float(group["weight_decay"] > 0) for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        assert expected[name].unique().tolist() == [decays[id(parameter)]], name
+    tables = ("positions", "token_embedding.weight", "queries", "vocabulary.weight", "projection.weight")
+    assert all(decays[id(p)] == 1 for name, p in model.named_parameters() if name.endswith(tables))
