@@ -18,9 +18,12 @@ def default_indexes_home() -> Path:
 
 def models_home() -> Path:
     """The folder that holds named models, one folder each."""
-    if home := os.environ.get("COCASEARCH_HOME"):
-        return Path(home).expanduser() / "models"
-    return _user_data_home() / "cocasearch" / "models"
+    return _home() / "models"
+
+
+def shards_home() -> Path:
+    """The folder that keeps shards of training data fetched from object stores."""
+    return _home() / "shards"
 
 
 def index_folder(name_or_folder: str) -> Path:
@@ -44,6 +47,12 @@ def bundled_model_folder() -> Path:
 def sample_photos_folder() -> Path:
     """The folder of the photographs that come with the package."""
     return PACKAGE / "assets" / "photos"
+
+
+def _home() -> Path:
+    if home := os.environ.get("COCASEARCH_HOME"):
+        return Path(home).expanduser()
+    return _user_data_home() / "cocasearch"
 
 
 def _user_data_home() -> Path:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
+from cocasearch.cli.left_out import name_left_out
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import (
     AsJson,
@@ -41,6 +42,7 @@ def evaluate(
 
     options = default_caption_options(compat, no_captions=no_captions)
     rows = read_captioned_data(data, image_key=image_key, caption_key=caption_key, label_template=label_template)
+    name_left_out(rows)
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)

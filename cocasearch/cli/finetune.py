@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.left_out import name_left_out
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, CaptionedData, CaptionKey, Device, ImageKey, LabelTemplate, ModelName
 from cocasearch.cli.training_progress import summary, training_progress
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
 Validation = Annotated[
-    Path | None, typer.Option("--val", metavar="DATA", help="Measure on this, not on a part of DATA.")
+    str | None, typer.Option("--val", metavar="DATA", help="Measure on this, not on a part of DATA.")
 ]
 Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
@@ -61,7 +62,7 @@ def finetune(
             out=out,
             model=chosen_model(model),
             validation=val,
-            columns=Columns(image_key, caption_key, label_template),
+            columns=Columns(image_key, caption_key, label_template, on_read=name_left_out),
             adjust=adjust,
             measured=lambda moment, report: console.say(f"{moment}: {summary(report)}"),
             progress=progress,

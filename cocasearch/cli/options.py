@@ -1,6 +1,5 @@
 """Arguments and options that several commands share, each written once."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,10 +13,11 @@ if TYPE_CHECKING:
 PHOTOS_HELP = "Photos, or folders with photos anywhere below."
 
 CaptionedData = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="DATA",
-        help="Captioned photos: CSV, TSV, JSONL, Parquet, .tar shards, or a folder with .txt side-cars.",
+        help="Captioned photos: CSV, TSV, JSONL, Parquet, .tar shards (also s3://), COCO or Flickr annotations, or a "
+        "folder with .txt or .caption side-cars.",
         show_default=False,
     ),
 ]

@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.left_out import name_left_out
 from cocasearch.cli.options import CaptionKey, Device, ImageKey, LabelTemplate
 from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
 
 Sources = Annotated[
-    list[Path], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
+    list[str], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
 ]
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
@@ -41,12 +42,12 @@ Names = Annotated[
     Path | None, typer.Option("--names", metavar="TABLE", help="Class names: adds the name loss.", show_default=False)
 ]
 Labels = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
 ]
 LabelKey = Annotated[str, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.")]
 Validation = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--val", metavar="DATA", help="Measure on these.", show_default="photos held out of the first source"),
 ]
 Card = Annotated[
@@ -96,7 +97,7 @@ def train(
         labels=labels or (),
         label_key=label_key,
         validation=validation,
-        columns=Columns(image_key, caption_key, label_template),
+        columns=Columns(image_key, caption_key, label_template, on_read=name_left_out),
         card=card.read_text(encoding="utf-8") if card else "",
     )
     with training_progress() as tell:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
 
 from cocasearch.errors import UnreadableImage
+from cocasearch.file_parts import PictureSource
 from cocasearch.images.decoding import read_image
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
@@ -43,7 +43,7 @@ class DecodedBatch(Generic[T]):
 
 def decode_batches(
     items: Iterable[T],
-    source_of: Callable[[T], Path | bytes],
+    source_of: Callable[[T], PictureSource],
     preprocess: Preprocess,
     *,
     batch_size: int,
@@ -80,7 +80,7 @@ def decode_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(source: Path | bytes, preprocess: Preprocess, max_megapixels: float) -> Decoded:
+def _decode(source: PictureSource, preprocess: Preprocess, max_megapixels: float) -> Decoded:
     image, metadata = read_image(source, min_side=preprocess.min_decode_side, max_megapixels=max_megapixels)
     return metadata, preprocess(image)
 

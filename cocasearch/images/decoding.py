@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cocasearch.file_parts import FilePart, PictureSource
 from cocasearch.images.color import to_srgb
 from cocasearch.images.effort import check_size, choose_scale, read_in_small_pieces, shrink
 from cocasearch.images.limits import MAX_MEGAPIXELS, MEGAPIXELS_OF_PIL
@@ -43,12 +44,12 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
 
 
 def read_image(
-    source: Path | bytes, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
+    source: PictureSource, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tuple[Image.Image, ImageMetadata]:
     """The picture, upright RGB, and its metadata.
 
     Args:
-        source: A file, or a file's bytes.
+        source: A file, a file's bytes, or the part of a file that holds one.
         min_side: A JPEG may be decoded smaller (by 2, 4 or 8, which is much faster) as long as its shortest side
             keeps at least this many pixels; None decodes all of it. The metadata tell the full size either way.
         max_megapixels: Larger pictures are refused before they are decoded.
@@ -56,15 +57,17 @@ def read_image(
     Raises:
         UnreadableImage: The file is missing, empty, truncated, too large, or no picture that can be read.
     """
+    whole = source.file if isinstance(source, FilePart) else source
     try:
-        with open_timed(source) as file:
+        whole = source.read() if isinstance(source, FilePart) else source
+        with open_timed(whole) as file:
             head = file.read(64)
             file.seek(0)
-            if is_raw(source, head):
-                return _read_raw(file, source, min_side, max_megapixels)
+            if is_raw(whole, head):
+                return _read_raw(file, whole, min_side, max_megapixels)
             return _read_picture(file, min_side, max_megapixels)
     except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
-        raise refusal(error, source, reads_heif="HEIF" in _formats()) from error
+        raise refusal(error, whole, reads_heif="HEIF" in _formats()) from error
 
 
 @cache

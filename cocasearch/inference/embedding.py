@@ -4,7 +4,6 @@ Knows nothing about indexes or queries; where pictures come from ends with `embe
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.file_parts import PictureSource
 from cocasearch.images.decoding import read_image
 from cocasearch.inference.loaded_model import LoadedModel
 
@@ -34,7 +34,7 @@ class Embedder:
         """Unit rows (B, E) of pictures (B, 3, S, S), as the model's `preprocess` makes them."""
         return as_numpy(self._loaded.model.encode_image(self._loaded.place_pixels(pixels)))
 
-    def embed_image_file(self, source: Path | bytes) -> Vectors:
+    def embed_image_file(self, source: PictureSource) -> Vectors:
         """The unit vector (E,) of one picture, a file or its bytes.
 
         Raises:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError, UnreadableImage
+from cocasearch.file_parts import PictureSource
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess
 from cocasearch.model.text_decoder import trim_padding
@@ -42,7 +43,7 @@ class Source:
 class LabelledImages:
     """Pictures with a class index each, for the name loss; `names` are the words of every class."""
 
-    images: list[Path | bytes]
+    images: list[PictureSource]
     classes: list[int]
     names: Sequence[tuple[str, ...]]
 
@@ -128,7 +129,7 @@ class TrainingData:
             plan.label_captions = [in_template(name, chance.choice(CAPTION_TEMPLATES)) for name in names]
         return plan
 
-    def _view(self, config: TrainingConfig, image: Path | bytes, key: str, seed: int) -> Tensor:
+    def _view(self, config: TrainingConfig, image: PictureSource, key: str, seed: int) -> Tensor:
         size = self.preprocess.config.image_size
         try:
             picture, _ = read_image(image, min_side=self.preprocess.min_decode_side)
@@ -180,7 +181,7 @@ class TrainingData:
 class _Plan:
     """One step before its pictures are decoded: views of captioned pictures first, labelled ones after."""
 
-    views: list[tuple[Path | bytes, str, int]] = field(default_factory=list)
+    views: list[tuple[PictureSource, str, int]] = field(default_factory=list)
     captions: list[Tensor] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     label_captions: list[str] = field(default_factory=list)

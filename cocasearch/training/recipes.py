@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocasearch.captioned_data import CaptionedImage, read_captioned_data
+from cocasearch.captioned_data import CaptionedData, CaptionedImage, read_captioned_data
 from cocasearch.checkpoints.efficientnet_lite import read_published_lite0
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
+from cocasearch.file_parts import PictureSource
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import load_model
@@ -30,17 +31,21 @@ OnProgress = Callable[[TrainingProgress], None]
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a data file hold what, where their names are unusual."""
+    """Which columns of a data file hold what, where their names are unusual; `on_read` is told of each source read."""
 
     image_key: str | None = None
     caption_key: str | None = None
     label_template: str | None = None
+    on_read: Callable[[CaptionedData], None] | None = None
 
-    def read(self, path: Path) -> list[CaptionedImage]:
-        """The captioned pictures of one data file or folder."""
-        return read_captioned_data(
-            path, image_key=self.image_key, caption_key=self.caption_key, label_template=self.label_template
+    def read(self, source: str | Path) -> list[CaptionedImage]:
+        """The captioned pictures of one source; what was left out of it is told to `on_read`."""
+        data = read_captioned_data(
+            source, image_key=self.image_key, caption_key=self.caption_key, label_template=self.label_template
         )
+        if self.on_read is not None:
+            self.on_read(data)
+        return data.images
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class TrainingRequest:
         validation: Data to validate on, instead of pictures held out of the first source.
     """
 
-    data: Sequence[Path]
+    data: Sequence[str | Path]
     out: Path
     weights: Sequence[float] = ()
     preset: str = "coca-mini"
@@ -68,9 +73,9 @@ class TrainingRequest:
     model: str | None = None
     image_weights: bool = True
     names: Path | None = None
-    labels: Sequence[Path] = ()
+    labels: Sequence[str | Path] = ()
     label_key: str = "wnid"
-    validation: Path | None = None
+    validation: str | Path | None = None
     columns: Columns = dataclasses.field(default_factory=Columns)
     card: str = ""
 
@@ -132,11 +137,11 @@ def finetune_config(n_images: int) -> TrainingConfig:
 
 
 def finetune(
-    data: Path,
+    data: str | Path,
     *,
     out: Path,
     model: str | Path | None = None,
-    validation: Path | None = None,
+    validation: str | Path | None = None,
     columns: Columns | None = None,
     adjust: Callable[[TrainingConfig], TrainingConfig] | None = None,
     measured: Callable[[str, EvaluationReport], None] | None = None,
@@ -203,7 +208,7 @@ def _sources(request: TrainingRequest, config: TrainingConfig) -> tuple[list[Sou
 
 
 def _split(
-    images: list[CaptionedImage], validation: Path | None, columns: Columns, config: TrainingConfig
+    images: list[CaptionedImage], validation: str | Path | None, columns: Columns, config: TrainingConfig
 ) -> tuple[list[CaptionedImage], list[CaptionedImage]]:
     if validation is not None:
         return images, columns.read(validation)
@@ -253,7 +258,7 @@ def _labelled(request: TrainingRequest, class_names: ClassNames | None) -> Label
         return None
     if class_names is None:
         raise CocaSearchError("labelled pictures need the names of their classes", hint="--names TABLE.tsv")
-    images: list[Path | bytes] = []
+    images: list[PictureSource] = []
     classes: list[int] = []
     for path in request.labels:
         for row in _read_labels(path, request.label_key):
@@ -266,9 +271,9 @@ def _labelled(request: TrainingRequest, class_names: ClassNames | None) -> Label
     return LabelledImages(images, classes, class_names.names)
 
 
-def _read_labels(path: Path, label_key: str) -> list[CaptionedImage]:
+def _read_labels(source: str | Path, label_key: str) -> CaptionedData:
     try:
-        return read_captioned_data(path, caption_key=label_key)
+        return read_captioned_data(source, caption_key=label_key)
     except CocaSearchError as error:
         hint = error.hint and error.hint.replace("--caption-key", "--label-key")
         raise CocaSearchError(str(error), hint=hint) from error

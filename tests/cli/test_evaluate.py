@@ -40,3 +40,30 @@ def test_openclips_captions_are_measured_when_asked_for(captioned, monkeypatch):
         assert captioned("eval", "data.tsv", "--model", "tiny", "--json", *options).exit_code == 0
         assert len(searches) == count
     assert "exclude each other" in captioned("eval", "data.tsv", "--no-captions", *COMPAT).stderr
+
+
+def test_what_is_left_out_is_named_before_the_measuring(captioned):
+    file = captioned.folder / "data.tsv"
+    bad = [f"photos/gone-{number}.jpg\tgone" for number in range(6)]
+    file.write_text(file.read_text() + "\n".join(["photos/turned.jpg\t", "\ta cat", *bad]) + "\n")
+    result = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions")
+    assert result.exit_code == 0
+    lines = result.stderr.splitlines()
+    at = next(number for number, line in enumerate(lines) if "left out" in line)
+    assert "left out 2 rows" in lines[at]
+    assert "and 6 photos that are not there" in lines[at]
+    assert lines[at + 1 : at + 7] == [
+        "  row 5 of data.tsv: no caption",
+        "  row 6 of data.tsv: no picture",
+        *(f"  photos/gone-{number}.jpg: no such file" for number in range(3)),
+        "  and 3 more; all of them: cocasearch data check data.tsv --format csv",
+    ]
+
+
+def test_a_file_whose_rows_make_no_sense_is_refused_before_a_model_is_loaded(captioned):
+    (captioned.folder / "data.csv").write_text("image,caption\na.jpg,one, two\n")
+    for command in (("eval",), ("train", "--out", "x"), ("finetune", "--out", "x")):
+        result = captioned(command[0], "data.csv", *command[1:])
+        assert result.exit_code == 1
+        assert "row 1 of data.csv: it has 3 cells where the header has 2" in result.stderr
+        assert "quotation marks" in result.stderr

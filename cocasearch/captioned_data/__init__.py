@@ -1,0 +1,20 @@
+"""Captioned pictures in any of the usual layouts -> one `CaptionedImage` per picture.
+
+Receives a data file, a folder or shards; hands on pictures with their captions, in first-seen order, and a list of what
+had to be left out. It opens no picture, and it knows nothing about models.
+
+    CSV, TSV      a header; the separator is detected
+    JSONL         one object per line
+    Parquet       picture paths, encoded bytes, or the `image` struct of both; a folder of shards is read as one
+    .tar          WebDataset shards: `0001.jpg` with `0001.txt`; a folder of shards is read as one
+    .json         captions of COCO (`captions_val2017.json`), or Karpathy's splits (`dataset_flickr8k.json`)
+    .txt, .token  Flickr's `name.jpg#0<TAB>caption`, or a table
+    folder        pictures with `.txt` or `.caption` side-cars, one caption per line
+
+Several files are one source as `first.tar::second.tar` or `shard-{000..012}.tar`; `s3://` names objects in a store.
+"""
+
+from cocasearch.captioned_data.reading import read_captioned_data
+from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage
+
+__all__ = ["BadRow", "CaptionedData", "CaptionedImage", "read_captioned_data"]

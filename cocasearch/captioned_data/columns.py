@@ -1,0 +1,87 @@
+"""Which columns of a table hold pictures and words, and how a cell becomes captions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cocasearch.errors import CocaSearchError
+
+IMAGE_COLUMNS = ("filepath", "image", "path", "file_name", "image_name")
+CAPTION_COLUMNS = ("title", "caption", "text", "comment")
+LABEL_COLUMNS = ("name", "names", "label")
+
+
+class NotWordsError(ValueError):
+    """A cell that should hold words holds something else."""
+
+
+@dataclass(frozen=True)
+class WantedColumns:
+    """The columns that the user means; None for the usual names.
+
+    Raises:
+        CocaSearchError: A label template without a place for the label.
+    """
+
+    image_key: str | None = None
+    caption_key: str | None = None
+    label_template: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label_template is not None and "{name}" not in self.label_template:
+            raise CocaSearchError(f"the label template {self.label_template!r} has no place for the {{name}}")
+
+    def choose(self, name: str, found: list[str]) -> tuple[str, str]:
+        """The image and the caption column among those found in the file of this name.
+
+        Raises:
+            CocaSearchError: One of them is not there.
+        """
+        image = _pick(name, found, "image", self.image_key, IMAGE_COLUMNS)
+        return image, _pick(name, found, "caption", self.caption_key, CAPTION_COLUMNS + LABEL_COLUMNS)
+
+    def reader(self, column: str) -> Callable[[object], list[str]]:
+        """What turns a cell of the caption column into captions; for labels, into one at most.
+
+        It raises `NotWordsError`.
+        """
+        if column not in LABEL_COLUMNS and (self.label_template is None or column != self.caption_key):
+            return words
+        template = self.label_template or "{name}"
+
+        def read_label(cell: object) -> list[str]:
+            names = ",".join(words(cell)).split(",")
+            return [template.replace("{name}", name.strip()) for name in names if name.strip()][:1]
+
+        return read_label
+
+
+def words(cell: object) -> list[str]:
+    """The texts of a cell: none, one, or a list of them.
+
+    Raises:
+        NotWordsError: It holds something else.
+    """
+    cells = cell if isinstance(cell, list) else [] if cell is None else [cell]
+    texts = [text for text in cells if isinstance(text, str)]
+    if len(texts) < len(cells):
+        raise NotWordsError(f"{_short(cell)} is not words")
+    return [text.strip() for text in texts if text.strip()]
+
+
+def _short(cell: object) -> str:
+    text = repr(cell)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _pick(name: str, found: list[str], role: str, key: str | None, usual: tuple[str, ...]) -> str:
+    for column in (key,) if key else usual:
+        if column in found:
+            return column
+    if not found:
+        raise CocaSearchError(f"{name} is empty")
+    missing = f"no column {key!r}" if key else f"no {role} column"
+    listed = ", ".join(found)
+    raise CocaSearchError(
+        f"{name} has {missing}; its columns are: {listed if len(listed) <= 300 else listed[:297] + '...'}",
+        hint=f"name it with --{role}-key COLUMN",
+    )

@@ -1,0 +1,98 @@
+"""Shards in an object store that speaks S3 -> files on this disk, fetched once.
+
+Training reads its pictures in random order, many times over, and is resumed: a shard that was fetched stays under
+`$COCASEARCH_HOME/shards`, named by address and version (ETag), until the user removes it. Credentials, region and
+endpoint are those of the usual AWS variables and files; `AWS_NO_SIGN_REQUEST=true` asks for public objects without any.
+"""
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.paths import shards_home
+
+SCHEME = "s3://"
+SHARD_SUFFIXES = (".parquet", ".tar")
+_PIECE = 8 * 1024 * 1024
+
+
+def fetch(url: str) -> Path:
+    """The file on this disk that holds an object; fetched first unless it is there in this version already.
+
+    A fetch that was broken off goes on where it stopped.
+
+    Raises:
+        CocaSearchError: There is no such object, the store refuses or does not answer, or the disk is full.
+    """
+    try:
+        with _store().open_input_file(_key(url)) as remote:
+            version = (remote.metadata() or {}).get(b"ETag", b"").decode(errors="replace")
+            digest = hashlib.sha256(f"{url} {version} {remote.size()}".encode()).hexdigest()[:16]
+            file = shards_home() / f"{digest}-{PurePosixPath(url).name}"
+            if not file.exists():
+                _download(remote, file)
+    except OSError as error:
+        raise CocaSearchError(f"cannot fetch {url}: {_reason(error)}", hint=_HINT) from error
+    return file
+
+
+def list_objects(prefix: str) -> list[str]:
+    """The shards below a prefix, in order of their names.
+
+    Raises:
+        CocaSearchError: There is none, or the store refuses or does not answer.
+    """
+    from pyarrow.fs import FileSelector
+
+    try:
+        found = _store().get_file_info(FileSelector(_key(prefix).rstrip("/")))
+    except OSError as error:
+        raise CocaSearchError(f"cannot list {prefix}: {_reason(error)}", hint=_HINT) from error
+    names = sorted(info.path for info in found if info.is_file and info.path.lower().endswith(SHARD_SUFFIXES))
+    if not names:
+        raise CocaSearchError(f"{prefix} holds no shards (.tar or .parquet)")
+    return [SCHEME + name for name in names]
+
+
+_HINT = "AWS_ENDPOINT_URL names another store than Amazon's, AWS_NO_SIGN_REQUEST=true asks without credentials"
+
+
+def _key(url: str) -> str:
+    return url.removeprefix(SCHEME)
+
+
+@cache
+def _store() -> Any:
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+    return S3FileSystem(
+        anonymous=os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in ("1", "true", "yes"),
+        connect_timeout=10,
+        request_timeout=60,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=4),
+    )
+
+
+def _download(remote: Any, file: Path) -> None:
+    """Fill the file piece by piece; what another process fetches meanwhile is the same, so that either may be last."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    with partial.open("ab") as local:
+        done = min(local.tell(), remote.size())
+        local.truncate(done)
+        while done < remote.size():
+            piece = remote.read_at(min(_PIECE, remote.size() - done), done)
+            local.write(piece)
+            done += len(piece)
+    partial.replace(file)
+
+
+def _reason(error: OSError) -> str:
+    """What the store said, out of the long sentences of pyarrow."""
+    text = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        return "there is no such object"
+    return text.rpartition("AWS Error ")[2][:200] or type(error).__name__

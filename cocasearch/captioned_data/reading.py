@@ -1,0 +1,189 @@
+"""Captioned data, whatever its layout: rows of the same picture put together, what is bad set aside or refused."""
+
+import csv
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from cocasearch.captioned_data.annotations import json_rows, text_rows
+from cocasearch.captioned_data.columns import WantedColumns
+from cocasearch.captioned_data.contents import same_content
+from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage, Found, Row
+from cocasearch.captioned_data.shards import tar_rows
+from cocasearch.captioned_data.sidecars import sidecar_rows
+from cocasearch.captioned_data.sources import SourceFile, source_files
+from cocasearch.captioned_data.tables import delimited_rows, jsonl_rows, parquet_rows
+from cocasearch.errors import CocaSearchError
+from cocasearch.file_parts import FilePart, PictureSource
+
+
+def read_captioned_data(
+    source: str | Path,
+    *,
+    image_key: str | None = None,
+    caption_key: str | None = None,
+    label_template: str | None = None,
+    images: Path | None = None,
+    split: str | None = None,
+) -> CaptionedData:
+    """Every picture of a source with its captions, rows of the same picture put together.
+
+    Relative picture paths start at the data file's folder. Rows without a picture or words, rows that cannot be
+    understood and pictures that are not there are left out and listed; a file with more rows that cannot be understood
+    than others is refused. A label column (`name`, `names`, `label`) gives its first synonym: "goldfish, Carassius
+    auratus" is "goldfish".
+
+    Args:
+        source: A data file, a folder of shards or of pictures with side-cars, or several files: see the package.
+        image_key: The column of the pictures, where its name is not one of the usual.
+        caption_key: The column of the captions, likewise.
+        label_template: Words around a label, such as "a photo of a {name}"; a column named by `caption_key` is
+            then read as labels, while the usual caption columns stay as they are.
+        images: The folder that relative picture paths start at, instead of the data file's.
+        split: Which of Karpathy's splits to read.
+
+    Raises:
+        CocaSearchError: The source is missing, of an unknown kind, lacks a column, is damaged, holds no captions, or
+            not one of its pictures is there.
+    """
+    reader = _Reader(WantedColumns(image_key, caption_key, label_template), images, split)
+    gathered = _Gathered()
+    files = source_files(source)
+    for file in files:
+        gathered.add_all(file, reader.rows(file), images or (file.path if file.path.is_dir() else file.path.parent))
+    data = gathered.data(str(source))
+    if not data.images:
+        raise _nothing(data, files[0].path)
+    return data
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Files in, rows out, with what the user said about all of them."""
+
+    wanted: WantedColumns
+    images: Path | None
+    split: str | None
+
+    def rows(self, file: SourceFile) -> Iterator[Found]:
+        if not file.path.is_dir():
+            yield from self._file_rows(file)
+            return
+        shards = sorted(path for path in file.path.iterdir() if path.suffix.lower() in (".parquet", ".tar"))
+        for shard in shards:
+            yield from self._file_rows(SourceFile(shard, str(shard)))
+        if not shards:
+            yield from sidecar_rows(file.path)
+
+    def _file_rows(self, file: SourceFile) -> Iterator[Found]:
+        path, name = file.path, file.name
+        readers: dict[str, Callable[[], Iterator[Found]]] = {
+            ".csv": lambda: delimited_rows(path, name, self.wanted),
+            ".tsv": lambda: delimited_rows(path, name, self.wanted),
+            ".txt": lambda: text_rows(path, name, self.wanted, self.images),
+            ".token": lambda: text_rows(path, name, self.wanted, self.images),
+            ".jsonl": lambda: jsonl_rows(path, name, self.wanted),
+            ".json": lambda: json_rows(path, name, self.wanted, self.split, self.images),
+            ".parquet": lambda: parquet_rows(path, name, self.wanted),
+            ".tar": lambda: tar_rows(path, name),
+        }
+        reader = readers.get(path.suffix.lower())
+        if reader is None:
+            raise CocaSearchError(f"{name} is of no known kind of captioned data", hint=_KINDS)
+        try:
+            yield from reader()
+        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException, tarfile.TarError) as error:
+            raise CocaSearchError(f"cannot read {name}: {str(error).splitlines()[0]}") from error
+
+
+@dataclass
+class _Gathered:
+    """Rows put together by picture."""
+
+    keys: dict[PictureSource, str] = field(default_factory=dict)
+    captions: dict[PictureSource, list[str]] = field(default_factory=dict)
+    bad_rows: list[BadRow] = field(default_factory=list)
+
+    def add_all(self, file: SourceFile, rows: Iterator[Found], folder: Path) -> None:
+        good, broken = 0, list[BadRow]()
+        for row in rows:
+            if isinstance(row, BadRow):
+                broken.append(row)
+                self.bad_rows.append(row)
+            else:
+                good += 1
+                self._add(row, folder)
+        if len(broken) > good:
+            first = broken[0]
+            raise CocaSearchError(
+                f"{len(broken)} of {good + len(broken)} rows of {file.name} cannot be understood, "
+                f"beginning with {first.where}: {first.reason}",
+                hint=next((hint for words, hint in _MENDING.items() if words in first.reason), None),
+            )
+
+    def _add(self, row: Row, folder: Path) -> None:
+        if not row.image or not row.captions:
+            self.bad_rows.append(BadRow(row.where, "no caption" if row.image else "no picture"))
+            return
+        image = folder / row.image if isinstance(row.image, str) else row.image
+        self.keys.setdefault(image, row.key)
+        self.captions.setdefault(image, []).extend(row.captions)
+
+    def data(self, source: str) -> CaptionedData:
+        self._unite_samples()
+        data = CaptionedData(source, [], self.bad_rows)
+        for image, captions in self.captions.items():
+            if isinstance(image, Path) and not os.path.isfile(image):  # noqa: PTH113  twice as quick, for each picture
+                data.missing.append(BadRow(self.keys[image], _why_missing(image, self.keys[image])))
+            else:
+                data.images.append(CaptionedImage(image, self.keys[image], tuple(captions)))
+        return data
+
+    def _unite_samples(self) -> None:
+        """Shards hold a picture anew for each of its captions: samples of the same bytes are one picture."""
+        parts = [image for image in self.captions if isinstance(image, FilePart)]
+        for first, *others in same_content(parts):
+            for other in others:
+                self.captions[parts[first]].extend(self.captions.pop(parts[other]))
+
+
+def _why_missing(image: Path, key: str) -> str:
+    if "://" in key:
+        return "an address, not a file"
+    return "a folder, not a file" if image.is_dir() else "no such file"
+
+
+_MENDING = {  # words of a reason -> how to go on where most rows have it
+    "not words": "name another column with --caption-key",
+    "cells": "put captions that hold the separator in quotation marks",
+    "UTF-8": "iconv -f latin1 -t utf-8 would convert it from Latin-1",
+}
+_READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".json", ".token")
+_KINDS = (
+    "give a .csv, .tsv, .jsonl, .parquet or .tar file, captions of COCO or Flickr, "
+    "or a folder of pictures with .txt side-cars"
+)
+
+
+def _nothing(data: CaptionedData, path: Path) -> CocaSearchError:
+    """Why a source has not one picture to show."""
+    if data.missing:
+        first = data.missing[0]
+        folder = path if path.is_dir() else path.parent
+        return CocaSearchError(
+            f"not one of the {len(data.missing)} pictures of {data.source} is there, "
+            f"beginning with {first.where}: {first.reason}",
+            hint=f"relative paths start at the data file's folder, {folder.resolve()}",
+        )
+    why = f": {data.bad_rows[0].where}: {data.bad_rows[0].reason}" if data.bad_rows else ""
+    files = sorted(file.name for file in path.iterdir() if _is_data(file)) if path.is_dir() else []
+    hint = f"give one of the data files in it: {', '.join(files)}" if files else _KINDS
+    return CocaSearchError(f"{data.source} holds no captioned pictures{why}", hint=hint)
+
+
+def _is_data(file: Path) -> bool:
+    return file.suffix.lower() in _READ_BY_NAME

@@ -1,0 +1,36 @@
+"""A file that lies whole inside another, as a picture does in an uncompressed archive: read when it is needed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """Some bytes of a file.
+
+    Args:
+        file: The file around it.
+        offset: Where it begins, in bytes.
+        size: Its length in bytes.
+    """
+
+    file: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            OSError: The file around it is gone, cannot be read, or ends too early.
+        """
+        with self.file.open("rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            raise OSError(f"{self.file} has become shorter")
+        return content
+
+
+PictureSource = Path | bytes | FilePart
+"""Where a picture is: in a file, in memory, or in a part of a file."""

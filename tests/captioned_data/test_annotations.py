@@ -1,0 +1,142 @@
+"""The files of COCO and Flickr as they come, with pictures where people unpack them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cocasearch.captioned_data import BadRow, CaptionedData, read_captioned_data
+from cocasearch.errors import CocaSearchError
+
+COCO = {
+    "info": {},
+    "images": [{"id": number, "file_name": f"{number:06}.jpg"} for number in (9, 25, 3)],
+    "annotations": [
+        {"id": 1, "image_id": 25, "caption": "A giraffe. "},
+        {"id": 2, "image_id": 9, "caption": "Lunch."},
+        {"id": 3, "image_id": 25, "caption": "Two giraffes."},
+        {"id": 4, "image_id": 77, "caption": "Lost."},
+        {"id": 5, "image_id": 9, "caption": "\n"},
+    ],
+}
+KARPATHY = {
+    "dataset": "flickr8k",
+    "images": [
+        {"filename": "a.jpg", "split": "train", "sentences": [{"raw": "One."}, {"raw": "Two."}]},
+        {"filename": "b.jpg", "split": "test", "sentences": [{"raw": "Three."}]},
+        {"filename": "c.jpg", "split": "test", "sentences": []},
+    ],
+}
+
+
+def pictures(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def write(file: Path, document: object) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document))
+    return file
+
+
+def captions_of(data: CaptionedData) -> dict[str, tuple[str, ...]]:
+    return {row.key: row.captions for row in data}
+
+
+def test_cocos_captions_find_their_pictures_where_coco_unpacks_them(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "val2017", "000009.jpg", "000025.jpg", "000003.jpg")
+    file = write(tmp_path / "annotations" / "captions_val2017.json", COCO)
+    data = read_captioned_data(file)
+    assert captions_of(data) == {"000025.jpg": ("A giraffe.", "Two giraffes."), "000009.jpg": ("Lunch.",)}
+    assert data[0].image.resolve() == (folder / "000025.jpg").resolve()
+    assert data.bad_rows == [
+        BadRow(f"annotation 4 of {file}", "its image is not in the list of images"),
+        BadRow(f"annotation 5 of {file}", "no caption"),
+        BadRow(f"image 3 of {file}", "no caption"),
+    ]
+
+
+def test_a_few_missing_pictures_of_coco_are_listed(tmp_path: Path) -> None:
+    pictures(tmp_path, "000009.jpg")
+    data = read_captioned_data(write(tmp_path / "captions.json", COCO))
+    assert list(captions_of(data)) == ["000009.jpg"]
+    assert data.missing == [BadRow("000025.jpg", "no such file")]
+
+
+def test_pictures_that_could_be_in_several_places_or_in_none_have_to_be_told(tmp_path: Path) -> None:
+    file = write(tmp_path / "annotations" / "captions_val2017.json", COCO)
+    with pytest.raises(CocaSearchError, match=r"such as 000025\.jpg, are not beside it") as error:
+        read_captioned_data(file)
+    assert "cocasearch data coco" in str(error.value.hint)
+    pictures(tmp_path / "annotations" / "images", "000009.jpg")
+    other = pictures(tmp_path / "val2017", "000009.jpg", "000025.jpg")
+    with pytest.raises(CocaSearchError, match="could be in"):
+        read_captioned_data(file)
+    assert len(read_captioned_data(file, images=other)) == 2
+
+
+def test_other_annotations_of_coco_are_refused(tmp_path: Path) -> None:
+    boxes = {"images": COCO["images"], "annotations": [{"image_id": 9, "bbox": [0, 0, 1, 1]}]}
+    with pytest.raises(CocaSearchError, match="are no captions"):
+        read_captioned_data(write(tmp_path / "instances.json", boxes))
+
+
+def test_karpathys_splits_are_read_one_at_a_time(tmp_path: Path) -> None:
+    pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    file = write(tmp_path / "dataset_flickr8k.json", KARPATHY)
+    assert captions_of(read_captioned_data(file, split="train")) == {"a.jpg": ("One.", "Two.")}
+    data = read_captioned_data(file, split="test")
+    assert captions_of(data) == {"b.jpg": ("Three.",)}
+    assert data.bad_rows == [BadRow(f"image 3 of {file}", "no caption")]
+    with pytest.raises(CocaSearchError, match="has the splits test, train, and only one"):
+        read_captioned_data(file)
+    with pytest.raises(CocaSearchError, match="has no split 'val'; its splits are: test, train"):
+        read_captioned_data(file, split="val")
+
+
+def test_flickrs_tokens(tmp_path: Path) -> None:
+    pictures(tmp_path / "Flicker8k_Dataset", "a.jpg", "b.jpg")
+    lines = ["a.jpg#0\tOne .", "a.jpg#1\tTwo .", "b.jpg#0\tThree .", "b.jpg", "b.jpg#1\t", "gone.jpg#0\tFour ."]
+    file = tmp_path / "Flickr8k.token.txt"
+    file.write_text("\n".join(lines) + "\n")
+    data = read_captioned_data(file)
+    assert captions_of(data) == {"a.jpg": ("One .", "Two ."), "b.jpg": ("Three .",)}
+    assert data.bad_rows == [
+        BadRow(f"line 4 of {file}", "it is not name.jpg#0, a tab and a caption"),
+        BadRow(f"line 5 of {file}", "no caption"),
+    ]
+    assert data.missing == [BadRow("gone.jpg", "no such file")]
+
+
+def test_flickr30ks_results_and_the_table_in_a_text_file(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "flickr30k_images", "a.jpg", "b.jpg")
+    results = tmp_path / "results_20130124.csv"
+    results.write_text("image_name| comment_number| comment\na.jpg| 0| One .\na.jpg| 4   Two .\nb.jpg| 0| Three .\n")
+    data = read_captioned_data(results, images=folder)
+    assert captions_of(data) == {"a.jpg": ("One .",), "b.jpg": ("Three .",)}
+    assert data.bad_rows == [BadRow(f"row 2 of {results}", "it has 2 cells where the header has 3")]
+    table = tmp_path / "captions.txt"
+    table.write_text('image,caption\na.jpg,"One, and more ."\n')
+    assert captions_of(read_captioned_data(table, images=folder)) == {"a.jpg": ("One, and more .",)}
+
+
+def test_a_list_of_objects_is_read_like_jsonl(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg", "b.jpg")
+    file = write(
+        tmp_path / "a.json", [{"image": "a.jpg", "caption": ["One", "Two"]}, 7, {"image": "b.jpg", "caption": "x"}]
+    )
+    data = read_captioned_data(file)
+    assert captions_of(data) == {"a.jpg": ("One", "Two"), "b.jpg": ("x",)}
+    assert data.bad_rows == [BadRow(f"object 2 of {file}", "it is not a JSON object")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"images": []}', '{"images": 3, "annotations": []}', "[" * 99_999]
+)
+def test_a_json_document_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(CocaSearchError, match=r"a\.json (is not JSON|holds no captions)"):
+        read_captioned_data(tmp_path / "a.json")

@@ -1,0 +1,239 @@
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cocasearch.captioned_data import CaptionedData, read_captioned_data
+from cocasearch.errors import CocaSearchError
+
+TWO_PICTURES = "filepath,title\na.jpg,A cat sits.\nb.jpg,A dog runs.\na.jpg,The cat again.\n"
+
+
+def write(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def write_parquet(file: Path, columns: dict[str, list[object]], metadata: dict[str, str] | None = None) -> Path:
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), file)
+    return file
+
+
+def captions_of(data: CaptionedData) -> dict[str, tuple[str, ...]]:
+    return {row.key: row.captions for row in data}
+
+
+@pytest.fixture(autouse=True)
+def _pictures(tmp_path: Path) -> None:
+    """Three files to be named; whether they are pictures does not matter here."""
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).touch()
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
+def test_rows_of_one_picture_are_put_together_whatever_the_separator(tmp_path: Path, separator: str) -> None:
+    file = write(tmp_path / "data.csv", TWO_PICTURES.replace(",", separator))
+    data = read_captioned_data(file)
+    assert captions_of(data) == {"a.jpg": ("A cat sits.", "The cat again."), "b.jpg": ("A dog runs.",)}
+    assert data[0].image == tmp_path / "a.jpg"
+
+
+def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    file = write(tmp_path / "data" / "data.csv", f"image,text\n{tmp_path}/a.jpg,A cat\n")
+    assert read_captioned_data(file)[0].image == tmp_path / "a.jpg"
+
+
+def test_quoted_cells_and_a_byte_order_mark_are_understood(tmp_path: Path) -> None:
+    file = write(tmp_path / "data.csv", '\ufefffile_name,caption\na.jpg,"One, ""two"",\nthree"\n')
+    assert read_captioned_data(file)[0].captions == ('One, "two",\nthree',)
+
+
+def test_a_stray_quotation_mark_in_a_tsv_swallows_no_rows(tmp_path: Path) -> None:
+    lines = ['a.jpg\t"Stop" says a sign', 'b.jpg\t"a "" quoted "" word"', 'c.jpg\t"never closed']
+    data = read_captioned_data(write(tmp_path / "data.tsv", "\n".join(["filepath\ttitle", *lines, ""])))
+    assert [row.captions[0] for row in data] == ['"Stop" says a sign', 'a " quoted " word', '"never closed']
+
+
+def test_named_columns_are_used_before_the_usual_ones(tmp_path: Path) -> None:
+    file = write(tmp_path / "data.csv", "image,photo,title,alt\na.jpg,b.jpg,no,yes\n")
+    assert captions_of(read_captioned_data(file, image_key="photo", caption_key="alt")) == {"b.jpg": ("yes",)}
+
+
+def test_jsonl_takes_one_caption_or_several(tmp_path: Path) -> None:
+    records = [{"path": "a.jpg", "text": ["one", "two"]}, {"path": "b.jpg", "text": "three"}, {"path": "c.jpg"}]
+    file = write(tmp_path / "data.jsonl", "\n".join(map(json.dumps, records)))
+    data = read_captioned_data(file)
+    assert captions_of(data) == {"a.jpg": ("one", "two"), "b.jpg": ("three",)}
+    assert [row.reason for row in data.bad_rows] == ["no caption"]
+
+
+def test_parquet_image_structs_give_bytes_and_the_first_synonym(tmp_path: Path) -> None:
+    images = [{"bytes": b"one", "path": "x.jpg"}, {"bytes": b"two", "path": None}]
+    file = write_parquet(tmp_path / "shard.parquet", {"image": images, "names": [["gold fish", "carp"], ["sock"]]})
+    data = read_captioned_data(file)
+    assert [row.image for row in data] == [b"one", b"two"]
+    assert captions_of(data) == {"x.jpg": ("gold fish",), "shard.parquet#1": ("sock",)}
+
+
+def test_parquet_paths_start_at_its_folder_and_shards_are_read_as_one(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write_parquet(tmp_path / f"{name}.parquet", {"path": [f"{name}.jpg"], "caption": [f"a {name}"]})
+    assert [row.image for row in read_captioned_data(tmp_path)] == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+
+
+def test_class_numbers_become_names(tmp_path: Path) -> None:
+    features = {"info": {"features": {"label": {"names": ["tench, Tinca tinca", "goldfish"]}}}}
+    columns: dict[str, list[object]] = {"image": [b"a", b"b", b"c"], "label": [1, 0, -1]}
+    file = write_parquet(tmp_path / "a.parquet", columns, {"huggingface": json.dumps(features)})
+    assert [row.captions for row in read_captioned_data(file)] == [("goldfish",), ("tench",)]
+
+
+def test_a_label_template_goes_round_labels_and_not_round_captions(tmp_path: Path) -> None:
+    labels = write(tmp_path / "labels.csv", "image,label\na.jpg,goldfish\n")
+    captions = write(tmp_path / "captions.csv", "image,caption\na.jpg,A fish\n")
+    template = "a photo of a {name}"
+    assert read_captioned_data(labels, label_template=template)[0].captions == ("a photo of a goldfish",)
+    assert read_captioned_data(captions, label_template=template)[0].captions == ("A fish",)
+
+
+def test_bad_rows_are_left_out_and_listed_with_their_reasons(tmp_path: Path) -> None:
+    rows = [
+        "a.jpg,one",
+        ",no picture",
+        "b.jpg,",
+        "b.jpg,one,two",
+        "a.jpg, ",
+        "b.jpg,two",
+        "c.jpg,caf\udce9",
+        "c.jpg,ok",
+    ]
+    text = "\n".join(["image,caption", *rows, ""])
+    (tmp_path / "data.csv").write_bytes(text.encode(errors="surrogateescape"))
+    data = read_captioned_data(tmp_path / "data.csv")
+    assert captions_of(data) == {"a.jpg": ("one",), "b.jpg": ("two",), "c.jpg": ("ok",)}
+    name = tmp_path / "data.csv"
+    assert [(row.where, row.reason) for row in data.bad_rows] == [
+        (f"row 2 of {name}", "no picture"),
+        (f"row 3 of {name}", "no caption"),
+        (f"row 4 of {name}", "it has 3 cells where the header has 2"),
+        (f"row 5 of {name}", "no caption"),
+        (f"row 7 of {name}", "it is not UTF-8"),
+    ]
+
+
+def test_bad_lines_of_jsonl_are_left_out_and_listed(tmp_path: Path) -> None:
+    good = [f'{{"image": "{name}.jpg", "text": "words"}}' for name in "abc"]
+    lines = [
+        good[0],
+        '{"image": ',
+        "[1]",
+        '{"image": "b.jpg", "text": 3}',
+        "",
+        good[1],
+        '{"image": 7, "text": "x"}',
+        good[2],
+    ]
+    data = read_captioned_data(write(tmp_path / "a.jsonl", "\n".join(lines)))
+    assert list(captions_of(data)) == ["a.jpg", "b.jpg", "c.jpg"]
+    reasons = [(row.where.split(" of ")[0], row.reason) for row in data.bad_rows]
+    assert reasons == [
+        ("line 2", "it is not JSON: Expecting value"),
+        ("line 3", "it is not a JSON object"),
+        ("line 4", "column 'text': 3 is not words"),
+        ("line 7", "no picture"),
+    ]
+
+
+def test_a_quotation_mark_that_swallows_rows_is_noticed(tmp_path: Path) -> None:
+    rows = ["a.jpg,fine", 'a.jpg,"never closed', *["b.jpg,lost"] * 30, 'c.jpg,ends "here"', "c.jpg,fine"]
+    data = read_captioned_data(write(tmp_path / "data.csv", "\n".join(["image,caption", *rows])))
+    assert captions_of(data) == {"a.jpg": ("fine",), "c.jpg": ("fine",)}
+    assert data.bad_rows[0].reason == "it goes over 32 lines: is a quotation mark in it not closed?"
+
+
+def test_pictures_that_are_not_there_are_listed_and_left_out(tmp_path: Path) -> None:
+    rows = ["a.jpg,one", "gone.jpg,two", "gone.jpg,three", "https://example.org/a.jpg,four", "sub,five"]
+    (tmp_path / "sub").mkdir()
+    data = read_captioned_data(write(tmp_path / "data.csv", "\n".join(["image,caption", *rows])))
+    assert captions_of(data) == {"a.jpg": ("one",)}
+    assert [(row.where, row.reason) for row in data.missing] == [
+        ("gone.jpg", "no such file"),
+        ("https://example.org/a.jpg", "an address, not a file"),
+        ("sub", "a folder, not a file"),
+    ]
+
+
+def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_looked_in(tmp_path: Path) -> None:
+    with pytest.raises(
+        CocaSearchError, match=r"not one of the 2 pictures .* beginning with x/a\.jpg: no such"
+    ) as error:
+        read_captioned_data(write(tmp_path / "data.csv", "image,caption\nx/a.jpg,one\nx/b.jpg,two\n"))
+    assert str(tmp_path.resolve()) in str(error.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "a.csv is empty"),
+        ("a.csv", b"photo,caption\na.jpg,x\n", "no image column; its columns are: photo, caption"),
+        ("a.csv", b"image,note\na.jpg,x\n", "no caption column; its columns are: image, note"),
+        ("a.csv", b"image caption\na.jpg x\n", "no image column; its columns are: image caption"),
+        ("a.csv", b"image,text\na.jpg,x\nb.jpg,a, b\nc.jpg,d, e\n", "2 of 3 rows .* beginning with row 2 .* 3 cells"),
+        ("a.csv", b'image,text\na.jpg,x\nb.jpg,"oh\nc.jpg,y\n', "row 2 of .* quotation mark that is never closed"),
+        ("a.csv", b"image,text\n", "holds no captioned pictures"),
+        ("a.csv", b"image,text\n,x\n", "holds no captioned pictures: row 1 of .*: no picture"),
+        ("a.csv", "image,text\na.jpg,x\n".encode("utf-16"), "is UTF-16, not UTF-8"),
+        ("a.csv", b"\x7fELF\x02\x00\x00,\n", "is not text: it has a zero byte"),
+        ("a.csv", b"image,text\na.jpg,\xe9\xe8\nb.jpg,\xe9\n", "2 of 2 rows .* row 1 of .*: it is not UTF-8"),
+        ("a.tsv", b"image\ttext\na.jpg\tone\ttwo\n", "1 of 1 rows .* it has 3 cells where the header has 2"),
+        ("a.jsonl", b'{"image": "a", "text": 3}', "beginning with line 1 of .*: column 'text': 3 is not words"),
+        ("a.jsonl", b'\n{"image": ', "beginning with line 2 of .*: it is not JSON"),
+        ("a.jsonl", b"[1]", "line 1 of .*: it is not a JSON object"),
+        ("a.parquet", b"PAR?", "cannot read .*a.parquet"),
+        ("a.tar", b"no tar", "cannot read .*a.tar"),
+        ("a.docx", b"", "of no known kind"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_sentence(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CocaSearchError, match=message) as error:
+        read_captioned_data(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_half_of_a_parquet_file_is_refused(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "a.parquet", {"path": ["a.jpg"] * 500, "caption": list(map(str, range(500)))})
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CocaSearchError, match=r"cannot read .*a\.parquet"):
+        read_captioned_data(file)
+    file.write_bytes(whole[:200] + bytes(200) + whole[400:])  # the footer is whole, what it tells of is not
+    with pytest.raises(CocaSearchError, match=r"cannot read .*a\.parquet"):
+        read_captioned_data(file)
+
+
+def test_a_missing_column_hints_at_the_option(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", TWO_PICTURES)
+    with pytest.raises(CocaSearchError, match="no column 'photo'") as error:
+        read_captioned_data(file, image_key="photo")
+    assert error.value.hint == "name it with --image-key COLUMN"
+
+
+def test_a_folder_without_sidecars_hints_at_its_data_files(tmp_path: Path) -> None:
+    write(tmp_path / "train.tsv", "filepath\ttitle\n")
+    with pytest.raises(CocaSearchError) as error:
+        read_captioned_data(tmp_path)
+    assert error.value.hint == "give one of the data files in it: train.tsv"
+
+
+def test_a_template_without_a_place_for_the_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CocaSearchError, match="no place for the"):
+        read_captioned_data(tmp_path, label_template="a photo")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CocaSearchError, match="there is no captioned data at"):
+        read_captioned_data(tmp_path / "nowhere.csv")

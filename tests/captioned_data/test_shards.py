@@ -1,0 +1,143 @@
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from cocasearch.captioned_data import BadRow, CaptionedImage, read_captioned_data
+from cocasearch.errors import CocaSearchError, UnreadableImage
+from cocasearch.file_parts import FilePart
+from cocasearch.images.decoding import read_image
+
+
+def write_shard(file: Path, members: dict[str, bytes], *, mode: str = "w") -> Path:
+    with tarfile.open(file, mode) as shard:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            shard.addfile(member, io.BytesIO(content))
+    return file
+
+
+def contents(data: object) -> dict[str, bytes]:
+    return {row.key: row.image.read() for row in data}  # type: ignore[attr-defined]
+
+
+def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tmp_path: Path) -> None:
+    whole = {
+        "1.jpg": b"one",
+        "1.json": b"{}",
+        "1.txt": b"first",
+        "2.txt": b"second",
+        "2.png": b"two",
+        "2.caption": b"more",
+    }
+    members = {
+        "3.jpg": b"x",
+        "4.txt": b"words",
+        "5.jpg": b"y",
+        "5.txt": b"\xff\xfe\xff",
+    }
+    file = write_shard(tmp_path / "shard.tar", {**whole, **members})
+    data = read_captioned_data(file)
+    assert contents(data) == {"1": b"one", "2": b"two"}
+    assert [row.captions for row in data] == [("first",), ("second", "more")]
+    assert all(isinstance(row.image, FilePart) and row.image.file == file for row in data)
+    assert data.bad_rows == [
+        BadRow(f"sample 3 of {file}", "no caption"),
+        BadRow(f"sample 4 of {file}", "no picture"),
+        BadRow(f"sample 5 of {file}", "its text: it is not UTF-8"),
+    ]
+
+
+def test_samples_of_the_same_picture_are_one_picture(tmp_path: Path) -> None:
+    members = {
+        "1.jpg": b"same",
+        "1.txt": b"one",
+        "2.jpg": b"else",
+        "2.txt": b"two",
+        "3.jpg": b"same",
+        "3.txt": b"three",
+    }
+    data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
+    assert {row.key: row.captions for row in data} == {"1": ("one", "three"), "2": ("two",)}
+
+
+def test_a_picture_in_a_shard_is_decoded_like_a_file(tmp_path: Path, photo_folder: Path) -> None:
+    photo, torn = ((photo_folder / name).read_bytes() for name in ("turned.jpg", "truncated.jpg"))
+    members = {"1.txt": b"green", "1.jpg": photo, "2.txt": b"torn", "2.jpg": torn}
+    data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
+    picture, _ = read_image(data[0].image)
+    assert picture.tobytes() == read_image(photo_folder / "turned.jpg")[0].tobytes()
+    with pytest.raises(UnreadableImage, match="truncated"):
+        read_image(data[1].image)
+    (tmp_path / "a.tar").write_bytes(b"")
+    with pytest.raises(UnreadableImage, match=r"a\.tar.*become shorter"):
+        read_image(data[0].image)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.5, 0.9])
+def test_a_shard_that_is_cut_off_is_refused(tmp_path: Path, kept: float) -> None:
+    members = {f"{number:03}.{kind}": bytes([number]) * 700 for number in range(1, 30) for kind in ("jpg", "cls")}
+    file = write_shard(tmp_path / "a.tar", members | {"x.txt": b"x"})
+    end = sum(1024 + 512 for _ in members)
+    file.write_bytes(file.read_bytes()[: int(kept * end)])
+    with pytest.raises(CocaSearchError, match=r"a\.tar"):
+        read_captioned_data(file)
+
+
+def test_a_shard_cut_between_two_members_or_broken_in_the_middle_is_refused(tmp_path: Path) -> None:
+    members = {"1.jpg": b"x", "1.txt": b"one", "2.jpg": b"y", "2.txt": b"two"}
+    file = write_shard(tmp_path / "a.tar", members)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:2048])
+    with pytest.raises(CocaSearchError, match=r"a\.tar is cut off after sample '1'"):
+        read_captioned_data(file)
+    file.write_bytes(whole[:2048] + b"junk" * 128 + whole[2560:])
+    with pytest.raises(CocaSearchError, match=r"a\.tar is damaged after sample '1'"):
+        read_captioned_data(file)
+
+
+def test_a_compressed_shard_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CocaSearchError, match="cannot read"):
+        read_captioned_data(write_shard(tmp_path / "a.tar", {"1.jpg": b"x", "1.txt": b"one"}, mode="w:gz"))
+
+
+def test_lists_in_braces_and_joined_sources_are_read_in_order(tmp_path: Path) -> None:
+    for number in range(8, 12):
+        members = {f"s{number}.jpg": bytes([number]), f"s{number}.txt": b"words"}
+        write_shard(tmp_path / f"{number:03}.tar", members)
+    (tmp_path / "x.jpg").write_bytes(b"x")
+    (tmp_path / "x.csv").write_text("image,caption\nx.jpg,an x\n")
+    source = f"{tmp_path}/{{010..011}}.tar::{tmp_path}/x.csv::{tmp_path}/{{009,008}}.tar"
+    data = read_captioned_data(source)
+    assert [row.key for row in data] == ["s10", "s11", "x.jpg", "s9", "s8"]
+    assert data[2] == CaptionedImage(tmp_path / "x.jpg", "x.jpg", ("an x",))
+    assert data.source == source
+
+
+def test_lists_in_braces_multiply(tmp_path: Path) -> None:
+    for name in ("a-1.csv", "a-2.csv", "b-1.csv", "b-2.csv"):
+        (tmp_path / f"{name}.jpg").touch()
+        (tmp_path / name).write_text(f"image,caption\n{name}.jpg,words\n")
+    assert [row.key[:3] for row in read_captioned_data(f"{tmp_path}/{{a,b}}-{{1..2}}.csv")] == [
+        "a-1",
+        "a-2",
+        "b-1",
+        "b-2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{00..12}.tar", r"no captioned data at 00\.tar and at 12 other places of 13"),
+        ("{5..2}.tar", "ends before it begins"),
+        ("{1..999999999}.tar", "999,999,999 files"),
+        ("{1..999}/{1..999}.tar", "998,001 files"),
+        ("::", "is empty"),
+    ],
+)
+def test_a_list_that_makes_no_sense_is_refused(source: str, message: str) -> None:
+    with pytest.raises(CocaSearchError, match=message):
+        read_captioned_data(source)

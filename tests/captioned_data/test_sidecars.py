@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from cocasearch.captioned_data import BadRow, read_captioned_data
+from cocasearch.errors import CocaSearchError
+
+
+def folder_of(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_both_kinds_of_sidecars_give_one_caption_a_line(tmp_path: Path) -> None:
+    files = {
+        "a.jpg": "",
+        "a.caption": "three\n",
+        "a.txt": "one\n\ntwo\n",
+        "sub/b.webp": "",
+        "sub/b.txt": "four",
+        "sub/c.JPG": "",
+        "sub/c.caption": "five",
+        ".hidden.txt": "x",
+    }
+    data = read_captioned_data(folder_of(tmp_path, files))
+    assert {row.key: row.captions for row in data} == {
+        "a.jpg": ("one", "two", "three"),
+        "sub/b.webp": ("four",),
+        "sub/c.JPG": ("five",),
+    }
+    assert data[1].image == tmp_path / "sub" / "b.webp"
+    assert data.left_out == []
+
+
+def test_what_has_no_other_half_is_listed(tmp_path: Path) -> None:
+    folder = folder_of(
+        tmp_path, {"a.jpg": "", "a.txt": "one", "b.png": "", "c.jpg": "", "c.txt": " \n", "d.txt": "x", "README.md": ""}
+    )
+    (folder / "e.jpg").touch()
+    (folder / "e.caption").write_bytes(b"caf\xe9")
+    data = read_captioned_data(folder)
+    assert [row.key for row in data] == ["a.jpg"]
+    assert data.bad_rows == [
+        BadRow("b.png", "no caption"),
+        BadRow("c.jpg", "no caption"),
+        BadRow("e.jpg", "e.caption: it is not UTF-8"),
+        BadRow("d.txt", "no picture"),
+    ]
+
+
+def test_a_folder_of_photos_without_words_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CocaSearchError, match=r"holds no captioned pictures: a\.jpg: no caption"):
+        read_captioned_data(folder_of(tmp_path, {"a.jpg": "", "b.jpg": ""}))
