@@ -4,13 +4,17 @@ import ctypes
 import functools
 import os
 import sys
+import time
 
 import torch
+import torch.nn.functional as F
 
 from cocasearch.errors import CocaSearchError
 
 # glibc's mallopt parameters, malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+# How many times as fast bfloat16 must be for its rounding.
+_WORTH_IT = 1.2
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -31,9 +35,9 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 def choose_dtype(dtype: str = "auto", device: torch.device | None = None) -> torch.dtype:
-    """The number type of weights and activations: what was asked for, or bfloat16 where the device computes in it.
+    """The number type of weights and activations: what was asked for, or bfloat16 where that is faster.
 
-    Vectors are float32 all the same. Where bfloat16 has to be imitated it is slower, and float32 is chosen.
+    Vectors are float32 all the same.
     `$COCASEARCH_DTYPE` overrides the automatic choice.
 
     Raises:
@@ -42,24 +46,46 @@ def choose_dtype(dtype: str = "auto", device: torch.device | None = None) -> tor
     if dtype == "auto":
         dtype = os.environ.get("COCASEARCH_DTYPE") or "auto"
     if dtype == "auto":
-        return torch.bfloat16 if has_native_bfloat16(device or torch.device("cpu")) else torch.float32
+        return torch.bfloat16 if is_faster_in_bfloat16(device or torch.device("cpu")) else torch.float32
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in known:
         raise CocaSearchError(f"unknown dtype '{dtype}'; use one of auto, {', '.join(known)}")
     return known[dtype]
 
 
-def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices by itself: CPUs with AVX512-BF16 or AMX, Arm's with BF16, CUDA.
+@functools.cache
+def is_faster_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies matrices faster in bfloat16 than in float32.
 
-    Apple's GPUs do so from macOS 14 on.
+    CUDA's do where they have it, Apple's GPUs from macOS 14 on. A CPU that has the instructions need not: with AMX, and
+    on AMD's with AVX512-BF16, they are several times as fast as float32, on Intel's without AMX half as fast. So those
+    that have them are timed, for some milliseconds.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "mps":
         return bool(torch.backends.mps.is_macos_or_newer(14, 0))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
-    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+    if not any(getattr(torch.cpu, check, lambda: False)() for check in checks):
+        return False
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so that its own time can be told from that of other processes
+    try:
+        return _product_seconds(torch.bfloat16) * _WORTH_IT < _product_seconds(torch.float32)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.inference_mode()
+def _product_seconds(dtype: torch.dtype) -> float:
+    """The least processor time of a small matrix product on this thread."""
+    x, weight = torch.ones(128, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+    seconds = []
+    for _ in range(6):
+        started = time.thread_time()
+        F.linear(x, weight)
+        seconds.append(time.thread_time() - started)
+    return min(seconds)
 
 
 @functools.cache

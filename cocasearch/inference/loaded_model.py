@@ -66,7 +66,7 @@ def load_model(
     Args:
         name_or_folder: A model's name (`cocasearch models list`) or its folder.
         device: "auto", "cpu", "cuda" or "mps".
-        dtype: "auto" (bfloat16 where the device computes in it), "float32", "bfloat16" or "float16".
+        dtype: "auto" (bfloat16 where that is faster), "float32", "bfloat16" or "float16".
         towers: The parts that will be used, of "image", "text" and "caption": a text query needs but one of them.
         packed: On a CPU, store linear layers as its kernels read them: faster from the second use on. Otherwise weights
             stay on disk until they are used, which is quicker for a single query.

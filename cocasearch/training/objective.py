@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cocasearch.checkpoints.efficientnet_lite import Classifier
-from cocasearch.inference.device import has_native_bfloat16
+from cocasearch.inference.device import is_faster_in_bfloat16
 from cocasearch.model.coca import CoCa
 from cocasearch.model.layers import Residual
 from cocasearch.model.losses import grouped_contrastive_loss, name_loss
@@ -82,8 +82,8 @@ class Objective:
         self.tokenizer = tokenizer
         self.config = config
         self.teacher = teacher
-        native = has_native_bfloat16(model.logit_scale.device)
-        self.autocast = native if config.precision == "auto" else config.precision == "bfloat16"
+        faster = is_faster_in_bfloat16(model.logit_scale.device)
+        self.autocast = faster if config.precision == "auto" else config.precision == "bfloat16"
 
     def losses(self, batch: TrainingBatch, *, encoder_is_frozen: bool, chance: random.Random) -> StepLosses:
         """The weighted sum and its parts, ready for `total.backward()`."""

@@ -1,8 +1,10 @@
+import timeit
+
 import pytest
 import torch
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.inference.device import choose_device, choose_dtype, has_native_bfloat16
+from cocasearch.inference.device import choose_device, choose_dtype, is_faster_in_bfloat16
 
 
 @pytest.mark.parametrize("device", ["cpu:x", "cpu:1", "cpu:", "cuda:99", "cuda:-1", "mps:7", "gpu", ":", ""])
@@ -17,10 +19,26 @@ def test_a_device_that_is_there_is_taken() -> None:
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_bfloat16_is_chosen_where_it_is_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COCASEARCH_DTYPE")
-    native = has_native_bfloat16(torch.device("cpu"))
-    assert choose_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if native else torch.float32)
+def product_seconds(dtype: torch.dtype) -> float:
+    """The slow way to know: large products, on all threads."""
+    x = torch.ones(1024, 1024, dtype=dtype)
+    return min(timeit.repeat(lambda: x @ x, number=3, repeat=7))
+
+
+def test_bfloat16_is_chosen_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COCASEARCH_DTYPE", raising=False)
+    times_as_fast = product_seconds(torch.float32) / product_seconds(torch.bfloat16)
+    if 0.8 < times_as_fast < 2:
+        pytest.skip(f"either may be chosen where bfloat16 is {times_as_fast:.1f} times as fast")
+    expected = torch.bfloat16 if times_as_fast > 1 else torch.float32
+    assert choose_dtype("auto", torch.device("cpu")) == expected
+
+
+def test_timing_leaves_the_threads_as_they_were() -> None:
+    is_faster_in_bfloat16.cache_clear()
+    before = torch.get_num_threads()
+    is_faster_in_bfloat16(torch.device("cpu"))
+    assert torch.get_num_threads() == before
 
 
 def test_the_environment_decides_what_automatic_means_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
