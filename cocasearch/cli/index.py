@@ -37,7 +37,8 @@ from cocasearch.indexing.manifest import (
 )
 from cocasearch.indexing.plan import BuildPlan, make_plan
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
-from cocasearch.indexing.survey import Survey, UpdateOptions, take_survey
+from cocasearch.indexing.survey import Survey, UpdateOptions
+from cocasearch.indexing.surveying import take_survey
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:

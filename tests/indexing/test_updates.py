@@ -12,7 +12,8 @@ from cocasearch.indexing import builder as builder_module
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.plan import make_plan
-from cocasearch.indexing.survey import UpdateOptions, take_survey
+from cocasearch.indexing.survey import UpdateOptions
+from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
 from cocasearch.search.searcher import Searcher
 

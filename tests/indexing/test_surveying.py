@@ -11,7 +11,8 @@ from cocasearch.indexing.known_files import Counts, KnownFiles
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, write_manifest
 from cocasearch.indexing.roots import Target, extend_roots
-from cocasearch.indexing.survey import UpdateOptions, take_survey
+from cocasearch.indexing.survey import UpdateOptions
+from cocasearch.indexing.surveying import take_survey
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def survey_of(index, monkeypatch):
             folder, _, name = path.rpartition("/")
             folders.setdefault((root, folder), {})[name] = list(stamp)
         files = KnownFiles({place: json.dumps(stamps) for place, stamps in folders.items()}, Counts())
-        monkeypatch.setattr("cocasearch.indexing.survey.open_known_files", lambda *_: files)
+        monkeypatch.setattr("cocasearch.indexing.surveying.open_known_files", lambda *_: files)
         return take_survey(index, paths, UpdateOptions(**options))
 
     return run

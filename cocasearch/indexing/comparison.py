@@ -1,0 +1,126 @@
+"""Goes through folders and sorts what it meets, and does not meet any more, by what the index knows."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cocasearch.images.discovery import Entry
+from cocasearch.images.excludes import Excludes
+from cocasearch.indexing.known_files import Place, Stamp, join
+from cocasearch.indexing.ledger import Ledger
+from cocasearch.indexing.roots import Target, extend_roots, list_target, place_folders, scopes
+from cocasearch.indexing.survey import Candidate, Survey
+
+
+class Comparison:
+    """Goes through targets and sorts what it meets into a survey."""
+
+    def __init__(self, survey: Survey, ledger: Ledger | None) -> None:
+        self._survey = survey
+        self._bad = {(entry.root, entry.path): entry.stamp for entry in ledger or ()}
+        self._walked: set[Place] = set()  # folders of which everything has been met
+        self._met_bad: set[Place] = set()
+
+    def make(self, targets: Iterable[Target]) -> None:
+        survey = self._survey
+        before = survey.present.locate_roots(survey.index) if survey.present else {}
+        partial = survey.present.partial_roots if survey.present else frozenset()
+        targets = sorted(dict.fromkeys(targets), key=lambda target: target.names is not None)  # whole folders first
+        roots = extend_roots(before, targets, partial)
+        filled = [target for target in targets if self._compare(target, roots)]
+        survey.empty += [target.path for target in targets if target not in filled]
+        folders = {target.folder for target in filled}
+        survey.roots = {key: root for key, root in roots.items() if key in before or root in folders}
+        walked = [target.folder for target in filled if target.names is None]
+        parts = (key for key in survey.roots if key in partial or key not in before)
+        survey.partial = frozenset(key for key in parts if not any(map(survey.roots[key].is_relative_to, walked)))
+        survey.candidates = list(dict.fromkeys(survey.candidates))  # a rebuild may be told to read what it would anyway
+        self._find_gone(filled)
+
+    def _compare(self, target: Target, roots: Mapping[str, Path]) -> bool:
+        """Whether there was any file."""
+        any_file = False
+        listed = list_target(target, self._skip, Excludes(self._survey.excludes))
+        for root, folder, files in place_folders(listed, target.folder, roots):
+            any_file = True
+            if (root, folder) not in self._walked:
+                is_whole = target.whole and (target.names is None or roots[root] == target.folder)
+                self._compare_folder(root, folder, files, is_whole=is_whole)
+        return any_file
+
+    def _compare_folder(self, root: str, folder: str, files: list[Entry], *, is_whole: bool) -> None:
+        survey = self._survey
+        known = survey.known.stamps(root, folder)
+        bad = self._bad
+        for name, size, mtime_ns in files:
+            before = known.pop(name, None)
+            if before == [size, mtime_ns] and not bad:
+                survey.unchanged += 1
+            else:
+                self._judge(Candidate(root, join(folder, name), size, mtime_ns, before is not None), before)
+        if is_whole:
+            self._walked.add((root, folder))
+            self._note_absent(root, folder, known)
+
+    def _judge(self, file: Candidate, before: Stamp | None) -> None:
+        survey, place, stamp = self._survey, (file.root, file.path), [file.size, file.mtime_ns]
+        is_stored = before is not None and before[:2] == stamp  # if it is bad, a killed run has left its list behind
+        if place in self._bad and not is_stored:
+            self._met_bad.add(place)
+            if self._bad[place] == tuple(stamp) and not survey.options.retry_bad:
+                survey.known_bad += 1
+                return
+        if before == stamp:
+            survey.unchanged += 1
+        elif is_stored:
+            survey.back.append(place)
+        else:
+            survey.candidates.append(file)
+
+    def _find_gone(self, filled: Sequence[Target]) -> None:
+        """Sort out what was in folders that have vanished with all they held, and the bad files that have gone."""
+        survey = self._survey
+        roots = {key: folder for key, folder in survey.roots.items() if not is_unmounted(folder)}
+        covered = [scope for target in filled for scope in scopes(target, roots)]
+        for root, folder in survey.known.folders():
+            met_or_hidden = (root, folder) in self._walked or self._is_hidden(root, folder)
+            if not met_or_hidden and _is_covered((root, folder), covered):
+                self._note_absent(root, folder, survey.known.stamps(root, folder))
+        survey.gone_bad += [
+            place
+            for place in self._bad
+            if place not in self._met_bad
+            and _is_covered((place[0], place[1].rpartition("/")[0]), covered)
+            and not self._is_hidden(*place)
+        ]
+
+    def _note_absent(self, root: str, folder: str, stamps: Mapping[str, Stamp]) -> None:
+        for name, stamp in stamps.items():
+            was_missing = len(stamp) == 3
+            absent = self._survey.still_missing if was_missing else self._survey.gone
+            absent.append((root, join(folder, name)))
+
+    def _skip(self, path: Path, reason: str) -> None:
+        self._survey.skipped.append((str(path), reason))
+
+    def _is_hidden(self, root: str, path: str) -> bool:
+        """Whether a place lies in what could not be read."""
+        if not self._survey.skipped:
+            return False
+        whole = self._survey.roots[root] / path
+        return any(whole.is_relative_to(skipped) for skipped, _ in self._survey.skipped)
+
+
+def is_unmounted(folder: Path) -> bool:
+    """Whether a folder holds nothing at all, as where a drive is mounted at other times."""
+    try:
+        with os.scandir(folder) as listing:
+            return not any(listing)
+    except OSError:  # it is not there either, or walking through it will tell
+        return False
+
+
+def _is_covered(folder: Place, covered: Iterable[Place]) -> bool:
+    """Whether a folder lies in one of the parts of roots that have been walked."""
+    root, path = folder
+    return any(root == key and (not part or f"{path}/".startswith(f"{part}/")) for key, part in covered)

@@ -1,0 +1,87 @@
+"""Chooses the folders to walk and what to compare them with. Reads no file and imports nothing heavy.
+
+Compares path, size and time of change. Files that differ are left for `plan` to look into; where none do, a run is
+over with this.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.images.discovery import expand_home
+from cocasearch.indexing.comparison import Comparison, is_unmounted
+from cocasearch.indexing.known_files import KnownFiles, open_known_files
+from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
+from cocasearch.indexing.manifest import (
+    MANIFEST_FILE,
+    REBUILD_FILE,
+    Manifest,
+    exclude_of,
+    find_manifest,
+    read_manifest,
+)
+from cocasearch.indexing.roots import Target, targets_of
+from cocasearch.indexing.survey import Survey, UpdateOptions
+from cocasearch.indexing.versions import latest_version
+
+
+def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOptions | None = None) -> Survey:
+    """Walk through `paths`, or everything that the index covers if there are none, and compare.
+
+    A rebuild covers both. Writes nothing.
+
+    Raises:
+        CocaSearchError: A path does not exist, there is no index and no path, or a folder that a rebuild would have to
+            read again is not there.
+        NothingFound: There is no image file at all.
+    """
+    options = options or UpdateOptions()
+    present = find_manifest(index / MANIFEST_FILE) if paths else read_manifest(index)
+    base, ledger = _base(index, present, options.rebuild_with)
+    version = latest_version(index, base.table) if base else None
+    known = open_known_files(index, base.table) if base else KnownFiles()
+    survey = Survey(index, options, present, base, version, known)
+    remembered = () if present is None or options.forget_excludes else present.locate_excludes(index)
+    survey.excludes = tuple(dict.fromkeys((*remembered, *options.excludes)))
+    Comparison(survey, ledger).make(_targets(survey, paths, ledger))
+    if not (survey.candidates or survey.unchanged or survey.known_bad or survey.back):
+        raise NothingFound(f"no pictures found in {', '.join(map(str, paths or survey.empty))}")
+    return survey
+
+
+def _base(index: Path, present: Manifest | None, rebuild_with: str) -> tuple[Manifest | None, Ledger | None]:
+    """What to compare with: the index; when it is made anew, what a stopped rebuild with this model has left."""
+    if not rebuild_with or present is None:
+        return present, Ledger(index, LEDGER_FILE) if present else None
+    pending = find_manifest(index / REBUILD_FILE)
+    if pending is None or pending.model_fingerprint != rebuild_with:
+        return None, None
+    return pending, Ledger(index, REBUILD_LEDGER_FILE)
+
+
+def _targets(survey: Survey, paths: Sequence[str | Path], ledger: Ledger | None) -> list[Target]:
+    targets = targets_of([expand_home(Path(path)) for path in paths])
+    named = {exclude_of(target.path) for target in targets}  # what was left out is taken in again when it is named
+    survey.excludes = tuple(pattern for pattern in survey.excludes if pattern not in named)
+    if survey.present is None or (paths and not survey.options.rebuild_with):
+        return targets
+    known, bad = survey.known, ledger
+    if survey.base is not survey.present:  # what a rebuild has to read again, the present table knows
+        known, bad = open_known_files(survey.index, survey.present.table), Ledger(survey.index)
+    for key, folder in survey.present.locate_roots(survey.index).items():
+        if not folder.is_dir() or (survey.options.rebuild_with and is_unmounted(folder)):
+            _leave_out(survey, folder)
+        elif key in survey.present.partial_roots:
+            in_ledger = (entry.path for entry in bad or () if entry.root == key)
+            targets.append(Target(folder, tuple(sorted({*known.paths_in(key), *in_ledger}))))
+        else:
+            targets.append(Target(folder))
+    return targets
+
+
+def _leave_out(survey: Survey, folder: Path) -> None:
+    if survey.options.rebuild_with:
+        what = "an empty folder" if folder.is_dir() else "no such folder"
+        hint = f"mount its drive, or take it out first: cocasearch remove {folder}"
+        raise CocaSearchError(f"{what}: {folder}; a rebuild would lose its photos", hint=hint)
+    survey.empty.append(folder)
