@@ -4,7 +4,11 @@
 read; a run names it and continues. `NothingFound` (exit code 3) is an empty answer to a fine request.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Cause = Literal["file", "time", "extra", "system"]
+"""What stands between a file and its pixels: the file itself, the time that one may take, an optional part of this
+package that is not installed, or the disk, a permission or the memory."""
 
 
 class CocaSearchError(Exception):
@@ -34,12 +38,13 @@ class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
     Args:
         path: The file, or the row of a data file, as the user knows it.
         reason: Why, in a few words: "truncated", "not an image".
-        lasting: Whether the same file will be refused again; not if the disk, a permission or a missing plug-in stood
-            in the way.
+        cause: What stood in the way.
+        extra: Name of the part that is missing, if that did.
     """
 
-    def __init__(self, path: str, reason: str, *, lasting: bool = True) -> None:
+    def __init__(self, path: str, reason: str, *, cause: Cause = "file", extra: str = "") -> None:
         super().__init__(f"cannot read image {path}: {reason}")
         self.path = path
         self.reason = reason
-        self.lasting = lasting
+        self.cause = cause
+        self.extra = extra

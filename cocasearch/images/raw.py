@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from cocasearch.images.discovery import RAW_SUFFIXES
 from cocasearch.images.effort import check_size
-from cocasearch.images.refusals import MissingExtraError
+from cocasearch.images.extras import MissingExtraError
 
 if TYPE_CHECKING:
     import rawpy

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from cocasearch.errors import UnreadableImage
+from cocasearch.errors import Cause, UnreadableImage
 from cocasearch.images.effort import TooLargeError
+from cocasearch.images.extras import MissingExtraError
 from cocasearch.images.limits import MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
 from cocasearch.images.timed_reading import OutOfTimeError
 
@@ -33,13 +34,6 @@ _FOREIGN = (  # (offset, signature, reason)
 _HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1", b"ftypheim", b"ftypheis")
 
 
-class MissingExtraError(Exception):
-    """The picture can be read once an optional part of this package is installed."""
-
-    def __init__(self, kind: str, extra: str) -> None:
-        super().__init__(f"{kind} needs: pip install 'cocasearch[{extra}]'")
-
-
 def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> UnreadableImage:
     """What to tell of a picture that could not be read.
 
@@ -51,14 +45,21 @@ def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> Unre
     name = f"({len(source)} bytes in memory)" if isinstance(source, bytes) else str(source)
     if isinstance(error, UnidentifiedImageError):
         error = _unidentified(source, reads_heif)
-    # The system, or what is installed, may be another next time; the file is the same.
-    from_the_system = isinstance(error, OSError) and error.errno is not None
-    may_pass = from_the_system or isinstance(error, MemoryError | MissingExtraError | OutOfTimeError)
-    return UnreadableImage(name, _reason(error), lasting=not may_pass)
+    extra = error.extra if isinstance(error, MissingExtraError) else ""
+    return UnreadableImage(name, _reason(error), cause=_cause(error), extra=extra)
 
 
 class _ForeignError(Exception):
     """The file is of another kind, or too broken to tell of which."""
+
+
+def _cause(error: Exception) -> Cause:
+    if isinstance(error, MissingExtraError):
+        return "extra"
+    if isinstance(error, OutOfTimeError):
+        return "time"
+    from_the_system = isinstance(error, OSError) and error.errno is not None
+    return "system" if from_the_system or isinstance(error, MemoryError) else "file"
 
 
 def _reason(error: Exception) -> str:

@@ -100,11 +100,12 @@ class CommitQueue:
     def put_unreadable(self, file: Candidate, path: str, error: UnreadableImage) -> None:
         """Let a file that could not be read wait for the next commit.
 
-        Its older record, if any, goes with it, unless the file may be fine and only the system refused it.
+        Its older record, if any, goes with it, unless the file may be fine and something else stood in the way.
         """
         self.failed.append((path, error.reason))
-        self._ledger.add(UnreadableFile(file.root, file.path, error.reason, file.size, file.mtime_ns, error.lasting))
-        if file.known and error.lasting:
+        entry = UnreadableFile(file.root, file.path, error.reason, file.size, file.mtime_ns, error.cause, error.extra)
+        self._ledger.add(entry)
+        if file.known and error.cause == "file":
             self._outdated.append(record_id(file.root, file.path))
 
     def commit_if_due(self) -> None:

@@ -17,7 +17,7 @@ class Comparison:
 
     def __init__(self, survey: Survey, ledger: Ledger | None) -> None:
         self._survey = survey
-        self._bad = {(entry.root, entry.path): entry.stamp for entry in ledger or ()}
+        self._bad = ledger.stamps() if ledger else {}
         self._walked: set[Place] = set()  # folders of which everything has been met
         self._met_bad: set[Place] = set()
 

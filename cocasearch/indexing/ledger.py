@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from cocasearch.atomic_files import write_text
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import Cause, CocaSearchError
+from cocasearch.images.extras import is_installed
 
 LEDGER_FILE = "unreadable.json"
 REBUILD_LEDGER_FILE = "rebuild-unreadable.json"  # of a table that is being made to take the place of the present one
@@ -14,9 +16,9 @@ REBUILD_LEDGER_FILE = "rebuild-unreadable.json"  # of a table that is being made
 
 @dataclass(frozen=True, slots=True)
 class UnreadableFile:
-    """A file that could not be read, as it was then: where, why, and its size and time of change.
+    """A file that could not be read, as it was then: where, why, and its size and time of change (ns).
 
-    Only a `lasting` reason lies in the file itself; a file refused for another is tried again.
+    `cause` and `extra` are those of `UnreadableImage`.
     """
 
     root: str
@@ -24,12 +26,8 @@ class UnreadableFile:
     reason: str
     size: int
     mtime_ns: int
-    lasting: bool = True
-
-    @property
-    def stamp(self) -> tuple[int, int] | None:
-        """Size and time of change (ns) of the file; None if it is worth a try though they have not changed."""
-        return (self.size, self.mtime_ns) if self.lasting else None
+    cause: Cause = "file"
+    extra: str = ""
 
 
 class Ledger:
@@ -45,6 +43,18 @@ class Ledger:
 
     def __iter__(self) -> Iterator[UnreadableFile]:
         return iter(self._entries.values())
+
+    def stamps(self) -> dict[tuple[str, str], tuple[int, int] | None]:
+        """Size and time of change of each file, by root and path; None if it is worth another try, though unchanged.
+
+        So it is if the system refused the file, or the extra is there now that it needs.
+        """
+        extras = {entry.extra for entry in self if entry.cause == "extra"}
+        installed = set(filter(is_installed, extras))
+        return {
+            place: None if entry.cause == "system" or entry.extra in installed else (entry.size, entry.mtime_ns)
+            for place, entry in self._entries.items()
+        }
 
     def add(self, entry: UnreadableFile) -> None:
         """Note a file that could not be read."""
@@ -75,8 +85,14 @@ class Ledger:
 
 def _read_entries(file: Path) -> list[UnreadableFile]:
     try:
-        return [UnreadableFile(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
+        return [_entry(row) for row in json.loads(file.read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
     except (ValueError, TypeError) as error:
         raise CocaSearchError(f"the list of unreadable files {file} is damaged: {error}", hint=f"rm {file}") from error
+
+
+def _entry(row: dict[str, Any]) -> UnreadableFile:
+    if not row.pop("lasting", True):  # the second schema told no more than that the file was not to blame
+        row["cause"] = "system"
+    return UnreadableFile(**row)

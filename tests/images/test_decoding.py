@@ -203,10 +203,11 @@ def test_damage_anywhere_never_raises_anything_else(
 
 
 @pytest.mark.parametrize(
-    ("content", "lasting"), [(b"words", True), (b"", True), (b"\0\0\0\x18ftypmif1" + bytes(99), False), (None, False)]
+    ("content", "cause"),
+    [(b"words", "file"), (b"", "file"), (b"\0\0\0\x18ftypmif1" + bytes(99), "extra"), (None, "system")],
 )
 def test_a_refusal_tells_whether_it_lies_in_the_file(
-    tmp_path: Path, content: bytes | None, lasting: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, content: bytes | None, cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "_formats", lambda: ("JPEG",))  # whether or not the extra is installed
     file = tmp_path / "a.heif"
@@ -214,6 +215,6 @@ def test_a_refusal_tells_whether_it_lies_in_the_file(
         file.write_bytes(content)
     with pytest.raises(UnreadableImage) as caught:
         read_image(file)
-    assert caught.value.lasting is lasting
+    assert caught.value.cause == cause
     if content and b"ftyp" in content:
         assert caught.value.reason == "HEIF needs: pip install 'cocasearch[heif]'"

@@ -47,7 +47,7 @@ def test_a_missing_extra_is_named_as_it_is_installed(
     file.write_bytes(cfa_dng(shot))
     with pytest.raises(UnreadableImage, match=r"RAW needs: pip install 'cocasearch\[raw\]'") as caught:
         read_image(file)
-    assert not caught.value.lasting
+    assert (caught.value.cause, caught.value.extra) == ("extra", "raw")
 
 
 @pytest.mark.parametrize(

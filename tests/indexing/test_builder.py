@@ -14,9 +14,12 @@ import pytest
 from PIL import Image
 
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
+from cocasearch.images import batching, extras
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.survey import UpdateOptions
+from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
 from cocasearch.search.searcher import Searcher
 
@@ -188,7 +191,7 @@ def test_a_rebuild_tries_every_file_anew_and_a_stopped_one_those_it_has_not_trie
 
 def test_a_file_that_the_system_refused_is_tried_again(build, photos, monkeypatch):
     def refused(path):
-        raise UnreadableImage(str(path), "permission denied", lasting=False)
+        raise UnreadableImage(str(path), "permission denied", cause="system")
 
     (photos / "bad.png").write_bytes(b"no picture")
     with monkeypatch.context() as patched:
@@ -196,6 +199,31 @@ def test_a_file_that_the_system_refused_is_tried_again(build, photos, monkeypatc
         assert len(build(photos).failed) == 11
     again = build(photos)
     assert (again.added, again.failed) == (10, ((str(photos / "bad.png"), "not a picture that can be read"),))
+
+
+@pytest.mark.parametrize("cause", ["time", "extra"])
+def test_a_file_that_took_too_long_or_lacks_an_extra_costs_nothing_until_that_changes(
+    build, index, photos, loaded, monkeypatch, cause
+):
+    error = UnreadableImage("x", "some reason", cause=cause, extra="heif" if cause == "extra" else "")
+    read = batching.read_image
+
+    def refusing(source, **options):
+        if source.name == "p1.png":
+            raise error
+        return read(source, **options)
+
+    monkeypatch.setattr(extras, "find_spec", lambda module: None)
+    monkeypatch.setattr(batching, "read_image", refusing)
+    assert build(photos).failed == ((str(photos / "p1.png"), "some reason"),)
+    assert take_survey(index, [photos]).is_current  # nothing is read
+    assert build(photos).known_bad == 1
+    monkeypatch.setattr(batching, "read_image", read)
+    if cause == "extra":
+        monkeypatch.setattr(extras, "find_spec", lambda module: module == "pillow_heif" or None)
+        assert build(photos).added == 1
+    else:
+        assert build(photos, options=UpdateOptions(retry_bad=True)).added == 1
 
 
 def test_an_image_that_breaks_leaves_the_index(build, index, photos, rows):

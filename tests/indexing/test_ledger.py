@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from cocasearch.errors import CocaSearchError
@@ -12,8 +14,25 @@ def test_entries_outlive_the_process(tmp_path):
     ledger.save()
     again = Ledger(tmp_path)
     assert list(again) == [UnreadableFile("1", "ä.jpg", "truncated", 10, 20)]
-    assert [entry.stamp for entry in again] == [(10, 20)]
-    assert UnreadableFile("1", "c.jpg", "permission denied", 10, 20, lasting=False).stamp is None
+    assert again.stamps() == {("1", "ä.jpg"): (10, 20)}
+
+
+def test_a_file_is_tried_again_once_what_stood_in_its_way_may_be_gone(tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path)
+    for cause, extra in (("file", ""), ("time", ""), ("system", ""), ("extra", "heif"), ("extra", "raw")):
+        ledger.add(UnreadableFile("1", f"{cause} {extra}", "some reason", 10, 20, cause, extra))
+    ledger.save()
+    monkeypatch.setattr("cocasearch.images.extras.find_spec", lambda module: module if module == "rawpy" else None)
+    tried_again = [path for (_, path), stamp in Ledger(tmp_path).stamps().items() if stamp is None]
+    assert tried_again == ["extra raw", "system "]
+
+
+def test_a_ledger_of_the_second_schema_is_read(tmp_path):
+    rows = [
+        {"root": "1", "path": path, "reason": "r", "size": 1, "mtime_ns": 2, "lasting": path == "a"} for path in "ab"
+    ]
+    (tmp_path / LEDGER_FILE).write_text(json.dumps(rows))
+    assert [entry.cause for entry in Ledger(tmp_path)] == ["file", "system"]
 
 
 def test_nothing_new_writes_nothing(tmp_path):

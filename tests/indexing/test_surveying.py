@@ -79,7 +79,7 @@ def test_a_library_in_which_nothing_has_changed_is_current(tree, survey_of):
 
 def test_a_bad_file_is_known_until_it_changes_or_is_wanted(tree, survey_of):
     bad = [UnreadableFile("1", "1.jpg", "truncated", 4, 5), UnreadableFile("1", "b/2.jpg", "truncated", 4, 4)]
-    bad.append(UnreadableFile("1", "b/c/3.jpg", "permission denied", 4, 5, lasting=False))
+    bad.append(UnreadableFile("1", "b/c/3.jpg", "permission denied", 4, 5, cause="system"))
     survey = survey_of([tree / "a"], {"1": tree / "a"}, bad=bad)
     assert survey.known_bad == 1
     assert places(survey.candidates) == {("1", "b/2.jpg"), ("1", "b/c/3.jpg")}

@@ -275,7 +275,7 @@ def test_a_picture_that_the_system_refuses_keeps_its_row(update, build, index, p
     with monkeypatch.context() as patched:
 
         def refused(source, **_):
-            raise UnreadableImage(str(source), "input/output error", lasting=False)
+            raise UnreadableImage(str(source), "input/output error", cause="system")
 
         patched.setattr("cocasearch.images.batching.read_image", refused)
         assert len(build(photos).failed) == 1

@@ -1,18 +1,17 @@
 """A folder of odd and broken files becomes an index in which every good one finds itself and every bad one is named."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from images import zoo
 
+from cocasearch.images.extras import EXTRAS, is_installed
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.search.searcher import Searcher
 
-MODULES = {"heif": "pillow_heif", "raw": "rawpy"}
-MISSING = {extra for extra, module in MODULES.items() if importlib.util.find_spec(module) is None}
+MISSING = {extra for extra in EXTRAS if not is_installed(extra)}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -40,3 +39,4 @@ def test_every_good_file_finds_itself_and_every_bad_one_is_named(tmp_path: Path)
 
     again = builder.build([photos])
     assert (again.added, again.updated, again.unchanged) == (0, 0, len(good))
+    assert (again.failed, again.known_bad) == ((), len(reasons))
