@@ -165,6 +165,15 @@ def is_image_name(name: str) -> bool:
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
+def is_walked(path: Path, start: Path, excludes: Excludes = NO_EXCLUDES) -> bool:
+    """Whether a walk from `start` comes to a file or folder below it (both absolute), as far as names tell."""
+    *folders, last = ("", *path.relative_to(start).parts)  # the first is `start`, which is walked whatever its name
+    if any(name.startswith(".") for name in (*folders, last)) or not SKIPPED_FOLDERS.isdisjoint(folders):
+        return False
+    on_the_way = [path, *path.parents][: len(path.parts) - len(start.parts)]
+    return not any(excludes.match(step.as_posix()) for step in on_the_way)
+
+
 def _list_folder(folder: str, on_skip: Skip, excludes: Excludes) -> tuple[list[Entry], list[str]]:
     """The pictures in a folder, sorted, and the names of the folders to go on with."""
     files: list[Entry] = []

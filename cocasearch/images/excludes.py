@@ -34,5 +34,10 @@ class Excludes:
             for pattern, length in self._patterns
         )
 
+    def match_within(self, path: str) -> bool:
+        """Whether a pattern fits an absolute path or a folder around it."""
+        parts = path.split("/")
+        return any(self.match("/".join(parts[:end])) for end in range(2, len(parts) + 1))
+
 
 NO_EXCLUDES = Excludes()

@@ -159,7 +159,8 @@ class IndexBuilder:
             model_fingerprint=self._model().fingerprint,
             dimension=self._model().config.embed_dim,
         )
-        return replace(manifest, excludes=survey.excludes).with_roots(survey.roots, self._index, survey.partial)
+        manifest = replace(manifest, excludes=survey.excludes, named=survey.named)
+        return manifest.with_roots(survey.roots, self._index, survey.partial)
 
     def _finish(self, plan: BuildPlan, generation: Generation, queue: CommitQueue, started: float) -> BuildReport:
         """Derive what is derived from the table, let readers find it, and say what was done."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cocasearch.images.discovery import Entry
+from cocasearch.images.discovery import Entry, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.known_files import Place, Stamp, join
 from cocasearch.indexing.ledger import Ledger
@@ -18,6 +18,7 @@ class Comparison:
     def __init__(self, survey: Survey, ledger: Ledger | None) -> None:
         self._survey = survey
         self._bad = ledger.stamps() if ledger else {}
+        self._excludes = Excludes(survey.excludes)
         self._walked: set[Place] = set()  # folders of which everything has been met
         self._met_bad: set[Place] = set()
 
@@ -33,14 +34,19 @@ class Comparison:
         survey.roots = {key: root for key, root in roots.items() if key in before or root in folders}
         walked = [target.folder for target in filled if target.names is None]
         parts = (key for key in survey.roots if key in partial or key not in before)
-        survey.partial = frozenset(key for key in parts if not any(map(survey.roots[key].is_relative_to, walked)))
+        survey.partial = frozenset(key for key in parts if not self._is_walked(survey.roots[key], walked))
         survey.candidates = list(dict.fromkeys(survey.candidates))  # a rebuild may be told to read what it would anyway
         self._find_gone(filled)
+
+    def _is_walked(self, folder: Path, starts: Iterable[Path]) -> bool:
+        """Whether a walk from one of some folders has come to a folder."""
+        around = filter(folder.is_relative_to, starts)
+        return any(folder == start or is_walked(folder / "x", start, self._excludes) for start in around)
 
     def _compare(self, target: Target, roots: Mapping[str, Path]) -> bool:
         """Whether there was any file."""
         any_file = False
-        listed = list_target(target, self._skip, Excludes(self._survey.excludes))
+        listed = list_target(target, self._skip, self._excludes, self._survey.named)
         for root, folder, files in place_folders(listed, target.folder, roots):
             any_file = True
             if (root, folder) not in self._walked:

@@ -56,9 +56,8 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
         IndexTable.create(index, manifest.table, manifest.dimension)
     table = IndexTable(index, manifest.table)
     table.upgrade()  # before the manifest says so: a run stopped in between is finished by the next
-    manifest = replace(
-        manifest, roots=wanted.roots, excludes=wanted.excludes, updated="", schema_version=SCHEMA_VERSION
-    )
+    manifest = replace(manifest, roots=wanted.roots, excludes=wanted.excludes, named=wanted.named)
+    manifest = replace(manifest, updated="", schema_version=SCHEMA_VERSION)
     write_manifest(manifest, file)
     sweep(index)
     return Generation(manifest, table, Ledger(index, unreadable), file)

@@ -17,7 +17,7 @@ from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import index_folder, is_folder_like
 
-SCHEMA_VERSION = 2  # 1 had neither excludes nor, in the table, missing_since; still read
+SCHEMA_VERSION = 3  # 2 had no named files, 1 neither excludes nor, in the table, missing_since; both are read
 DEFAULT_INDEX = "default"
 UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"
@@ -64,6 +64,7 @@ class Manifest:
 
     Attributes:
         excludes: Patterns of files and folders to leave out of every walk.
+        named: Whole paths of files that were indexed by their own names and that walks would leave out.
         created: ISO 8601 time in UTC, as is `updated`.
     """
 
@@ -73,6 +74,7 @@ class Manifest:
     dimension: int
     roots: tuple[Root, ...] = ()
     excludes: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     created: str = ""
     updated: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -86,12 +88,17 @@ class Manifest:
         """Each root's present folder by its key."""
         return {root.key: root.locate(index) for root in self.roots}
 
-    def locate_excludes(self, index: Path) -> tuple[str, ...]:
-        """The patterns, those of whole paths in roots that have moved with the index as they are now."""
-        excludes = self.excludes
+    def located(self, index: Path) -> "Manifest":
+        """The same with excludes and named files as they are now: roots may have moved with the index."""
+        located = self
         for root in self.roots:
-            excludes = rebase_excludes(excludes, Path(root.folder), root.locate(index))
-        return excludes
+            located = located.following(Path(root.folder), root.locate(index))
+        return located
+
+    def following(self, old: Path, new: Path) -> "Manifest":
+        """The same with excludes and named files that are whole paths below the folder `old` as paths below `new`."""
+        excludes = _rebased(self.excludes, exclude_of(old), exclude_of(new))
+        return replace(self, excludes=excludes, named=_rebased(self.named, old.as_posix(), new.as_posix()))
 
     @property
     def partial_roots(self) -> frozenset[str]:
@@ -174,17 +181,14 @@ def exclude_of(path: Path) -> str:
     return glob.escape(path.as_posix())
 
 
-def rebase_excludes(excludes: Iterable[str], old: Path, new: Path) -> tuple[str, ...]:
-    """The patterns, those of whole paths below the folder `old` as patterns of paths below `new`."""
-    before, after = exclude_of(old), exclude_of(new)
-    return tuple(
-        after + pattern[len(before) :] if f"{pattern}/".startswith(f"{before}/") else pattern for pattern in excludes
-    )
+def _rebased(paths: Iterable[str], old: str, new: str) -> tuple[str, ...]:
+    return tuple(new + path[len(old) :] if f"{path}/".startswith(f"{old}/") else path for path in paths)
 
 
 def _parse(fields: dict[str, Any]) -> Manifest:
     roots = tuple(Root(**root) for root in fields.pop("roots"))
-    return Manifest(roots=roots, excludes=tuple(fields.pop("excludes", ())), **fields)
+    excludes, named = (tuple(fields.pop(name, ())) for name in ("excludes", "named"))
+    return Manifest(roots=roots, excludes=excludes, named=named, **fields)
 
 
 def _too_new(file: Path, version: int) -> CocaSearchError:

@@ -78,7 +78,7 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
         kept = _without(present.manifest, dropped, index)
         taken = dict.fromkeys(roots[place.root] / place.path for place in wanted)
         excluded = [path for path in taken if _is_walked(path, kept, index)]
-        manifest = replace(present.manifest, excludes=_extended(present.manifest.locate_excludes(index), excluded))
+        manifest = _leaving_out(present.manifest.located(index), list(taken), excluded)
         write_manifest(manifest, index / MANIFEST_FILE)  # first, so that a killed run is taken up by the same command
         rows, unreadable = _rows(present), len(present.ledger)
         for generation in (present, *others):
@@ -139,8 +139,11 @@ def _is_walked(path: Path, manifest: Manifest, index: Path) -> bool:
     return any(path.is_relative_to(root) for key, root in roots if key not in manifest.partial_roots)
 
 
-def _extended(excludes: tuple[str, ...], paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*excludes, *map(exclude_of, paths))))
+def _leaving_out(manifest: Manifest, taken: Sequence[Path], excluded: Iterable[Path]) -> Manifest:
+    """The manifest that names no file in what was taken out, and excludes some more paths."""
+    excludes = tuple(dict.fromkeys((*manifest.excludes, *map(exclude_of, excluded))))
+    named = tuple(path for path in manifest.named if not any(map(Path(path).is_relative_to, taken)))
+    return replace(manifest, excludes=excludes, named=named)
 
 
 def _absolute(path: Path) -> Path:

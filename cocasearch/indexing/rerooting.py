@@ -16,7 +16,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.generations import Generation, open_all
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import MANIFEST_FILE, index_name, read_manifest, rebase_excludes, write_manifest
+from cocasearch.indexing.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
 from cocasearch.indexing.records import record_id
 from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.interruption import uninterrupted
@@ -71,10 +71,7 @@ def reroot(index: Path, old: Path, new: Path) -> int:
             for move in moves
             if move.root in present.manifest.partial_roots and move.new_root not in before
         }
-        manifest = replace(
-            present.manifest, excludes=rebase_excludes(present.manifest.locate_excludes(index), old, new)
-        )
-        manifest = manifest.with_roots(roots, index, partial)
+        manifest = present.manifest.located(index).following(old, new).with_roots(roots, index, partial)
         write_manifest(manifest, index / MANIFEST_FILE)  # first: a row's root must be known at any moment
         for generation in (present, *others):
             _follow(generation, moves, roots)

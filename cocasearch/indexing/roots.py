@@ -44,12 +44,28 @@ def targets_of(paths: Iterable[Path]) -> list[Target]:
     return targets
 
 
-def list_target(target: Target, on_skip: Skip, excludes: Excludes) -> Iterator[Folder]:
-    """The folders of a target with their files, as `walk_folders` gives them; nothing at all if there is no file."""
+def list_target(target: Target, on_skip: Skip, excludes: Excludes, named: Iterable[str] = ()) -> Iterator[Folder]:
+    """The folders of a target with their files, as `walk_folders` gives them; nothing at all if there is no file.
+
+    Args:
+        target: What to walk.
+        on_skip: As for `walk_folders`.
+        excludes: Likewise.
+        named: Whole paths of files that are taken, though the walk would leave them out.
+    """
     if target.names is None:
-        return walk_folders(target.folder, on_skip, excludes)
+        inside = (Path(path) for path in named if Path(path).is_relative_to(target.folder))
+        odd = _look_up(target.folder, [path.relative_to(target.folder).as_posix() for path in inside], on_skip)
+        return _with_others(walk_folders(target.folder, on_skip, excludes), odd)
     folders = _look_up(target.folder, target.names, on_skip)
     return iter(folders.items() if any(folders.values()) else ())
+
+
+def _with_others(walked: Iterable[Folder], others: dict[str, list[Entry]]) -> Iterator[Folder]:
+    """The folders of a walk with some files more, and those that it has left out with such files."""
+    for folder, files in walked:
+        yield folder, sorted({*files, *others.pop(folder, ())}) if others else files
+    yield from ((folder, files) for folder, files in others.items() if files)
 
 
 def _look_up(start: Path, names: Iterable[str], on_skip: Skip) -> dict[str, list[Entry]]:

@@ -53,6 +53,7 @@ class Survey:
         roots: Every root with its present folder by its key, new ones included.
         partial: Keys of the roots that only single files were taken from.
         excludes: Patterns that were left out, to be remembered.
+        named: Whole paths of files that are taken though a walk leaves them out, to be remembered.
         candidates: Files that the table does not know, or not like this.
         back: Places that had been missing and hold their file again, unchanged.
         gone: Places whose file is not there any more, though the folder it was in has been walked.
@@ -74,6 +75,7 @@ class Survey:
     roots: dict[str, Path] = field(default_factory=dict)
     partial: frozenset[str] = frozenset()
     excludes: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     candidates: list[Candidate] = field(default_factory=list)
     back: list[Place] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
@@ -106,6 +108,6 @@ class Survey:
         present = self.present
         return present is None or (
             set(self.roots) != {root.key for root in present.roots}
-            or (self.partial, self.excludes) != (present.partial_roots, present.excludes)
+            or (self.partial, self.excludes, self.named) != (present.partial_roots, present.excludes, present.named)
             or present.schema_version != SCHEMA_VERSION
         )

@@ -4,11 +4,12 @@ Compares path, size and time of change. Files that differ are left for `plan` to
 over with this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import expand_home
+from cocasearch.images.discovery import expand_home, is_image_name, is_walked
+from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.comparison import Comparison, is_unmounted
 from cocasearch.indexing.known_files import KnownFiles, open_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
@@ -41,9 +42,9 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
     version = latest_version(index, base.table) if base else None
     known = open_known_files(index, base.table) if base else KnownFiles()
     survey = Survey(index, options, present, base, version, known)
-    remembered = () if present is None or options.forget_excludes else present.locate_excludes(index)
-    survey.excludes = tuple(dict.fromkeys((*remembered, *options.excludes)))
-    Comparison(survey, ledger).make(_targets(survey, paths, ledger))
+    targets = targets_of([expand_home(Path(path)) for path in paths])
+    _settle_exceptions(survey, targets)
+    Comparison(survey, ledger).make([*targets, *_remembered_targets(survey, paths, ledger)])
     if not (survey.candidates or survey.unchanged or survey.known_bad or survey.back):
         raise NothingFound(f"no pictures found in {', '.join(map(str, paths or survey.empty))}")
     return survey
@@ -59,10 +60,33 @@ def _base(index: Path, present: Manifest | None, rebuild_with: str) -> tuple[Man
     return pending, Ledger(index, REBUILD_LEDGER_FILE)
 
 
-def _targets(survey: Survey, paths: Sequence[str | Path], ledger: Ledger | None) -> list[Target]:
-    targets = targets_of([expand_home(Path(path)) for path in paths])
-    named = {exclude_of(target.path) for target in targets}  # what was left out is taken in again when it is named
-    survey.excludes = tuple(pattern for pattern in survey.excludes if pattern not in named)
+def _settle_exceptions(survey: Survey, targets: Sequence[Target]) -> None:
+    """What to leave out of walks and what to take in all the same: of two wishes the later one counts."""
+    new = Excludes(survey.options.excludes)
+    excludes, named = list(survey.options.excludes), []
+    whole = [target.folder for target in targets if target.names is None]
+    if survey.present:
+        present, roots = survey.present.located(survey.index), survey.present.locate_roots(survey.index)
+        excludes = [*(() if survey.options.forget_excludes else present.excludes), *excludes]
+        named = [path for path in present.named if not new.match_within(path)]
+        whole += [folder for key, folder in roots.items() if key not in present.partial_roots]
+    given = {exclude_of(target.path) for target in targets}  # what was left out is taken in again when it is named
+    survey.excludes = tuple(pattern for pattern in dict.fromkeys(excludes) if pattern not in given)
+    files = (target.path for target in targets if target.names is not None)
+    named += [file.as_posix() for file in files if not _is_met(file, whole, Excludes(survey.excludes))]
+    survey.named = tuple(dict.fromkeys(named))
+
+
+def _is_met(file: Path, folders: Iterable[Path], excludes: Excludes) -> bool:
+    """Whether a walk meets a file: one of the innermost of some folders around it, or of any one where none is."""
+    around = [folder for folder in folders if file.is_relative_to(folder)]
+    start = max(around, key=lambda folder: len(folder.parts), default=Path(file.anchor))
+    return is_walked(file, start, excludes) and is_image_name(file.name)
+
+
+def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Ledger | None) -> list[Target]:
+    """What the index covers, where that is to be walked too."""
+    targets: list[Target] = []
     if survey.present is None or (paths and not survey.options.rebuild_with):
         return targets
     known, bad = survey.known, ledger

@@ -75,15 +75,28 @@ def test_a_command_leads_back_to_the_folder(tmp_path, monkeypatch, folder):
 
 def test_a_newer_index_asks_for_a_newer_cocasearch(tmp_path, manifest):
     write_manifest(replace(manifest, schema_version=99), tmp_path / MANIFEST_FILE)
-    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 2\)"):
+    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 3\)"):
         read_manifest(tmp_path)
 
 
-def test_a_manifest_of_the_first_schema_is_read(tmp_path, manifest):
-    fields = asdict(replace(manifest, schema_version=1))
-    del fields["excludes"]
+@pytest.mark.parametrize(("schema", "lacking"), [(1, ("excludes", "named")), (2, ("named",))])
+def test_a_manifest_of_an_older_schema_is_read(tmp_path, manifest, schema, lacking):
+    fields = asdict(replace(manifest, schema_version=schema))
+    for name in lacking:
+        del fields[name]
     (tmp_path / MANIFEST_FILE).write_text(json.dumps(fields))
-    assert read_manifest(tmp_path) == replace(manifest, schema_version=1)
+    assert read_manifest(tmp_path) == replace(manifest, schema_version=schema)
+
+
+def test_excluded_and_named_paths_follow_their_folders(tmp_path, manifest):
+    folder, index = tmp_path / "home" / "p", tmp_path / "home" / "i"
+    whole = replace(manifest, excludes=("*.gif", f"{folder}/[[]x]"), named=(f"{folder}/[x].dat", "/else/y.dat"))
+    moved = whole.following(folder, tmp_path / "[q]")
+    assert moved.excludes == ("*.gif", f"{tmp_path}/[[]q]/[[]x]")
+    assert moved.named == (f"{tmp_path}/[q]/[x].dat", "/else/y.dat")
+    shutil.move(tmp_path / "home", tmp_path / "elsewhere")
+    assert whole.located(tmp_path / "elsewhere" / "i").named[0] == f"{tmp_path}/elsewhere/p/[x].dat"
+    assert whole.located(index) == whole
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"schema_version": 1, "roots": [], "tabel": "x"})])

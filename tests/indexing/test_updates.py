@@ -12,6 +12,7 @@ from cocasearch.indexing import builder as builder_module
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.plan import make_plan
+from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
@@ -294,3 +295,58 @@ def test_pruning_keeps_photos_of_a_drive_within_the_folder_whose_mount_point_is_
     assert (report.removed, report.gone, report.total) == (0, 1, total - 1)
     (photos.parent / "away").rename(inner)
     assert build(photos).total == total
+
+
+ODD = [".hidden.png", "odd.dat", ".trash/x.png", "node_modules/a/x.png", "raw/x.png", "no-suffix"]
+
+
+@pytest.fixture
+def odd_files(photos, draw):
+    """Files that a walk leaves out, as long as `raw` is excluded, each beside one that nobody names."""
+    for seed, name in enumerate(ODD):
+        draw(photos / "drawn.png", 40 + seed)
+        for file in (photos / name, (photos / name).with_name(f".other-{seed}.png")):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photos / "drawn.png", file)
+    (photos / "drawn.png").unlink()
+    return [photos / name for name in ODD]
+
+
+@pytest.mark.parametrize("order", ["folder first", "files first", "at once"])
+def test_a_file_indexed_by_its_name_stays_though_walks_leave_it_out(
+    build, index, photos, odd_files, order, rows, loaded
+):
+    steps = {"folder first": ([photos], odd_files), "files first": (odd_files, [photos])}
+    first, *later = steps.get(order, ([photos, *odd_files],))
+    build(*first, options=UpdateOptions(excludes=("raw",)))
+    for paths in later:
+        build(*paths)
+    expected = {f"{photos}/{name}" for name in (*ODD, *(f"p{seed}.png" for seed in range(10)))}
+
+    def found():
+        roots = read_manifest(index).locate_roots(index)
+        return {f"{roots[row['root']]}/{row['path']}" for row in rows(index) if row["missing_since"] is None}
+
+    assert found() == expected
+    for paths in ([photos], [], [photos]):
+        report = build(*paths)
+        assert (report.gone, report.unchanged, report.missing) == (0, 16, 0)
+    assert IndexBuilder(index, loaded).build(rebuild=True).total == 16
+    assert found() == expected
+
+
+def test_a_named_file_goes_and_comes_back_as_others_do(build, photos, odd_files, tmp_path):
+    build(photos)
+    build(*odd_files)
+    odd_files[1].rename(tmp_path / "aside")
+    assert build(photos).gone == 1
+    (tmp_path / "aside").rename(odd_files[1])
+    assert build(photos).back == 1
+
+
+def test_a_named_file_is_left_out_once_that_is_wanted(build, index, photos, odd_files):
+    build(photos, *odd_files)
+    assert build(photos, options=UpdateOptions(excludes=("odd.*", "node_modules"))).gone == 2
+    assert build(photos).gone == 0
+    assert remove_paths(index, [odd_files[0]]).removed == 1
+    assert build(photos).added == 0
