@@ -197,8 +197,12 @@ def summarise(report: BuildReport, folder: Path) -> None:
         NothingFound: Not one photo is in the index.
     """
     console.name_unreadable(report.failed)
+    roots = set(map(str, read_manifest(folder).locate_roots(folder).values()))
     for path in report.empty:
-        console.say(f"no photos in {path}")
+        kept = (
+            f": is its drive away? All is kept, until: cocasearch remove {shlex.quote(path)}" if path in roots else ""
+        )
+        console.say(f"no photos in {path}{kept}")
     kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "unchanged", "removed")
     counts = {kind: getattr(report, kind) for kind in kinds}
     counts |= {"unreadable": len(report.failed), "unreadable as before": report.known_bad}

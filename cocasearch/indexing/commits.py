@@ -78,13 +78,9 @@ class CommitQueue:
         return (reuse.file for reuse in reuses if (reuse.donor, reuse.content_hash) not in positions)
 
     def _settle_gone(self, plan: BuildPlan) -> None:
-        pruned: list[str] = []
-        if plan.survey.options.prune:
-            # A drive within the walked folder may only be away, its mount point with it.
-            there = {key for key, folder in plan.survey.roots.items() if folder.is_dir()}
-            pruned = [record_id(*place) for place in (*plan.gone, *plan.still_missing) if place[0] in there]
-        removed = set(pruned)
-        hidden = [id for place in plan.gone if (id := record_id(*place)) not in removed]
+        gone = [record_id(*place) for place in plan.gone]
+        absent = [*gone, *(record_id(*place) for place in plan.still_missing)]
+        pruned, hidden = (absent, []) if plan.survey.options.prune else ([], gone)
         self._table.remove(pruned)
         self._table.mark_missing(hidden, datetime.now(UTC))
         self.done["removed"] += len(pruned)

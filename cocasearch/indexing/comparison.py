@@ -1,7 +1,6 @@
 """Goes through folders and sorts what it meets, and does not meet any more, by what the index knows."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cocasearch.images.discovery import Entry, is_walked
@@ -21,6 +20,7 @@ class Comparison:
         self._excludes = Excludes(survey.excludes)
         self._walked: set[Place] = set()  # folders of which everything has been met
         self._met_bad: set[Place] = set()
+        self._met_roots: set[str] = set()
 
     def make(self, targets: Iterable[Target]) -> None:
         survey = self._survey
@@ -49,6 +49,7 @@ class Comparison:
         listed = list_target(target, self._skip, self._excludes, self._survey.named)
         for root, folder, files in place_folders(listed, target.folder, roots):
             any_file = True
+            self._met_roots.add(root)
             if (root, folder) not in self._walked:
                 is_whole = target.whole and (target.names is None or roots[root] == target.folder)
                 self._compare_folder(root, folder, files, is_whole=is_whole)
@@ -86,8 +87,7 @@ class Comparison:
     def _find_gone(self, filled: Sequence[Target]) -> None:
         """Sort out what was in folders that have vanished with all they held, and the bad files that have gone."""
         survey = self._survey
-        roots = {key: folder for key, folder in survey.roots.items() if not is_unmounted(folder)}
-        covered = [scope for target in filled for scope in scopes(target, roots)]
+        covered = list(self._covered(filled))
         for root, folder in survey.known.folders():
             met_or_hidden = (root, folder) in self._walked or self._is_hidden(root, folder)
             if not met_or_hidden and _is_covered((root, folder), covered):
@@ -99,6 +99,19 @@ class Comparison:
             and _is_covered((place[0], place[1].rpartition("/")[0]), covered)
             and not self._is_hidden(*place)
         ]
+
+    def _covered(self, filled: Iterable[Target]) -> Iterator[Place]:
+        """The parts of roots that have been walked. Of a root within a walked folder, as of any other, something must
+        have been met: where there is nothing, its drive may not be mounted.
+        """
+        survey = self._survey
+        for target in filled:
+            for key, part in scopes(target, survey.roots):
+                folder = survey.roots[key]
+                if part or folder == target.folder or key in self._met_roots:
+                    yield key, part
+                elif folder not in survey.empty:
+                    survey.empty.append(folder)
 
     def _note_absent(self, root: str, folder: str, stamps: Mapping[str, Stamp]) -> None:
         for name, stamp in stamps.items():
@@ -115,15 +128,6 @@ class Comparison:
             return False
         whole = self._survey.roots[root] / path
         return any(whole.is_relative_to(skipped) for skipped, _ in self._survey.skipped)
-
-
-def is_unmounted(folder: Path) -> bool:
-    """Whether a folder holds nothing at all, as where a drive is mounted at other times."""
-    try:
-        with os.scandir(folder) as listing:
-            return not any(listing)
-    except OSError:  # it is not there either, or walking through it will tell
-        return False
 
 
 def _is_covered(folder: Place, covered: Iterable[Place]) -> bool:

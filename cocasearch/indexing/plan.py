@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import status_of
 from cocasearch.indexing.known_files import Place
 from cocasearch.indexing.survey import Candidate, Survey
 
@@ -103,6 +105,14 @@ def make_plan(survey: Survey, progress: Callable[[int, int], None] | None = None
     return plan
 
 
+class _Holder(NamedTuple):
+    """A row of some content."""
+
+    id: str
+    root: str
+    path: str
+
+
 class _Matching:
     """Finds files in a table by their content."""
 
@@ -111,6 +121,7 @@ class _Matching:
 
         self._plan = plan
         self._table = table
+        self._roots = plan.survey.roots
         self._absent = {record_id(*place): place for place in (*plan.gone, *plan.still_missing)}
         self._taken: set[str] = set()
         self._id_of = record_id
@@ -121,29 +132,39 @@ class _Matching:
             self._match(dict(_hash_all(some, self._plan.survey.roots)))
             if progress:
                 progress(start + len(some), len(files))
-        moved_from = {self._absent[id] for id in self._taken}
+        moved_from = {self._absent[id] for id in self._taken if id in self._absent}
         self._plan.gone = [place for place in self._plan.gone if place not in moved_from]
         self._plan.still_missing = [place for place in self._plan.still_missing if place not in moved_from]
 
     def _match(self, hashes: dict[Candidate, str]) -> None:
-        holders: dict[str, list[str]] = {}
-        for content_hash, id in self._table.holders_of(sorted({hash for hash in hashes.values() if hash})):
-            holders.setdefault(content_hash, []).append(id)
+        holders: dict[str, list[_Holder]] = {}
+        for content_hash, *holder in self._table.holders_of(sorted({hash for hash in hashes.values() if hash})):
+            holders.setdefault(content_hash, []).append(_Holder(*holder))
         for file, content_hash in hashes.items():
             self._place(file, content_hash, sorted(holders.get(content_hash, ())))
 
-    def _place(self, file: Candidate, content_hash: str, holders: list[str]) -> None:
+    def _place(self, file: Candidate, content_hash: str, holders: list[_Holder]) -> None:
         plan, own = self._plan, self._id_of(file.root, file.path)
-        absent = next((id for id in holders if id in self._absent and id not in self._taken), None)
         if not holders:
             (plan.changed if file.known else plan.new).append(file)
-        elif own in holders:
+        elif any(holder.id == own for holder in holders):
             plan.touched.append(Reuse(file, content_hash, own))
-        elif absent:
-            self._taken.add(absent)
-            plan.moved.append(Reuse(file, content_hash, absent))
+        elif absent := next(filter(self._is_absent, holders), None):
+            self._taken.add(absent.id)
+            plan.moved.append(Reuse(file, content_hash, absent.id))
         else:
-            plan.copied.append(Reuse(file, content_hash, holders[0]))
+            plan.copied.append(Reuse(file, content_hash, holders[0].id))
+
+    def _is_absent(self, holder: _Holder) -> bool:
+        """Whether the file of a row that is still to be had is not there, wherever this run has walked."""
+        if holder.id in self._taken:
+            return False
+        if holder.id in self._absent:
+            return True
+        try:
+            return holder.root in self._roots and status_of(self._roots[holder.root] / holder.path) is None
+        except CocaSearchError:  # the system does not say
+            return False
 
 
 def _hash_all(files: Iterable[Candidate], roots: dict[str, Path]) -> Iterator[tuple[Candidate, str]]:

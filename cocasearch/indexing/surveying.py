@@ -4,13 +4,14 @@ Compares path, size and time of change. Files that differ are left for `plan` to
 over with this.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import expand_home, is_image_name, is_walked
 from cocasearch.images.excludes import Excludes
-from cocasearch.indexing.comparison import Comparison, is_unmounted
+from cocasearch.indexing.comparison import Comparison
 from cocasearch.indexing.known_files import KnownFiles, open_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.manifest import (
@@ -93,7 +94,7 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
     if survey.base is not survey.present:  # what a rebuild has to read again, the present table knows
         known, bad = open_known_files(survey.index, survey.present.table), Ledger(survey.index)
     for key, folder in survey.present.locate_roots(survey.index).items():
-        if not folder.is_dir() or (survey.options.rebuild_with and is_unmounted(folder)):
+        if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
             _leave_out(survey, folder)
         elif key in survey.present.partial_roots:
             in_ledger = (entry.path for entry in bad or () if entry.root == key)
@@ -109,3 +110,12 @@ def _leave_out(survey: Survey, folder: Path) -> None:
         hint = f"mount its drive, or take it out first: cocasearch remove {folder}"
         raise CocaSearchError(f"{what}: {folder}; a rebuild would lose its photos", hint=hint)
     survey.empty.append(folder)
+
+
+def _is_unmounted(folder: Path) -> bool:
+    """Whether a folder holds nothing at all, as where a drive is mounted at other times."""
+    try:
+        with os.scandir(folder) as listing:
+            return not any(listing)
+    except OSError:  # it is not there either, or walking through it will tell
+        return False

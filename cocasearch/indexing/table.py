@@ -143,11 +143,12 @@ class IndexTable:
         for batch in query.to_batches(batch_size=size):
             yield batch if self._knows_missing else _with_nothing_missing(batch, columns)
 
-    def holders_of(self, hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Content hash and id of each row with one of these hashes, its file missing or not."""
+    def holders_of(self, hashes: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+        """Content hash, id, root and path of each row with one of these hashes, its file missing or not."""
+        names = ["content_hash", "id", "root", "path"]
         for chosen in _conditions(hashes, "content_hash"):
-            for row in self._table.search().where(chosen).select(["content_hash", "id"]).to_list():
-                yield row["content_hash"], row["id"]
+            for row in self._table.search().where(chosen).select(names).to_list():
+                yield row["content_hash"], row["id"], row["root"], row["path"]
 
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in any order; unknown ids are no error."""

@@ -124,13 +124,26 @@ def test_photos_of_a_drive_that_is_not_mounted_are_not_gone(tree, survey_of, wha
     assert set(survey.roots) == {"1", "2"}
 
 
+@pytest.mark.parametrize("what", ["vanished", "emptied", "without photos"])
 @pytest.mark.parametrize("walked", [[], ["."]])
-def test_a_drive_inside_another_root_is_not_gone_either(tree, survey_of, walked):
-    (tree / "drive").mkdir()
+def test_a_drive_inside_another_root_is_not_gone_either(tree, survey_of, walked, what):
+    if what != "vanished":
+        (tree / "drive").mkdir()
+    if what == "without photos":
+        (tree / "drive" / ".nothing-mounted-here").touch()
     known = {("1", "x.jpg"): (4, 5), ("1", "y/z.jpg"): (4, 5), ("2", "d/4.jpg"): (4, 5), ("2", "gone.jpg"): (4, 5)}
     bad = [UnreadableFile("1", "bad.jpg", "truncated", 4, 5)]
     survey = survey_of([tree / path for path in walked], {"1": tree / "drive", "2": tree}, known, bad)
     assert (survey.gone, survey.gone_bad) == ([("2", "gone.jpg")], [])
+    assert (survey.still_missing, survey.empty) == ([], [tree / "drive"])
+
+
+def test_the_last_photos_outside_an_inner_root_can_be_gone(tree, survey_of):
+    (tree / "a" / "b" / "2.jpg").unlink()
+    known = {("1", "1.jpg"): (4, 5), ("2", "gone.jpg"): (4, 5)}
+    assert survey_of([], {"1": tree / "a", "2": tree / "a" / "b", "3": tree / "a" / "b" / "c"}, known).gone == [
+        ("2", "gone.jpg")
+    ]
 
 
 @pytest.mark.parametrize("what", ["emptied", "vanished"])

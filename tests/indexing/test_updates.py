@@ -3,6 +3,7 @@
 import os
 import shutil
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,9 +293,22 @@ def test_pruning_keeps_photos_of_a_drive_within_the_folder_whose_mount_point_is_
     total = build(photos).total
     inner.rename(photos.parent / "away")
     report = build(photos, options=UpdateOptions(prune=True))
-    assert (report.removed, report.gone, report.total) == (0, 1, total - 1)
+    assert (report.removed, report.gone, report.total, report.empty) == (0, 0, total, (str(inner),))
     (photos.parent / "away").rename(inner)
-    assert build(photos).total == total
+    assert build(photos).unchanged == total
+
+
+@pytest.mark.parametrize("walked", ["around", "another", "all"])
+def test_photos_of_a_renamed_root_are_moved(build, index, photos, walked, draw, tmp_path):
+    """The folder that was indexed by its own name is not there any more: not gone, yet found elsewhere."""
+    outer = photos.parent / "outer"
+    draw(outer / "p.png", 50)
+    photos = photos.rename(outer / "photos") if walked == "around" else photos
+    build(photos, outer)
+    photos.rename(outer / "renamed")
+    report = build(*([] if walked == "all" else [outer]))
+    assert (report.moved, report.copied, report.added, report.total) == (10, 0, 0, 11)
+    assert Path(Searcher(index).search(where="path like '%p3%'")[0].path).parent.name == "renamed"
 
 
 ODD = [".hidden.png", "odd.dat", ".trash/x.png", "node_modules/a/x.png", "raw/x.png", "no-suffix"]
