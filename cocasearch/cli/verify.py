@@ -14,7 +14,8 @@ from cocasearch.paths import index_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cocasearch.indexing.verification import Problem, Verification
+    from cocasearch.indexing.findings import Problem
+    from cocasearch.indexing.verification import Verification
 
 
 def verify(
@@ -22,7 +23,7 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Make anew what is derived from the table.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check an index: table, manifest, search snapshot, list of unreadable files, and the photos' places.
+    """Check an index: table, manifest, photos' places, unreadable files, and all that is derived for searching.
 
     Photos that changed or went since the last run are named, but nothing is wrong with that.
     """

@@ -85,6 +85,13 @@ def publish(generation: Generation, index: Path) -> None:
         sweep(index)
 
 
+def drop_rebuild(index: Path) -> None:
+    """Give up a rebuild that has not been completed. For the holder of the writer's lock."""
+    for name in (REBUILD_FILE, REBUILD_LEDGER_FILE):
+        (index / name).unlink(missing_ok=True)
+    sweep(index)
+
+
 def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
     """The wanted manifest for a table of a name that no other has."""
     numbers = [int(other.table.removeprefix(_TABLE_PREFIX)) for other in others if other]

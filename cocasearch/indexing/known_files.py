@@ -59,6 +59,10 @@ class KnownFiles:
         found: dict[str, Stamp] = json.loads(self._folders.get((root, folder), "{}"))
         return found
 
+    def as_dict(self) -> dict[Place, dict[str, Stamp]]:
+        """All stamps, by folder and name."""
+        return {place: self.stamps(*place) for place in self.folders()}
+
     def paths_in(self, root: str) -> Iterator[str]:
         """The paths in a root of its files."""
         return (join(folder, name) for key, folder in self._folders if key == root for name in self.stamps(key, folder))
@@ -95,6 +99,15 @@ def keep_known_files(index: Path, name: str, table: "IndexTable") -> KnownFiles:
             if other != file:
                 other.unlink(missing_ok=True)
     return known
+
+
+def is_sound(index: Path, name: str, table: "IndexTable") -> bool:
+    """Whether what is kept of this version of a table, if anything is, is what the table says."""
+    file = _file(index, name, table.version)
+    if not file.exists():
+        return True
+    kept, own = _read(file), _of_table(table)
+    return kept is not None and kept.counts == own.counts and kept.as_dict() == own.as_dict()
 
 
 def join(folder: str, name: str) -> str:

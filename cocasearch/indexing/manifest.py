@@ -145,6 +145,8 @@ def find_manifest(file: Path) -> Manifest | None:
         raise CocaSearchError(f"the index manifest {file} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         hint = f"remove the folder {file.parent} and index again"
+        if file.name == REBUILD_FILE:  # the index itself is fine
+            hint = f"cocasearch verify --repair --index {shlex.quote(index_name(file.parent))}"
         raise CocaSearchError(f"the index manifest {file} is damaged: {error}", hint=hint) from error
 
 

@@ -26,6 +26,7 @@ ROWS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
 _VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
+_WORDS_PER_SEARCH = 256
 _UNINDEXED_KEPT = 4_096  # captions read one by one in a search for words, which takes some milliseconds
 CAPTION_INDEX = "caption_words"
 
@@ -58,7 +59,7 @@ class IndexTable:
         shutil.rmtree(index / f"{name}{TABLE_SUFFIX}", ignore_errors=True)
         lancedb.connect(index).create_table(name, schema=record_schema(dimension))
         table = cls(index, name)
-        table._index_captions()
+        table.index_captions()
         return table
 
     def __len__(self) -> int:
@@ -132,7 +133,7 @@ class IndexTable:
         if not self._knows_missing:
             with self._writing():
                 self._table.add_columns(MISSING_SINCE)
-        self._index_captions()
+        self.index_captions()
 
     def batches(self, columns: Sequence[str], *, with_missing: bool = False) -> Iterator[pa.RecordBatch]:
         """All rows, some thousands at a time, with the columns asked for; those of missing files only if wanted."""
@@ -184,11 +185,43 @@ class IndexTable:
             with self._writing():
                 self._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
 
-    def _index_captions(self) -> None:
+    @property
+    def has_caption_index(self) -> bool:
+        """Whether there is a full-text index of captions."""
+        return self._table.index_stats(CAPTION_INDEX) is not None
+
+    def index_captions(self, *, anew: bool = False) -> None:
         """Make the full-text index of captions, if there is none: even empty, it tells how words are compared."""
-        if self._table.index_stats(CAPTION_INDEX) is None:
+        if anew or not self.has_caption_index:
             with self._writing():
                 self._table.create_index("caption", config=FTS(with_position=False), name=CAPTION_INDEX)
+
+    def ids_with_words(self, words: Sequence[str]) -> set[str]:
+        """The ids of the rows, of missing files too, with one of some words in their captions, by the full-text index.
+
+        Raises:
+            OSError, RuntimeError, ValueError: It cannot be read.
+        """
+        count = int(self._table.count_rows())
+        found: set[str] = set()
+        for start in range(0, len(words), _WORDS_PER_SEARCH):
+            some = " ".join(words[start : start + _WORDS_PER_SEARCH])
+            query = self._table.search(some, query_type="fts", fts_columns="caption").limit(count)
+            found.update(query.select(["id", "_score"]).to_arrow()["id"].to_pylist())
+        return found
+
+    def remove_doubles(self) -> None:
+        """Of rows with the same id keep the one that was written last."""
+        last: dict[str, int] = {}
+        doubles: list[str] = []
+        for batch in self._table.search().select(["id"]).with_row_id(True).to_batches(batch_size=_ROWS_PER_READ):
+            for id, row in zip(batch["id"].to_pylist(), batch["_rowid"].to_pylist(), strict=True):
+                if id in last:
+                    doubles.append(str(min(row, last[id])))
+                last[id] = max(row, last.get(id, row))
+        for start in range(0, len(doubles), ROWS_PER_CHANGE):
+            with self._writing():
+                self._table.delete(f"_rowid IN ({', '.join(doubles[start : start + ROWS_PER_CHANGE])})")
 
     @property
     def _knows_missing(self) -> bool:

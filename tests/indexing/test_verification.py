@@ -1,16 +1,22 @@
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import faiss
 import lancedb
+import pyarrow as pa
 import pytest
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from cocasearch.indexing.records import record_id
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.table import CAPTION_INDEX, IndexTable
 from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.indexing.verification import verify_index
 from cocasearch.search.searcher import Searcher
@@ -85,6 +91,39 @@ def lose_a_row(index):
         (index / "snapshot" / name).rename(index / "snapshot" / name.replace(version, f"-v{table.version}"))
 
 
+def known_files_of(index):
+    (file,) = (index / "snapshot").glob("files-*")
+    return file
+
+
+def spoil_known_files(index):
+    """As if a file were known to be another than the table says."""
+    file = known_files_of(index)
+    file.write_text(re.sub(r'"p3.png":\[(\d+),', r'"p3.png":[1\1,', file.read_text()))
+
+
+def lose_caption_index(index):
+    table = IndexTable(index, read_manifest(index).table)
+    table._table.drop_index(CAPTION_INDEX)
+    derive(index)
+
+
+def double(index):
+    table = lancedb.connect(index).open_table(read_manifest(index).table)
+    table.add(table.search().where("path = 'p1.png'").to_arrow())
+
+
+def derive(index):
+    """What a run does at its end."""
+    table = read_manifest(index).table
+    open_snapshot(index, table)
+    keep_known_files(index, table, IndexTable(index, table))
+
+
+def lose_the_table_of_a_rebuild(index):
+    write_manifest(replace(read_manifest(index), table="images-2"), index / "rebuild.json")
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
@@ -92,6 +131,15 @@ def lose_a_row(index):
         (cut(".faiss"), ("snapshot", "files that are damaged", 1)),
         (cut(".arrow"), ("snapshot", "files that are damaged", 1)),
         (lose_a_row, ("snapshot", "rows that the table has not", 1)),
+        (spoil_known_files, ("known files", "sizes and times of files that are not the table's", 1)),
+        (
+            lambda index: known_files_of(index).write_text("{"),
+            ("known files", "sizes and times of files that are not the table's", 1),
+        ),
+        (lose_caption_index, ("captions", "no full-text index", 1)),
+        (double, ("table", "rows with the id of another row", 1)),
+        (lambda index: (index / "rebuild.json").write_text("{"), ("rebuild", "files that are damaged", 1)),
+        (lose_the_table_of_a_rebuild, ("rebuild", "files that are damaged", 1)),
         (lambda index: (index / "unreadable.json").write_text("{"), ("ledger", "files that are damaged", 1)),
         (lambda index: (index / "images-7.lance").mkdir(), ("leftovers", "tables that nothing refers to", 1)),
     ],
@@ -115,11 +163,6 @@ def test_entries_of_an_unknown_root_are_forgotten_and_others_kept(built, photos)
     assert [entry.root for entry in Ledger(built)] == ["1"]
 
 
-def double(index):
-    table = lancedb.connect(index).open_table(read_manifest(index).table)
-    table.add(table.search().where("path = 'p1.png'").to_arrow())
-
-
 def update(where, **values):
     def run(index):
         lancedb.connect(index).open_table(read_manifest(index).table).update(where=where, values=values)
@@ -139,7 +182,6 @@ def lose_data(index):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (double, {("table", "rows with the id of another row", 1)}),
         (update("path = 'p1.png'", id="0" * 16), {("table", "rows whose id is not their path's", 1)}),
         (update("path < 'p2'", model_fingerprint="other"), {("table", "rows of another model than the index's", 2)}),
         (update("path = 'p1.png'", embedding=[0.5] * 16), {("table", "vectors that are no unit vectors", 1)}),
@@ -151,6 +193,72 @@ def test_what_is_wrong_with_rows_cannot_be_repaired(built, spoil, told):
     spoil(built)
     assert found(built) == told
     assert not verify_index(built, repair=True).ok
+
+
+def test_of_doubled_rows_the_last_one_stays(built, rows):
+    double(built)
+    double(built)
+    table = lancedb.connect(built).open_table("images-1")
+    later = table.search().where("path = 'p1.png'").limit(1).to_arrow()
+    table.add(later.set_column(later.schema.get_field_index("size"), "size", pa.array([7])))
+    assert verify_index(built, repair=True).ok
+    assert [row["size"] for row in rows(built) if row["path"] == "p1.png"] == [7]
+    assert len(rows(built)) == 10
+
+
+def test_a_full_text_index_that_lacks_a_caption_or_is_damaged_is_made_anew(build, index, photos):
+    build(photos)
+    table = IndexTable(index, "images-1")
+    table.set_captions({record_id("1", f"p{at}.png"): ("a mountain at the seaside", 0.5, -1.0) for at in range(3)})
+    table._table.optimize()  # all captions are in the index
+    derive(index)
+    assert found(index) == set()
+    listed = sorted((index / "images-1.lance" / "_indices").rglob("part_*_invert.lance"))
+    kept = {file: file.read_bytes() for file in listed}
+    for file in listed:
+        file.write_bytes(file.read_bytes()[:40])
+    spoiled = verify_in_another_process(index)
+    assert "captions: 1 files that are damaged" in spoiled.stdout
+    assert verify_in_another_process(index, "--repair").returncode == 0
+    assert verify_in_another_process(index).stdout == ""
+    assert kept
+
+
+def verify_in_another_process(index, *options):
+    """LanceDB remembers within a process what it has read."""
+    command = [sys.executable, "-m", "cocasearch", "verify", "--index", str(index), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_captions_that_the_full_text_index_does_not_give_are_named(built, monkeypatch):
+    table = IndexTable(built, "images-1")
+    table.set_captions({record_id("1", "p1.png"): ("a mountain at the seaside", 0.5, -1.0)})
+    derive(built)
+    assert found(built) == set()
+    monkeypatch.setattr(IndexTable, "ids_with_words", lambda table, words: set())
+    assert ("captions", "captions that the full-text index lacks", 1) in found(built)
+
+
+def test_a_rebuild_that_can_go_on_is_no_problem(built, loaded, photos, index):
+    with pytest.raises(KeyboardInterrupt):
+        IndexBuilder(index, loaded, batch_size=3).build([photos], rebuild=True, progress=interrupt)
+    assert (index / "rebuild.json").exists()
+    assert verify_index(index, repair=True).problems == ()
+    assert IndexBuilder(index, loaded).build([photos], rebuild=True).added == 7
+
+
+def interrupt(done, total):
+    raise KeyboardInterrupt
+
+
+def test_a_rebuild_with_rows_that_are_wrong_is_given_up(built, loaded, photos, index):
+    with pytest.raises(KeyboardInterrupt):
+        IndexBuilder(index, loaded, batch_size=3).build([photos], rebuild=True, progress=interrupt)
+    pending = lancedb.connect(index).open_table("images-2")
+    pending.update(where="path = 'p1.png'", values={"embedding": [0.5] * 16})
+    assert found(index, repair=True) == {("rebuild", "vectors that are no unit vectors", 1)}
+    assert not list(index.glob("rebuild*")) and not (index / "images-2.lance").exists()
+    assert found(index) == set()
 
 
 def test_rows_of_an_unknown_root_are_named(built):
