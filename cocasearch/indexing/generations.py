@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cocasearch.atomic_files import remove_partial_files
+from cocasearch.indexing.known_files import forget_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.manifest import (
     MANIFEST_FILE,
@@ -52,6 +53,7 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
     if manifest is None or manifest.model_fingerprint != wanted.model_fingerprint:
         manifest = _new_manifest(wanted, present, pending)
         remove_snapshots(index, manifest.table)  # of a leftover table: version numbers begin anew
+        forget_known_files(index, manifest.table)
         (index / unreadable).unlink(missing_ok=True)
         IndexTable.create(index, manifest.table, manifest.dimension)
     table = IndexTable(index, manifest.table)

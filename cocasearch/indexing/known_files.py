@@ -101,6 +101,12 @@ def keep_known_files(index: Path, name: str, table: "IndexTable") -> KnownFiles:
     return known
 
 
+def forget_known_files(index: Path, name: str) -> None:
+    """Remove what is kept of any version of a table, as of another that had its name."""
+    for file in (index / _FOLDER).glob(f"{_PREFIX}{name}-v*"):
+        file.unlink(missing_ok=True)
+
+
 def is_sound(index: Path, name: str, table: "IndexTable") -> bool:
     """Whether what is kept of this version of a table, if anything is, is what the table says."""
     file = _file(index, name, table.version)

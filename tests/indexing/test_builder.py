@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 import lancedb
@@ -16,8 +16,10 @@ from PIL import Image
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.images import batching, extras
 from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.generations import open_generation
+from cocasearch.indexing.known_files import open_known_files
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest
 from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
@@ -265,6 +267,16 @@ def test_a_second_ctrl_c_does_not_cut_the_last_commit_in_two(index, loaded, phot
     with pytest.raises(KeyboardInterrupt):
         IndexBuilder(index, loaded, batch_size=3, commit_seconds=3600).build([photos], progress=Stopper())
     assert paths_of(rows(index)) == [f"p{number}.png" for number in range(6)]
+
+
+def test_nothing_is_taken_for_known_that_a_table_of_the_same_name_knew(build, index, photos):
+    build(photos)
+    version, wanted = IndexTable(index, "images-1").version, replace(read_manifest(index), table="")
+    (index / MANIFEST_FILE).unlink()  # the table cannot be found any more, and the next one takes its name
+    table = open_generation(index, wanted, rebuild=False).table
+    while table.version < version:
+        table.remove(["0" * 16])
+    assert table.version == version and open_known_files(index, "images-1").counts.present == 0
 
 
 KILLED_RUN = """
