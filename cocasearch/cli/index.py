@@ -23,6 +23,7 @@ from cocasearch.cli.options import (
 )
 from cocasearch.errors import NothingFound
 from cocasearch.images.discovery import discover_images, expand_home
+from cocasearch.images.excludes import as_written
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.lock import refuse_if_locked
 from cocasearch.indexing.manifest import (
@@ -97,7 +98,8 @@ def index(
     captions = default_caption_options(compat, no_captions=no_captions)
     if not dry_run:
         refuse_if_locked(folder)
-    options = UpdateOptions(tuple(filter(None, exclude or ())), forget_excludes, retry_bad, prune)
+    excludes = tuple(filter(None, map(as_written, exclude or ())))
+    options = UpdateOptions(excludes, forget_excludes, retry_bad, prune)
     loading = _Loading(model or _present_model(folder), device)
     survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
     if survey.is_current and not dry_run:

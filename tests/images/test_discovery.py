@@ -121,3 +121,20 @@ def test_a_whole_path_leaves_out_no_other_that_differs_in_case() -> None:
     assert excludes.match("/photos/Sum")
     assert not excludes.match("/photos/sum")
     assert excludes.match("/photos/raw")
+
+
+@pytest.mark.parametrize("pattern", ["./raw", "raw/", ".//raw/.", "x/../raw", "../photos/raw", "~/photos/raw", "raw"])
+def test_an_exclude_may_be_written_as_shells_complete_it(
+    tmp_path: Path, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "photos")
+    excludes = Excludes([pattern])
+    assert excludes.match(f"{tmp_path}/photos/raw")
+    assert not excludes.match(f"{tmp_path}/photos/raw2") and not excludes.match(f"{tmp_path}/photos")
+
+
+@pytest.mark.parametrize("pattern", ["", ".", "./", "/"])
+def test_an_exclude_that_names_nothing_leaves_nothing_out(pattern: str) -> None:
+    assert not Excludes([pattern])
