@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.loaded_model import LoadedModel
 
+_SHOWN = 10  # photos that a rebuild leaves behind
 
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")]
 Exclude = Annotated[
@@ -205,6 +206,9 @@ def summarise(report: BuildReport, folder: Path) -> None:
             f": is its drive away? All is kept, until: cocasearch remove {shlex.quote(path)}" if path in roots else ""
         )
         console.say(f"no photos in {path}{kept}")
+    if report.left_behind:
+        shown = [*map(console.shown, report.left_behind[:_SHOWN]), *["…"] * (len(report.left_behind) > _SHOWN)]
+        console.say(f"{len(report.left_behind)} photos are not there and left the index: {', '.join(shown)}")
     kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "unchanged", "removed")
     counts = {kind: getattr(report, kind) for kind in kinds}
     counts |= {"unreadable": len(report.failed), "unreadable as before": report.known_bad}

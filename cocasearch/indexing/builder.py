@@ -175,6 +175,7 @@ class IndexBuilder:
             failed=(*survey.skipped, *queue.failed),
             known_bad=survey.known_bad,
             empty=tuple(map(str, survey.empty)),
+            left_behind=tuple(survey.left_behind),
             total=counts.present,
             missing=counts.missing,
             captionless=counts.captionless if self._caption_options else 0,

@@ -66,7 +66,8 @@ class BuildPlan:
         files |= {kind: [reuse.file for reuse in getattr(self, kind)] for kind in ("moved", "copied", "touched")}
         places = {kind: [(file.root, file.path) for file in listed] for kind, listed in files.items()}
         places |= {"gone": self.gone, "back": self.survey.back}
-        return {kind: [str(roots[root] / path) for root, path in listed] for kind, listed in places.items()}
+        paths = {kind: [str(roots[root] / path) for root, path in listed] for kind, listed in places.items()}
+        return paths | {"left behind": self.survey.left_behind}
 
     def counts(self) -> dict[str, int]:
         """The number of files of each kind, by the kind's name."""
@@ -78,6 +79,7 @@ class BuildPlan:
             "missing": len(self.still_missing),
             "bad": survey.known_bad,
             "unchanged": survey.unchanged,
+            "left behind": len(survey.left_behind),
         }
 
 

@@ -22,6 +22,7 @@ class BuildReport:
         failed: Path and reason of each file found unreadable in this run, and of what the walk had to leave out.
         known_bad: Number of files found unreadable in an earlier run and not changed since; not tried again.
         empty: Paths without any image file, whose images, if the index has some, were kept.
+        left_behind: Images of the old table that a rebuild has not met, and the new one has not.
         total: Images in the index now.
         missing: Images kept back because their file is gone.
         captionless: Images in the index without a caption, if this run was to write captions; else 0.
@@ -40,6 +41,7 @@ class BuildReport:
     failed: tuple[tuple[str, str], ...] = ()
     known_bad: int = 0
     empty: tuple[str, ...] = ()
+    left_behind: tuple[str, ...] = ()
     total: int = 0
     missing: int = 0
     captionless: int = 0

@@ -59,6 +59,7 @@ class Survey:
         gone: Places whose file is not there any more, though the folder it was in has been walked.
         still_missing: Places that have been missing before and are so still.
         gone_bad: Unreadable files that are not there any more.
+        left_behind: Whole paths of photos that the present table knows, and that a rebuild has not met.
         unchanged: Number of files that need nothing.
         known_bad: Number of files that could not be read before and have not changed since.
         empty: Paths without any image file, or that are not there. Nothing under them counts as gone: a drive may not
@@ -81,6 +82,7 @@ class Survey:
     gone: list[Place] = field(default_factory=list)
     still_missing: list[Place] = field(default_factory=list)
     gone_bad: list[Place] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
     unchanged: int = 0
     known_bad: int = 0
     empty: list[Path] = field(default_factory=list)

@@ -5,7 +5,7 @@ over with this.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
@@ -46,6 +46,8 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
     targets = targets_of([expand_home(Path(path)) for path in paths])
     _settle_exceptions(survey, targets)
     Comparison(survey, ledger).make([*targets, *_remembered_targets(survey, paths, ledger)])
+    if survey.present and options.rebuild_with:
+        survey.left_behind = _left_behind(survey, survey.present, ledger)
     if not (survey.candidates or survey.unchanged or survey.known_bad or survey.back):
         raise NothingFound(f"no pictures found in {', '.join(map(str, paths or survey.empty))}")
     return survey
@@ -102,6 +104,20 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
         else:
             targets.append(Target(folder))
     return targets
+
+
+def _left_behind(survey: Survey, present: Manifest, ledger: Ledger | None) -> list[str]:
+    """The photos of the present table that the one to be made does not get, nor call unreadable."""
+    roots = survey.roots
+    kept = {f"{roots[file.root]}/{file.path}" for file in survey.candidates}
+    kept.update(_whole_paths(survey.known, roots))
+    kept.update(f"{roots[entry.root]}/{entry.path}" for entry in ledger or () if entry.root in roots)
+    known = open_known_files(survey.index, present.table)
+    return sorted(path for path in _whole_paths(known, roots) if path not in kept)
+
+
+def _whole_paths(known: KnownFiles, roots: Mapping[str, Path]) -> Iterator[str]:
+    return (f"{roots[key]}/{path}" for key in roots for path in known.paths_in(key))
 
 
 def _leave_out(survey: Survey, folder: Path) -> None:

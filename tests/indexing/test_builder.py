@@ -191,6 +191,20 @@ def test_a_rebuild_tries_every_file_anew_and_a_stopped_one_those_it_has_not_trie
     assert not list(index.glob("*unreadable.json"))
 
 
+def test_a_rebuild_names_the_photos_that_it_leaves_behind(build, index, photos, loaded):
+    build(photos)
+    (photos / "p3.png").unlink()
+    build(photos)
+    (photos / "p4.png").unlink()
+    (photos / "p5.png").write_bytes(b"no picture any more")
+    with pytest.raises(KeyboardInterrupt):
+        IndexBuilder(index, loaded, batch_size=3).build(rebuild=True, progress=Stopper())
+    report = build(rebuild=True)
+    assert report.left_behind == (str(photos / "p3.png"), str(photos / "p4.png"))
+    assert (report.total, report.missing) == (7, 0)
+    assert build(rebuild=True).left_behind == ()
+
+
 def test_a_file_that_the_system_refused_is_tried_again(build, photos, monkeypatch):
     def refused(path):
         raise UnreadableImage(str(path), "permission denied", cause="system")
