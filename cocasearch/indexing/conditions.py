@@ -16,9 +16,13 @@ EXAMPLE = "taken_at >= '2024-06-01' and camera like '%Pixel%' and caption like '
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'")
 _TIME = re.compile(r"'(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?)?'")
-_TYPED = re.compile(r"\b(?:timestamp|date|interval)\s*$", re.IGNORECASE)
-_TIME_FOLLOWS = re.compile(r"\s*(?:[<>=]|!=)+\s*taken_at\b", re.IGNORECASE)
-_COLUMN = re.compile(rf"\b(?:{'|'.join(name for names in COLUMNS.values() for name in names)})\b", re.IGNORECASE)
+_OTHER = r"(?:timestamp\s*)?''"  # a string, once what is in it does not matter
+_TIME_BEFORE = re.compile(  # in brackets or not, but not within a cast: compared with what follows
+    r"\btaken_at[`\"]?[\s)]*(?:[<>=!]+|\b(?:not\s+)?between(?:\s+" + _OTHER + r"\s+and)?|"
+    r"\b(?:not\s+)?in\s*\((?:\s*" + _OTHER + r"\s*,)*)\s*$",
+    re.IGNORECASE,
+)
+_TIME_FOLLOWS = re.compile(r"\s*[<>=!]+\s*[(`\"]*taken_at\b(?!\s*::)", re.IGNORECASE)
 _REASONS = [  # what LanceDB says, and the same for people; the last one fits always
     (r"No field named [`\"]?(.*?)[`\"]?\. Valid", "there is no column {0}"),
     (r"Received literal \w+\((.*?)\) and could not convert", "{0} does not fit the column that it is compared with"),
@@ -56,13 +60,10 @@ def refusal(condition: str, reason: str) -> CocaSearchError:
 
 
 def _typed(condition: str, quoted: re.Match[str]) -> str:
-    """A quoted string as SQL: a timestamp if it looks like one and is compared with a column of times."""
+    """A quoted string as SQL: a timestamp if it looks like one and is compared with the column of times itself."""
     time = _TIME.fullmatch(quoted[0])
-    before = condition[: quoted.start()]
-    if time is None or _TYPED.search(before):
-        return quoted[0]
-    columns = _COLUMN.findall(_QUOTED.sub("", before))
-    if not _TIME_FOLLOWS.match(condition, quoted.end()) and (not columns or columns[-1].lower() not in COLUMNS["time"]):
+    before = _QUOTED.sub("''", condition[: quoted.start()])
+    if time is None or not (_TIME_BEFORE.search(before) or _TIME_FOLLOWS.match(condition, quoted.end())):
         return quoted[0]
     day, minute, second = time.groups()
     return f"timestamp '{day} {minute or '00:00'}{second or ':00'}'"

@@ -31,6 +31,23 @@ def test_the_columns_named_to_users_are_there():
         ),
         ("taken_at > '2024'", "taken_at > '2024'"),
         ("width > 3", "width > 3"),
+        ("(\"taken_at\") <> '2024-06-01'", "(\"taken_at\") <> timestamp '2024-06-01 00:00:00'"),
+        (
+            "taken_at not in ('2024-06-01', '2024-06-02')",
+            "taken_at not in (timestamp '2024-06-01 00:00:00', timestamp '2024-06-02 00:00:00')",
+        ),
+        ("date_trunc('day', taken_at) = '2024-06-01'", "date_trunc('day', taken_at) = timestamp '2024-06-01 00:00:00'"),
+        *(
+            (text, text)
+            for text in (
+                "cast(taken_at as string) = '2024-06-01'",
+                "'2024-06-01' = cast(taken_at as string)",
+                "substr(cast(taken_at as string), 1, 10) between '2024-06-01' and '2024-06-02'",
+                "taken_at::string > '2024-06-01'",
+                "'2024-06-01' < taken_at::string",
+                "cast(taken_at as date) = '2024-06-01'",
+            )
+        ),
     ],
 )
 def test_times_are_marked_as_times_and_nothing_else(written, understood):

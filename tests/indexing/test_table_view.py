@@ -60,6 +60,11 @@ def numbers(ids):
         ("width = 1 or width = 2", [1, 2]),
         ("not (width in (0, 1, 2))", [3, 4, 5, 6]),
         ("width > 1000", []),
+        ("cast(taken_at as string) between '2024-06-01' and '2024-06-03'", [0, 1]),
+        ("cast(taken_at as string) < '2024-06-02'", [0]),
+        ("cast(taken_at as date) = '2024-06-02'", [1]),
+        ("date_trunc('day', taken_at) = '2024-06-02'", [1]),
+        ("taken_at not in ('2024-06-02 12:00', '2024-06-03 12:00') and width < 4", [0, 3]),
     ],
 )
 def test_a_condition_chooses_rows(view, condition, met):
