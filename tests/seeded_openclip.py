@@ -184,3 +184,13 @@ def compare_captions(name: str, model: CoCa, tokenizer: Tokenizer, pixels: Tenso
         written = [caption.token_ids for caption in write(tokens, options)]
         longest = length if case.endswith("fixed") else max(map(len, written))
         assert [[*ids, *[tokenizer.pad_id] * (longest - len(ids))] for ids in written] == expected.tolist(), case
+
+
+def training_batch() -> tuple[Tensor, Tensor]:
+    """Eight pictures (8, 3, 32, 32) and their captions (8, 24), of 4 to 24 ids; the halves differ in tokens."""
+    generator = torch.Generator().manual_seed(17)
+    pixels = torch.randn(8, 3, 32, 32, generator=generator)
+    ids = torch.randint(1, 998, (8, 24), generator=generator)
+    for row, length in enumerate((24, 17, 20, 9, 4, 11, 6, 8)):
+        ids[row, 0], ids[row, length - 1], ids[row, length:] = 998, 999, 0
+    return pixels, ids

@@ -22,12 +22,22 @@ def grouped_contrastive_loss(image: Tensor, text: Tensor, owners: Tensor, logit_
     Text to image it is the usual cross-entropy; image to text the target is shared evenly among the image's own
     texts. With one text an image it equals `contrastive_loss`.
     """
-    logits = logit_scale * image @ text.T  # (B, T)
-    text_to_image = F.cross_entropy(logits.T, owners)
-    is_own = owners[None, :] == torch.arange(len(image), device=image.device)[:, None]
+    image_to_text = image_to_text_losses(
+        image, torch.arange(len(image), device=image.device), text, owners, logit_scale
+    )
+    return (image_to_text.mean() + text_to_image_losses(text, owners, image, logit_scale).mean()) / 2
+
+
+def image_to_text_losses(image: Tensor, index: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor) -> Tensor:
+    """The loss (b,) of some images (b, E), whose numbers are `index` (b,), over all texts (T, E)."""
+    is_own = owners[None, :] == index[:, None]
     share = is_own / is_own.sum(dim=1, keepdim=True)
-    image_to_text = -(share * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    return (text_to_image + image_to_text) / 2
+    return -(share * (logit_scale * image @ text.T).log_softmax(dim=1)).sum(dim=1)
+
+
+def text_to_image_losses(text: Tensor, owners: Tensor, image: Tensor, logit_scale: Tensor) -> Tensor:
+    """The loss (t,) of some texts (t, E), whose images are `owners` (t,), over all images (B, E)."""
+    return F.cross_entropy(logit_scale * text @ image.T, owners, reduction="none")
 
 
 def caption_loss(logits: Tensor, ids: Tensor, *, pad_id: int = 0, label_smoothing: float = 0.0) -> Tensor:

@@ -63,6 +63,13 @@ class TrainingConfig:
     label_smoothing: float = 0.0
     dropout: float = 0.1
 
+    # How a step is computed; of these only the objective and the two of the contrastive loss change its result.
+    objective: Literal["coca", "contrastive", "caption"] = "coca"  # of the others one half costs nothing
+    micro_batch: int = 0  # pictures that a process has in memory at once; 0: all of the step
+    accumulation: int = 1  # the same as a number of parts; the contrastive loss sees the whole step either way
+    local_loss: bool = False  # a process computes the similarities of its own pictures and texts alone
+    gather_with_grad: bool = True  # exact over processes; without it gradients are those of OpenCLIP's default
+
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
@@ -105,11 +112,20 @@ class TrainingConfig:
                 raise CocaSearchError(f"{name} must be {_either(get_args(kind))}, not '{getattr(self, name)}'")
         self._check_combinations()
 
+    def parts(self, n_images: int) -> int:
+        """Into how many micro-batches a process divides so many pictures of a step."""
+        wanted = math.ceil(n_images / self.micro_batch) if self.micro_batch else self.accumulation
+        return max(1, min(wanted, n_images))
+
     def _check_combinations(self) -> None:
         for tower in ("image", "text"):
             unlocked = getattr(self, f"unlocked_{tower}_groups")
             if unlocked and not getattr(self, f"lock_{tower}"):
                 raise CocaSearchError(f"unlocked_{tower}_groups={unlocked} needs lock_{tower}=true")
+        if self.micro_batch < 0 or self.accumulation < 1:
+            raise CocaSearchError("micro_batch must not be below 0, nor accumulation below 1")
+        if self.micro_batch and self.accumulation > 1:
+            raise CocaSearchError("micro_batch and accumulation both say how a step is divided", hint="give one of them")
         if self.caption_start + self.caption_ramp > 1:
             raise CocaSearchError(
                 f"caption_start and caption_ramp are {self.caption_start + self.caption_ramp:g} of the run together, "

@@ -1,40 +1,32 @@
 """What one training step minimises: contrastive, captioning and name loss of one batch.
 
-Receives batches of tensors; hands back losses. Knows nothing about files, schedules or checkpoints.
+Receives batches of tensors; hands back embeddings and losses. Knows nothing about files, schedules or checkpoints, nor
+how a step is divided among micro-batches and processes: that is `gradients.py`.
 """
 
 import copy
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cocasearch.checkpoints.efficientnet_lite import Classifier
 from cocasearch.inference.device import is_faster_in_bfloat16
-from cocasearch.model.coca import CoCa
+from cocasearch.model.coca import CoCa, unit_rows
 from cocasearch.model.layers import Residual
-from cocasearch.model.losses import grouped_contrastive_loss, name_loss
 from cocasearch.model.text_decoder import trim_padding
+from cocasearch.model.vision_transformer import VisionTransformer
+from cocasearch.model.vocabulary_loss import linear_cross_entropy
 from cocasearch.text.tokenizer import Tokenizer
-from cocasearch.training.class_names import ClassNames
+from cocasearch.training.class_names import ClassNames, NamedGroups
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 
 # How much of a labelled picture's target is its label; the rest is what the classifier sees in it.
 _LABEL_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class StepLosses:
-    """The losses of one step, each a scalar; `name` is zero without class names."""
-
-    total: Tensor
-    contrastive: Tensor
-    caption: Tensor
-    name: Tensor
 
 
 class NameTeacher:
@@ -68,8 +60,32 @@ class NameTeacher:
         return self.classifier.logits(tokens).softmax(dim=1)
 
 
-class Objective:
-    """The training losses of a model under a config.
+class Names(NamedTuple):
+    """The texts of a step's name loss: ids (G, L) of its names, and each picture's target (B + B', G) over them."""
+
+    ids: Tensor
+    target: Tensor
+
+
+class Embeddings(NamedTuple):
+    """Unit rows that the losses over a whole batch compare; `image` has labelled pictures after captioned ones."""
+
+    image: Tensor  # (B + B', E)
+    text: Tensor  # (T, E)
+    names: Tensor  # (G, E), none without a name loss
+    logit_scale: Tensor
+
+
+class Forward(NamedTuple):
+    """What one pass over a part of a batch gives; losses are sums over its tokens, None where not asked for."""
+
+    embeddings: Embeddings | None
+    caption: Tensor | None
+    label_caption: Tensor | None
+
+
+class Objective(nn.Module):
+    """A model with the losses that train it under a config; calling it runs one part of a batch.
 
     Args:
         teacher: Adds the name loss, on captioned and labelled pictures alike.
@@ -78,6 +94,7 @@ class Objective:
     def __init__(
         self, model: CoCa, tokenizer: Tokenizer, config: TrainingConfig, teacher: NameTeacher | None = None
     ) -> None:
+        super().__init__()
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
@@ -85,58 +102,129 @@ class Objective:
         faster = is_faster_in_bfloat16(model.logit_scale.device)
         self.autocast = faster if config.precision == "auto" else config.precision == "bfloat16"
 
-    def losses(self, batch: TrainingBatch, *, encoder_is_frozen: bool, chance: random.Random) -> StepLosses:
-        """The weighted sum and its parts, ready for `total.backward()`."""
-        pixels = torch.cat([batch.pixels, batch.labelled_pixels]) if len(batch.labels) else batch.pixels
-        tokens = self._encode(pixels, encoder_is_frozen)
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.autocast):
-            image = self.model.pool(tokens)
-            text, states = self.model.text_features(batch.ids)
-            contrastive = grouped_contrastive_loss(
-                image.embedding[: len(batch.pixels)], text, batch.owners, self.model.logit_scale.exp()
-            )
-            caption = self._caption_loss(states, image.tokens[: len(batch.pixels)], batch.ids, batch.owners)
-            label_caption = contrastive.new_zeros(())
-            if self.config.label_caption_weight and len(batch.labels):
-                _, label_states = self.model.text_features(batch.labelled_ids)
-                label_caption = self._caption_loss(label_states, image.tokens[len(batch.pixels) :], batch.labelled_ids)
-            name = contrastive.new_zeros(())
-            if self.teacher is not None:
-                name = self._name_loss(image.embedding, pixels, tokens if encoder_is_frozen else None, batch, chance)
-        config = self.config
-        total = config.contrastive_weight * contrastive + config.caption_weight * caption + config.name_weight * name
-        total = total + config.label_caption_weight * label_caption
-        return StepLosses(total, contrastive.detach(), caption.detach(), name.detach())
+    @property
+    def has_embeddings(self) -> bool:
+        """Whether a loss compares embeddings: the contrastive one, or that of names."""
+        return self._is_contrastive or self.teacher is not None
 
-    def _encode(self, pixels: Tensor, encoder_is_frozen: bool) -> Tensor:
-        # Always float32: the backward pass of bfloat16 depthwise convolutions is slower on CPUs.
-        with torch.set_grad_enabled(not encoder_is_frozen and torch.is_grad_enabled()):
+    @property
+    def has_captions(self) -> bool:
+        """Whether the captioning half is trained."""
+        return self.config.objective != "contrastive" and self.config.caption_weight > 0
+
+    @property
+    def _is_contrastive(self) -> bool:
+        return self.config.objective != "caption" and self.config.contrastive_weight > 0
+
+    def forward(
+        self,
+        batch: TrainingBatch,
+        *,
+        tokens: Tensor | None = None,
+        names: Tensor | None = None,
+        embeddings: bool = True,
+        captions: bool = True,
+    ) -> Forward:
+        """Embeddings and captioning losses of a part of a batch.
+
+        Args:
+            batch: The part.
+            tokens: What the image encoder made of its pictures, captioned and labelled, where that is known.
+            names: Ids (G, L) of class names to embed beside.
+            embeddings: Compute them; a captioning loss alone does without.
+            captions: Compute the captioning losses.
+        """
+        if tokens is None:
+            tokens = self.encode(batch)
+        with self._precision(tokens):
+            context, image = self._image(tokens, embeddings, captions)
+            states, text = self._text(batch.ids, embeddings, captions)
+            found = None
+            if image is not None and text is not None:
+                named = text[:0] if names is None else self.model.text_features(names)[0]
+                found = Embeddings(image, text, named, self.model.logit_scale.exp())
+            caption = label_caption = None
+            if context is not None and states is not None:
+                own, labelled = context[: len(batch.pixels)], context[len(batch.pixels) :]
+                caption = self._caption_loss(states, own, batch.ids, batch.owners)
+                if self.config.label_caption_weight and len(batch.labels):
+                    _, label_states = self.model.text_features(batch.labelled_ids)
+                    label_caption = self._caption_loss(label_states, labelled, batch.labelled_ids)
+        return Forward(found, caption, label_caption)
+
+    def encode(self, batch: TrainingBatch) -> Tensor:
+        """The image encoder's tokens (B + B', S, C) of captioned and labelled pictures.
+
+        A convolutional encoder always runs in float32: the backward pass of bfloat16 depthwise convolutions is slower
+        on CPUs.
+        """
+        pixels = torch.cat([batch.pixels, batch.labelled_pixels]) if len(batch.labels) else batch.pixels
+        with self._precision(pixels, narrow=isinstance(self.model.image_encoder, VisionTransformer)):
             tokens: Tensor = self.model.image_encoder(pixels)
         return tokens
 
-    def _caption_loss(self, states: Tensor, image_tokens: Tensor, ids: Tensor, owners: Tensor | None = None) -> Tensor:
-        """As `losses.caption_loss`, with logits for the real targets only."""
+    def n_targets(self, ids: Tensor) -> int:
+        """How many tokens of ids (T, L) a captioning loss predicts."""
+        return int((ids[:, 1:] != self.tokenizer.pad_id).sum())
+
+    @torch.no_grad()
+    def names(
+        self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], chance: random.Random
+    ) -> Names | None:
+        """The names that a step's pictures are compared with, drawn once for all its parts.
+
+        Args:
+            parts: The batch, divided.
+            tokens: What a frozen encoder made of each part.
+            chance: Draws them.
+        """
+        if self.teacher is None:
+            return None
+        seen, labelled = [], []
+        for part, part_tokens in zip(parts, tokens, strict=True):
+            pixels = torch.cat([part.pixels, part.labelled_pixels])
+            probabilities = self.teacher.probabilities(pixels, part_tokens)
+            of_labelled = probabilities[len(part.pixels) :]
+            seen.append(probabilities[: len(part.pixels)])
+            labels = F.one_hot(part.labels, of_labelled.shape[1]).to(of_labelled)
+            labelled.append(_LABEL_SHARE * labels + (1 - _LABEL_SHARE) * of_labelled)
+        probabilities = torch.cat([*seen, *labelled])
+        drawn: NamedGroups = self.teacher.class_names.draw(probabilities, self.config.names_per_step, chance)
+        ids = self.tokenizer(drawn.texts, self.model.config.text.context_length)
+        return Names(trim_padding(ids, self.tokenizer.pad_id).to(probabilities.device), drawn.target(probabilities))
+
+    def _image(self, tokens: Tensor, embeddings: bool, captions: bool) -> tuple[Tensor | None, Tensor | None]:
+        """The decoder's context and the vector of each picture, as far as they are needed."""
+        if not captions:
+            return None, unit_rows(self.model.image_projection(self.model.pooling.vector(tokens)))
+        if embeddings:
+            image = self.model.pool(tokens)
+            return image.tokens, image.embedding
+        return self.model.pooling(tokens)[1], None
+
+    def _text(self, ids: Tensor, embeddings: bool, captions: bool) -> tuple[Tensor | None, Tensor | None]:
+        """The states and the vector of each text, as far as they are needed."""
+        # The shorter way to the vector alone draws other random numbers, which a second pass would not repeat.
+        if not captions and not (self.model.training and self.has_captions and self.config.dropout):
+            return None, self.model.encode_text(ids)
+        vector, states = self.model.text_features(ids)
+        return states if captions else None, vector if embeddings else None
+
+    def _caption_loss(self, states: Tensor, context: Tensor, ids: Tensor, owners: Tensor | None = None) -> Tensor:
+        """As `losses.caption_loss`, summed, with logits for the real targets only and never for all at once."""
         decoder = self.model.multimodal_decoder
-        hidden = decoder(states, image_tokens, owners=owners)[:, :-1]
+        hidden = decoder(states, context, owners=owners)[:, :-1]
         targets = ids[:, 1:]
         is_target = targets != self.tokenizer.pad_id
-        logits = decoder.vocabulary(hidden[is_target])
-        return F.cross_entropy(logits.float(), targets[is_target], label_smoothing=self.config.label_smoothing)
+        return linear_cross_entropy(
+            hidden[is_target],
+            decoder.vocabulary.weight,
+            targets[is_target],
+            label_smoothing=self.config.label_smoothing,
+        )
 
-    def _name_loss(
-        self, image: Tensor, pixels: Tensor, tokens: Tensor | None, batch: TrainingBatch, chance: random.Random
-    ) -> Tensor:
-        assert self.teacher is not None
-        probabilities = self.teacher.probabilities(pixels, tokens)
-        if len(batch.labels):
-            labels = F.one_hot(batch.labels, probabilities.shape[1]).to(probabilities)
-            seen = probabilities[len(batch.pixels) :]
-            labelled = _LABEL_SHARE * labels + (1 - _LABEL_SHARE) * seen
-            probabilities = torch.cat([probabilities[: len(batch.pixels)], labelled])
-        drawn = self.teacher.class_names.draw(probabilities, self.config.names_per_step, chance)
-        ids = self.tokenizer(drawn.texts, self.model.config.text.context_length)
-        names, _ = self.model.text_features(trim_padding(ids, self.tokenizer.pad_id).to(pixels.device))
-        return name_loss(image, names, drawn.target(probabilities), self.model.logit_scale.exp())
+    def _precision(self, x: Tensor, *, narrow: bool = True) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast and narrow)
 
 
 def set_dropout(model: CoCa, probability: float) -> None:

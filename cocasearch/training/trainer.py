@@ -29,8 +29,9 @@ from cocasearch.inference.loaded_model import LoadedModel, image_memory_format, 
 from cocasearch.interruption import uninterrupted
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch, TrainingData
+from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.layer_groups import lock_towers
-from cocasearch.training.objective import NameTeacher, Objective, StepLosses, set_dropout
+from cocasearch.training.objective import NameTeacher, Objective, set_dropout
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
 from cocasearch.training.run_log import RunLog
@@ -116,6 +117,7 @@ class Trainer:
         if teacher is not None:
             teacher.place(self.device)
         self.objective = Objective(self.model, start.tokenizer, config, teacher)
+        self.gradients = Gradients(self.objective, config)
         self.optimizers = build_optimizers(self.model, config)
         self.average = WeightAverage(self.model, config.ema_decay)
         self.steps_per_pass = data.steps_per_pass(config)
@@ -163,17 +165,16 @@ class Trainer:
 
     def _step(self, batch: TrainingBatch) -> StepLosses:
         config, step = self.config, self.state.step
-        torch.manual_seed(hash((config.seed, step)) & 0x7FFFFFFF)  # dropout; ints hash to the same everywhere
         self.model.train()
         set_learning_rates(self.optimizers, config, step=step, steps=self.steps, thaw_step=self.thaw_step)
-        losses = self.objective.losses(
+        losses = self.gradients.compute(
             self._placed(batch),
             encoder_is_frozen=step < self.thaw_step,
             chance=random.Random(f"{config.seed}/{step}/names"),
+            seed=hash((config.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
         )
-        losses.total.backward()  # type: ignore[no-untyped-call]
         norm = clip_gradients(self.model.parameters(), config)
-        if not torch.isfinite(losses.total.detach() + norm):
+        if not torch.isfinite(losses.total + norm):
             raise CocaSearchError(
                 f"the loss is no longer a number at step {step + 1}",
                 hint="a lower learning rate; the last checkpoint is kept",

@@ -20,6 +20,7 @@ from cocasearch.model.losses import caption_loss
 from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source, TrainingData
+from cocasearch.training.gradients import Gradients
 from cocasearch.training.objective import Objective
 from cocasearch.training.recipes import finetune
 from cocasearch.training.starting_point import from_model_folder, from_preset
@@ -36,9 +37,8 @@ def test_padding_is_robertas_and_is_not_trained(roberta_model_folder: Path, draw
     assert all((row[length:] == 1).all() for row, length in zip(batch.ids, lengths, strict=True))
     assert batch.ids.shape[1] <= max(lengths) + 1
 
-    found = Objective(start.model, start.tokenizer, PLAIN).losses(
-        batch, encoder_is_frozen=False, chance=random.Random(0)
-    )
+    step = Gradients(Objective(start.model, start.tokenizer, PLAIN), PLAIN)
+    found = step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
     padded = pad(batch.ids, (0, 20 - batch.ids.shape[1]), value=1)
     logits = start.model(batch.pixels, padded).caption_logits
     torch.testing.assert_close(found.caption, caption_loss(logits, padded, pad_id=1).detach())

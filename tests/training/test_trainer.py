@@ -1,6 +1,5 @@
 """The loop: it learns, keeps the best, moves what it may move, and refuses to go on with what is no number."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import cocasearch.training.trainer as trainer_module
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.retrieval_metrics import Recall
-from cocasearch.training.objective import StepLosses
+from cocasearch.training.gradients import StepLosses
 from cocasearch.training.trainer import MAX_LOGIT_SCALE, Trainer, TrainingProgress, TrainingResult, retrieval_score
 
 
@@ -161,23 +160,26 @@ def test_gradients_are_clipped(runs, tmp_path: Path) -> None:
     assert change(1e-12) < 1e-5 < 5e-4 < change(1.0)
 
 
-def bad_at(trainer: Trainer, step: int, spoil: Callable[[Tensor], Tensor]) -> None:
-    """Make the losses of one step bad."""
-    losses = trainer.objective.losses
+def bad_at(trainer: Trainer, step: int, what: str) -> None:
+    """Make the loss or a gradient of one step no number."""
+    compute = trainer.gradients.compute
 
     def spoiled(*arguments: object, **options: object) -> StepLosses:
-        found = losses(*arguments, **options)
-        return replace(found, total=spoil(found.total)) if trainer.state.step + 1 == step else found
+        found = compute(*arguments, **options)
+        if trainer.state.step + 1 != step:
+            return found
+        if what == "loss":
+            return replace(found, total=found.total * torch.nan)
+        trainer.model.logit_scale.grad.fill_(torch.nan)
+        return found
 
-    trainer.objective.losses = spoiled  # type: ignore[method-assign]
+    trainer.gradients.compute = spoiled  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_no_number_stops_the_run_before_it_does_harm(runs, tmp_path: Path, what: str) -> None:
     trainer = runs.plain(tmp_path / "model", checkpoint_minutes=0)
-    scale = trainer.model.logit_scale
-    spoil = {"loss": lambda loss: loss * torch.nan, "gradient": lambda loss: loss + (scale - scale).sqrt()}[what]
-    bad_at(trainer, 3, spoil)
+    bad_at(trainer, 3, what)
     with pytest.raises(CocaSearchError, match="no longer a number at step 3") as caught:
         trainer.run()
     assert "lower learning rate" in str(caught.value.hint)

@@ -1,0 +1,91 @@
+"""Cross-entropy over a vocabulary without the logits of all tokens at once.
+
+Receives states (n, D), the vocabulary's matrix (V, D) and targets (n,); a group of tokens at a time makes its logits,
+its loss and its gradients and forgets the logits. So the memory is that of one group's logits whatever the batch, and
+nothing is computed twice. The plain way, `losses.caption_loss`, is its oracle.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOGITS_AT_ONCE = 2**24  # numbers: 64 MB in float32
+
+
+def linear_cross_entropy(
+    states: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    rows_at_once: int | None = None,
+) -> Tensor:
+    """The sum over the tokens of the cross-entropy of `states @ weight.T` against `targets`, in float32.
+
+    Args:
+        states: (n, D).
+        weight: (V, D).
+        targets: (n,), each from 0 to V - 1.
+        label_smoothing: Share of the target that is spread over the whole vocabulary.
+        rows_at_once: Tokens whose logits are held at once; by default as many as fill 64 MB.
+    """
+    rows_at_once = rows_at_once or max(1, LOGITS_AT_ONCE // len(weight))
+    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        states, weight, targets, label_smoothing, rows_at_once
+    )
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Gradients are made beside the loss, where the logits are at hand; going back only scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, rows_at_once: int
+    ) -> Tensor:
+        device = states.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+        needs_states, needs_weight = ctx.needs_input_grad[:2]
+        with torch.autocast(device, enabled=False):
+            compute_weight = weight.to(dtype)
+            loss = torch.zeros((), device=states.device)
+            state_gradient = torch.empty_like(states) if needs_states else None
+            weight_gradient: Tensor | None = None
+            for start in range(0, len(states), rows_at_once):
+                rows = slice(start, start + rows_at_once)
+                part = states[rows].to(dtype)
+                logits = F.linear(part, compute_weight).float()
+                loss += _cross_entropy_in_place(logits, targets[rows], label_smoothing)
+                gradient = logits.to(dtype)
+                if state_gradient is not None:
+                    state_gradient[rows] = gradient @ compute_weight
+                if needs_weight:
+                    update = gradient.T @ part
+                    weight_gradient = (
+                        update.to(weight.dtype) if weight_gradient is None else weight_gradient.add_(update)
+                    )
+            if needs_weight and weight_gradient is None:
+                weight_gradient = torch.zeros_like(weight)
+        ctx.save_for_backward(state_gradient, weight_gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        factor = upstream[0]
+        gradients = [None if gradient is None else gradient * factor for gradient in ctx.saved_tensors]
+        return gradients[0], gradients[1], None, None, None
+
+
+def _cross_entropy_in_place(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """The summed loss of logits (n, V), which become their own gradients."""
+    normaliser = logits.logsumexp(dim=1)
+    chosen = logits.gather(1, targets[:, None])[:, 0]
+    loss = normaliser - (1 - label_smoothing) * chosen
+    if label_smoothing:
+        loss = loss - label_smoothing * logits.mean(dim=1)
+    logits.sub_(normaliser[:, None]).exp_().sub_(label_smoothing / logits.shape[1])
+    hit = torch.full_like(chosen[:, None], label_smoothing - 1)
+    logits.scatter_add_(1, targets[:, None], hit)
+    return loss.sum()

@@ -1,0 +1,233 @@
+"""From a batch to gradients, whatever the memory and however many the processes.
+
+A step that does not fit in memory is computed in micro-batches (gradient caching, arXiv 2101.06983): embeddings of all
+of them without a graph, the losses that compare them on all at once, then each micro-batch again with the gradients
+that its embeddings got. Captioning losses are sums over tokens, so they are exact in any division. Random numbers of a
+micro-batch are the same both times.
+"""
+
+import random
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.embedding_losses import EmbeddingLosses, embedding_losses
+from cocasearch.training.objective import Embeddings, Forward, Objective
+from cocasearch.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """The losses of one step over all processes, each a scalar without a graph; what was not trained is zero."""
+
+    total: Tensor
+    contrastive: Tensor
+    caption: Tensor
+    name: Tensor
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One micro-batch, with a frozen encoder's tokens of it, the names to embed beside, and its random seed."""
+
+    batch: TrainingBatch
+    tokens: Tensor | None
+    names: Tensor | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class _TokenWeights:
+    """What one token's loss counts for in this process's gradients."""
+
+    caption: float
+    label_caption: float
+
+
+class Gradients:
+    """Computes the gradients of an objective's parameters, averaged over processes; adds them to what is there."""
+
+    def __init__(self, objective: Objective, config: TrainingConfig, processes: Processes | None = None) -> None:
+        self.objective = objective
+        self.config = config
+        self.processes = processes or Processes()
+        self._forward: torch.nn.Module = objective
+        if self.processes.count > 1:
+            # Which parameters are used changes when the encoder thaws.
+            self._forward = DistributedDataParallel(
+                objective, find_unused_parameters=True, gradient_as_bucket_view=True
+            )
+
+    def compute(
+        self, batch: TrainingBatch, *, encoder_is_frozen: bool, chance: random.Random, seed: int = 0
+    ) -> StepLosses:
+        """Leave the gradients of a batch in the parameters.
+
+        Args:
+            batch: This process's share of the step.
+            encoder_is_frozen: The image encoder gets no gradients.
+            chance: Draws the class names.
+            seed: Of dropout; a process and a micro-batch each get one of their own.
+        """
+        parts, targets = self._parts(batch, encoder_is_frozen, chance, seed)
+        weights = self._token_weights(batch)
+        compared = None
+        if len(parts) == 1:
+            output = self._run(parts[0])
+            if output.embeddings is not None:
+                compared = embedding_losses(
+                    _detached(output.embeddings), batch.owners, targets, self.config, self.processes
+                )
+            captions = [self._go_back(output, compared.gradients if compared else None, weights)]
+        else:
+            if self.objective.has_embeddings:
+                compared = self._compare(parts, batch.owners, targets)
+            captions = self._repeat(parts, compared, weights)
+        return self._losses(compared, torch.stack(captions).sum(dim=0))
+
+    def _parts(
+        self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int
+    ) -> tuple[list[_Part], Tensor | None]:
+        batches = divide(batch, self.config.parts(len(batch.pixels)))
+        tokens: list[Tensor] | list[None] = [None] * len(batches)
+        if encoder_is_frozen:
+            with torch.no_grad():
+                tokens = [self.objective.encode(part) for part in batches]
+        names = self.objective.names(batches, tokens, chance)
+        seed += 1_000_003 * self.processes.rank
+        ids = [names.ids if names else None, *[None] * (len(batches) - 1)]
+        parts = [
+            _Part(part, part_tokens, part_names, seed + number)
+            for number, (part, part_tokens, part_names) in enumerate(zip(batches, tokens, ids, strict=True))
+        ]
+        return parts, names.target if names else None
+
+    def _token_weights(self, batch: TrainingBatch) -> _TokenWeights:
+        config, count = self.config, self.processes.count
+        own = torch.tensor([self.objective.n_targets(ids) for ids in (batch.ids, batch.labelled_ids)])
+        own = own.to(batch.pixels.device, torch.float64)
+        # What is computed here is averaged over the processes. Exactly, every token counts the same wherever it is; in
+        # OpenCLIP's way every process does.
+        totals = self.processes.sum(own) / count if config.gather_with_grad else own
+        caption, label_caption = (1 / max(1.0, total) for total in totals.tolist())
+        return _TokenWeights(config.caption_weight * caption, config.label_caption_weight * label_caption)
+
+    def _compare(self, parts: list[_Part], owners: Tensor, targets: Tensor | None) -> EmbeddingLosses:
+        found = []
+        with torch.no_grad():
+            for part in parts:
+                output = self._run(part, captions=False)
+                assert output.embeddings is not None
+                found.append(output.embeddings)
+        return embedding_losses(_joined(found, parts), owners, targets, self.config, self.processes)
+
+    def _repeat(self, parts: list[_Part], compared: EmbeddingLosses | None, weights: _TokenWeights) -> list[Tensor]:
+        gradients = _divided(compared.gradients, parts) if compared else [None] * len(parts)
+        captions = []
+        for part, part_gradients in zip(parts, gradients, strict=True):
+            with nullcontext() if part is parts[-1] else self._without_exchange():
+                captions.append(self._go_back(self._run(part), part_gradients, weights))
+        return captions
+
+    def _run(self, part: _Part, *, captions: bool = True) -> Forward:
+        torch.manual_seed(part.seed)
+        output: Forward = self._forward(
+            part.batch,
+            tokens=part.tokens,
+            names=part.names,
+            embeddings=self.objective.has_embeddings,
+            captions=captions and self.objective.has_captions,
+        )
+        return output
+
+    def _go_back(self, output: Forward, gradients: Embeddings | None, weights: _TokenWeights) -> Tensor:
+        """Run backward from a micro-batch; its weighted captioning losses, as they count in this process."""
+        sources: list[Tensor] = []
+        upstream: list[Tensor] = []
+        if output.embeddings is not None and gradients is not None:
+            sources, upstream = list(output.embeddings), list(gradients)
+        captions = output.caption.new_zeros(2) if output.caption is not None else torch.zeros(2)
+        losses = ((output.caption, weights.caption), (output.label_caption, weights.label_caption))
+        for number, (loss, weight) in enumerate(losses):
+            if loss is not None:
+                captions[number] = weight * loss.detach()
+                sources.append(loss)
+                upstream.append(torch.full_like(loss, weight))
+        pairs = [pair for pair in zip(sources, upstream, strict=True) if pair[0].requires_grad]
+        torch.autograd.backward([source for source, _ in pairs], [gradient for _, gradient in pairs])
+        return captions
+
+    def _without_exchange(self) -> AbstractContextManager[None]:
+        """Gradients stay with this process until the last micro-batch."""
+        if isinstance(self._forward, DistributedDataParallel):
+            return self._forward.no_sync()
+        return nullcontext()
+
+    def _losses(self, compared: EmbeddingLosses | None, captions: Tensor) -> StepLosses:
+        config = self.config
+        contrastive, name = (compared.contrastive, compared.name) if compared else captions.new_zeros(2)
+        own = torch.stack([contrastive.to(captions), name.to(captions), *captions])
+        contrastive, name, caption, label_caption = self.processes.sum(own) / self.processes.count
+        total = config.contrastive_weight * contrastive + config.name_weight * name + caption + label_caption
+        return StepLosses(
+            total, contrastive, caption / config.caption_weight if config.caption_weight else caption, name
+        )
+
+
+def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:
+    """A batch in so many parts of about as many pictures each, with their captions; labelled pictures likewise."""
+    if count == 1:
+        return [batch]
+    parts = []
+    for number in range(count):
+        first, end = (len(batch.pixels) * n // count for n in (number, number + 1))
+        labelled = slice(*(len(batch.labels) * n // count for n in (number, number + 1)))
+        own = (batch.owners >= first) & (batch.owners < end)
+        parts.append(
+            TrainingBatch(
+                pixels=batch.pixels[first:end],
+                ids=batch.ids[own],
+                owners=batch.owners[own] - first,
+                labelled_pixels=batch.labelled_pixels[labelled],
+                labels=batch.labels[labelled],
+                labelled_ids=batch.labelled_ids[labelled],
+            )
+        )
+    return parts
+
+
+def _joined(found: Sequence[Embeddings], parts: Sequence[_Part]) -> Embeddings:
+    """The embeddings of all parts; captioned pictures first, labelled ones after."""
+    captioned, labelled = [], []
+    for own, part in zip(found, parts, strict=True):
+        captioned.append(own.image[: len(part.batch.pixels)])
+        labelled.append(own.image[len(part.batch.pixels) :])
+    image = torch.cat([*captioned, *labelled])
+    return Embeddings(image, torch.cat([own.text for own in found]), found[0].names, found[0].logit_scale)
+
+
+def _divided(gradients: Embeddings, parts: Sequence[_Part]) -> list[Embeddings]:
+    """What each part gets of the gradients; the logit scale's and the names' go to the first."""
+    batches = [part.batch for part in parts]
+    sizes = [*(len(batch.pixels) for batch in batches), *(len(batch.labels) for batch in batches)]
+    images = torch.split(gradients.image, sizes)
+    texts = torch.split(gradients.text, [len(batch.ids) for batch in batches])
+    return [
+        Embeddings(
+            torch.cat([images[number], images[len(parts) + number]]),
+            text,
+            gradients.names if number == 0 else gradients.names[:0],
+            gradients.logit_scale if number == 0 else torch.zeros_like(gradients.logit_scale),
+        )
+        for number, text in enumerate(texts)
+    ]
+
+
+def _detached(found: Embeddings) -> Embeddings:
+    return Embeddings(*(x.detach() for x in found))

@@ -1,0 +1,34 @@
+"""Our gradients and parameters in OpenCLIP's names and shapes, and whether they are those of a golden."""
+
+import torch
+from seeded_openclip import TINY, seeded_weights
+from torch import Tensor
+
+from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.model.coca import CoCa
+
+EVERY = 97  # of the elements of a tensor, one is in the golden file
+EXACT = 1e-5
+
+
+def in_openclips_layout(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Values by our names; the map from OpenCLIP's layout to ours only permutes, so its transpose leads back."""
+    config, seed, gain = TINY["tiny_main"]
+    theirs = {key: value.requires_grad_() for key, value in seeded_weights(config, seed, gain, 999).items()}
+    ours = from_openclip(theirs, config)
+    torch.stack([(ours[name] * value.detach()).sum() for name, value in values.items()]).sum().backward()
+    return {key: value.grad for key, value in theirs.items() if value.grad is not None}
+
+
+def gradients_in_openclips_layout(model: CoCa) -> dict[str, Tensor]:
+    return in_openclips_layout({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+
+
+def assert_openclips(gradients: dict[str, Tensor], golden: dict[str, Tensor], case: str) -> None:
+    """Each to 1e-5 of its length; what is nothing but rounding on both sides, to as much of the whole."""
+    norms = {key: golden[f"{case}.norm.{key}"] for key in gradients}
+    whole = float(torch.cat(list(norms.values())).norm())
+    for key, value in gradients.items():
+        allowed = EXACT * float(norms[key]) + 1e-8 * whole
+        assert float((value.norm() - norms[key]).abs()) <= allowed, key
+        assert float((value.flatten()[::EVERY] - golden[f"{case}.gradient.{key}"]).norm()) <= allowed, key
