@@ -125,7 +125,9 @@ class TrainingConfig:
         if self.micro_batch < 0 or self.accumulation < 1:
             raise CocaSearchError("micro_batch must not be below 0, nor accumulation below 1")
         if self.micro_batch and self.accumulation > 1:
-            raise CocaSearchError("micro_batch and accumulation both say how a step is divided", hint="give one of them")
+            raise CocaSearchError(
+                "micro_batch and accumulation both say how a step is divided", hint="give one of them"
+            )
         if self.caption_start + self.caption_ramp > 1:
             raise CocaSearchError(
                 f"caption_start and caption_ramp are {self.caption_start + self.caption_ramp:g} of the run together, "

@@ -65,7 +65,13 @@ class Gradients:
             )
 
     def compute(
-        self, batch: TrainingBatch, *, encoder_is_frozen: bool, chance: random.Random, seed: int = 0
+        self,
+        batch: TrainingBatch,
+        *,
+        encoder_is_frozen: bool,
+        chance: random.Random,
+        seed: int = 0,
+        caption_share: float = 1.0,
     ) -> StepLosses:
         """Leave the gradients of a batch in the parameters.
 
@@ -74,12 +80,13 @@ class Gradients:
             encoder_is_frozen: The image encoder gets no gradients.
             chance: Draws the class names.
             seed: Of dropout; a process and a micro-batch each get one of their own.
+            caption_share: Of the captioning losses' weights in this step; at 0 they cost nothing.
         """
         parts, targets = self._parts(batch, encoder_is_frozen, chance, seed)
-        weights = self._token_weights(batch)
+        weights = self._token_weights(batch, caption_share)
         compared = None
         if len(parts) == 1:
-            output = self._run(parts[0])
+            output = self._run(parts[0], captions=caption_share > 0)
             if output.embeddings is not None:
                 compared = embedding_losses(
                     _detached(output.embeddings), batch.owners, targets, self.config, self.processes
@@ -89,7 +96,7 @@ class Gradients:
             if self.objective.has_embeddings:
                 compared = self._compare(parts, batch.owners, targets)
             captions = self._repeat(parts, compared, weights)
-        return self._losses(compared, torch.stack(captions).sum(dim=0))
+        return self._losses(compared, torch.stack(captions).sum(dim=0), caption_share)
 
     def _parts(
         self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int
@@ -108,14 +115,14 @@ class Gradients:
         ]
         return parts, names.target if names else None
 
-    def _token_weights(self, batch: TrainingBatch) -> _TokenWeights:
+    def _token_weights(self, batch: TrainingBatch, share: float) -> _TokenWeights:
         config, count = self.config, self.processes.count
         own = torch.tensor([self.objective.n_targets(ids) for ids in (batch.ids, batch.labelled_ids)])
         own = own.to(batch.pixels.device, torch.float64)
         # What is computed here is averaged over the processes. Exactly, every token counts the same wherever it is; in
         # OpenCLIP's way every process does.
         totals = self.processes.sum(own) / count if config.gather_with_grad else own
-        caption, label_caption = (1 / max(1.0, total) for total in totals.tolist())
+        caption, label_caption = (share / max(1.0, total) for total in totals.tolist())
         return _TokenWeights(config.caption_weight * caption, config.label_caption_weight * label_caption)
 
     def _compare(self, parts: list[_Part], owners: Tensor, targets: Tensor | None) -> EmbeddingLosses:
@@ -132,10 +139,10 @@ class Gradients:
         captions = []
         for part, part_gradients in zip(parts, gradients, strict=True):
             with nullcontext() if part is parts[-1] else self._without_exchange():
-                captions.append(self._go_back(self._run(part), part_gradients, weights))
+                captions.append(self._go_back(self._run(part, captions=weights.caption > 0), part_gradients, weights))
         return captions
 
-    def _run(self, part: _Part, *, captions: bool = True) -> Forward:
+    def _run(self, part: _Part, *, captions: bool) -> Forward:
         torch.manual_seed(part.seed)
         output: Forward = self._forward(
             part.batch,
@@ -169,15 +176,14 @@ class Gradients:
             return self._forward.no_sync()
         return nullcontext()
 
-    def _losses(self, compared: EmbeddingLosses | None, captions: Tensor) -> StepLosses:
+    def _losses(self, compared: EmbeddingLosses | None, captions: Tensor, caption_share: float) -> StepLosses:
         config = self.config
         contrastive, name = (compared.contrastive, compared.name) if compared else captions.new_zeros(2)
         own = torch.stack([contrastive.to(captions), name.to(captions), *captions])
         contrastive, name, caption, label_caption = self.processes.sum(own) / self.processes.count
         total = config.contrastive_weight * contrastive + config.name_weight * name + caption + label_caption
-        return StepLosses(
-            total, contrastive, caption / config.caption_weight if config.caption_weight else caption, name
-        )
+        weight = caption_share * config.caption_weight
+        return StepLosses(total, contrastive, caption / weight if weight else caption, name)
 
 
 def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:

@@ -35,6 +35,7 @@ from cocasearch.training.objective import NameTeacher, Objective, set_dropout
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
 from cocasearch.training.run_log import RunLog
+from cocasearch.training.schedule import caption_share
 from cocasearch.training.starting_point import StartingPoint
 
 MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
@@ -172,6 +173,7 @@ class Trainer:
             encoder_is_frozen=step < self.thaw_step,
             chance=random.Random(f"{config.seed}/{step}/names"),
             seed=hash((config.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
+            caption_share=caption_share(config, step, self.steps),
         )
         norm = clip_gradients(self.model.parameters(), config)
         if not torch.isfinite(losses.total + norm):

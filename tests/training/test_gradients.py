@@ -154,6 +154,23 @@ def test_what_is_not_trained_costs_nothing(start, batch) -> None:
     assert set(caption) | set(contrastive) == everything
 
 
+def test_without_a_share_captions_cost_nothing_and_teach_nothing(start, batch) -> None:
+    def step(share: float, **changes: object) -> tuple[StepLosses, dict[str, Tensor]]:
+        config = replace(PLAIN, **changes)
+        start.model.zero_grad()
+        computed = Gradients(Objective(start.model, start.tokenizer, config), config).compute(
+            batch, encoder_is_frozen=False, chance=random.Random(1), caption_share=share
+        )
+        return computed, {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
+
+    contrastive = step(0.0)
+    assert contrastive[0].caption == 0
+    assert_same(contrastive[1], step(1.0, objective="contrastive")[1])
+    assert_same(step(0.5)[1], step(1.0, caption_weight=1.0)[1])
+    assert_same(step(0.5, micro_batch=2)[1], step(1.0, caption_weight=1.0)[1])
+    torch.testing.assert_close(step(0.5)[0].caption, step(1.0)[0].caption)
+
+
 def openclips_step(**changes: object) -> tuple[CoCa, StepLosses]:
     """The tiny model of OpenCLIP's weights before its first step, with its gradients."""
     architecture, seed, gain = TINY["tiny_main"]
