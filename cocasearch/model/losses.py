@@ -53,3 +53,41 @@ def name_loss(image: Tensor, names: Tensor, target: Tensor, logit_scale: Tensor)
     """
     log_probabilities = (logit_scale * image @ names.T).log_softmax(dim=1)
     return F.kl_div(log_probabilities, target, reduction="batchmean")
+
+
+def sigmoid_contrastive_loss(
+    image: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor, logit_bias: Tensor
+) -> Tensor:
+    """Each pair of B images (B, E) and T texts (T, E) judged by itself: `owners` (T,) names each text's image.
+
+    The sum over all pairs, per text, of the binary cross-entropy of `logit_scale * similarity + logit_bias` (SigLIP,
+    arXiv 2303.15343). With one text an image it is OpenCLIP's SigLipLoss.
+    """
+    logits = logit_scale * image @ text.T + logit_bias
+    is_own = owners[None, :] == torch.arange(len(image), device=image.device)[:, None]
+    return -F.logsigmoid(torch.where(is_own, logits, -logits)).sum() / len(text)
+
+
+def similarity_distillation_loss(
+    image: Tensor,
+    text: Tensor,
+    logit_scale: Tensor,
+    teacher_image: Tensor,
+    teacher_text: Tensor,
+    teacher_logit_scale: Tensor,
+) -> Tensor:
+    """KL divergence from a teacher's similarity distributions to ours, image to text and text to image, averaged.
+
+    Rows are unit rows of the same B images and T texts; the teacher's may be of another length. OpenCLIP's
+    DistillClipLoss is the cross-entropy: more by the teacher's own entropy, and equal in its gradients.
+    """
+    ours = logit_scale * image @ text.T
+    theirs = teacher_logit_scale * teacher_image @ teacher_text.T
+    ways = (ours, theirs), (ours.T, theirs.T)
+    return sum((distribution_divergence(*way).mean() for way in ways), ours.new_zeros(())) / 2
+
+
+def distribution_divergence(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """KL divergence (n,) from the softmax of each row of a teacher's logits (n, V) to that of ours, in float32."""
+    ours, theirs = logits.float().log_softmax(dim=1), teacher_logits.float().log_softmax(dim=1)
+    return F.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=1)

@@ -16,6 +16,7 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: VisionTransformerConfig, *, quick_gelu: bool = False) -> None:
         super().__init__()
+        self.patch_dropout = 0.0  # set by the trainer; a saved model has none
         self.patches = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=False)
         scale = config.width**-0.5
         self.class_embedding = nn.Parameter(torch.empty(config.width))
@@ -31,8 +32,23 @@ class VisionTransformer(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patches(pixels.to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)  # (B, N, D)
         class_token = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-        x = self.input_norm(torch.cat([class_token, patches], dim=1) + self.positions)
+        x = torch.cat([class_token, patches], dim=1) + self.positions
+        if self.patch_dropout and self.training:
+            x = drop_patches(x, self.patch_dropout)
+        x = self.input_norm(x)
         for block in self.blocks:
             x = block(x)
         output: Tensor = x
         return output
+
+
+def drop_patches(x: Tensor, share: float) -> Tensor:
+    """The class token and a random part of the patches of each picture: (B, 1 + N, D) -> (B, 1 + N', D).
+
+    N' is N * (1 - share), rounded down, but one at least. Source: FLIP (arXiv 2212.00794) as in OpenCLIP.
+    """
+    batch, length, width = x.shape
+    kept = max(1, int((length - 1) * (1 - share)))
+    chosen = 1 + torch.rand(batch, length - 1, device=x.device).topk(kept, dim=1).indices
+    patches = x.gather(1, chosen[..., None].expand(-1, -1, width))
+    return torch.cat([x[:, :1], patches], dim=1)

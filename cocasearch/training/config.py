@@ -12,22 +12,50 @@ from cocasearch.errors import CocaSearchError
 class AugmentationConfig:
     """How a training picture differs from itself each time it is seen.
 
+    OpenCLIP's own, of its trained models: min_area=0.9, undistorted, without flip and color.
+
     Args:
         min_area: Smallest share of the picture's area that a random crop keeps, 0 to 1.
+        max_area: The largest; the share is even between them.
+        min_ratio: Smallest width / height of a crop, relative to the picture's own.
+        max_ratio: The largest; the logarithm is even between them.
+        undistorted: The ratios are those of the crop in pixels, as torchvision's RandomResizedCrop has it: the view
+            then bears the picture's proportions but for them, and loses more of a long picture.
         flip: Mirror half of the pictures.
         color: Largest relative change of brightness, contrast and saturation; 0 for none.
+        hue: Largest turn of the hues, as a share of the colour circle up to 0.5; 0 for none.
+        color_probability: Share of the pictures whose colours and hues change.
+        gray_probability: Share of the pictures that lose their colours.
         coarsest: Half of the pictures are first shrunk to a random side, of so many pixels at least; 0 for none. It
             keeps a model from telling two sources apart by their sharpness.
+        erase_probability: Share of the pictures in which rectangles are blotted out (arXiv 1708.04896).
+        erase_count: How many, which share 2 to 33 % of the area.
     """
 
     min_area: float = 0.6
     flip: bool = True
     color: float = 0.2
     coarsest: int = 0
+    max_area: float = 1.0
+    min_ratio: float = 0.75
+    max_ratio: float = 4 / 3
+    undistorted: bool = False
+    hue: float = 0.0
+    color_probability: float = 1.0
+    gray_probability: float = 0.0
+    erase_probability: float = 0.0
+    erase_count: int = 1
 
     def __post_init__(self) -> None:
         _check_between("min_area", self.min_area, 0.01, 1)
+        _check_between("max_area", self.max_area, self.min_area, 1)
+        _check_between("min_ratio", self.min_ratio, 0.1, 10)
+        _check_between("max_ratio", self.max_ratio, self.min_ratio, 10)
         _check_between("color", self.color, 0, 0.9)
+        _check_between("hue", self.hue, 0, 0.5)
+        for name in ("color_probability", "gray_probability", "erase_probability"):
+            _check_between(name, getattr(self, name), 0, 1)
+        _check_between("erase_count", self.erase_count, 1, 100)
 
 
 @dataclass(frozen=True)
@@ -93,6 +121,22 @@ class TrainingConfig:
     freeze_layer_norm: bool = True  # false: the norms of locked layers are trained all the same
     image_layer_decay: float = 1.0  # the rate of each layer as a share of that of the layer above it
     text_layer_decay: float = 1.0
+    lora_rank: int = 0  # above 0, adapters of this rank are trained instead of the weights
+    lora_alpha: float = 16.0  # adapters count lora_alpha / lora_rank times
+    lora_dropout: float = 0.0  # of what adapters read
+    lora_layers: Literal["attention", "mlp", "all"] = "all"  # which linear layers get one
+    lora_towers: str = "image,text,caption"  # in which towers
+    lora_extras: str = "logit_scale"  # parameters or parts that are trained beside adapters, by name
+    force_image_size: int = 0  # another picture size than the model's, its positions resized
+    force_context_length: int = 0  # the same of texts, in token ids
+    force_quick_gelu: bool = False
+    force_image_mean: str = ""  # of the channels, such as 0.5,0.5,0.5; empty: the model's
+    force_image_std: str = ""
+    force_resize_mode: Literal["", "shortest", "longest", "squash"] = ""
+    force_interpolation: Literal["", "bicubic", "bilinear"] = ""
+    force_patch_dropout: float = 0.0  # share of the patches of a vision transformer that each step leaves out
+    gradient_checkpointing: bool = False  # less memory for more time
+    compile: bool = False  # with torch's compiler, where there is one
 
     def __post_init__(self) -> None:
         for name in _ABOVE_ZERO:
@@ -103,7 +147,7 @@ class TrainingConfig:
                 raise CocaSearchError(f"{name} must be 0 or above, not {getattr(self, name)}")
         for name in _SHARES:
             _check_between(name, getattr(self, name), 0, 1)
-        for name in ("ema_decay", "dropout", "label_smoothing", "warmup", "beta1", "beta2"):
+        for name in _BELOW_ONE:
             _check_between(name, getattr(self, name), 0, 0.99999)
         if not math.isfinite(self.passes):
             raise CocaSearchError(f"passes must be a number of passes, not {self.passes}")
@@ -145,13 +189,34 @@ _ABOVE_ZERO = (
     "cooldown_power",
     "image_layer_decay",
     "text_layer_decay",
+    "lora_alpha",
 )
-_NOT_NEGATIVE = ("warmup_steps", "max_gradient_norm", "weight_decay", "unlocked_image_groups", "unlocked_text_groups")
+_NOT_NEGATIVE = (
+    "warmup_steps",
+    "max_gradient_norm",
+    "weight_decay",
+    "unlocked_image_groups",
+    "unlocked_text_groups",
+    "lora_rank",
+    "force_image_size",
+    "force_context_length",
+)
+_BELOW_ONE = (
+    "ema_decay",
+    "dropout",
+    "label_smoothing",
+    "warmup",
+    "beta1",
+    "beta2",
+    "lora_dropout",
+    "force_patch_dropout",
+)
 _SHARES = ("cooldown", "cooldown_end", "caption_start", "caption_ramp", "image_layer_decay", "text_layer_decay")
 
 
 def _either(words: Sequence[str]) -> str:
-    return ", ".join(words[:-1]) + f" or {words[-1]}"
+    named = [word or "empty" for word in words]
+    return ", ".join(named[:-1]) + f" or {named[-1]}"
 
 
 def _check_between(name: str, value: float, low: float, high: float) -> None:

@@ -22,6 +22,7 @@ from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData, hold_out
 from cocasearch.training.objective import NameTeacher
+from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import refuse_taken_folder
 from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset
 from cocasearch.training.trainer import Trainer, TrainingProgress, TrainingResult
@@ -91,7 +92,7 @@ def train(
     refuse_taken_folder(request.out)
     sources, held_out = _sources(request, config)
     class_names = ClassNames.read(request.names) if request.names else None
-    start = _starting_point(request, config, sources, class_names)
+    start = forced(_starting_point(request, config, sources, class_names), config)
     teacher = _teacher(start, class_names)
     data = _training_data(start, sources, _labelled(request, class_names))
     trainer = Trainer(
@@ -179,7 +180,7 @@ def finetune(
     folder = resolve_model(model)
     before = _measure(folder, held_out, device)
     measured("before", before)
-    start = from_model_folder(folder)
+    start = forced(from_model_folder(folder), config)
     trainer = Trainer(
         start,
         _training_data(start, [Source(training, 1.0)], None),

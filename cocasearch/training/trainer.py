@@ -5,7 +5,6 @@ The run's own state (checkpoint, log) lies beside the model folder in `<out>.run
 of one that was not.
 """
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -27,12 +26,13 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.device import choose_device, keep_freed_memory
 from cocasearch.inference.loaded_model import LoadedModel, image_memory_format, lay_out_image_encoder
 from cocasearch.interruption import uninterrupted
+from cocasearch.model.coca import CoCa
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch, TrainingData
 from cocasearch.training.gradients import Gradients, StepLosses
-from cocasearch.training.layer_groups import lock_towers
-from cocasearch.training.objective import NameTeacher, Objective, set_dropout
+from cocasearch.training.objective import NameTeacher, Objective
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
+from cocasearch.training.preparation import plain_weights, prepare
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.schedule import caption_share
@@ -110,11 +110,9 @@ class Trainer:
         self.progress = progress or (lambda _: None)
         self.card = card
         self.device = choose_device(device)
-        self.model = start.model.to(self.device).requires_grad_(True)
+        self.model = start.model.to(self.device)
         lay_out_image_encoder(self.model)
-        self._freeze_first_blocks()
-        lock_towers(self.model, config)
-        set_dropout(self.model, config.dropout)
+        prepare(self.model, config)
         if teacher is not None:
             teacher.place(self.device)
         self.objective = Objective(self.model, start.tokenizer, config, teacher)
@@ -202,13 +200,6 @@ class Trainer:
             moved[item.name] = value.contiguous(memory_format=layout) if value.ndim == 4 else value
         return TrainingBatch(**moved)
 
-    def _freeze_first_blocks(self) -> None:
-        frozen = self.config.frozen_blocks
-        for name, parameter in self.model.image_encoder.named_parameters():
-            part, _, rest = name.partition(".")
-            is_before = int(rest.split(".")[0]) < frozen if part == "blocks" else part != "head"
-            parameter.requires_grad_(not (is_before and frozen > 0))
-
     def _is_validation_due(self) -> bool:
         if not self.held_out or self.state.validated_step == self.state.step:
             return False
@@ -228,12 +219,12 @@ class Trainer:
         return report
 
     def _averaged_model(self) -> LoadedModel:
-        model = copy.deepcopy(self.model).eval()
-        set_dropout(model, 0.0)
-        model.load_state_dict(self.average.weights)
+        with torch.device("meta"):
+            model = CoCa(self.model.config)
+        model.load_state_dict(plain_weights(self.average.weights, self.config), assign=True)
         preprocess = Preprocess(self.start.preprocess)
         return LoadedModel(
-            self.out.name, model, self.start.tokenizer, preprocess, "in training", self.device, torch.float32
+            self.out.name, model.eval(), self.start.tokenizer, preprocess, "in training", self.device, torch.float32
         )
 
     def _write_model(self, report: EvaluationReport | None) -> str:
@@ -248,7 +239,7 @@ class Trainer:
             provenance["validation"] = report.to_dict()
         return save_model_folder(
             self.out,
-            self.average.weights,
+            plain_weights(self.average.weights, self.config),
             config=self.model.config,
             preprocess=self.start.preprocess,
             tokenizer=self.start.tokenizer,

@@ -17,6 +17,7 @@ from cocasearch.model.config import (
     presets,
 )
 from cocasearch.model.losses import caption_loss
+from cocasearch.model.vision_transformer import drop_patches
 
 SOT, EOT = 48, 49
 IDS = torch.tensor(
@@ -200,3 +201,25 @@ def test_bfloat16_weights_give_nearly_the_same_vectors(build_tiny: Callable[...,
         assert (features.embedding * image).sum(dim=1).min() > 0.999
         assert (model.encode_text(IDS) * text).sum(dim=1).min() > 0.999
     assert logits.dtype == step.dtype == features.embedding.dtype == torch.float32
+
+
+def test_patches_are_dropped_while_training_alone(tiny_config: CoCaConfig) -> None:
+    encoder = CoCa(tiny_config).image_encoder
+    pixels = torch.randn(3, 3, 32, 32)
+    whole = encoder.train()(pixels)
+    encoder.patch_dropout = 0.6
+    assert encoder(pixels).shape == (3, 1 + 6, 32)  # of 16 patches
+    assert torch.equal(encoder.eval()(pixels), whole)
+
+
+def test_what_is_kept_of_the_patches() -> None:
+    x = torch.arange(2 * 17 * 4.0).view(2, 17, 4)
+    kept = drop_patches(x, 0.5)
+    assert kept.shape == (2, 9, 4)
+    assert torch.equal(kept[:, 0], x[:, 0])
+    for picture, patches in zip(x, kept, strict=True):
+        rows = [int((picture == patch).all(dim=1).nonzero()) for patch in patches]
+        assert rows[0] == 0
+        assert len(set(rows)) == 9
+    assert not torch.equal(kept[0, 1:, 0], kept[1, 1:, 0] - 68)  # each picture draws for itself
+    assert drop_patches(x, 0.999).shape == (2, 2, 4)  # one patch at least

@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cocasearch.model.losses import caption_loss, contrastive_loss, grouped_contrastive_loss, name_loss
+from cocasearch.model.losses import (
+    caption_loss,
+    contrastive_loss,
+    distribution_divergence,
+    grouped_contrastive_loss,
+    name_loss,
+    sigmoid_contrastive_loss,
+    similarity_distillation_loss,
+)
 
 
 def unit(rows: int, seed: int) -> Tensor:
@@ -79,3 +87,62 @@ def test_name_loss_is_zero_at_equality_and_positive_elsewhere() -> None:
         name_loss(image, names, F.one_hot(torch.arange(4), 6).float(), SCALE),
         F.cross_entropy(SCALE * image @ names.T, torch.arange(4)),
     )
+
+
+def test_sigmoid_loss_judges_each_pair_by_itself() -> None:
+    image, text, scale, bias = unit(5, 0), unit(5, 1), torch.tensor(10.0), torch.tensor(-10.0)
+    # OpenCLIP's formula (its loss.py, SigLipLoss): 1 on the diagonal, -1 elsewhere, per picture
+    labels = 2 * torch.eye(5) - 1
+    expected = -F.logsigmoid(labels * (scale * image @ text.T + bias)).sum() / 5
+    torch.testing.assert_close(sigmoid_contrastive_loss(image, text, torch.arange(5), scale, bias), expected)
+
+
+def test_sigmoid_loss_by_hand() -> None:
+    image, text = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    found = sigmoid_contrastive_loss(image, text, torch.arange(2), torch.tensor(10.0), torch.tensor(-10.0))
+    # logits [[0, -4], [-10, -2]]: log 2 and log(1 + e^2) for the pairs, log(1 + e^-4) and log(1 + e^-10) for the rest
+    assert found.item() == pytest.approx((0.693147 + 2.126928 + 0.018150 + 0.000045) / 2, abs=1e-5)
+
+
+def test_sigmoid_loss_with_several_texts_of_an_image() -> None:
+    image, text, scale, bias = unit(2, 0), unit(3, 1), torch.tensor(10.0), torch.tensor(-3.0)
+    logits = scale * image @ text.T + bias
+    own = logits[[0, 0, 1], [0, 1, 2]]
+    others = logits[[1, 1, 0], [0, 1, 2]]
+    expected = (F.softplus(-own).sum() + F.softplus(others).sum()) / 3
+    owners = torch.tensor([0, 0, 1])
+    torch.testing.assert_close(sigmoid_contrastive_loss(image, text, owners, scale, bias), expected)
+
+
+def test_similarity_distillation_has_the_gradients_of_openclips() -> None:
+    image, text = unit(5, 0).requires_grad_(), unit(5, 1).requires_grad_()
+    teacher = unit(5, 2), unit(5, 3), torch.tensor(20.0)
+    theirs = teacher[2] * teacher[0] @ teacher[1].T
+
+    def openclips() -> Tensor:  # its DistillClipLoss: cross-entropies, summed over a row, averaged over rows and ways
+        ours = SCALE * image @ text.T
+        ways = [(theirs, ours), (theirs.T, ours.T)]
+        return sum(-(t.softmax(dim=1) * o.log_softmax(dim=1)).sum(dim=1).mean() for t, o in ways) / 2
+
+    found = similarity_distillation_loss(image, text, SCALE, *teacher)
+    entropy = sum(-(t.softmax(dim=1) * t.log_softmax(dim=1)).sum(dim=1).mean() for t in (theirs, theirs.T)) / 2
+    torch.testing.assert_close(found, openclips() - entropy)
+    gradients = [torch.autograd.grad(loss, (image, text)) for loss in (found, openclips())]
+    for ours, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_distillation_of_equals_is_zero() -> None:
+    image, text = unit(4, 0), unit(6, 1)
+    assert similarity_distillation_loss(image, text, SCALE, image, text, SCALE).abs() < 1e-6
+    # A teacher's vectors may be of another length: only what it finds similar is learned.
+    wider = F.pad(image, (0, 3)), F.pad(text, (0, 3))
+    assert similarity_distillation_loss(image, text, SCALE, *wider, SCALE).abs() < 1e-6
+
+
+def test_divergence_of_distributions_by_hand() -> None:
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]]).bfloat16()
+    teacher = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]])
+    # KL((3/4, 1/4) || (1/2, 1/2)) and KL((1/2, 1/2) || (3/4, 1/4))
+    expected = torch.tensor([0.130812, 0.143841])
+    torch.testing.assert_close(distribution_divergence(logits, teacher), expected, atol=2e-3, rtol=0)
