@@ -104,6 +104,7 @@ class Gradients:
         batches = divide(batch, self.config.parts(len(batch.pixels)))
         tokens: list[Tensor] | list[None] = [None] * len(batches)
         if encoder_is_frozen:
+            torch.manual_seed(seed)  # of patch dropout
             with torch.no_grad():
                 tokens = [self.objective.encode(part) for part in batches]
         names = self.objective.names(batches, tokens, chance)
