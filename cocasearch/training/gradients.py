@@ -98,6 +98,11 @@ class Gradients:
             captions = self._repeat(parts, compared, weights)
         return self._losses(compared, torch.stack(captions).sum(dim=0), caption_share)
 
+    def whole_gradients(self) -> dict[str, Tensor]:
+        """The gradients there are, by the names of the model's parameters."""
+        named = self.objective.model.named_parameters()
+        return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+
     def _parts(
         self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int
     ) -> tuple[list[_Part], Tensor | None]:

@@ -58,3 +58,8 @@ class Processes:
         gathered = [torch.empty_like(padded) for _ in range(self.count)]
         dist.all_gather(gathered, padded)
         return [rows[: int(count)] for rows, count in zip(gathered, counts, strict=True)]
+
+    def leave(self) -> None:
+        """End the exchange with the others."""
+        if self.count > 1:
+            dist.destroy_process_group()

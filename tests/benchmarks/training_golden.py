@@ -58,9 +58,15 @@ CASES: dict[str, dict[str, Any]] = {
     "one": {},
     "accumulated": {"accum_freq": 2},
     "two": {"processes": 2},
-    "two_gather": {"processes": 2, "gather_with_grad": True},
+    # with gathered gradients ours count captions by token, OpenCLIP by process: so without captions
+    "two_gather": {"processes": 2, "gather_with_grad": True, "coca_caption_loss_weight": 0.0},
     "two_local": {"processes": 2, "local_loss": True},
-    "two_local_gather": {"processes": 2, "local_loss": True, "gather_with_grad": True},
+    "two_local_gather": {
+        "processes": 2,
+        "local_loss": True,
+        "gather_with_grad": True,
+        "coca_caption_loss_weight": 0.0,
+    },
 }
 
 

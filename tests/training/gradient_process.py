@@ -1,0 +1,69 @@
+"""One of the processes that share a batch: computes its gradients in every way asked for, and the first writes them.
+
+python gradient_process.py RESULTS CASES, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun sets them
+"""
+
+import json
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from seeded_openclip import TINY, seeded_weights, training_batch
+from torch import Tensor
+
+from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.model.coca import CoCa
+from cocasearch.text.tokenizer import clip_tokenizer
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.gradients import Gradients, divide
+from cocasearch.training.objective import Objective, set_dropout
+from cocasearch.training.processes import Processes
+
+SETTINGS = {"captions_per_image": 1, "dropout": 0, "precision": "float32", "caption_weight": 2.0}
+
+
+def batch_of(case: dict[str, Any]) -> TrainingBatch:
+    """OpenCLIP's eight pictures with a text each; or seven, of which some have two or three."""
+    pixels, ids = training_batch()
+    owners = torch.arange(8)
+    if case.pop("several", False):
+        pixels, owners = pixels[:7], torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 6])
+        ids = torch.cat([ids, ids[:3].flip(1).roll(1, 1)])
+    return TrainingBatch(pixels, ids, owners, pixels[:0], torch.empty(0, dtype=torch.long), ids[:0])
+
+
+def gradients(case: dict[str, Any], processes: Processes) -> dict[str, Tensor]:
+    """Every gradient of a case, and its losses as `losses`."""
+    architecture, seed, gain = TINY["tiny_main"]
+    model = CoCa(architecture).train()
+    model.load_state_dict(from_openclip(seeded_weights(architecture, seed, gain, 999), architecture))
+    batch = batch_of(case)
+    config = replace(TrainingConfig(), **{**SETTINGS, **case})
+    set_dropout(model, config.dropout)
+    model.image_encoder.requires_grad_(not case.get("lock_image", False))
+    step = Gradients(Objective(model, clip_tokenizer(), config), config, processes)
+    own = divide(batch, processes.count)[processes.rank]
+    found = step.compute(own, encoder_is_frozen=False, chance=random.Random(0))
+    losses = torch.stack([found.total, found.contrastive, found.caption])
+    return {"losses": losses, **step.whole_gradients()}
+
+
+def main(results: str, cases: str) -> None:
+    torch.set_num_threads(1)
+    processes = Processes.join(torch.device("cpu"))
+    everything = {}
+    for number, case in enumerate(json.loads(cases)):
+        for name, value in gradients(case, processes).items():
+            everything[f"{number}.{name}"] = value
+    if processes.is_first:
+        save_file(everything, Path(results))
+    processes.leave()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
