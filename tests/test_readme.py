@@ -30,7 +30,7 @@ def help_of(*command: str) -> str:
 def split(line: str) -> tuple[list[str], list[str]]:
     """A command line's commands and its options."""
     words = shlex.split(line)[1:]
-    depth = 2 if words[0] == "models" else 1
+    depth = 2 if words[0] in ("models", "data") else 1
     return words[:depth], [word for word in words[depth:] if word.startswith("-")]
 
 

@@ -7,6 +7,7 @@ import typer
 from cocasearch import __version__
 from cocasearch.cli import console
 from cocasearch.cli.caption import caption
+from cocasearch.cli.data import check, coco, flickr
 from cocasearch.cli.demo import demo
 from cocasearch.cli.evaluate import evaluate
 from cocasearch.cli.export import export, import_
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+data = typer.Typer(help="Captioned photos: looked over, and turned into tables.", no_args_is_help=True)
 models = typer.Typer(help="The models at hand, and how others get here.", no_args_is_help=True)
 
 app.command()(reporting(index))
@@ -39,6 +41,10 @@ app.command()(reporting(caption))
 app.command()(reporting(finetune))
 app.command()(reporting(train))
 app.command("eval")(reporting(evaluate))
+app.add_typer(data, name="data")
+data.command()(reporting(check))
+data.command()(reporting(coco))
+data.command()(reporting(flickr))
 app.add_typer(models, name="models")
 models.command("list")(reporting(list_))
 models.command()(reporting(info))

@@ -157,6 +157,20 @@ def progress(what: str, unit: str) -> Iterator[Advance]:
 
 
 @contextmanager
+def staged_progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A function (what is done now, done, total) that shows each stage of the work like `progress`."""
+    begun: dict[str, float] = {}
+    with live_line("working") as show:
+
+        def tell(what: str, done: int, total: int) -> None:
+            seconds = time.monotonic() - begun.setdefault(what, time.monotonic())
+            width = min(_err.width - 4, 100)
+            show(tqdm.format_meter(done, total, seconds, prefix=what, unit=f" {unit}", ncols=width))
+
+        yield tell
+
+
+@contextmanager
 def byte_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A function (what is done now, bytes done, bytes in all) that shows each stage of the work like `progress`."""
     begun: dict[str, tuple[float, int]] = {}

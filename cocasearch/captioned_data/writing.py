@@ -1,0 +1,35 @@
+"""Captioned pictures -> a CSV that can be read again."""
+
+import csv
+from pathlib import Path
+
+from cocasearch.atomic_files import replacing
+from cocasearch.captioned_data.records import CaptionedData
+from cocasearch.errors import CocaSearchError
+
+
+def write_csv(data: CaptionedData, out: Path) -> int:
+    """One row `filepath,title` for each caption, paths relative where the pictures lie below the file's folder.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        CocaSearchError: A picture is no file, or the file cannot be written.
+    """
+    folder = out.parent.resolve()
+    rows = 0
+    try:
+        with replacing(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("filepath", "title"))
+            for image in data:
+                if not isinstance(image.image, Path):
+                    raise CocaSearchError(f"{image.key} of {data.source} is no file of its own", hint="use it as it is")
+                path = image.image.resolve()
+                shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+                writer.writerows((shown.as_posix(), caption) for caption in image.captions)
+                rows += len(image.captions)
+    except OSError as error:
+        raise CocaSearchError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
+    return rows
