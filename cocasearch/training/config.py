@@ -99,7 +99,7 @@ class TrainingConfig:
     gather_with_grad: bool = True  # exact over processes; without it gradients are those of OpenCLIP's default
 
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"] = "auto"
     seed: int = 0
     held_out: int = 500  # pictures of the first source that are set aside for validation
     validations: int = 12  # how often it is validated
@@ -172,6 +172,8 @@ class TrainingConfig:
             raise CocaSearchError(
                 "micro_batch and accumulation both say how a step is divided", hint="give one of them"
             )
+        if self.precision == "pure_bfloat16" and self.optimizer != "adamw":
+            raise CocaSearchError("precision=pure_bfloat16 needs optimizer=adamw, which keeps what bfloat16 loses")
         if self.caption_start + self.caption_ramp > 1:
             raise CocaSearchError(
                 f"caption_start and caption_ramp are {self.caption_start + self.caption_ramp:g} of the run together, "

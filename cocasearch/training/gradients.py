@@ -53,7 +53,14 @@ class _TokenWeights:
 class Gradients:
     """Computes the gradients of an objective's parameters, averaged over processes; adds them to what is there."""
 
-    def __init__(self, objective: Objective, config: TrainingConfig, processes: Processes | None = None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        config: TrainingConfig,
+        processes: Processes | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self._scaler = scaler or torch.amp.GradScaler(enabled=False)
         self.objective = objective
         self.config = config
         self.processes = processes or Processes()
@@ -173,7 +180,8 @@ class Gradients:
                 sources.append(loss)
                 upstream.append(torch.full_like(loss, weight))
         pairs = [pair for pair in zip(sources, upstream, strict=True) if pair[0].requires_grad]
-        torch.autograd.backward([source for source, _ in pairs], [gradient for _, gradient in pairs])
+        scale = self._scaler.scale
+        torch.autograd.backward([source for source, _ in pairs], [scale(gradient) for _, gradient in pairs])
         return captions
 
     def _without_exchange(self) -> AbstractContextManager[None]:

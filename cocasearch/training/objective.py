@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocasearch.checkpoints.efficientnet_lite import Classifier
-from cocasearch.inference.device import is_faster_in_bfloat16
 from cocasearch.model.coca import CoCa, unit_rows
 from cocasearch.model.layers import Residual
 from cocasearch.model.text_decoder import trim_padding
@@ -24,6 +23,7 @@ from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.class_names import ClassNames, NamedGroups
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.precision import autocast_dtype
 
 # How much of a labelled picture's target is its label; the rest is what the classifier sees in it.
 _LABEL_SHARE = 0.5
@@ -99,8 +99,7 @@ class Objective(nn.Module):
         self.tokenizer = tokenizer
         self.config = config
         self.teacher = teacher
-        faster = is_faster_in_bfloat16(model.logit_scale.device)
-        self.autocast = faster if config.precision == "auto" else config.precision == "bfloat16"
+        self.autocast = autocast_dtype(config, model.logit_scale.device)
 
     @property
     def has_embeddings(self) -> bool:
@@ -161,7 +160,7 @@ class Objective(nn.Module):
         pixels = torch.cat([batch.pixels, batch.labelled_pixels]) if len(batch.labels) else batch.pixels
         with self._precision(pixels, narrow=isinstance(self.model.image_encoder, VisionTransformer)):
             tokens: Tensor = self.model.image_encoder(pixels)
-        return tokens
+        return tokens.to(self.model.image_projection.weight.dtype) if tokens.dtype == torch.float32 else tokens
 
     def n_targets(self, ids: Tensor) -> int:
         """How many tokens of ids (T, L) a captioning loss predicts."""
@@ -224,7 +223,7 @@ class Objective(nn.Module):
         )
 
     def _precision(self, x: Tensor, *, narrow: bool = True) -> torch.autocast:
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast and narrow)
+        return torch.autocast(x.device.type, self.autocast, enabled=narrow and self.autocast is not None)
 
 
 def set_dropout(model: CoCa, probability: float) -> None:

@@ -18,6 +18,7 @@ from cocasearch.model.coca import CoCa
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.layer_groups import rate_factors
 from cocasearch.training.schedule import rate_share, warmup_steps
+from cocasearch.training.split_adamw import SplitAdamW
 
 # Matrices by shape, but each row stands for itself: an update that mixes the rows is wrong for them.
 _TABLES = ("token_embedding.weight", "vocabulary.weight", "positions", "queries")
@@ -51,7 +52,10 @@ def build_optimizers(model: CoCa, config: TrainingConfig) -> list[torch.optim.Op
 
 
 def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), eps=config.adam_epsilon)
+    settings: dict[str, Any] = {"betas": (config.beta1, config.beta2), "eps": config.adam_epsilon}
+    if config.precision == "pure_bfloat16":
+        return SplitAdamW(groups, **settings)
+    return torch.optim.AdamW(groups, **settings)
 
 
 def is_muon_matrix(name: str, parameter: Tensor) -> bool:

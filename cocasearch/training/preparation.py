@@ -16,6 +16,7 @@ from cocasearch.training.adapters import adapter_scale, add_adapters, merge_adap
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.layer_groups import lock_towers
 from cocasearch.training.memory import checkpoint_blocks, compile_blocks
+from cocasearch.training.precision import place_weights
 
 
 def prepare(model: CoCa, config: TrainingConfig) -> None:
@@ -29,6 +30,7 @@ def prepare(model: CoCa, config: TrainingConfig) -> None:
         CocaSearchError: The model has no part that the recipe names.
     """
     model.requires_grad_(True)
+    place_weights(model, config)
     if config.lora_rank:
         add_adapters(model, config)
     _freeze_first_blocks(model, config.frozen_blocks)

@@ -32,6 +32,7 @@ from cocasearch.training.dataset import TrainingBatch, TrainingData
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.objective import NameTeacher, Objective
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
+from cocasearch.training.precision import gradient_scaler
 from cocasearch.training.preparation import plain_weights, prepare
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
 from cocasearch.training.run_log import RunLog
@@ -116,7 +117,8 @@ class Trainer:
         if teacher is not None:
             teacher.place(self.device)
         self.objective = Objective(self.model, start.tokenizer, config, teacher)
-        self.gradients = Gradients(self.objective, config)
+        self.scaler = gradient_scaler(config, self.device)
+        self.gradients = Gradients(self.objective, config, scaler=self.scaler)
         self.optimizers = build_optimizers(self.model, config)
         self.average = WeightAverage(self.model, config.ema_decay)
         self.steps_per_pass = data.steps_per_pass(config)
@@ -173,20 +175,26 @@ class Trainer:
             seed=hash((config.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
             caption_share=caption_share(config, step, self.steps),
         )
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
         norm = clip_gradients(self.model.parameters(), config)
-        if not torch.isfinite(losses.total + norm):
+        # Scaled up for float16, gradients may grow too large; the scale then shrinks.
+        overflows = self.scaler.is_enabled() and not torch.isfinite(norm)
+        if not torch.isfinite(losses.total + (0 if overflows else norm)):
             raise CocaSearchError(
                 f"the loss is no longer a number at step {step + 1}",
                 hint="a lower learning rate; the last checkpoint is kept",
             )
         with uninterrupted():
-            self._update(step)
+            self._update(step, leave_out=overflows)
         return losses
 
-    def _update(self, step: int) -> None:
+    def _update(self, step: int, *, leave_out: bool) -> None:
         for optimizer in self.optimizers:
-            optimizer.step()
+            if not leave_out:
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         self.average.update(self.model, step)
@@ -294,6 +302,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.weights,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "scaler": self.scaler.state_dict(),
         }
         self._checkpoint.save(contents, self._identity())
 
@@ -305,6 +314,7 @@ class Trainer:
         self.average.weights = contents["average"]
         for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
             optimizer.load_state_dict(state)
+        self.scaler.load_state_dict(contents.get("scaler", {}))
         self.state = _State(**contents["state"])
         self.best_report = contents.get("best_report")
 

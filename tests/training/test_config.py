@@ -17,7 +17,7 @@ from cocasearch.training.config import TrainingConfig
         ({"ema_decay": -0.1}, "ema_decay must be from 0 to"),
         ({"warmup": 3}, "warmup must be from 0 to"),
         ({"optimizer": "sgd"}, "optimizer must be adamw or muon, not 'sgd'"),
-        ({"precision": "bf16"}, "precision must be auto, float32 or bfloat16, not 'bf16'"),
+        ({"precision": "bf16"}, "precision must be auto, float32, bfloat16, pure_bfloat16 or float16, not 'bf16'"),
         ({"schedule": "linear"}, "schedule must be cosine, const or const-cooldown, not 'linear'"),
         ({"cooldown": 1.1}, "cooldown must be from 0 to 1, not 1.1"),
         ({"cooldown_power": 0}, "cooldown_power must be above 0, not 0"),
@@ -25,6 +25,7 @@ from cocasearch.training.config import TrainingConfig
         ({"max_gradient_norm": -1.0}, "max_gradient_norm must be 0 or above"),
         ({"image_layer_decay": 0.0}, "image_layer_decay must be above 0"),
         ({"unlocked_text_groups": 2}, "unlocked_text_groups=2 needs lock_text=true"),
+        ({"precision": "pure_bfloat16"}, "precision=pure_bfloat16 needs optimizer=adamw"),
         ({"caption_start": 0.6, "caption_ramp": 0.6}, "caption_start and caption_ramp are 1.2 of the run together"),
     ],
 )

@@ -70,6 +70,8 @@ RECIPES: dict[str, dict[str, object]] = {
     "adapters and averages": {**LORA, "ema_decay": 0.9},
     "checkpointed blocks": {"gradient_checkpointing": True, "dropout": 0.2},
     "layer-wise rates": {"image_layer_decay": 0.7, "text_layer_decay": 0.7, "schedule": "const-cooldown"},
+    "pure bfloat16": {"precision": "pure_bfloat16", "optimizer": "adamw"},
+    "float16": {"precision": "float16"},
     "locked towers": {"lock_image": True, "lock_text": True, "unlocked_text_groups": 1},
 }
 
