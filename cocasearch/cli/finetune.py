@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.left_out import name_left_out
+from cocasearch.cli.left_out import data_listener
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, CaptionedData, CaptionKey, Device, ImageKey, LabelTemplate, ModelName
 from cocasearch.cli.training_progress import summary, training_progress
@@ -62,7 +62,7 @@ def finetune(
             out=out,
             model=chosen_model(model),
             validation=val,
-            columns=Columns(image_key, caption_key, label_template, on_read=name_left_out),
+            columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
             adjust=adjust,
             measured=lambda moment, report: console.say(f"{moment}: {summary(report)}"),
             progress=progress,

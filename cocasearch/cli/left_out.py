@@ -1,11 +1,14 @@
-"""What had to be left out of captioned photos, told as soon as they are read."""
+"""What had to be left out of captioned photos, told as soon as it is known."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
 
 if TYPE_CHECKING:
     from cocasearch.captioned_data import CaptionedData
+    from cocasearch.training.recipes import DataListener
+    from cocasearch.training.splitting import LeftOut
 
 NAMED = 5  # the rest is counted
 
@@ -18,8 +21,31 @@ def name_left_out(data: "CaptionedData") -> None:
         f"{console.shown(data.source)}: left out {len(data.bad_rows):,} rows that lack something or make no sense, "
         f"and {len(data.missing):,} photos that are not there"
     )
-    for bad in data.left_out[:NAMED]:
-        console.say(f"  {console.shown(bad.where)}: {bad.reason}")
-    if len(data.left_out) > NAMED:
-        more = len(data.left_out) - NAMED
-        console.say(f"  and {more:,} more; all of them: cocasearch data check {data.source} --format csv")
+    check = f"; all of them: cocasearch data check {data.source} --format csv"
+    _name_some([(bad.where, bad.reason) for bad in data.left_out], check)
+
+
+def name_not_trained_on(left_out: "LeftOut") -> None:
+    """Which photos are not trained on because they are measured on, or cannot be read, on stderr."""
+    for pairs, what in (
+        (left_out.same, "are measured on, byte for byte"),
+        (left_out.nearly_same, "are nearly the same as one that is measured on (--set keep_near=true keeps them)"),
+        (left_out.unreadable, "cannot be read"),
+    ):
+        if pairs:
+            console.say(f"not trained on, since they {what}: {len(pairs):,} photos")
+            _name_some(pairs)
+
+
+def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
+    """Tells all that is left out of training, and how far the comparison of photos is."""
+    from cocasearch.training.recipes import DataListener
+
+    return DataListener(name_left_out, name_not_trained_on, progress)
+
+
+def _name_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:
+    for where, reason in named[:NAMED]:
+        console.say(f"  {console.shown(where)}: {reason}")
+    if len(named) > NAMED:
+        console.say(f"  and {len(named) - NAMED:,} more{how_to_see_all}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.left_out import name_left_out
+from cocasearch.cli.left_out import data_listener
 from cocasearch.cli.options import CaptionKey, Device, ImageKey, LabelTemplate
 from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
@@ -84,24 +84,24 @@ def train(
     from cocasearch.training.recipes import Columns, TrainingRequest
     from cocasearch.training.recipes import train as run
 
-    request = TrainingRequest(
-        data=data,
-        out=out,
-        weights=weight or (),
-        preset=preset,
-        pooler=pooler,
-        text_model=text_model,
-        model=model,
-        image_weights=image_weights,
-        names=names,
-        labels=labels or (),
-        label_key=label_key,
-        validation=validation,
-        columns=Columns(image_key, caption_key, label_template, on_read=name_left_out),
-        card=card.read_text(encoding="utf-8") if card else "",
-    )
-    with training_progress() as tell:
-        result = run(request, config, progress=tell, device=device)
+    with training_progress() as progress:
+        request = TrainingRequest(
+            data=data,
+            out=out,
+            weights=weight or (),
+            preset=preset,
+            pooler=pooler,
+            text_model=text_model,
+            model=model,
+            image_weights=image_weights,
+            names=names,
+            labels=labels or (),
+            label_key=label_key,
+            validation=validation,
+            columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
+            card=card.read_text(encoding="utf-8") if card else "",
+        )
+        result = run(request, config, progress=progress, device=device)
     console.name_unreadable(result.unreadable.items())
     if result.validation:
         console.say(f"best: {summary(result.validation)}")

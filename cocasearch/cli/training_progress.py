@@ -12,17 +12,27 @@ if TYPE_CHECKING:
     from cocasearch.training.trainer import TrainingProgress
 
 
+class TrainingLine:
+    """What a trainer reports its steps to, and what comes before them its stages."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+
+    def __call__(self, progress: "TrainingProgress") -> None:
+        self._show(_standing(progress))
+        if progress.validation is not None:
+            console.say(f"step {progress.step}: {summary(progress.validation)}")
+
+    def stage(self, what: str, done: int, total: int) -> None:
+        """Show how far the work before the first step is."""
+        self._show(f"{what}: {done:,} of {total:,}")
+
+
 @contextmanager
-def training_progress() -> Iterator[Callable[["TrainingProgress"], None]]:
-    """What a trainer reports its steps to, for as long as the context is open."""
+def training_progress() -> Iterator[TrainingLine]:
+    """One live line for as long as the context is open."""
     with console.live_line("reading the data") as show:
-
-        def tell(progress: "TrainingProgress") -> None:
-            show(_standing(progress))
-            if progress.validation is not None:
-                console.say(f"step {progress.step}: {summary(progress.validation)}")
-
-        yield tell
+        yield TrainingLine(show)
 
 
 def summary(report: "EvaluationReport") -> str:

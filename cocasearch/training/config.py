@@ -102,6 +102,8 @@ class TrainingConfig:
     precision: Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"] = "auto"
     seed: int = 0
     held_out: int = 500  # pictures of the first source that are set aside for validation
+    keep_near: bool = False  # learn also from pictures that are nearly the same as one to validate on
+    resampled: bool = False  # each step draws its pictures from all of them, instead of each picture once in a pass
     validations: int = 12  # how often it is validated
     checkpoint_minutes: float = 5.0
 

@@ -112,8 +112,7 @@ class TrainingData:
         """Which pictures, captions and labelled pictures a step trains on."""
         plan, chance = _Plan(), random.Random(f"{config.seed}/{step}")
         for number, (source, share) in enumerate(zip(self.sources, self._shares(config), strict=True)):
-            for position in range(step * share, (step + 1) * share):
-                index = _shuffled(len(source.images), position, f"{config.seed}/{number}")
+            for index in _chosen(len(source.images), share, step, config, f"{config.seed}/{number}"):
                 image, rows = source.images[index], self._ids[number][index]
                 kept = chance.sample(range(len(rows)), min(config.captions_per_image, len(rows)))
                 plan.views.append((image.image, image.key, chance.getrandbits(60)))
@@ -187,6 +186,13 @@ class _Plan:
     label_captions: list[str] = field(default_factory=list)
 
 
+def _chosen(size: int, share: int, step: int, config: TrainingConfig, seed: str) -> list[int]:
+    """Which of a source's pictures a step sees: each once in a pass, or any, whatever steps before it saw."""
+    if config.resampled:
+        return random.Random(f"{seed}/resampled/{step}").sample(range(size), share)
+    return [_shuffled(size, position, seed) for position in range(step * share, (step + 1) * share)]
+
+
 def _shuffled(size: int, position: int, seed: str) -> int:
     """The index at a position of an endless sequence that goes through all indices, shuffled anew each time."""
     round_number, place = divmod(position, size)
@@ -196,13 +202,3 @@ def _shuffled(size: int, position: int, seed: str) -> int:
 @functools.lru_cache(maxsize=8)
 def _order(size: int, seed: str) -> list[int]:
     return random.Random(seed).sample(range(size), size)
-
-
-def hold_out(
-    images: list[CaptionedImage], count: int, *, seed: int
-) -> tuple[list[CaptionedImage], list[CaptionedImage]]:
-    """Pictures to train on and pictures set aside, at most a fifth of all; the split is by picture, not by caption."""
-    count = min(count, len(images) // 5)
-    chosen = set(random.Random(f"{seed}/held out").sample(range(len(images)), count))
-    training = [image for index, image in enumerate(images) if index not in chosen]
-    return training, [image for index, image in enumerate(images) if index in chosen]

@@ -20,10 +20,11 @@ from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.config import EfficientNetLiteConfig, PoolerKind
 from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
-from cocasearch.training.dataset import LabelledImages, Source, TrainingData, hold_out
+from cocasearch.training.dataset import LabelledImages, Source, TrainingData
 from cocasearch.training.objective import NameTeacher
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import refuse_taken_folder
+from cocasearch.training.splitting import LeftOut, hold_out, keep_apart
 from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset
 from cocasearch.training.trainer import Trainer, TrainingProgress, TrainingResult
 
@@ -31,21 +32,35 @@ OnProgress = Callable[[TrainingProgress], None]
 
 
 @dataclass(frozen=True)
+class DataListener:
+    """Who is told while data are prepared.
+
+    Args:
+        read: Told of each source as soon as it is read.
+        left_out: Told what is not trained on because it is measured on.
+        progress: Told how far the comparison of both is: what is done now, how much is done, how much there is.
+    """
+
+    read: Callable[[CaptionedData], None] = lambda _data: None
+    left_out: Callable[[LeftOut], None] = lambda _left_out: None
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+
+
+@dataclass(frozen=True)
 class Columns:
-    """Which columns of a data file hold what, where their names are unusual; `on_read` is told of each source read."""
+    """Which columns of a data file hold what, where their names are unusual, and who is told what is read."""
 
     image_key: str | None = None
     caption_key: str | None = None
     label_template: str | None = None
-    on_read: Callable[[CaptionedData], None] | None = None
+    listener: DataListener = dataclasses.field(default_factory=DataListener)
 
     def read(self, source: str | Path) -> list[CaptionedImage]:
-        """The captioned pictures of one source; what was left out of it is told to `on_read`."""
+        """The captioned pictures of one source; what was left out of it is told to the listener."""
         data = read_captioned_data(
             source, image_key=self.image_key, caption_key=self.caption_key, label_template=self.label_template
         )
-        if self.on_read is not None:
-            self.on_read(data)
+        self.listener.read(data)
         return data.images
 
 
@@ -170,7 +185,7 @@ def finetune(
     images = columns.read(data)
     config = finetune_config(len(images))
     config = adjust(config) if adjust else config
-    training, held_out = _split(images, validation, columns, config)
+    (training,), held_out = _split([images], validation, columns, config)
     if not held_out:
         raise CocaSearchError(
             f"{data} has {len(images)} pictures, too few to hold some out for measuring",
@@ -202,18 +217,26 @@ def _sources(request: TrainingRequest, config: TrainingConfig) -> tuple[list[Sou
         raise CocaSearchError(f"there are {len(request.data)} data files but {len(request.weights)} weights")
     if any(weight <= 0 for weight in request.weights):
         raise CocaSearchError(f"a weight must be above 0, not {min(request.weights)}")
-    first, held_out = _split(request.columns.read(request.data[0]), request.validation, request.columns, config)
-    images = [first, *(request.columns.read(path) for path in request.data[1:])]
+    images = [request.columns.read(path) for path in request.data]
+    images, held_out = _split(images, request.validation, request.columns, config)
     weights = request.weights or [len(part) for part in images]
     return [Source(part, weight) for part, weight in zip(images, weights, strict=True)], held_out
 
 
 def _split(
-    images: list[CaptionedImage], validation: str | Path | None, columns: Columns, config: TrainingConfig
-) -> tuple[list[CaptionedImage], list[CaptionedImage]]:
+    images: list[list[CaptionedImage]], validation: str | Path | None, columns: Columns, config: TrainingConfig
+) -> tuple[list[list[CaptionedImage]], list[CaptionedImage]]:
+    """What is trained on of each source, and what is measured on: other data, or a part of the first source."""
     if validation is not None:
-        return images, columns.read(validation)
-    return hold_out(images, config.held_out, seed=config.seed)
+        held_out = columns.read(validation)
+    else:
+        first, held_out = hold_out(images[0], config.held_out, seed=config.seed)
+        images = [first, *images[1:]]
+    if not held_out:
+        return images, held_out
+    kept, left_out = keep_apart(images, held_out, near=not config.keep_near, progress=columns.listener.progress)
+    columns.listener.left_out(left_out)
+    return kept, held_out
 
 
 def _starting_point(

@@ -1,7 +1,10 @@
 import json
+import random
 
 import pytest
+from PIL import Image
 
+from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.cli.settings import apply_settings
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
@@ -11,14 +14,13 @@ TINY_RUN = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "validat
 
 @pytest.fixture
 def captioned(prompt):
-    """Ten captioned photos of two kinds."""
-    photos = prompt.folder / "photos"
+    """Ten captioned photos, no two alike."""
     rows = ["filepath\ttitle"]
-    for name in ("red-square.jpg", "turned.jpg"):
-        for number in range(5):
-            copy = photos / f"{number}-{name}"
-            copy.write_bytes((photos / name).read_bytes())
-            rows.append(f"photos/{copy.name}\ta {name.split('-')[0]} thing")
+    for number in range(10):
+        colours = random.Random(number).randbytes(6 * 4 * 3)
+        picture = Image.frombytes("RGB", (6, 4), colours).resize((96, 64), Image.Resampling.NEAREST)
+        picture.save(prompt.folder / "photos" / f"{number}.png")
+        rows.append(f"photos/{number}.png\ta {'red' if number % 2 else 'turned'} thing")
     (prompt.folder / "captions.tsv").write_text("\n".join(rows) + "\n")
     return prompt
 
@@ -63,3 +65,21 @@ def test_finetuning_measures_the_same_photos_before_and_after(captioned):
     report = json.loads(result.stdout)
     assert report["before"]["n_images"] == report["after"]["n_images"] == 2
     assert captioned("models", "info", "./mine").exit_code == 0
+
+
+def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned):
+    folder = captioned.folder
+    with Image.open(folder / "photos" / "3.png") as picture:
+        picture.resize((120, 80)).save(folder / "photos" / "again.jpg", quality=90)
+    (folder / "val.csv").write_text("image,caption\nphotos/0.png,a turned thing\nphotos/again.jpg,a red thing\n")
+    options = ("--out", "trained", "--model", "tiny", "--val", "val.csv", *TINY_RUN)
+    result = captioned("train", "captions.tsv", *options)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stderr.splitlines()
+    assert "not trained on, since they are measured on, byte for byte: 1 photos" in lines
+    assert "  photos/0.png: photos/0.png" in lines
+    assert "  photos/3.png: photos/again.jpg" in lines
+    assert read_model_folder(folder / "trained").provenance["pictures"] == [8]
+    kept = captioned("train", "captions.tsv", "--out", "other", *options[2:], "--set", "keep_near=true")
+    assert kept.exit_code == 0, kept.stderr
+    assert read_model_folder(folder / "other").provenance["pictures"] == [9]

@@ -14,7 +14,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
-from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData, hold_out
+from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData
 
 LEVELS = Preprocess(PreprocessConfig(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), resize_mode="squash"))
 CONFIG = TrainingConfig(
@@ -181,12 +181,20 @@ def test_closing_stops_the_workers(tokenizer: Tokenizer) -> None:
         assert not worker.is_alive()
 
 
-def test_held_out_pictures_are_whole_pictures_chosen_by_the_seed() -> None:
-    images = pictures(20)
-    training, held_out = hold_out(images, 4, seed=0)
-    assert len(held_out) == 4
-    assert sorted(image.key for image in training + held_out) == sorted(image.key for image in images)
-    assert hold_out(images, 4, seed=0) == (training, held_out)
-    assert hold_out(images, 4, seed=1)[1] != held_out
-    assert len(hold_out(images, 500, seed=0)[1]) == 4  # a fifth at most
-    assert hold_out(images[:4], 500, seed=0) == (images[:4], [])
+def test_resampling_draws_with_replacement_over_steps_and_none_twice_in_a_step(tokenizer: Tokenizer) -> None:
+    data = training_data(tokenizer, Source(pictures(40), 1.0))
+    steps = 20  # half a pass each of eight pictures of forty: four passes
+    seen_once = [
+        number for batch in batches(data, replace(CONFIG, images_per_step=8), 5) for number, _ in seen(batch.pixels)
+    ]
+    assert sorted(seen_once) == list(range(40))
+    config = replace(CONFIG, images_per_step=8, resampled=True)
+    drawn = [[number for number, _ in seen(batch.pixels)] for batch in batches(data, config, steps)]
+    assert all(len(set(numbers)) == 8 for numbers in drawn)
+    first_passes = [len({number for numbers in drawn[at : at + 5] for number in numbers}) for at in range(0, steps, 5)]
+    # In five draws of a fifth each a picture is missed with chance 0.8 ** 5: 27 of 40 are seen.
+    assert all(20 <= count <= 34 for count in first_passes)
+    assert len({number for numbers in drawn for number in numbers}) >= 38
+    assert [[number for number, _ in seen(batch.pixels)] for batch in batches(data, config, steps, first=7)] == drawn[
+        7:
+    ]

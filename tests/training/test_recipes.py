@@ -19,7 +19,8 @@ from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.training import recipes, starting_point
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.recipes import Columns, TrainingRequest, finetune, finetune_config, train
+from cocasearch.training.recipes import Columns, DataListener, TrainingRequest, finetune, finetune_config, train
+from cocasearch.training.splitting import LeftOut
 from cocasearch.training.starting_point import from_preset
 
 FEW_STEPS = TrainingConfig(
@@ -28,7 +29,7 @@ FEW_STEPS = TrainingConfig(
 
 
 def quick(config: TrainingConfig) -> TrainingConfig:
-    return replace(config, passes=1.0, frozen_passes=0.5)
+    return replace(config, passes=1.0, frozen_passes=0.5, keep_near=True)
 
 
 @pytest.fixture
@@ -44,7 +45,13 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
         out=out,
         model=model_folder,
         adjust=lambda config: replace(  # an untrained model needs more than a gentle push
-            config, passes=16.0, frozen_passes=1.0, optimizer="muon", learning_rate=3e-3, encoder_learning_rate=3e-3
+            config,
+            passes=16.0,
+            frozen_passes=1.0,
+            optimizer="muon",
+            learning_rate=3e-3,
+            encoder_learning_rate=3e-3,
+            keep_near=True,  # small drawings of one kind are alike
         ),
         measured=lambda moment, report: told.append((moment, report)),
         device="cpu",
@@ -234,3 +241,17 @@ def test_a_preset_without_the_published_weights(monkeypatch: pytest.MonkeyPatch)
     weights = [point.model.text_decoder.token_embedding.weight for point in (start, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_what_is_measured_on_is_not_trained_on_and_told(
+    csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    validation = csv_of(tmp_path / "others", more_drawings(4, first=22))  # two of which are also in the data
+    told: list[LeftOut] = []
+    columns = Columns(listener=DataListener(left_out=told.append))
+    finetune(
+        data, out=tmp_path / "m", model=model_folder, validation=validation, columns=columns, adjust=quick, device="cpu"
+    )
+    assert len(told) == 1
+    assert [key for key, _ in told[0].same] == [image.key for image in more_drawings(2, first=22)]
+    assert read_model_folder(tmp_path / "m").provenance["pictures"] == [22]

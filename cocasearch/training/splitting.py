@@ -1,0 +1,100 @@
+"""Pictures to learn from and pictures to measure on, kept apart by what they show and not by what they are called.
+
+Receives captioned pictures; opens them only to compare them. A picture under two names falls on one side, and what is
+nearly the same as a picture to measure on is not learned from: recall would rise without anything being learned.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cocasearch.captioned_data.contents import same_content
+from cocasearch.captioned_data.records import CaptionedImage
+from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.duplicates import find_same_between, find_twins_between, look_at
+
+Pictures = list[CaptionedImage]
+
+
+def hold_out(images: Pictures, count: int, *, seed: int) -> tuple[Pictures, Pictures]:
+    """Pictures to train on and pictures set aside, at most a fifth of all.
+
+    The split is by picture, not by caption; files with the same bytes are one picture, so that a few more files than
+    asked for may be set aside.
+    """
+    units = _units(images)
+    count = min(count, len(units) // 5)
+    chosen = {
+        position
+        for unit in random.Random(f"{seed}/held out").sample(range(len(units)), count)
+        for position in units[unit]
+    }
+    training = [image for position, image in enumerate(images) if position not in chosen]
+    return training, [image for position, image in enumerate(images) if position in chosen]
+
+
+def _units(images: Pictures) -> list[list[int]]:
+    groups = same_content([image.image for image in images])
+    others = {position for group in groups for position in group[1:]}
+    whole = {group[0]: group for group in groups}
+    return [whole.get(position, [position]) for position in range(len(images)) if position not in others]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is not learned from.
+
+    Attributes:
+        same: Key of each training picture that is also measured on, byte for byte, and of that picture there.
+        nearly_same: Those that are recompressed, resized or slightly changed, likewise.
+        unreadable: Key and reason of each that cannot be read.
+    """
+
+    same: list[tuple[str, str]]
+    nearly_same: list[tuple[str, str]]
+    unreadable: list[tuple[str, str]]
+
+
+def keep_apart(
+    sources: Sequence[Pictures],
+    held_out: Pictures,
+    *,
+    near: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[list[Pictures], LeftOut]:
+    """The sources without the pictures that are also among those to measure on.
+
+    Args:
+        sources: Pictures to learn from.
+        held_out: Pictures to measure on.
+        near: Also leave out what is nearly the same, which opens each picture once, and what cannot be read.
+        progress: Called with what is being done, how much is done and how much there is.
+
+    Raises:
+        CocaSearchError: Nothing is left of a source.
+    """
+    tell = progress or (lambda _what, _done, _total: None)
+    images = [image for source in sources for image in source]
+    unreadable: dict[int, str] = {}
+    if near:
+        looks = look_at(images, lambda done, total: tell("comparing photos", done, total))
+        others = look_at(held_out, lambda done, total: tell("comparing those held out", done, total))
+        twins, unreadable = find_twins_between(looks, others), looks.unreadable
+    else:
+        twins = find_same_between(images, held_out)
+    gone = {twin.second for twin in twins} | unreadable.keys()
+    kept: list[Pictures] = []
+    start = 0
+    for source in sources:
+        kept.append([image for at, image in enumerate(source, start=start) if at not in gone])
+        start += len(source)
+        if source and not kept[-1]:
+            raise CocaSearchError(
+                f"nothing is left to train on: all of {len(source)} pictures are also measured on, or cannot be read",
+                hint="other pictures with --val, or cocasearch data check DATA",
+            )
+
+    def pairs(exact: bool) -> list[tuple[str, str]]:
+        return [(images[twin.second].key, held_out[twin.first].key) for twin in twins if twin.is_exact is exact]
+
+    return kept, LeftOut(pairs(True), pairs(False), [(images[at].key, why) for at, why in unreadable.items()])

@@ -1,0 +1,86 @@
+"""What is measured on is not learned from, under whatever name it comes."""
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cocasearch.captioned_data import CaptionedImage
+from cocasearch.errors import CocaSearchError
+from cocasearch.paths import sample_photos_folder
+from cocasearch.training.splitting import LeftOut, hold_out, keep_apart
+
+PHOTOS = sorted(sample_photos_folder().glob("*.jpg"))
+
+
+def named(name: str, image: Path | bytes) -> CaptionedImage:
+    return CaptionedImage(image, name, ("words",))
+
+
+def plain(count: int) -> list[CaptionedImage]:
+    return [named(str(number), bytes([number])) for number in range(count)]
+
+
+def smaller(file: Path) -> bytes:
+    content = io.BytesIO()
+    with Image.open(file) as picture:
+        picture.convert("RGB").resize((picture.width // 2, picture.height // 2)).save(content, "JPEG", quality=70)
+    return content.getvalue()
+
+
+def test_held_out_pictures_are_whole_pictures_chosen_by_the_seed() -> None:
+    images = plain(20)
+    training, held_out = hold_out(images, 4, seed=0)
+    assert len(held_out) == 4
+    assert sorted(image.key for image in training + held_out) == sorted(image.key for image in images)
+    assert hold_out(images, 4, seed=0) == (training, held_out)
+    assert hold_out(images, 4, seed=1)[1] != held_out
+    assert len(hold_out(images, 500, seed=0)[1]) == 4  # a fifth at most
+    assert hold_out(images[:4], 500, seed=0) == (images[:4], [])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_picture_under_two_names_falls_on_one_side(seed: int) -> None:
+    images = [*plain(40), *(named(f"copy of {number}", bytes([number])) for number in range(0, 40, 2))]
+    training, held_out = hold_out(images, 12, seed=seed)
+    assert len(training) + len(held_out) == 60
+    assert not {image.image for image in training} & {image.image for image in held_out}
+    assert len({image.image for image in held_out}) == 8  # a fifth of the pictures
+    assert len(held_out) > 8  # with their copies
+
+
+def test_files_of_the_same_bytes_fall_on_one_side(tmp_path: Path) -> None:
+    for number in range(10):
+        for name in ("a", "b"):
+            (tmp_path / f"{name}{number}.jpg").write_bytes(bytes([number]) * 9)
+    images = [named(file.name, file) for file in sorted(tmp_path.iterdir())]
+    training, held_out = hold_out(images, 2, seed=3)
+    assert len(held_out) == 4
+    assert {image.key[1:] for image in held_out}.isdisjoint(image.key[1:] for image in training)
+
+
+def test_what_is_measured_on_is_left_out_of_every_source_and_named() -> None:
+    held_out = [named("held 1", PHOTOS[1]), named("held 2", PHOTOS[2])]
+    first = [named("a", PHOTOS[0]), named("b", PHOTOS[1].read_bytes()), named("torn", b"torn")]
+    second = [named("c", smaller(PHOTOS[2])), named("d", PHOTOS[3])]
+    told: list[tuple[str, int, int]] = []
+    kept, left_out = keep_apart([first, second], held_out, progress=lambda *standing: told.append(standing))
+    assert [[image.key for image in source] for source in kept] == [["a"], ["d"]]
+    assert left_out.same == [("b", "held 1")]
+    assert left_out.nearly_same == [("c", "held 2")]
+    assert left_out.unreadable == [("torn", "not a picture that can be read")]
+    assert told[0] == ("comparing photos", 5, 5)
+
+
+def test_what_is_nearly_the_same_is_kept_where_wanted() -> None:
+    held_out = [named("held 1", PHOTOS[1]), named("held 2", PHOTOS[2])]
+    source = [named("b", PHOTOS[1].read_bytes()), named("c", smaller(PHOTOS[2])), named("torn", b"torn")]
+    (kept,), left_out = keep_apart([source], held_out, near=False)
+    assert [image.key for image in kept] == ["c", "torn"]
+    assert left_out == LeftOut(same=[("b", "held 1")], nearly_same=[], unreadable=[])
+
+
+def test_a_source_of_which_nothing_is_left_is_refused() -> None:
+    with pytest.raises(CocaSearchError, match="nothing is left to train on: all of 2 pictures"):
+        keep_apart([[named("a", PHOTOS[0]), named("b", b"torn")]], [named("x", PHOTOS[0])])
