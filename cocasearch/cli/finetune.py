@@ -43,8 +43,8 @@ def finetune(
     device: Device = "auto",
 ) -> None:
     """Train the model further on your captioned photos, and measure it before and after on held-out ones."""
-    from cocasearch.training.recipes import Columns
-    from cocasearch.training.recipes import finetune as run
+    from cocasearch.training.finetune import finetune as run
+    from cocasearch.training.sources import Columns
 
     def adjust(config: "TrainingConfig") -> "TrainingConfig":
         chosen: dict[str, Any] = {

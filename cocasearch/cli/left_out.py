@@ -7,7 +7,7 @@ from cocasearch.cli import console
 
 if TYPE_CHECKING:
     from cocasearch.captioned_data import CaptionedData
-    from cocasearch.training.recipes import DataListener
+    from cocasearch.training.sources import DataListener
     from cocasearch.training.splitting import LeftOut
 
 NAMED = 5  # the rest is counted
@@ -39,7 +39,7 @@ def name_not_trained_on(left_out: "LeftOut") -> None:
 
 def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
     """Tells all that is left out of training, and how far the comparison of photos is."""
-    from cocasearch.training.recipes import DataListener
+    from cocasearch.training.sources import DataListener
 
     return DataListener(name_left_out, name_not_trained_on, progress)
 

@@ -81,8 +81,9 @@ def train(
     Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
     """
     config = apply_settings(TrainingConfig(), settings or ())
-    from cocasearch.training.recipes import Columns, TrainingRequest
-    from cocasearch.training.recipes import train as run
+    from cocasearch.training.sources import Columns
+    from cocasearch.training.train import TrainingRequest
+    from cocasearch.training.train import train as run
 
     with training_progress() as progress:
         request = TrainingRequest(

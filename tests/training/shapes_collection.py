@@ -7,6 +7,7 @@ pictures held out of 500 have captions that training saw and captions that it di
 """
 
 import csv
+import itertools
 import random
 import sys
 from collections.abc import Callable
@@ -44,14 +45,18 @@ def bar_chart(chance: random.Random) -> tuple[Image.Image, str]:
 def line_chart(chance: random.Random) -> tuple[Image.Image, str]:
     """One rising or falling line on two axes, plain or dotted."""
     picture, pen = _page("white")
-    color, way, style = chance.choice(list(COLORS)), chance.choice(("rising", "falling")), chance.choice(("", "dotted "))
+    color, way, style = (
+        chance.choice(list(COLORS)),
+        chance.choice(("rising", "falling")),
+        chance.choice(("", "dotted ")),
+    )
     _axes(pen)
     low, high = chance.uniform(20, 60), chance.uniform(140, 190)
     ends = (low, high) if way == "rising" else (high, low)
     knots = [ends[0] + (ends[1] - ends[0]) * step / 6 + chance.uniform(-9, 9) for step in range(7)]
     points = [(40 + 30 * step, 220 - height) for step, height in enumerate(knots)]
     if style:
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
             for part in (0, 1 / 2):
                 x, y = x0 + (x1 - x0) * part, y0 + (y1 - y0) * part
                 pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=COLORS[color])

@@ -20,9 +20,9 @@ from cocasearch.model.losses import caption_loss
 from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source, TrainingData
+from cocasearch.training.finetune import finetune
 from cocasearch.training.gradients import Gradients
 from cocasearch.training.objective import Objective
-from cocasearch.training.recipes import finetune
 from cocasearch.training.starting_point import from_model_folder, from_preset
 
 PLAIN = TrainingConfig(images_per_step=6, captions_per_image=1, dropout=0, precision="float32")

@@ -17,11 +17,14 @@ from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.loaded_model import load_model
-from cocasearch.training import recipes, starting_point
+from cocasearch.training import starting_point
+from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.recipes import Columns, DataListener, TrainingRequest, finetune, finetune_config, train
+from cocasearch.training.finetune import finetune, finetune_config
+from cocasearch.training.sources import Columns, DataListener
 from cocasearch.training.splitting import LeftOut
 from cocasearch.training.starting_point import from_preset
+from cocasearch.training.train import TrainingRequest, _labelled, train
 
 FEW_STEPS = TrainingConfig(
     passes=2, images_per_step=6, frozen_passes=1, frozen_blocks=1, held_out=4, validations=2, labelled_per_step=3
@@ -203,8 +206,8 @@ def test_labels_are_found_by_their_names(
     toy_preset: None, data: Path, names_table: Path, labels_file: Path, tmp_path: Path
 ) -> None:
     request = TrainingRequest(data=[data], out=tmp_path / "model", names=names_table, labels=[labels_file])
-    class_names = recipes.ClassNames.read(names_table)
-    labelled = recipes._labelled(request, class_names)
+    class_names = ClassNames.read(names_table)
+    labelled = _labelled(request, class_names)
     assert labelled is not None
     assert labelled.classes == [0, 1, 2, 3, 4, 5]  # the seventh has no name
     assert len(labelled.images) == 6

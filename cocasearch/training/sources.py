@@ -1,0 +1,72 @@
+"""What a training job reads: sources of captioned pictures, and the pictures set aside from them.
+
+Receives paths; hands on `TrainingData` and held-out pictures. Knows nothing about how a model is trained.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cocasearch.captioned_data import CaptionedData, CaptionedImage, read_captioned_data
+from cocasearch.images.transforms import Preprocess
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.dataset import LabelledImages, Source, TrainingData
+from cocasearch.training.splitting import LeftOut, hold_out, keep_apart
+from cocasearch.training.starting_point import StartingPoint
+
+
+@dataclass(frozen=True)
+class DataListener:
+    """Who is told while data are prepared.
+
+    Args:
+        read: Told of each source as soon as it is read.
+        left_out: Told what is not trained on because it is measured on.
+        progress: Told how far the comparison of both is: what is done now, how much is done, how much there is.
+    """
+
+    read: Callable[[CaptionedData], None] = lambda _data: None
+    left_out: Callable[[LeftOut], None] = lambda _left_out: None
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a data file hold what, where their names are unusual, and who is told what is read."""
+
+    image_key: str | None = None
+    caption_key: str | None = None
+    label_template: str | None = None
+    listener: DataListener = dataclasses.field(default_factory=DataListener)
+
+    def read(self, source: str | Path) -> list[CaptionedImage]:
+        """The captioned pictures of one source; what was left out of it is told to the listener."""
+        data = read_captioned_data(
+            source, image_key=self.image_key, caption_key=self.caption_key, label_template=self.label_template
+        )
+        self.listener.read(data)
+        return data.images
+
+
+def split(
+    images: list[list[CaptionedImage]], validation: str | Path | None, columns: Columns, config: TrainingConfig
+) -> tuple[list[list[CaptionedImage]], list[CaptionedImage]]:
+    """What is trained on of each source, and what is measured on: other data, or a part of the first source."""
+    if validation is not None:
+        held_out = columns.read(validation)
+    else:
+        first, held_out = hold_out(images[0], config.held_out, seed=config.seed)
+        images = [first, *images[1:]]
+    if not held_out:
+        return images, held_out
+    kept, left_out = keep_apart(images, held_out, near=not config.keep_near, progress=columns.listener.progress)
+    columns.listener.left_out(left_out)
+    return kept, held_out
+
+
+def training_data(start: StartingPoint, sources: list[Source], labelled: LabelledImages | None = None) -> TrainingData:
+    """The sources as this model reads them."""
+    return TrainingData(
+        sources, start.tokenizer, Preprocess(start.preprocess), start.model.config.text.context_length, labelled
+    )
