@@ -157,6 +157,11 @@ class CoCa(nn.Module):
         vector, states = self.text_decoder(ids)
         return unit_rows(vector), states
 
+    def packed_text_features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """As `text_features`, without the work for padding, whose states are zero: for training."""
+        vector, states = self.text_decoder.packed(ids)
+        return unit_rows(vector), states
+
     def prefill(self, image_tokens: Tensor, ids: Tensor) -> tuple[Tensor, DecoderCache]:
         """Logits (B, V) in float32 that follow the prompt ids (B, P), and the cache to go on from."""
         states, text, visible = self.text_decoder.prefill(ids)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cocasearch.model.packing import Packing
+
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, L, D) -> (B, H, L, D/H)."""
@@ -71,10 +73,15 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """(B, L, D) -> (B, L, D). `mask` (B, 1, L, L) is true where a query may attend."""
-        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        return self._attend(query, key, value, mask, causal)
+    def forward(
+        self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False, packing: Packing | None = None
+    ) -> Tensor:
+        """(B, L, D) -> (B, L, D), or packed (N, D) -> (N, D). `mask` (B, 1, L, L) is true where a query may attend."""
+        qkv = self.qkv(x)
+        if packing is not None:
+            qkv = packing.unpack(qkv)
+        query, key, value = (split_heads(part, self.heads) for part in qkv.chunk(3, dim=-1))
+        return self._attend(query, key, value, mask, causal, packing)
 
     def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
         """The last row (B, 1, D) of `forward`, for less."""
@@ -95,9 +102,17 @@ class SelfAttention(nn.Module):
         cache.append(key, value)
         return self._attend(query, cache.keys, cache.values, mask, causal=False)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        x = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
-        output: Tensor = self.out(merge_heads(x))
+    def _attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        causal: bool,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        x = merge_heads(F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal))
+        output: Tensor = self.out(x if packing is None else packing.pack(x))
         return output
 
 
@@ -120,10 +135,12 @@ class CrossAttention(nn.Module):
         # Contiguous by head: read once per token to come, and by no other order.
         return KeyValues(split_heads(key, self.heads).contiguous(), split_heads(value, self.heads).contiguous())
 
-    def attend(self, x: Tensor, context: KeyValues) -> Tensor:
-        """(B, L, D) queries over projected keys and values; B may be 1 for queries that all share."""
-        query = split_heads(self.query(x), self.heads).expand(len(context.keys), -1, -1, -1)
-        output: Tensor = self.out(merge_heads(F.scaled_dot_product_attention(query, context.keys, context.values)))
+    def attend(self, x: Tensor, context: KeyValues, packing: Packing | None = None) -> Tensor:
+        """Queries (B, L, D), or packed (N, D), over projected keys and values; B may be 1 where all share them."""
+        query = self.query(x) if packing is None else packing.unpack(self.query(x))
+        query = split_heads(query, self.heads).expand(len(context.keys), -1, -1, -1)
+        x = merge_heads(F.scaled_dot_product_attention(query, context.keys, context.values))
+        output: Tensor = self.out(x if packing is None else packing.pack(x))
         return output
 
 
@@ -189,8 +206,11 @@ class SelfAttentionBlock(nn.Module):
         self.mlp = Mlp(width, quick_gelu=quick_gelu)
         self.mlp_residual = Residual(width, layer_scale)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        return self._finish(x, self.attention(self.attention_norm(x), mask=mask, causal=causal))
+    def forward(
+        self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False, packing: Packing | None = None
+    ) -> Tensor:
+        attended = self.attention(self.attention_norm(x), mask=mask, causal=causal, packing=packing)
+        return self._finish(x, attended)
 
     def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
         """The last row (B, 1, D) of `forward`, where nobody reads the others."""
@@ -230,9 +250,9 @@ class CrossAttentionBlock(nn.Module):
     def project_context(self, context: Tensor) -> KeyValues:
         return self.attention.project_context(self.context_norm(context))
 
-    def forward(self, x: Tensor, context: KeyValues) -> Tensor:
-        """(B, L, D) tokens over the keys and values of B images."""
-        x = x + self.attention_residual(self.attention.attend(self.attention_norm(x), context))
+    def forward(self, x: Tensor, context: KeyValues, packing: Packing | None = None) -> Tensor:
+        """(B, L, D) tokens, or packed (N, D), over the keys and values of B images."""
+        x = x + self.attention_residual(self.attention.attend(self.attention_norm(x), context, packing))
         output: Tensor = x + self.mlp_residual(self.mlp(self.mlp_norm(x)))
         return output
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cocasearch.model.config import RobertaConfig
 from cocasearch.model.layers import KeyValues, Mlp, Residual, SelfAttention
+from cocasearch.model.packing import Packing, until_last
 from cocasearch.model.text_decoder import trim_padding
 
 INITIAL_STD = 0.02
@@ -30,8 +31,8 @@ class RobertaBlock(nn.Module):
         self.mlp_residual = Residual(config.width, None)
         self.mlp_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._finish(x, self.attention(x, causal=True))
+    def forward(self, x: Tensor, packing: Packing | None = None) -> Tensor:
+        return self._finish(x, self.attention(x, causal=True, packing=packing))
 
     def prefill(self, x: Tensor) -> tuple[Tensor, KeyValues]:
         attended, cache = self.attention.prefill(x)
@@ -80,14 +81,19 @@ class RobertaTextDecoder(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The projected mean of the real tokens' states (B, E), not normalised, and all states (B, L, D)."""
-        if ids.shape[1] > self.context_length:
-            raise ValueError(f"texts of {ids.shape[1]} ids exceed the context of {self.context_length}")
         x = self._embed(ids, self._first_positions(ids.shape[1]))
         for block in self.blocks:
             x = block(x)
-        is_real = (ids != self.pad_id)[..., None]
-        mean = (x.float() * is_real).sum(dim=1) / is_real.sum(dim=1).clamp(min=1)
-        return self.projection(mean.to(x.dtype)), x
+        return self._project(x, ids), x
+
+    def packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, without the work for padding, whose states are zero: for training."""
+        packing = Packing(until_last(ids != self.pad_id))
+        x = packing.pack(self._embed(ids, self._first_positions(ids.shape[1])))
+        for block in self.blocks:
+            x = block(x, packing)
+        x = packing.unpack(x)
+        return self._project(x, ids), x
 
     def vector(self, ids: Tensor) -> Tensor:
         """The projected mean (B, E) alone, for the cost of the longest real text."""
@@ -109,7 +115,15 @@ class RobertaTextDecoder(nn.Module):
             x = block.decode_step(x, cache, mask=mask)
         return x
 
+    def _project(self, x: Tensor, ids: Tensor) -> Tensor:
+        is_real = (ids != self.pad_id)[..., None]
+        mean = (x.float() * is_real).sum(dim=1) / is_real.sum(dim=1).clamp(min=1)
+        output: Tensor = self.projection(mean.to(x.dtype))
+        return output
+
     def _first_positions(self, count: int) -> slice:
+        if count > self.context_length:
+            raise ValueError(f"texts of {count} ids exceed the context of {self.context_length}")
         return slice(self._first_position, self._first_position + count)
 
     def _embed(self, ids: Tensor, position: slice | int) -> Tensor:

@@ -18,6 +18,7 @@ from cocasearch.model.layers import (
     SelfAttentionBlock,
     SelfAttentionBlocks,
 )
+from cocasearch.model.packing import Packing, until_last
 
 
 def visible_keys(ids: Tensor, pad_id: int) -> Tensor:
@@ -71,6 +72,21 @@ class UnimodalTextDecoder(nn.Module):
         x, mask = self._embed(self._with_room_for_cls(ids))
         for block in self.blocks:
             x = block(x, mask=mask)
+        return self._project(x), x[:, : ids.shape[1]]
+
+    def packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, without the work for padding, whose states are zero: for training."""
+        with_room = self._with_room_for_cls(ids)
+        x, mask = self._embed(with_room)
+        is_text = until_last(with_room != self.pad_id)
+        # Beside the text the CLS sees the first padding position.
+        computed = F.pad(is_text, (0, 1), value=True) | F.pad(is_text, (1, 0), value=True)
+        computed[:, -1] = True
+        packing = Packing(computed)
+        packed = packing.pack(x)
+        for block in self.blocks:
+            packed = block(packed, mask=mask, packing=packing)
+        x = packing.unpack(packed)
         return self._project(x), x[:, : ids.shape[1]]
 
     def vector(self, ids: Tensor) -> Tensor:
@@ -157,6 +173,20 @@ class MultimodalDecoder(nn.Module):
                 context.select(owners)
             x = cross_block(x, context)
         output: Tensor = self.output_norm(x)
+        return output
+
+    def packed(self, states: Tensor, image_tokens: Tensor, wanted: Tensor, *, owners: Tensor | None = None) -> Tensor:
+        """The rows of `forward` (N, D) at the wanted positions (T, L), in reading order, for little more than them."""
+        computed = until_last(wanted)
+        packing = Packing(computed)
+        x = packing.pack(states)
+        for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
+            x = self_block(x, causal=True, packing=packing)
+            context = cross_block.project_context(image_tokens)
+            if owners is not None:
+                context.select(owners)
+            x = cross_block(x, context, packing)
+        output: Tensor = self.output_norm(x[wanted[computed]])
         return output
 
     def prefill(self, states: Tensor, image_tokens: Tensor) -> tuple[Tensor, list[KeyValues], list[KeyValues]]:

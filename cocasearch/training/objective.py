@@ -140,14 +140,14 @@ class Objective(nn.Module):
             states, text = self._text(batch.ids, embeddings, captions)
             found = None
             if image is not None and text is not None:
-                named = text[:0] if names is None else self.model.text_features(names)[0]
+                named = text[:0] if names is None else self.model.packed_text_features(names)[0]
                 found = Embeddings(image, text, named, self.model.logit_scale.exp())
             caption = label_caption = None
             if context is not None and states is not None:
                 own, labelled = context[: len(batch.pixels)], context[len(batch.pixels) :]
                 caption = self._caption_loss(states, own, batch.ids, batch.owners)
                 if self.config.label_caption_weight and len(batch.labels):
-                    _, label_states = self.model.text_features(batch.labelled_ids)
+                    _, label_states = self.model.packed_text_features(batch.labelled_ids)
                     label_caption = self._caption_loss(label_states, labelled, batch.labelled_ids)
         return Forward(found, caption, label_caption)
 
@@ -206,17 +206,17 @@ class Objective(nn.Module):
         # The shorter way to the vector alone draws other random numbers, which a second pass would not repeat.
         if not captions and not (self.model.training and self.has_captions and self.config.dropout):
             return None, self.model.encode_text(ids)
-        vector, states = self.model.text_features(ids)
+        vector, states = self.model.packed_text_features(ids)
         return states if captions else None, vector if embeddings else None
 
     def _caption_loss(self, states: Tensor, context: Tensor, ids: Tensor, owners: Tensor | None = None) -> Tensor:
         """As `losses.caption_loss`, summed, with logits for the real targets only and never for all at once."""
-        decoder = self.model.multimodal_decoder
-        hidden = decoder(states, context, owners=owners)[:, :-1]
-        targets = ids[:, 1:]
+        decoder, targets = self.model.multimodal_decoder, ids[:, 1:]
         is_target = targets != self.tokenizer.pad_id
+        if owners is not None and torch.equal(owners, torch.arange(len(context), device=owners.device)):
+            owners = None  # a caption each: no copies of keys and values
         return linear_cross_entropy(
-            hidden[is_target],
+            decoder.packed(states[:, :-1], context, is_target, owners=owners),
             decoder.vocabulary.weight,
             targets[is_target],
             label_smoothing=self.config.label_smoothing,

@@ -1,0 +1,33 @@
+"""Padded sequences without the work for their padding.
+
+All that a transformer does to single positions is done to those that matter alone, laid one after the other; only
+attention sees the padded layout. Dimensions: B sequences, L positions, N positions that matter, D width.
+"""
+
+from torch import Tensor
+
+
+class Packing:
+    """The positions of padded sequences that are computed.
+
+    Args:
+        computed: (B, L), true for them.
+    """
+
+    def __init__(self, computed: Tensor) -> None:
+        self._layout = computed.shape
+        self._places = computed.flatten().nonzero()[:, 0]
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(B, L, ...) -> (N, ...), in reading order."""
+        return x.flatten(0, 1).index_select(0, self._places)
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """(N, ...) -> (B, L, ...), zero where nothing was computed."""
+        rows = x.new_zeros(self._layout.numel(), *x.shape[1:])
+        return rows.index_copy(0, self._places, x).view(*self._layout, *x.shape[1:])
+
+
+def until_last(wanted: Tensor) -> Tensor:
+    """(B, L), true up to the last position of each sequence that is wanted."""
+    return wanted.flip(1).cumsum(1).flip(1) > 0
