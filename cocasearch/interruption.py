@@ -1,25 +1,60 @@
-"""Ctrl-C at a moment that suits: what must change together is changed together or not at all."""
+"""Ctrl-C, and the SIGTERM of whoever ends a job, at a moment that suits.
+
+What must change together is changed together or not at all.
+"""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_ENDING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """A block that a Ctrl-C does not cut in two: it takes effect when the block is done."""
-    handler = signal.getsignal(signal.SIGINT)
+    """A block that neither Ctrl-C nor a handled SIGTERM cuts in two: they take effect when the block is done."""
     # Signals reach the main thread alone, and there is nothing to hold back where they are ignored.
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    handlers = {n: handler for n in _ENDING if callable(handler := signal.getsignal(n))}
     arrived: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: arrived.append((number, frame)))
+    for number in handlers:
+        signal.signal(number, lambda number, frame: arrived.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     for number, frame in arrived[:1]:
-        handler(number, frame)
+        handlers[number](number, frame)
+
+
+@contextmanager
+def stopping(*, at_once: bool) -> Iterator[Callable[[], bool]]:
+    """A block that SIGTERM ends as Ctrl-C does, and a function that says whether it was asked to end.
+
+    Args:
+        at_once: Raise KeyboardInterrupt where the signal finds the block. Otherwise the block goes on, and ends itself
+            when it suits.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        if at_once:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    # A job that ignores Ctrl-C, as one that a shell runs in the background, goes on ignoring it.
+    numbers = [n for n in _ENDING[at_once:] if signal.getsignal(n) is not signal.SIG_IGN]  # at once Ctrl-C is as it is
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,7 +9,7 @@ from cocasearch.cli import console
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.benchmark import EvaluationReport
-    from cocasearch.training.trainer import TrainingProgress
+    from cocasearch.training.progress import TrainingProgress
 
 
 class TrainingLine:

@@ -1,9 +1,10 @@
 """How a training run is done: every number that changes its result, as frozen data."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cocasearch.errors import CocaSearchError
 
@@ -158,6 +159,10 @@ class TrainingConfig:
                 raise CocaSearchError(f"{name} must be {_either(get_args(kind))}, not '{getattr(self, name)}'")
         self._check_combinations()
 
+    def identity(self) -> dict[str, Any]:
+        """All settings that change what comes of a run; a run may go on with others of the rest."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in _WITHOUT_EFFECT}
+
     def parts(self, n_images: int) -> int:
         """Into how many micro-batches a process divides so many pictures of a step."""
         wanted = math.ceil(n_images / self.micro_batch) if self.micro_batch else self.accumulation
@@ -183,6 +188,8 @@ class TrainingConfig:
             )
 
 
+# Settings that change how fast, and in how much memory, a run is computed or saved, and not what comes of it.
+_WITHOUT_EFFECT = ("checkpoint_minutes", "micro_batch", "accumulation", "gradient_checkpointing", "compile")
 _ABOVE_ZERO = (
     "passes",
     "images_per_step",

@@ -87,13 +87,26 @@ class TrainingData:
         """Steps until every picture of the first source was seen once."""
         return max(1, round(len(self.sources[0].images) / self._shares(config)[0]))
 
-    def batches(self, config: TrainingConfig, *, first_step: int, steps: int) -> Generator[TrainingBatch, None, None]:
-        """Batches of the steps from `first_step` up to `steps`; closing the iterator stops the workers."""
+    def batches(
+        self, config: TrainingConfig, *, first_step: int, steps: int, rank: int = 0, processes: int = 1
+    ) -> Generator[TrainingBatch, None, None]:
+        """Batches of the steps from `first_step` up to `steps`; closing the iterator stops the workers.
+
+        Of several processes each reads its own share of every step; together they read what one alone would.
+
+        Raises:
+            CocaSearchError: A step has fewer pictures than there are processes.
+        """
+        if (pictures := sum(self._shares(config))) < processes:
+            raise CocaSearchError(
+                f"a step of {pictures} pictures cannot be shared by {processes} processes",
+                hint=f"images_per_step of {processes} at least, or fewer processes",
+            )
         pool = ThreadPoolExecutor(2, thread_name_prefix="training-views")
         ahead: deque[tuple[_Plan, list[Future[Tensor]]]] = deque()
         try:
             for step in range(first_step, steps):
-                plan = self._plan(config, step)
+                plan = self._plan(config, step).share(rank, processes)
                 ahead.append((plan, [pool.submit(self._view, config, *view) for view in plan.views]))
                 if len(ahead) > STEPS_AHEAD:
                     yield self._gather(config, *ahead.popleft())
@@ -184,6 +197,20 @@ class _Plan:
     captions: list[Tensor] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     label_captions: list[str] = field(default_factory=list)
+
+    def share(self, rank: int, processes: int) -> "_Plan":
+        """What one of several processes reads of it."""
+        own, labelled = (
+            slice(count * rank // processes, count * (rank + 1) // processes)
+            for count in (len(self.captions), len(self.labels))
+        )
+        pictures, labelled_pictures = self.views[: len(self.captions)], self.views[len(self.captions) :]
+        return _Plan(
+            pictures[own] + labelled_pictures[labelled],
+            self.captions[own],
+            self.labels[labelled],
+            self.label_captions[labelled],
+        )
 
 
 def _chosen(size: int, share: int, step: int, config: TrainingConfig, seed: str) -> list[int]:

@@ -192,19 +192,27 @@ class Objective(nn.Module):
         ids = self.tokenizer(drawn.texts, self.model.config.text.context_length)
         return Names(trim_padding(ids, self.tokenizer.pad_id).to(probabilities.device), drawn.target(probabilities))
 
+    @property
+    def _is_repeated_at_random(self) -> bool:
+        """Whether a pass without captions must draw the random numbers of one with them, which may follow it.
+
+        The shorter way to the vectors alone draws others.
+        """
+        config = self.config
+        return self.model.training and self.has_captions and bool(config.dropout or config.lora_dropout)
+
     def _image(self, tokens: Tensor, embeddings: bool, captions: bool) -> tuple[Tensor | None, Tensor | None]:
         """The decoder's context and the vector of each picture, as far as they are needed."""
-        if not captions:
+        if not captions and not self._is_repeated_at_random:
             return None, unit_rows(self.model.image_projection(self.model.pooling.vector(tokens)))
         if embeddings:
             image = self.model.pool(tokens)
-            return image.tokens, image.embedding
+            return image.tokens if captions else None, image.embedding
         return self.model.pooling(tokens)[1], None
 
     def _text(self, ids: Tensor, embeddings: bool, captions: bool) -> tuple[Tensor | None, Tensor | None]:
         """The states and the vector of each text, as far as they are needed."""
-        # The shorter way to the vector alone draws other random numbers, which a second pass would not repeat.
-        if not captions and not (self.model.training and self.has_captions and self.config.dropout):
+        if not captions and not self._is_repeated_at_random:
             return None, self.model.encode_text(ids)
         vector, states = self.model.packed_text_features(ids)
         return states if captions else None, vector if embeddings else None

@@ -4,14 +4,34 @@ Knows how they exchange tensors, and nothing about what is in them.
 """
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from cocasearch.errors import CocaSearchError
+from cocasearch.inference.device import choose_device
+
+T = TypeVar("T")
+
 # Only one process validates and writes, and the others wait for it: longer than the libraries' ten minutes.
 _PATIENCE = timedelta(hours=6)
+
+
+def device_of_process(device: str = "auto") -> torch.device:
+    """The device that this process trains on: of several GPUs on a machine each process has its own.
+
+    Raises:
+        CocaSearchError: The device is unknown or not there.
+    """
+    chosen, local_rank = choose_device(device), os.environ.get("LOCAL_RANK")
+    if str(chosen) == "cuda" and local_rank is not None:
+        chosen = torch.device("cuda", int(local_rank))
+        torch.cuda.set_device(chosen)
+    return chosen
 
 
 class Processes:
@@ -58,6 +78,40 @@ class Processes:
         gathered = [torch.empty_like(padded) for _ in range(self.count)]
         dist.all_gather(gathered, padded)
         return [rows[: int(count)] for rows, count in zip(gathered, counts, strict=True)]
+
+    def any(self, is_so: bool) -> bool:
+        """Whether it is so in any process; the same answer in all of them."""
+        if self.count == 1:
+            return is_so
+        backend_device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        return bool(self.sum(torch.tensor(float(is_so), device=backend_device)))
+
+    def once(self, make: Callable[[], T]) -> T:
+        """What the first process makes, for all of them; the others wait for it.
+
+        Raises:
+            CocaSearchError: The first process failed with one; all do then.
+        """
+        if self.count == 1:
+            return make()
+        outcome: list[Any] = [None]
+        if self.is_first:
+            try:
+                outcome = [make()]
+            except CocaSearchError as error:
+                outcome = [error]
+        dist.broadcast_object_list(outcome, src=0)
+        if isinstance(outcome[0], CocaSearchError):
+            raise outcome[0]
+        made: T = outcome[0]
+        return made
+
+    def gather(self, value: T) -> list[T]:
+        """Every process's value, by rank, in all of them."""
+        gathered: list[Any] = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(gathered, value)
+        return gathered
 
     def leave(self) -> None:
         """End the exchange with the others."""

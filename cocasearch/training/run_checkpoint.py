@@ -3,8 +3,9 @@
 Receives and hands back the trainer's state; knows nothing about how it came about.
 """
 
-import dataclasses
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.dataset import TrainingData
+from cocasearch.training.starting_point import StartingPoint
 
 
 class RunCheckpoint:
@@ -40,10 +43,17 @@ class RunCheckpoint:
         self._file.unlink(missing_ok=True)
         self._mark.unlink(missing_ok=True)
 
-    def save(self, contents: dict[str, Any], identity: dict[str, Any]) -> None:
-        """Replace the checkpoint; `identity` is what must be the same for it to be resumed."""
+    def save(self, contents: dict[str, Any], identity: dict[str, Any], *, may_change: Sequence[str] = ()) -> None:
+        """Replace the checkpoint.
+
+        Args:
+            contents: The trainer's state.
+            identity: What must be the same for it to be resumed.
+            may_change: The settings in it that need not.
+        """
+        stored = {"identity": json.dumps(identity, sort_keys=True), "may_change": list(may_change)}
         with replacing(self._file) as partial:
-            torch.save({**contents, "identity": json.dumps(identity, sort_keys=True)}, partial)
+            torch.save({**contents, **stored}, partial)
 
     def load(self, identity: dict[str, Any], device: torch.device) -> dict[str, Any] | None:
         """What `save` was given, or None without a checkpoint.
@@ -55,12 +65,33 @@ class RunCheckpoint:
             return None
         with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
             contents: dict[str, Any] = torch.load(self._file, map_location=device, weights_only=True)
-        if any(identity.get(name) != value for name, value in _with_new_settings(contents["identity"]).items()):
+        stored, may_change = _with_new_settings(contents["identity"]), contents.get("may_change", [])
+        wanted = {**identity, "config": {**identity["config"], **{name: stored["config"][name] for name in may_change}}}
+        if any(wanted.get(name) != value for name, value in stored.items()):
             raise CocaSearchError(
                 f"{self._folder} holds an interrupted run with other settings or data",
                 hint=f"the same command as then resumes it; delete {self._folder} to start anew",
             )
         return contents
+
+
+def run_identity(
+    config: TrainingConfig, start: StartingPoint, data: TrainingData, *, held_out: int, classes: int
+) -> dict[str, Any]:
+    """What must be the same for a checkpoint to belong to a run, as JSON types; `held_out` and `classes` are counts."""
+    identity = {
+        "config": config.identity(),
+        "architecture": start.model.config.to_dict(),
+        "pictures": [len(source.images) for source in data.sources],
+        "weights": [source.weight for source in data.sources],
+        "started_from": start.provenance,
+        "tokenizer": hashlib.blake2b(start.tokenizer.to_json().encode(), digest_size=8).hexdigest(),
+        "held_out": held_out,
+        "classes": classes,
+        "labelled": len(data.labelled.images) if data.labelled else 0,
+    }
+    stored: dict[str, Any] = json.loads(json.dumps(identity))
+    return stored
 
 
 def run_folder_of(out: Path) -> Path:
@@ -100,7 +131,6 @@ def _mark_in(run_folder: Path) -> Path:
 def _with_new_settings(identity: str) -> dict[str, Any]:
     """A checkpoint's identity; settings younger than the checkpoint had their defaults then."""
     stored: dict[str, Any] = json.loads(identity)
-    defaults, settings = dataclasses.asdict(TrainingConfig()), stored["config"]
+    defaults, settings = TrainingConfig().identity(), stored["config"]
     augmentation = {**defaults["augmentation"], **settings["augmentation"]}
-    del defaults["checkpoint_minutes"]
     return {**stored, "config": {**defaults, **settings, "augmentation": augmentation}}

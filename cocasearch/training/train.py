@@ -18,11 +18,12 @@ from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source
 from cocasearch.training.objective import NameTeacher
+from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import refuse_taken_folder
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset
-from cocasearch.training.trainer import Trainer, TrainingProgress, TrainingResult
+from cocasearch.training.trainer import Trainer, TrainingResult
 
 OnProgress = Callable[[TrainingProgress], None]
 

@@ -2,12 +2,10 @@
 
 The run's own state (checkpoint, log) lies beside the model folder in `<out>.run`. All randomness of a step comes from
 (seed, step), and a step changes all that it changes or nothing, so a run that was stopped and resumed gives the weights
-of one that was not.
+of one that was not. Several processes go through the loop in step; the first alone validates, writes and tells.
 """
 
 import dataclasses
-import hashlib
-import json
 import random
 import time
 from collections.abc import Callable
@@ -19,41 +17,28 @@ import torch
 from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
-from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
-from cocasearch.errors import CocaSearchError
+from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
-from cocasearch.images.transforms import Preprocess
-from cocasearch.inference.device import choose_device, keep_freed_memory
-from cocasearch.inference.loaded_model import LoadedModel, image_memory_format, lay_out_image_encoder
-from cocasearch.interruption import uninterrupted
-from cocasearch.model.coca import CoCa
+from cocasearch.inference.device import keep_freed_memory
+from cocasearch.inference.loaded_model import image_memory_format, lay_out_image_encoder
+from cocasearch.interruption import stopping, uninterrupted
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch, TrainingData
+from cocasearch.training.failures import STEADYING, NotANumberError, explained
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.objective import NameTeacher, Objective
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.precision import gradient_scaler
-from cocasearch.training.preparation import plain_weights, prepare
-from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
+from cocasearch.training.preparation import prepare
+from cocasearch.training.processes import Processes, device_of_process
+from cocasearch.training.progress import ProgressReport, TrainingProgress
+from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of, run_identity
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.schedule import caption_share
 from cocasearch.training.starting_point import StartingPoint
+from cocasearch.training.trained_model import TrainedModel
 
 MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
-
-
-@dataclass(frozen=True)
-class TrainingProgress:
-    """Where a run stands after a step. Losses are averages over the last steps, rates in captioned pictures."""
-
-    step: int
-    steps: int
-    contrastive_loss: float
-    caption_loss: float
-    name_loss: float
-    images_per_second: float
-    seconds_left: float
-    validation: EvaluationReport | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +64,7 @@ class _State:
 
 
 class Trainer:
-    """One training run.
+    """One training run, or this process's part in it.
 
     Args:
         start: The model as it is now; its weights are changed in place.
@@ -90,6 +75,7 @@ class Trainer:
         teacher: Adds the name loss.
         progress: Called after every step.
         card: Text of the model card.
+        device: "auto", "cpu" or "cuda".
     """
 
     def __init__(
@@ -110,7 +96,8 @@ class Trainer:
         self.held_out = held_out or []
         self.progress = progress or (lambda _: None)
         self.card = card
-        self.device = choose_device(device)
+        self.device = device_of_process(device)
+        self.processes = Processes.join(self.device)
         self.model = start.model.to(self.device)
         lay_out_image_encoder(self.model)
         prepare(self.model, config)
@@ -118,14 +105,14 @@ class Trainer:
             teacher.place(self.device)
         self.objective = Objective(self.model, start.tokenizer, config, teacher)
         self.scaler = gradient_scaler(config, self.device)
-        self.gradients = Gradients(self.objective, config, scaler=self.scaler)
+        self.gradients = Gradients(self.objective, config, self.processes, self.scaler)
         self.optimizers = build_optimizers(self.model, config)
         self.average = WeightAverage(self.model, config.ema_decay)
         self.steps_per_pass = data.steps_per_pass(config)
         self.steps = max(1, round(config.passes * self.steps_per_pass))
         self.thaw_step = min(self.steps, round(min(config.frozen_passes, config.passes) * self.steps_per_pass))
         self.state = _State()
-        self._log = RunLog(self.run_folder / "log.jsonl")
+        self._is_updating = False
         self._checkpoint = RunCheckpoint(self.run_folder)
         self.best_report: EvaluationReport | None = None
 
@@ -138,31 +125,58 @@ class Trainer:
         """Train to the end, going on from the checkpoint if there is one, and write the model folder.
 
         Raises:
-            CocaSearchError: Another run's checkpoint or a folder that is no model is in the way, or a loss is no
-                longer a number.
+            CocaSearchError: Another run's checkpoint or a folder that is no model is in the way; a loss is no longer a
+                number, or a step does not fit in memory, and what was done is kept.
         """
-        refuse_taken_folder(self.out)
+        self.processes.once(lambda: refuse_taken_folder(self.out))
         self._resume()
-        self._checkpoint.begin()
-        self._log.keep_until(self.state.step)
-        saved_at, started_at, first_step = time.monotonic(), time.monotonic(), self.state.step
-        batches = self.data.batches(self.config, first_step=first_step, steps=self.steps)
+        self.processes.once(self._checkpoint.begin)
+        # Processes stop after the same step: none may leave while others wait for it in the middle of one.
+        with stopping(at_once=self.processes.count == 1) as is_asked_to_stop:
+            try:
+                self._go_on(is_asked_to_stop)
+            except KeyboardInterrupt:
+                self._save_checkpoint()
+                raise
+            except Exception as error:
+                self._save_checkpoint(is_unsteady=isinstance(error, NotANumberError))
+                pictures = -(-self.config.images_per_step // self.processes.count)
+                if (reason := explained(error, self.config, self.state.step, pictures)) is not None:
+                    raise reason from error
+                raise
+        return self._finish()
+
+    def _go_on(self, is_asked_to_stop: Callable[[], bool]) -> None:
+        rank, processes = self.processes.rank, self.processes.count
+        first_step, saved_at, report = self.state.step, time.monotonic(), self._new_report()
+        batches = self.data.batches(
+            self.config, first_step=first_step, steps=self.steps, rank=rank, processes=processes
+        )
         try:
             if self._is_validation_due():  # the run was stopped in the middle of a validation
                 self._validate()
             for batch in batches:
                 losses = self._step(batch)
-                report = self._validate() if self._is_validation_due() else None
-                self._report(losses, report, time.monotonic() - started_at, self.state.step - first_step)
-                if time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes:
+                validation = self._validate() if self._is_validation_due() else None
+                report.add(self.state.step, self.state.losses, losses, validation)
+                if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
                     self._save_checkpoint()
                     saved_at = time.monotonic()
-        except KeyboardInterrupt:
-            self._save_checkpoint()
-            raise
+                if self.processes.count > 1 and self.processes.any(is_asked_to_stop()):
+                    raise KeyboardInterrupt
         finally:
             batches.close()
-        return self._finish()
+
+    def _new_report(self) -> ProgressReport:
+        log = RunLog(self.run_folder / "log.jsonl" if self.processes.is_first else None)
+        log.keep_until(self.state.step)
+        return ProgressReport(
+            log,
+            self.progress if self.processes.is_first else lambda _: None,
+            images_per_step=self.config.images_per_step,
+            steps=self.steps,
+            first_step=self.state.step,
+        )
 
     def _step(self, batch: TrainingBatch) -> StepLosses:
         config, step = self.config, self.state.step
@@ -181,15 +195,13 @@ class Trainer:
         # Scaled up for float16, gradients may grow too large; the scale then shrinks.
         overflows = self.scaler.is_enabled() and not torch.isfinite(norm)
         if not torch.isfinite(losses.total + (0 if overflows else norm)):
-            raise CocaSearchError(
-                f"the loss is no longer a number at step {step + 1}",
-                hint="a lower learning rate; the last checkpoint is kept",
-            )
+            raise NotANumberError(step)
         with uninterrupted():
             self._update(step, leave_out=overflows)
         return losses
 
     def _update(self, step: int, *, leave_out: bool) -> None:
+        self._is_updating = True
         for optimizer in self.optimizers:
             if not leave_out:
                 optimizer.step()
@@ -199,6 +211,7 @@ class Trainer:
             self.model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         self.average.update(self.model, step)
         self.state.step += 1
+        self._is_updating = False
 
     def _placed(self, batch: TrainingBatch) -> TrainingBatch:
         layout = image_memory_format(self.model.config)
@@ -216,8 +229,7 @@ class Trainer:
         return self.state.step == self.steps or self.state.step % every == 0
 
     def _validate(self) -> EvaluationReport:
-        report = evaluate(self._averaged_model(), self.held_out, caption_options=None, batch_size=64)
-        self.data.unreadable.update(report.unreadable)
+        report = self.processes.once(self._measure)
         score = retrieval_score(report)
         if score >= self.state.best:  # of equals the one that was trained longer
             self._write_model(report)
@@ -226,76 +238,28 @@ class Trainer:
         self.state.validated_step = self.state.step
         return report
 
-    def _averaged_model(self) -> LoadedModel:
-        with torch.device("meta"):
-            model = CoCa(self.model.config)
-        model.load_state_dict(plain_weights(self.average.weights, self.config), assign=True)
-        preprocess = Preprocess(self.start.preprocess)
-        return LoadedModel(
-            self.out.name, model.eval(), self.start.tokenizer, preprocess, "in training", self.device, torch.float32
-        )
+    def _measure(self) -> EvaluationReport:
+        model = self._trained.loaded(self.average.weights, self.device)
+        report = evaluate(model, self.held_out, caption_options=None, batch_size=64)
+        self.data.unreadable.update(report.unreadable)
+        return report
+
+    @property
+    def _trained(self) -> TrainedModel:
+        pictures = [len(source.images) for source in self.data.sources]
+        return TrainedModel(self.start, self.config, self.out, pictures, self.card)
 
     def _write_model(self, report: EvaluationReport | None) -> str:
-        provenance = {
-            **self.start.provenance,
-            "training": dataclasses.asdict(self.config),
-            "trained_steps": self.state.step,
-            "pictures": [len(source.images) for source in self.data.sources],
-            "torch": torch.__version__,
-        }
-        if report is not None:
-            provenance["validation"] = report.to_dict()
-        return save_model_folder(
-            self.out,
-            plain_weights(self.average.weights, self.config),
-            config=self.model.config,
-            preprocess=self.start.preprocess,
-            tokenizer=self.start.tokenizer,
-            provenance=provenance,
-            card=self.card,
-        )
-
-    def _report(self, losses: StepLosses, report: EvaluationReport | None, seconds: float, done: int) -> None:
-        latest = [float(losses.contrastive), float(losses.caption), float(losses.name)]
-        weight = 1 / min(self.state.step, 20)
-        self.state.losses = [
-            (1 - weight) * old + weight * new for old, new in zip(self.state.losses, latest, strict=True)
-        ]
-        contrastive, caption, name = self.state.losses
-        progress = TrainingProgress(
-            step=self.state.step,
-            steps=self.steps,
-            contrastive_loss=contrastive,
-            caption_loss=caption,
-            name_loss=name,
-            images_per_second=done * self.config.images_per_step / seconds,
-            seconds_left=(self.steps - self.state.step) * seconds / done,
-            validation=report,
-        )
-        entry = dataclasses.asdict(dataclasses.replace(progress, validation=None))
-        self._log.add({**entry, "validation": report.to_dict() if report else None})
-        self.progress(progress)
+        weights, steps = self.average.weights, self.state.step
+        return self.processes.once(lambda: self._trained.write(weights, steps=steps, report=report))
 
     def _identity(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to belong to this run, as JSON types."""
-        settings = dataclasses.asdict(self.config)
-        del settings["checkpoint_minutes"]
-        teacher, labelled = self.objective.teacher, self.data.labelled
-        identity = {
-            "config": settings,
-            "architecture": self.model.config.to_dict(),
-            "pictures": [len(source.images) for source in self.data.sources],
-            "weights": [source.weight for source in self.data.sources],
-            "started_from": self.start.provenance,
-            "tokenizer": hashlib.blake2b(self.start.tokenizer.to_json().encode(), digest_size=8).hexdigest(),
-            "held_out": len(self.held_out),
-            "classes": len(teacher.class_names) if teacher else 0,
-            "labelled": len(labelled.images) if labelled else 0,
-        }
-        stored: dict[str, Any] = json.loads(json.dumps(identity))
-        return stored
+        classes = len(self.objective.teacher.class_names) if self.objective.teacher else 0
+        return run_identity(self.config, self.start, self.data, held_out=len(self.held_out), classes=classes)
 
-    def _save_checkpoint(self) -> None:
+    def _save_checkpoint(self, *, is_unsteady: bool = False) -> None:
+        if self._is_updating:  # what was changed in part is worth nothing: the last checkpoint stays
+            return
         contents = {
             "state": dataclasses.asdict(self.state),
             "best_report": self.best_report,
@@ -304,7 +268,8 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
         }
-        self._checkpoint.save(contents, self._identity())
+        if self.processes.is_first:
+            self._checkpoint.save(contents, self._identity(), may_change=STEADYING if is_unsteady else ())
 
     def _resume(self) -> None:
         contents = self._checkpoint.load(self._identity(), self.device)
@@ -319,9 +284,15 @@ class Trainer:
         self.best_report = contents.get("best_report")
 
     def _finish(self) -> TrainingResult:
-        fingerprint = read_model_folder(self.out).fingerprint if self.held_out else self._write_model(None)
-        self._checkpoint.finish()
-        return TrainingResult(self.out, fingerprint, self.steps, self.best_report, self.data.unreadable)
+        if self.held_out:
+            fingerprint = self.processes.once(lambda: read_model_folder(self.out).fingerprint)
+        else:
+            fingerprint = self._write_model(None)
+        self.processes.once(self._checkpoint.finish)
+        unreadable = {
+            key: reason for found in self.processes.gather(self.data.unreadable) for key, reason in found.items()
+        }
+        return TrainingResult(self.out, fingerprint, self.steps, self.best_report, unreadable)
 
 
 def retrieval_score(report: EvaluationReport) -> float:

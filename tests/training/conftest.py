@@ -28,8 +28,9 @@ from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData
 from cocasearch.training.objective import NameTeacher
+from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.starting_point import StartingPoint
-from cocasearch.training.trainer import Trainer, TrainingProgress
+from cocasearch.training.trainer import Trainer
 
 COLORS = ("red", "green", "blue", "yellow", "black", "purple")
 SHAPES = ("square", "circle", "triangle")

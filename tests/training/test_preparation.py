@@ -10,7 +10,8 @@ from torch import Tensor
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.preparation import plain_weights, prepare
-from cocasearch.training.trainer import Trainer, TrainingProgress
+from cocasearch.training.progress import TrainingProgress
+from cocasearch.training.trainer import Trainer
 
 PIXELS = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 IDS = torch.tensor([[1, 9, 8, 2, 0], [1, 7, 2, 0, 0], [1, 5, 5, 5, 2]])
@@ -51,7 +52,7 @@ def test_what_is_validated_is_the_merged_model(runs, tmp_path: Path) -> None:
     config = replace(runs.plain(tmp_path / "none").config, **LORA)
     trainer = runs.trainer(tmp_path / "model", config=config, names=False)
     shift_adapters(trainer)
-    validated = trainer._averaged_model()
+    validated = trainer._trained.loaded(trainer.average.weights, trainer.device)
     assert not any("adapter_" in name for name in validated.model.state_dict())
     with torch.no_grad():
         found = validated.model.encode_image(PIXELS)

@@ -14,7 +14,8 @@ from torch import Tensor
 import cocasearch.training.trainer as trainer_module
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
-from cocasearch.training.trainer import Trainer, TrainingProgress, TrainingResult
+from cocasearch.training.progress import TrainingProgress
+from cocasearch.training.trainer import Trainer, TrainingResult
 
 STEPS, THAW = 16, 8
 

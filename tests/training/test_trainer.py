@@ -12,7 +12,8 @@ from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.retrieval_metrics import Recall
 from cocasearch.training.gradients import StepLosses
-from cocasearch.training.trainer import MAX_LOGIT_SCALE, Trainer, TrainingProgress, TrainingResult, retrieval_score
+from cocasearch.training.progress import TrainingProgress
+from cocasearch.training.trainer import MAX_LOGIT_SCALE, Trainer, TrainingResult, retrieval_score
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,70 @@
+"""How a run stands: what is told after each step, and the run's log of it."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cocasearch.evaluation.benchmark import EvaluationReport
+from cocasearch.training.gradients import StepLosses
+from cocasearch.training.run_log import RunLog
+
+_AVERAGED_STEPS = 20
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a run stands after a step. Losses are averages over the last steps, rates in captioned pictures."""
+
+    step: int
+    steps: int
+    contrastive_loss: float
+    caption_loss: float
+    name_loss: float
+    images_per_second: float
+    seconds_left: float
+    validation: EvaluationReport | None = None
+
+
+class ProgressReport:
+    """Tells of a run step by step, from the step at which it was begun or resumed.
+
+    Args:
+        log: Gets a line for each step.
+        tell: Called after each step.
+        images_per_step: Captioned pictures of a step, of all processes.
+        steps: Of the whole run.
+        first_step: Where it goes on.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        tell: Callable[[TrainingProgress], None],
+        *,
+        images_per_step: int,
+        steps: int,
+        first_step: int,
+    ) -> None:
+        self._log, self._tell = log, tell
+        self._images_per_step, self._steps, self._first_step = images_per_step, steps, first_step
+        self._started = time.monotonic()
+
+    def add(self, step: int, averages: list[float], losses: StepLosses, report: EvaluationReport | None) -> None:
+        """Take a step's losses into the averages of the contrastive, captioning and name loss, in place, and tell."""
+        latest, weight = (losses.contrastive, losses.caption, losses.name), 1 / min(step, _AVERAGED_STEPS)
+        averages[:] = [(1 - weight) * old + weight * float(new) for old, new in zip(averages, latest, strict=True)]
+        seconds, done = time.monotonic() - self._started, step - self._first_step
+        progress = TrainingProgress(
+            step,
+            self._steps,
+            contrastive_loss=averages[0],
+            caption_loss=averages[1],
+            name_loss=averages[2],
+            images_per_second=done * self._images_per_step / seconds,
+            seconds_left=(self._steps - step) * seconds / done,
+            validation=report,
+        )
+        entry = dataclasses.asdict(dataclasses.replace(progress, validation=None))
+        self._log.add({**entry, "validation": report.to_dict() if report else None})
+        self._tell(progress)
