@@ -15,11 +15,12 @@ from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.dataset import Source
+from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import refuse_taken_folder
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import from_model_folder
-from cocasearch.training.trainer import Trainer, TrainingProgress, TrainingResult
+from cocasearch.training.trainer import Trainer, TrainingResult
 
 OnProgress = Callable[[TrainingProgress], None]
 
