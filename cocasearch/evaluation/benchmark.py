@@ -13,7 +13,8 @@ import numpy.typing as npt
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
-from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, score_retrieval
+from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures, retrieval_figures
+from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, ranks_both_ways, summarise
 from cocasearch.images.batching import decode_batches
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.description import ImageDescriber
@@ -74,20 +75,47 @@ def evaluate(
     Raises:
         CocaSearchError: Not one of the pictures can be read.
     """
+    return examine(loaded, data, caption_options=caption_options, batch_size=batch_size, progress=progress).report
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A report, with what became of each of its pictures and the caption that was written for it."""
+
+    report: EvaluationReport
+    outcomes: PictureOutcomes
+    captions: tuple[str, ...]
+
+
+def examine(
+    loaded: LoadedModel,
+    data: Sequence[CaptionedImage],
+    *,
+    caption_options: CaptionOptions | None,
+    batch_size: int = 32,
+    progress: Callable[[int, int], None] | None = None,
+) -> Examination:
+    """As `evaluate`, picture by picture, so that two models can be compared on the same ones."""
     pictures = _describe(loaded, data, caption_options, batch_size, progress or (lambda done, total: None))
     if not pictures.rows:
         raise CocaSearchError(_none_readable(pictures.unreadable))
     references = [row.captions for row in pictures.rows]
     distinct = distinct_texts(references)
-    text_embeddings = Embedder(loaded).embed_texts(distinct.texts)
-    return EvaluationReport(
+    images, texts = np.stack(pictures.embeddings), Embedder(loaded).embed_texts(distinct.texts)
+    text_ranks, image_ranks = ranks_both_ways(images, texts, distinct.pairs)
+    report = EvaluationReport(
         model=loaded.name,
         n_images=len(pictures.rows),
         n_texts=len(distinct.texts),
-        retrieval=score_retrieval(np.stack(pictures.embeddings), text_embeddings, distinct.pairs),
+        retrieval=RetrievalScores(summarise(text_ranks), summarise(image_ranks)),
         captions=score_captions(pictures.captions, references) if caption_options else None,
         unreadable=tuple(pictures.unreadable),
     )
+    figures = retrieval_figures(text_ranks, image_ranks, distinct.pairs)
+    if caption_options:
+        figures |= caption_figures(pictures.captions, references)
+    keys = tuple(row.key for row in pictures.rows)
+    return Examination(report, PictureOutcomes(keys, figures), tuple(pictures.captions))
 
 
 @dataclass

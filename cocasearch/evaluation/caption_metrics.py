@@ -94,8 +94,13 @@ def rouge_l(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
 
     Precision and recall are each the best over the picture's references.
     """
+    return _mean(rouge_l_of_each(candidates, references))
+
+
+def rouge_l_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
+    """The pictures' parts of `rouge_l`, which is their mean."""
     pairs = zip(candidates, references, strict=True)
-    return _mean([_rouge_l_of_one(candidate, texts) for candidate, texts in pairs])
+    return [_rouge_l_of_one(candidate, texts) for candidate, texts in pairs]
 
 
 def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
@@ -104,6 +109,11 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
     n-grams (1 to 4) are weighed by how few pictures have them in their references, so the figure belongs to the
     evaluated set; of a single picture it is 0, as nothing is rarer than anything else.
     """
+    return _mean(cider_d_of_each(candidates, references))
+
+
+def cider_d_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
+    """The pictures' parts of `cider_d`, which is their mean."""
     scores = [0.0] * len(candidates)
     for n in range(1, MAX_N + 1):
         counts = [[_ngrams(text, n) for text in texts] for texts in references]
@@ -115,7 +125,7 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
                 for text, words in zip(texts, references[i], strict=True)
             ]
             scores[i] += _mean(similarities) / MAX_N
-    return CIDER_SCALE * _mean(scores)
+    return [CIDER_SCALE * score for score in scores]
 
 
 def distinct(candidates: Sequence[Words]) -> int:

@@ -88,10 +88,16 @@ def score_retrieval(image_embeddings: _Floats, text_embeddings: _Floats, pairs: 
         text_embeddings: (T, E) unit rows of distinct texts.
         pairs: (P, 2) integers, picture and right text; every picture and every text has one at least.
     """
-    return RetrievalScores(
-        text_to_image=summarise(right_ranks(text_embeddings, image_embeddings, pairs[:, ::-1])),
-        image_to_text=summarise(right_ranks(image_embeddings, text_embeddings, pairs)),
-    )
+    text_ranks, image_ranks = ranks_both_ways(image_embeddings, text_embeddings, pairs)
+    return RetrievalScores(text_to_image=summarise(text_ranks), image_to_text=summarise(image_ranks))
+
+
+def ranks_both_ways(
+    image_embeddings: _Floats, text_embeddings: _Floats, pairs: _Integers
+) -> tuple[_Integers, _Integers]:
+    """The rank of each text's best right picture (T,) and of each picture's best right text (I,)."""
+    text_ranks = right_ranks(text_embeddings, image_embeddings, pairs[:, ::-1])
+    return text_ranks, right_ranks(image_embeddings, text_embeddings, pairs)
 
 
 def right_ranks(queries: _Floats, candidates: _Floats, pairs: _Integers) -> _Integers:

@@ -1,0 +1,142 @@
+"""Two measurements of the same pictures -> what changed, and how sure one can be of it.
+
+A paired bootstrap (Efron 1979; Koehn 2004): pictures are drawn with replacement many times, the same ones for both
+models, and the figures computed anew; the middle 95 % of the differences are the interval. Intervals speak of other
+pictures of the same kind, not of other trainings.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cocasearch.evaluation.outcomes import PictureOutcomes, Shares
+
+RESAMPLES = 2000
+_AT_ONCE = 1 << 22  # drawn counts held at once
+_PERCENTILES = (2.5, 97.5)
+
+Interval = tuple[float, float]
+Verdict = Literal["better", "worse", "no difference"]
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ComparedFigure:
+    """One figure before and after, each with its 95 % interval; higher is better."""
+
+    name: str
+    before: float
+    before_interval: Interval
+    after: float
+    after_interval: Interval
+    difference_interval: Interval
+
+    @property
+    def difference(self) -> float:
+        """After less before."""
+        return self.after - self.before
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the pictures can show: the interval of the difference leaves out 0, or it does not."""
+        low, high = self.difference_interval
+        return "better" if low > 0 else "worse" if high < 0 else "no difference"
+
+    def to_dict(self) -> dict[str, object]:
+        """The figure as `--json` prints it."""
+        return {
+            "figure": self.name,
+            "before": self.before,
+            "before_95": list(self.before_interval),
+            "after": self.after,
+            "after_95": list(self.after_interval),
+            "difference": self.difference,
+            "difference_95": list(self.difference_interval),
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All figures that both measurements have, of `n_images` pictures."""
+
+    n_images: int
+    figures: tuple[ComparedFigure, ...]
+
+    def __getitem__(self, name: str) -> ComparedFigure:
+        return next(figure for figure in self.figures if figure.name == name)
+
+    @property
+    def anything_gained(self) -> bool:
+        """Whether one figure at least went up, if only by chance."""
+        return any(figure.difference > 0 for figure in self.figures)
+
+    def sentences(self) -> list[str]:
+        """What got better, what got worse, and what the pictures cannot show, in plain words."""
+        said = []
+        for verdict in ("better", "worse"):
+            names = [_changed(figure) for figure in self.figures if figure.verdict == verdict]
+            said += [f"{verdict}: {', '.join(names)}"] if names else []
+        unclear = [figure.name for figure in self.figures if figure.verdict == "no difference"]
+        if unclear:
+            said.append(f"no difference that the {self.n_images:,} held-out photos could show: {', '.join(unclear)}")
+        return said
+
+
+def compare(before: PictureOutcomes, after: PictureOutcomes, *, seed: int = 0) -> Comparison:
+    """What became of the same pictures with two models; the same seed gives the same intervals.
+
+    Raises:
+        ValueError: They are not the same pictures.
+    """
+    if before.keys != after.keys:
+        raise ValueError("only measurements of the same pictures can be compared")
+    names = [name for name in before.figures if name in after.figures]
+    sides = [[outcomes.figures[name] for name in names] for outcomes in (before, after)]
+    drawn = _resample(sides[0] + sides[1], len(before.keys), seed)
+    earlier, later = drawn[:, : len(names)], drawn[:, len(names) :]
+    figures = [
+        ComparedFigure(
+            name,
+            sides[0][at].value,
+            _interval(earlier[:, at]),
+            sides[1][at].value,
+            _interval(later[:, at]),
+            _interval(later[:, at] - earlier[:, at]),
+        )
+        for at, name in enumerate(names)
+    ]
+    return Comparison(len(before.keys), tuple(figures))
+
+
+def share_interval(hits: npt.NDArray[np.bool_], *, seed: int = 0) -> Interval:
+    """The bootstrap's 95 % interval of the mean of (I,) hits."""
+    shares = Shares(hits.astype(np.float64), np.ones(len(hits)))
+    return _interval(_resample([shares], len(hits), seed)[:, 0])
+
+
+def _resample(figures: Iterable[Shares], n_images: int, seed: int) -> _Floats:
+    """Each figure of as many random choices of the pictures: (RESAMPLES, figures)."""
+    figures = list(figures)
+    gained = np.stack([figure.gained for figure in figures], axis=1)
+    possible = np.stack([figure.possible for figure in figures], axis=1)
+    generator = np.random.default_rng(seed)
+    at_once = max(1, _AT_ONCE // n_images)
+    rows = []
+    for start in range(0, RESAMPLES, at_once):
+        drawn = generator.multinomial(n_images, [1 / n_images] * n_images, size=min(at_once, RESAMPLES - start))
+        rows.append((drawn @ gained) / (drawn @ possible))
+    return np.concatenate(rows)
+
+
+def _interval(values: _Floats) -> Interval:
+    low, high = np.percentile(values, _PERCENTILES)
+    return float(low), float(high)
+
+
+def _changed(figure: ComparedFigure) -> str:
+    low, high = figure.difference_interval
+    return f"{figure.name} {figure.before:.3f} to {figure.after:.3f} ({low:+.3f} to {high:+.3f})"

@@ -1,0 +1,74 @@
+"""What became of each picture of a captioned set: the parts that the figures of a report are means of.
+
+Receives ranks and captions; hands on two numbers per picture and figure, so that figures can be computed again for any
+choice of the pictures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cocasearch.evaluation.caption_metrics import cider_d_of_each, rouge_l_of_each, tokenise
+from cocasearch.evaluation.retrieval_metrics import RECALL_AT
+
+_Floats = npt.NDArray[np.float64]
+_Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """One figure as a ratio of sums over I pictures: sum of `gained` (I,) over sum of `possible` (I,)."""
+
+    gained: _Floats
+    possible: _Floats
+
+    @property
+    def value(self) -> float:
+        """The figure for all pictures together."""
+        return float(self.gained.sum() / self.possible.sum())
+
+
+@dataclass(frozen=True)
+class PictureOutcomes:
+    """The figures of a report by name, each as its pictures' shares; `keys` names the I pictures in their order."""
+
+    keys: tuple[str, ...]
+    figures: dict[str, Shares]
+
+
+def retrieval_figures(text_ranks: _Integers, image_ranks: _Integers, pairs: _Integers) -> dict[str, Shares]:
+    """Recall both ways by picture.
+
+    A text that is right for n pictures belongs to each of them with a share of 1/n, so that all pictures together give
+    recall over texts.
+
+    Args:
+        text_ranks: (T,) the rank of each text's best right picture.
+        image_ranks: (I,) the rank of each picture's best right text.
+        pairs: (P, 2) picture and right text.
+    """
+    pictures, texts = pairs[:, 0], pairs[:, 1]
+    share = 1.0 / np.bincount(texts, minlength=len(text_ranks))[texts]
+    possible = np.bincount(pictures, weights=share, minlength=len(image_ranks))
+    figures = {}
+    for k in RECALL_AT:
+        gained = np.bincount(pictures, weights=share * (text_ranks[texts] <= k), minlength=len(image_ranks))
+        figures[f"text to image recall@{k}"] = Shares(gained, possible)
+    for k in RECALL_AT:
+        hits = (image_ranks <= k).astype(np.float64)
+        figures[f"image to text recall@{k}"] = Shares(hits, np.ones(len(hits)))
+    return figures
+
+
+def caption_figures(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Shares]:
+    """CIDEr-D, ROUGE-L and the share of captions that are one of the references word for word, by picture."""
+    written = [tokenise(text) for text in captions]
+    expected = [[tokenise(text) for text in texts] for texts in references]
+    scores = {
+        "caption CIDEr-D": cider_d_of_each(written, expected),
+        "caption ROUGE-L": rouge_l_of_each(written, expected),
+        "caption word for word": [float(words in texts) for words, texts in zip(written, expected, strict=True)],
+    }
+    return {name: Shares(np.array(values), np.ones(len(values))) for name, values in scores.items()}
