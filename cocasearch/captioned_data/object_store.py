@@ -7,6 +7,7 @@ endpoint are those of the usual AWS variables and files; `AWS_NO_SIGN_REQUEST=tr
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,24 +17,30 @@ from cocasearch.paths import shards_home
 
 SCHEME = "s3://"
 SHARD_SUFFIXES = (".parquet", ".tar")
+Progress = Callable[[str, int, int], None]
 _PIECE = 8 * 1024 * 1024
 
 
-def fetch(url: str) -> Path:
+def fetch(url: str, progress: Progress | None = None) -> Path:
     """The file on this disk that holds an object; fetched first unless it is there in this version already.
 
     A fetch that was broken off goes on where it stopped.
 
+    Args:
+        url: Its address.
+        progress: Called with what is being fetched, the bytes that are here and the bytes in all.
+
     Raises:
         CocaSearchError: There is no such object, the store refuses or does not answer, or the disk is full.
     """
+    tell = progress or (lambda _what, _done, _total: None)
     try:
-        with _store().open_input_file(_key(url)) as remote:
-            version = (remote.metadata() or {}).get(b"ETag", b"").decode(errors="replace")
+        with _store(url).open_input_file(_key(url)) as remote:
+            version = (remote.metadata() or {}).get("ETag", b"").decode(errors="replace")
             digest = hashlib.sha256(f"{url} {version} {remote.size()}".encode()).hexdigest()[:16]
             file = shards_home() / f"{digest}-{PurePosixPath(url).name}"
             if not file.exists():
-                _download(remote, file)
+                _download(remote, file, lambda done, total: tell(f"fetching {url}", done, total))
     except OSError as error:
         raise CocaSearchError(f"cannot fetch {url}: {_reason(error)}", hint=_HINT) from error
     return file
@@ -48,7 +55,7 @@ def list_objects(prefix: str) -> list[str]:
     from pyarrow.fs import FileSelector
 
     try:
-        found = _store().get_file_info(FileSelector(_key(prefix).rstrip("/")))
+        found = _store(prefix).get_file_info(FileSelector(_key(prefix).rstrip("/")))
     except OSError as error:
         raise CocaSearchError(f"cannot list {prefix}: {_reason(error)}", hint=_HINT) from error
     names = sorted(info.path for info in found if info.is_file and info.path.lower().endswith(SHARD_SUFFIXES))
@@ -64,19 +71,32 @@ def _key(url: str) -> str:
     return url.removeprefix(SCHEME)
 
 
+def _store(url: str) -> Any:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    bucket = _key(url).split("/")[0]
+    return _connect(
+        None if endpoint else bucket,
+        endpoint,
+        os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in ("1", "true", "yes"),
+    )
+
+
 @cache
-def _store() -> Any:
-    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+def _connect(bucket: str | None, endpoint: str | None, anonymous: bool) -> Any:
+    """A connection to the store at an endpoint, or to Amazon's in the region of a bucket."""
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
 
     return S3FileSystem(
-        anonymous=os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in ("1", "true", "yes"),
+        region=resolve_s3_region(bucket) if bucket else None,
+        anonymous=anonymous,
+        endpoint_override=endpoint,
         connect_timeout=10,
         request_timeout=60,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=4),
     )
 
 
-def _download(remote: Any, file: Path) -> None:
+def _download(remote: Any, file: Path, tell: Callable[[int, int], None]) -> None:
     """Fill the file piece by piece; what another process fetches meanwhile is the same, so that either may be last."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
@@ -85,8 +105,11 @@ def _download(remote: Any, file: Path) -> None:
         local.truncate(done)
         while done < remote.size():
             piece = remote.read_at(min(_PIECE, remote.size() - done), done)
+            if not piece:
+                raise OSError("AWS Error: the answer ended early")
             local.write(piece)
             done += len(piece)
+            tell(done, remote.size())
     partial.replace(file)
 
 
@@ -95,4 +118,4 @@ def _reason(error: OSError) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError):
         return "there is no such object"
-    return text.rpartition("AWS Error ")[2][:200] or type(error).__name__
+    return text.rpartition("AWS Error")[2].strip(" :")[:200] or type(error).__name__

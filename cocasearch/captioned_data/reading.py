@@ -12,6 +12,7 @@ import pyarrow as pa
 from cocasearch.captioned_data.annotations import json_rows, text_rows
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.contents import same_content
+from cocasearch.captioned_data.object_store import Progress
 from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage, Found, Row
 from cocasearch.captioned_data.shards import tar_rows
 from cocasearch.captioned_data.sidecars import sidecar_rows
@@ -29,6 +30,7 @@ def read_captioned_data(
     label_template: str | None = None,
     images: Path | None = None,
     split: str | None = None,
+    progress: Progress | None = None,
 ) -> CaptionedData:
     """Every picture of a source with its captions, rows of the same picture put together.
 
@@ -45,6 +47,7 @@ def read_captioned_data(
             then read as labels, while the usual caption columns stay as they are.
         images: The folder that relative picture paths start at, instead of the data file's.
         split: Which of Karpathy's splits to read.
+        progress: Called while objects of a store are fetched: which, the bytes that are here and the bytes in all.
 
     Raises:
         CocaSearchError: The source is missing, of an unknown kind, lacks a column, is damaged, holds no captions, or
@@ -52,7 +55,7 @@ def read_captioned_data(
     """
     reader = _Reader(WantedColumns(image_key, caption_key, label_template), images, split)
     gathered = _Gathered()
-    files = source_files(source)
+    files = source_files(source, progress)
     for file in files:
         gathered.add_all(file, reader.rows(file), images or (file.path if file.path.is_dir() else file.path.parent))
     data = gathered.data(str(source))

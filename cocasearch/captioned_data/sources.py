@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cocasearch.captioned_data.object_store import SCHEME, fetch, list_objects
+from cocasearch.captioned_data.object_store import SCHEME, Progress, fetch, list_objects
 from cocasearch.errors import CocaSearchError
 
 MOST_FILES = 100_000
@@ -22,7 +22,7 @@ class SourceFile:
     name: str
 
 
-def source_files(source: str | Path) -> list[SourceFile]:
+def source_files(source: str | Path, progress: Progress | None = None) -> list[SourceFile]:
     """The files and folders that a source names, in order; objects of a store are fetched first.
 
     Raises:
@@ -38,11 +38,11 @@ def source_files(source: str | Path) -> list[SourceFile]:
     if gone:
         others = f" and at {len(gone) - 1} other places of {len(names)}" if len(gone) > 1 else ""
         raise CocaSearchError(f"there is no captioned data at {gone[0]}{others}")
-    return [SourceFile(fetch(name) if name.startswith(SCHEME) else Path(name), name) for name in names]
+    return [SourceFile(fetch(name, progress) if name.startswith(SCHEME) else Path(name), name) for name in names]
 
 
 def _is_prefix(name: str) -> bool:
-    return name.startswith(SCHEME) and not PurePosixPath(name).suffix
+    return name.startswith(SCHEME) and (name.endswith("/") or not PurePosixPath(name).suffix)
 
 
 def _expand(text: str) -> Iterator[str]:

@@ -56,11 +56,17 @@ def check(
     from cocasearch.evaluation.data_check import check_data
 
     def read(source: str) -> "Captioned":
-        return read_captioned_data(source, image_key=image_key, caption_key=caption_key, label_template=label_template)
+        with console.byte_progress() as fetched:
+            return read_captioned_data(
+                source,
+                image_key=image_key,
+                caption_key=caption_key,
+                label_template=label_template,
+                progress=fetched,
+            )
 
-    with console.working("reading the data"):
-        captioned, validation = read(data), read(val) if val else None
-        stored = read_model_folder(resolve_model(chosen_model(model)))
+    captioned, validation = read(data), read(val) if val else None
+    stored = read_model_folder(resolve_model(chosen_model(model)))
     with console.staged_progress("photos") as tell:
         report = check_data(
             captioned,

@@ -41,7 +41,10 @@ def evaluate(
     from cocasearch.inference.loaded_model import load_model
 
     options = default_caption_options(compat, no_captions=no_captions)
-    rows = read_captioned_data(data, image_key=image_key, caption_key=caption_key, label_template=label_template)
+    with console.byte_progress() as fetched:
+        rows = read_captioned_data(
+            data, image_key=image_key, caption_key=caption_key, label_template=label_template, progress=fetched
+        )
     name_left_out(rows)
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):

@@ -23,7 +23,7 @@ class DataListener:
     Args:
         read: Told of each source as soon as it is read.
         left_out: Told what is not trained on because it is measured on.
-        progress: Told how far the comparison of both is: what is done now, how much is done, how much there is.
+        progress: Told how far fetching and comparing are: what is done now, how much is done, how much there is.
     """
 
     read: Callable[[CaptionedData], None] = lambda _data: None
@@ -43,7 +43,11 @@ class Columns:
     def read(self, source: str | Path) -> list[CaptionedImage]:
         """The captioned pictures of one source; what was left out of it is told to the listener."""
         data = read_captioned_data(
-            source, image_key=self.image_key, caption_key=self.caption_key, label_template=self.label_template
+            source,
+            image_key=self.image_key,
+            caption_key=self.caption_key,
+            label_template=self.label_template,
+            progress=self.listener.progress,
         )
         self.listener.read(data)
         return data.images
