@@ -10,7 +10,8 @@ writer.lock        held by the one process that writes
 
 import os
 
-# Unless told otherwise Lance reads 2 GB ahead of itself: merging what runs have added to a table, it would take memory
-# as a table is large. Read by Lance when it first reads a table.
+# Unless told otherwise Lance reads 2 GB, and many fragments, ahead of itself: merging what runs have added to a table,
+# it would take memory as a table is large. Read by Lance when it first reads a table.
 os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(16 * 2**20))
 os.environ.setdefault("LANCE_DEFAULT_BATCH_SIZE", "1024")
+os.environ.setdefault("LANCE_DEFAULT_FRAGMENT_READAHEAD", "1")

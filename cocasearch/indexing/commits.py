@@ -16,7 +16,7 @@ from cocasearch.indexing.survey import Candidate
 from cocasearch.indexing.table import ROWS_PER_CHANGE, IndexTable
 from cocasearch.interruption import uninterrupted
 
-_MOST_ROWS = 4_096  # waiting at once
+_MOST_ROWS = 1_024  # waiting at once
 _COMMITS_BETWEEN_COMPACTIONS = 256  # a table of very many small fragments slows each commit
 
 

@@ -33,7 +33,7 @@ def faiss_search(index: Path) -> Callable[[np.ndarray], list[str]]:
 
 
 def lancedb_search(index: Path) -> Callable[[np.ndarray], list[str]]:
-    for name in ("LANCE_DEFAULT_BATCH_SIZE", "LANCE_DEFAULT_IO_BUFFER_SIZE"):
+    for name in ("LANCE_DEFAULT_BATCH_SIZE", "LANCE_DEFAULT_IO_BUFFER_SIZE", "LANCE_DEFAULT_FRAGMENT_READAHEAD"):
         os.environ.pop(name, None)  # set by us, for merging: LanceDB is measured as it comes
     import lancedb
 
