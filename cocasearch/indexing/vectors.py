@@ -5,9 +5,11 @@ folder, so that neither opening nor searching imports LanceDB. Knows nothing abo
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import faiss
@@ -37,6 +39,7 @@ Positions = NDArray[np.int64]
 
 _LONG_AGO = -(2**62)  # seconds, before any photo
 _ATTEMPTS = 3
+_ROWS_PER_THREAD = 32_768  # at least, which take a millisecond or more: to start a thread takes a tenth
 
 
 class VersionGone(Exception):  # noqa: N818  an event, not a fault
@@ -118,14 +121,33 @@ class VectorSnapshot:
         top_k = min(top_k, len(self) if among is None else int(np.count_nonzero(among)))
         if top_k == 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        chosen = None
+        query = np.ascontiguousarray(vector[None], dtype=np.float32)
+        parts = _parts(len(self))
+        if len(parts) == 1:
+            found = [self._nearest_in(parts[0], query, top_k, among)]
+        else:
+            with ThreadPoolExecutor(len(parts)) as pool:
+                found = list(pool.map(lambda part: self._nearest_in(part, query, top_k, among), parts))
+        positions, scores = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return positions[best], scores[best].clip(-1, 1)  # rounding to half precision may lengthen a vector
+
+    def _nearest_in(
+        self, part: range, query: NDArray[np.float32], top_k: int, among: NDArray[np.bool_] | None
+    ) -> tuple[Positions, NDArray[np.float32]]:
+        """The same of the rows in a part alone, in no order if scores are the same."""
+        competing = len(part) if among is None else int(np.count_nonzero(among[part.start : part.stop]))
+        top_k = min(top_k, competing)
+        if top_k == 0:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        selectors: list[faiss.IDSelector] = [faiss.IDSelectorRange(part.start, part.stop)]
         if among is not None:
             bits = np.packbits(among, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]  # its Python form takes an array
-            chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        query = np.ascontiguousarray(vector[None], dtype=np.float32)
+            selectors.append(faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]  # it takes an array
+            selectors.append(faiss.IDSelectorAnd(*selectors))
+        chosen = None if len(part) == len(self) and among is None else faiss.SearchParameters(sel=selectors[-1])  # type: ignore[call-arg]
         (scores,), (positions,) = self._vectors.search(query, top_k, params=chosen)
-        return positions, scores.clip(-1, 1)  # rounding to half precision may lengthen a vector
+        return positions, scores
 
     def positions_of(self, ids: pa.ChunkedArray) -> Positions:
         """The position of each of these ids, -1 for one that is not here."""
@@ -152,6 +174,13 @@ class VectorSnapshot:
             found = (SnapshotRow(**row) for row in batch.take(pa.array(inside)).to_pylist())
             rows.update(zip(wanted.tolist(), found, strict=True))
         return [rows[position] for position in positions.tolist()]
+
+
+def _parts(count: int) -> list[range]:
+    """Rows 0 to `count` for each thread: FAISS itself gives a single query no more than one."""
+    n_parts = max(1, min(faiss.omp_get_max_threads(), count // _ROWS_PER_THREAD))
+    ends = [count * at // n_parts for at in range(n_parts + 1)]
+    return [range(start, end) for start, end in pairwise(ends)]
 
 
 def open_snapshot(index: Path, table: str) -> VectorSnapshot:
