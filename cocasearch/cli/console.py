@@ -29,7 +29,10 @@ _ROOM_BESIDE = 30  # columns left for a caption beside a path
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a newline in a name would break the line that shows it
 
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Of processes that train one model together (torchrun numbers them) the first alone tells; of a failure each does.
+_PROCESS = int(os.environ.get("RANK", "0"))
+_err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=_PROCESS > 0)
+_err_of_all = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Format(StrEnum):
@@ -49,10 +52,10 @@ def say(message: str) -> None:
 
 def fail(message: str, hint: str | None = None) -> None:
     """An error sentence and, below it, how to go on, on stderr."""
-    _err.print("error: ", style="bold red", end="")
-    _err.print(message, markup=False)
+    _err_of_all.print(f"process {_PROCESS}: error: " if _PROCESS else "error: ", style="bold red", end="")
+    _err_of_all.print(message, markup=False)
     if hint:
-        _err.print(f"  hint: {hint}", markup=False)
+        _err_of_all.print(f"  hint: {hint}", markup=False)
 
 
 def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
@@ -63,7 +66,7 @@ def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
 
 def trace(text: str) -> None:
     """A traceback, on stderr."""
-    _err.print(text.rstrip(), markup=False)
+    _err_of_all.print(text.rstrip(), markup=False)
 
 
 def write(text: str) -> None:
@@ -73,6 +76,8 @@ def write(text: str) -> None:
         BrokenPipeError: Nobody reads on.
         CocaSearchError: It cannot be written, as on a full disk.
     """
+    if _PROCESS:
+        return
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))

@@ -15,6 +15,7 @@ from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.dataset import Source
+from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import refuse_taken_folder
@@ -81,7 +82,8 @@ def finetune(
     Raises:
         CocaSearchError: Too few pictures to hold any out, or anything `train` raises.
     """
-    refuse_taken_folder(out)
+    processes = Processes.join(device_of_process(device))
+    processes.once(lambda: refuse_taken_folder(out))
     columns = columns or Columns()
     images = columns.read(data)
     config = finetune_config(len(images))
@@ -94,7 +96,7 @@ def finetune(
         )
     measured = measured or (lambda _moment, _report: None)
     folder = resolve_model(model)
-    before = _measure(folder, held_out, device)
+    before = processes.once(lambda: _measure(folder, held_out, device))
     measured("before", before)
     start = forced(from_model_folder(folder), config)
     trainer = Trainer(
@@ -108,7 +110,7 @@ def finetune(
         device=device,
     )
     result = trainer.run()
-    after = _measure(out, held_out, device)
+    after = processes.once(lambda: _measure(out, held_out, device))
     measured("after", after)
     return FinetuneResult(result, before, after)
 
