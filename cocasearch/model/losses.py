@@ -63,9 +63,16 @@ def sigmoid_contrastive_loss(
     The sum over all pairs, per text, of the binary cross-entropy of `logit_scale * similarity + logit_bias` (SigLIP,
     arXiv 2303.15343). With one text an image it is OpenCLIP's SigLipLoss.
     """
+    index = torch.arange(len(image), device=image.device)
+    return pair_losses(image, index, text, owners, logit_scale, logit_bias).sum() / len(text)
+
+
+def pair_losses(
+    image: Tensor, index: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor, logit_bias: Tensor
+) -> Tensor:
+    """The binary cross-entropy (b, t) of some images (b, E), whose numbers are `index` (b,), and some texts (t, E)."""
     logits = logit_scale * image @ text.T + logit_bias
-    is_own = owners[None, :] == torch.arange(len(image), device=image.device)[:, None]
-    return -F.logsigmoid(torch.where(is_own, logits, -logits)).sum() / len(text)
+    return -F.logsigmoid(torch.where(owners[None, :] == index[:, None], logits, -logits))
 
 
 def similarity_distillation_loss(

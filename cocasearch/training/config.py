@@ -130,6 +130,12 @@ class TrainingConfig:
     lora_layers: Literal["attention", "mlp", "all"] = "all"  # which linear layers get one
     lora_towers: str = "image,text,caption"  # in which towers
     lora_extras: str = "logit_scale"  # parameters or parts that are trained beside adapters, by name
+    contrastive_loss: Literal["softmax", "sigmoid"] = "softmax"
+    sigmoid_temperature: float = 10.0  # the sigmoid loss starts with these, which it then learns
+    sigmoid_bias: float = -10.0
+    distill_from: str = ""  # a model's name or folder, whose judgement is learned as well
+    distill_weight: float = 1.0  # of its similarities of pictures and texts
+    distill_caption_weight: float = 1.0  # of its distribution of the next token; needs the same tokenizer
     force_image_size: int = 0  # another picture size than the model's, its positions resized
     force_context_length: int = 0  # the same of texts, in token ids
     force_quick_gelu: bool = False
@@ -201,6 +207,7 @@ _ABOVE_ZERO = (
     "image_layer_decay",
     "text_layer_decay",
     "lora_alpha",
+    "sigmoid_temperature",
 )
 _NOT_NEGATIVE = (
     "warmup_steps",
@@ -209,6 +216,8 @@ _NOT_NEGATIVE = (
     "unlocked_image_groups",
     "unlocked_text_groups",
     "lora_rank",
+    "distill_weight",
+    "distill_caption_weight",
     "force_image_size",
     "force_context_length",
 )

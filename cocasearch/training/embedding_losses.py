@@ -20,24 +20,34 @@ from cocasearch.model.losses import (
     grouped_contrastive_loss,
     image_to_text_losses,
     name_loss,
+    pair_losses,
+    sigmoid_contrastive_loss,
+    similarity_distillation_loss,
     text_to_image_losses,
 )
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.distillation import Judgement
 from cocasearch.training.objective import Embeddings
 from cocasearch.training.processes import Processes
 
 
 @dataclass(frozen=True)
 class EmbeddingLosses:
-    """The contrastive and the name loss, and the gradients of their weighted sum, ready to be averaged."""
+    """The contrastive, the name and the distillation loss, and the gradients of their weighted sum, to be averaged."""
 
     contrastive: Tensor
     name: Tensor
+    divergence: Tensor
     gradients: Embeddings
 
 
 def embedding_losses(
-    found: Embeddings, owners: Tensor, targets: Tensor | None, config: TrainingConfig, processes: Processes
+    found: Embeddings,
+    owners: Tensor,
+    targets: Tensor | None,
+    judgement: Judgement | None,
+    config: TrainingConfig,
+    processes: Processes,
 ) -> EmbeddingLosses:
     """Losses and gradients of this process's embeddings.
 
@@ -45,53 +55,82 @@ def embedding_losses(
         found: Captioned pictures first, as many as `owners` names; labelled ones after.
         owners: (T,) the picture of each text.
         targets: (B + B', G) what the name loss wants each picture to be called.
+        judgement: What a larger model makes of the captioned pictures and the texts.
         config: Weights and modes.
         processes: Who else has embeddings.
     """
     n_captioned = int(owners.max()) + 1
-    image = found.image[:n_captioned]
+    captioned = found._replace(image=found.image[:n_captioned])
     gradients = Embeddings(*(torch.zeros_like(x) for x in found))
-    contrastive = name = found.logit_scale.new_zeros(())
+    contrastive = name = divergence = found.logit_scale.new_zeros(())
+    of_captioned = gradients.image[:n_captioned], gradients.text, gradients.logit_scale, gradients.logit_bias
     if config.objective != "caption" and config.contrastive_weight:
-        contrastive, *parts = _contrastive(image, found.text, owners, found.logit_scale, config, processes)
-        for total, part in zip(
-            (gradients.image[:n_captioned], gradients.text, gradients.logit_scale), parts, strict=True
-        ):
+        contrastive, *parts = _contrastive(captioned, owners, config, processes)
+        for total, part in zip(of_captioned, parts, strict=True):
             total.add_(part, alpha=config.contrastive_weight)
+    if judgement is not None and config.objective != "caption" and config.distill_weight:
+        divergence, *parts = _divergence(captioned, owners, judgement, config, processes)
+        for total, part in zip(of_captioned, parts, strict=False):
+            total.add_(part, alpha=config.distill_weight)
     if targets is not None:
         name, *parts = _name(found, targets, processes)
         for total, part in zip((gradients.image, gradients.names, gradients.logit_scale), parts, strict=True):
             total.add_(part, alpha=config.name_weight)
-    return EmbeddingLosses(contrastive, name, gradients)
+    return EmbeddingLosses(contrastive, name, divergence, gradients)
 
 
-def _contrastive(
-    image: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor, config: TrainingConfig, processes: Processes
-) -> tuple[Tensor, ...]:
-    """The loss, and the gradients of own images, own texts and the logit scale."""
+def _contrastive(found: Embeddings, owners: Tensor, config: TrainingConfig, processes: Processes) -> tuple[Tensor, ...]:
+    """The loss, and the gradients of own images, own texts, the logit scale and the logit bias."""
+    image, text = found.image, found.text
     images, texts, all_owners, first_image, first_text = _gathered(image, text, owners, processes)
     own_images = slice(first_image, first_image + len(image))
     own_texts = slice(first_text, first_text + len(text))
-    leaves = [x.detach().requires_grad_() for x in (images, texts, logit_scale)]
-    images, texts, scale = leaves
+    leaves = [x.detach().requires_grad_() for x in (images, texts, found.logit_scale, found.logit_bias)]
+    images, texts, scale, bias = leaves
+    is_sigmoid = config.contrastive_loss == "sigmoid"
     with torch.enable_grad():
         if config.local_loss and processes.count > 1:
             columns = (images, texts) if config.gather_with_grad else (images.detach(), texts.detach())
             index = torch.arange(len(images), device=image.device)[own_images]
-            image_rows = image_to_text_losses(images[own_images], index, columns[1], all_owners, scale)
-            text_rows = text_to_image_losses(texts[own_texts], all_owners[own_texts], columns[0], scale)
             n_images, n_texts = (len(images), len(texts)) if config.gather_with_grad else (len(image), len(text))
+            if is_sigmoid:  # each pair counts half from either side
+                everyone, n_images = torch.arange(len(images), device=image.device), n_texts
+                image_rows = pair_losses(images[own_images], index, columns[1], all_owners, scale, bias)
+                text_rows = pair_losses(columns[0], everyone, texts[own_texts], all_owners[own_texts], scale, bias)
+            else:
+                image_rows = image_to_text_losses(images[own_images], index, columns[1], all_owners, scale)
+                text_rows = text_to_image_losses(texts[own_texts], all_owners[own_texts], columns[0], scale)
             loss = (image_rows.sum() / n_images + text_rows.sum() / n_texts) / 2
+        elif is_sigmoid:
+            loss = sigmoid_contrastive_loss(images, texts, all_owners, scale, bias)
         else:
             loss = grouped_contrastive_loss(images, texts, all_owners, scale)
-        gradients = torch.autograd.grad(loss, leaves)
-    image_gradient, text_gradient, scale_gradient = gradients
+        gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+    image_gradient, text_gradient, *scalar_gradients = gradients
     # What comes out is averaged over the processes, so what belongs to one alone counts as often as there are.
     copies = processes.count if config.gather_with_grad else 1
     if config.local_loss and config.gather_with_grad:
         image_gradient, text_gradient = processes.sum(image_gradient), processes.sum(text_gradient)
-        scale_gradient, loss = copies * scale_gradient, copies * loss
-    return loss.detach(), copies * image_gradient[own_images], copies * text_gradient[own_texts], scale_gradient
+        scalar_gradients, loss = [copies * gradient for gradient in scalar_gradients], copies * loss
+    return loss.detach(), copies * image_gradient[own_images], copies * text_gradient[own_texts], *scalar_gradients
+
+
+def _divergence(
+    found: Embeddings, owners: Tensor, judgement: Judgement, config: TrainingConfig, processes: Processes
+) -> tuple[Tensor, ...]:
+    """The loss over the whole batch, whose every row is small, and gradients as of `_contrastive` but the bias."""
+    images, texts, _, first_image, first_text = _gathered(found.image, found.text, owners, processes)
+    theirs = [torch.cat(processes.gather_rows(rows)) for rows in (judgement.image, judgement.text)]
+    leaves = [x.detach().requires_grad_() for x in (images, texts, found.logit_scale)]
+    with torch.enable_grad():
+        loss = similarity_distillation_loss(
+            leaves[0], leaves[1], leaves[2], theirs[0], theirs[1], judgement.logit_scale
+        )
+        image_gradient, text_gradient, scale_gradient = torch.autograd.grad(loss, leaves)
+    copies = processes.count if config.gather_with_grad else 1
+    own_images = image_gradient[first_image : first_image + len(found.image)]
+    own_texts = text_gradient[first_text : first_text + len(found.text)]
+    return loss.detach(), copies * own_images, copies * own_texts, scale_gradient
 
 
 def _gathered(

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.distillation import Judgement
 from cocasearch.training.embedding_losses import EmbeddingLosses, embedding_losses
 from cocasearch.training.objective import Embeddings, Forward, Objective
 from cocasearch.training.processes import Processes
@@ -39,6 +40,7 @@ class _Part:
     batch: TrainingBatch
     tokens: Tensor | None
     names: Tensor | None
+    judgement: Judgement | None
     seed: int
 
 
@@ -48,6 +50,12 @@ class _TokenWeights:
 
     caption: float
     label_caption: float
+    divergence: float
+
+    @property
+    def are_needed(self) -> bool:
+        """Whether a token counts for anything."""
+        return max(self.caption, self.label_caption, self.divergence) > 0
 
 
 class Gradients:
@@ -93,11 +101,9 @@ class Gradients:
         weights = self._token_weights(batch, caption_share)
         compared = None
         if len(parts) == 1:
-            output = self._run(parts[0], captions=caption_share > 0)
+            output = self._run(parts[0], captions=weights.are_needed)
             if output.embeddings is not None:
-                compared = embedding_losses(
-                    _detached(output.embeddings), batch.owners, targets, self.config, self.processes
-                )
+                compared = self._compared([_detached(output.embeddings)], parts, batch.owners, targets)
             captions = [self._go_back(output, compared.gradients if compared else None, weights)]
         else:
             if self.objective.has_embeddings:
@@ -120,11 +126,12 @@ class Gradients:
             with torch.no_grad():
                 tokens = [self.objective.encode(part) for part in batches]
         names = self.objective.names(batches, tokens, chance)
+        judgements = [self.objective.judge(part) for part in batches]
         seed += 1_000_003 * self.processes.rank
         ids = [names.ids if names else None, *[None] * (len(batches) - 1)]
         parts = [
-            _Part(part, part_tokens, part_names, seed + number)
-            for number, (part, part_tokens, part_names) in enumerate(zip(batches, tokens, ids, strict=True))
+            _Part(*part, seed + number)
+            for number, part in enumerate(zip(batches, tokens, ids, judgements, strict=True))
         ]
         return parts, names.target if names else None
 
@@ -136,7 +143,11 @@ class Gradients:
         # OpenCLIP's way every process does.
         totals = self.processes.sum(own) / count if config.gather_with_grad else own
         caption, label_caption = (share / max(1.0, total) for total in totals.tolist())
-        return _TokenWeights(config.caption_weight * caption, config.label_caption_weight * label_caption)
+        return _TokenWeights(
+            config.caption_weight * caption,
+            config.label_caption_weight * label_caption,
+            config.distill_caption_weight * caption if config.distill_from else 0.0,
+        )
 
     def _compare(self, parts: list[_Part], owners: Tensor, targets: Tensor | None) -> EmbeddingLosses:
         found = []
@@ -145,14 +156,22 @@ class Gradients:
                 output = self._run(part, captions=False)
                 assert output.embeddings is not None
                 found.append(output.embeddings)
-        return embedding_losses(_joined(found, parts), owners, targets, self.config, self.processes)
+        return self._compared(found, parts, owners, targets)
+
+    def _compared(
+        self, found: list[Embeddings], parts: list[_Part], owners: Tensor, targets: Tensor | None
+    ) -> EmbeddingLosses:
+        """The losses that compare what was found of all parts, and what each of it should change by."""
+        judged = [part.judgement for part in parts if part.judgement is not None]
+        judgement = _joined_judgement(judged) if judged else None
+        return embedding_losses(_joined(found, parts), owners, targets, judgement, self.config, self.processes)
 
     def _repeat(self, parts: list[_Part], compared: EmbeddingLosses | None, weights: _TokenWeights) -> list[Tensor]:
         gradients = _divided(compared.gradients, parts) if compared else [None] * len(parts)
         captions = []
         for part, part_gradients in zip(parts, gradients, strict=True):
             with nullcontext() if part is parts[-1] else self._without_exchange():
-                captions.append(self._go_back(self._run(part, captions=weights.caption > 0), part_gradients, weights))
+                captions.append(self._go_back(self._run(part, captions=weights.are_needed), part_gradients, weights))
         return captions
 
     def _run(self, part: _Part, *, captions: bool) -> Forward:
@@ -161,6 +180,7 @@ class Gradients:
             part.batch,
             tokens=part.tokens,
             names=part.names,
+            judgement=part.judgement,
             embeddings=self.objective.has_embeddings,
             captions=captions and self.objective.has_captions,
         )
@@ -172,8 +192,12 @@ class Gradients:
         upstream: list[Tensor] = []
         if output.embeddings is not None and gradients is not None:
             sources, upstream = list(output.embeddings), list(gradients)
-        captions = output.caption.new_zeros(2) if output.caption is not None else torch.zeros(2)
-        losses = ((output.caption, weights.caption), (output.label_caption, weights.label_caption))
+        captions = output.caption.new_zeros(3) if output.caption is not None else torch.zeros(3)
+        losses = (
+            (output.caption, weights.caption),
+            (output.label_caption, weights.label_caption),
+            (output.divergence, weights.divergence),
+        )
         for number, (loss, weight) in enumerate(losses):
             if loss is not None:
                 captions[number] = weight * loss.detach()
@@ -192,10 +216,11 @@ class Gradients:
 
     def _losses(self, compared: EmbeddingLosses | None, captions: Tensor, caption_share: float) -> StepLosses:
         config = self.config
-        contrastive, name = (compared.contrastive, compared.name) if compared else captions.new_zeros(2)
-        own = torch.stack([contrastive.to(captions), name.to(captions), *captions])
-        contrastive, name, caption, label_caption = self.processes.sum(own) / self.processes.count
-        total = config.contrastive_weight * contrastive + config.name_weight * name + caption + label_caption
+        found = (compared.contrastive, compared.name, compared.divergence) if compared else captions.new_zeros(3)
+        own = torch.stack([*(loss.to(captions) for loss in found), *captions])
+        contrastive, name, distilled, caption, *other_captions = self.processes.sum(own) / self.processes.count
+        total = config.contrastive_weight * contrastive + config.name_weight * name + caption + sum(other_captions)
+        total = total + config.distill_weight * distilled
         weight = caption_share * config.caption_weight
         return StepLosses(total, contrastive, caption / weight if weight else caption, name)
 
@@ -229,7 +254,13 @@ def _joined(found: Sequence[Embeddings], parts: Sequence[_Part]) -> Embeddings:
         captioned.append(own.image[: len(part.batch.pixels)])
         labelled.append(own.image[len(part.batch.pixels) :])
     image = torch.cat([*captioned, *labelled])
-    return Embeddings(image, torch.cat([own.text for own in found]), found[0].names, found[0].logit_scale)
+    text = torch.cat([own.text for own in found])
+    return Embeddings(image, text, found[0].names, found[0].logit_scale, found[0].logit_bias)
+
+
+def _joined_judgement(judged: Sequence[Judgement]) -> Judgement:
+    image, text = torch.cat([own.image for own in judged]), torch.cat([own.text for own in judged])
+    return Judgement(image, text, judged[0].logit_scale, None)
 
 
 def _divided(gradients: Embeddings, parts: Sequence[_Part]) -> list[Embeddings]:
@@ -244,6 +275,7 @@ def _divided(gradients: Embeddings, parts: Sequence[_Part]) -> list[Embeddings]:
             text,
             gradients.names if number == 0 else gradients.names[:0],
             gradients.logit_scale if number == 0 else torch.zeros_like(gradients.logit_scale),
+            gradients.logit_bias if number == 0 else torch.zeros_like(gradients.logit_bias),
         )
         for number, text in enumerate(texts)
     ]

@@ -12,18 +12,22 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cocasearch.checkpoints.efficientnet_lite import Classifier
 from cocasearch.model.coca import CoCa, unit_rows
 from cocasearch.model.layers import Residual
+from cocasearch.model.losses import distribution_divergence
 from cocasearch.model.text_decoder import trim_padding
 from cocasearch.model.vision_transformer import VisionTransformer
-from cocasearch.model.vocabulary_loss import linear_cross_entropy
+from cocasearch.model.vocabulary_loss import LOGITS_AT_ONCE, linear_cross_entropy
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.class_names import ClassNames, NamedGroups
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.distillation import DistillationTeacher, Judgement
 from cocasearch.training.precision import autocast_dtype
+from cocasearch.training.starting_point import LOGIT_BIAS
 
 # How much of a labelled picture's target is its label; the rest is what the classifier sees in it.
 _LABEL_SHARE = 0.5
@@ -74,6 +78,7 @@ class Embeddings(NamedTuple):
     text: Tensor  # (T, E)
     names: Tensor  # (G, E), none without a name loss
     logit_scale: Tensor
+    logit_bias: Tensor  # of the sigmoid loss; zero without
 
 
 class Forward(NamedTuple):
@@ -82,6 +87,7 @@ class Forward(NamedTuple):
     embeddings: Embeddings | None
     caption: Tensor | None
     label_caption: Tensor | None
+    divergence: Tensor | None  # from the next tokens of a model that teaches
 
 
 class Objective(nn.Module):
@@ -89,27 +95,36 @@ class Objective(nn.Module):
 
     Args:
         teacher: Adds the name loss, on captioned and labelled pictures alike.
+        larger: Adds the distillation losses, on captioned pictures.
     """
 
     def __init__(
-        self, model: CoCa, tokenizer: Tokenizer, config: TrainingConfig, teacher: NameTeacher | None = None
+        self,
+        model: CoCa,
+        tokenizer: Tokenizer,
+        config: TrainingConfig,
+        teacher: NameTeacher | None = None,
+        larger: DistillationTeacher | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
         self.teacher = teacher
+        self.larger = larger
         self.autocast = autocast_dtype(config, model.logit_scale.device)
 
     @property
     def has_embeddings(self) -> bool:
         """Whether a loss compares embeddings: the contrastive one, or that of names."""
-        return self._is_contrastive or self.teacher is not None
+        distils = self.larger is not None and self.config.distill_weight > 0
+        return self._is_contrastive or self.teacher is not None or (distils and self.config.objective != "caption")
 
     @property
     def has_captions(self) -> bool:
         """Whether the captioning half is trained."""
-        return self.config.objective != "contrastive" and self.config.caption_weight > 0
+        distils = self.larger is not None and self.larger.with_captions
+        return self.config.objective != "contrastive" and (self.config.caption_weight > 0 or distils)
 
     @property
     def _is_contrastive(self) -> bool:
@@ -121,6 +136,7 @@ class Objective(nn.Module):
         *,
         tokens: Tensor | None = None,
         names: Tensor | None = None,
+        judgement: Judgement | None = None,
         embeddings: bool = True,
         captions: bool = True,
     ) -> Forward:
@@ -130,6 +146,7 @@ class Objective(nn.Module):
             batch: The part.
             tokens: What the image encoder made of its pictures, captioned and labelled, where that is known.
             names: Ids (G, L) of class names to embed beside.
+            judgement: What a larger model makes of it.
             embeddings: Compute them; a captioning loss alone does without.
             captions: Compute the captioning losses.
         """
@@ -141,15 +158,26 @@ class Objective(nn.Module):
             found = None
             if image is not None and text is not None:
                 named = text[:0] if names is None else self.model.packed_text_features(names)[0]
-                found = Embeddings(image, text, named, self.model.logit_scale.exp())
-            caption = label_caption = None
+                scale = self.model.logit_scale.exp()
+                found = Embeddings(image, text, named, scale, getattr(self.model, LOGIT_BIAS, torch.zeros_like(scale)))
+            caption = label_caption = divergence = None
             if context is not None and states is not None:
                 own, labelled = context[: len(batch.pixels)], context[len(batch.pixels) :]
-                caption = self._caption_loss(states, own, batch.ids, batch.owners)
+                predicting, targets = self._predicting(states, own, batch.ids, batch.owners)
+                caption = self._caption_loss(predicting, targets)
+                if judgement is not None and judgement.states is not None:
+                    divergence = self._divergence(predicting, judgement.states)
                 if self.config.label_caption_weight and len(batch.labels):
                     _, label_states = self.model.packed_text_features(batch.labelled_ids)
-                    label_caption = self._caption_loss(label_states, labelled, batch.labelled_ids)
-        return Forward(found, caption, label_caption)
+                    label_caption = self._caption_loss(*self._predicting(label_states, labelled, batch.labelled_ids))
+        return Forward(found, caption, label_caption, divergence)
+
+    def judge(self, batch: TrainingBatch) -> Judgement | None:
+        """What the larger model makes of a part of a batch."""
+        if self.larger is None:
+            return None
+        with self._precision(batch.pixels):
+            return self.larger.judge(batch)
 
     def encode(self, batch: TrainingBatch) -> Tensor:
         """The image encoder's tokens (B + B', S, C) of captioned and labelled pictures.
@@ -217,18 +245,33 @@ class Objective(nn.Module):
         vector, states = self.model.packed_text_features(ids)
         return states if captions else None, vector if embeddings else None
 
-    def _caption_loss(self, states: Tensor, context: Tensor, ids: Tensor, owners: Tensor | None = None) -> Tensor:
-        """As `losses.caption_loss`, summed, with logits for the real targets only and never for all at once."""
-        decoder, targets = self.model.multimodal_decoder, ids[:, 1:]
+    def _predicting(
+        self, states: Tensor, context: Tensor, ids: Tensor, owners: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The decoder's states (n, D) where a real token follows, and those tokens (n,)."""
+        targets = ids[:, 1:]
         is_target = targets != self.tokenizer.pad_id
         if owners is not None and torch.equal(owners, torch.arange(len(context), device=owners.device)):
             owners = None  # a caption each: no copies of keys and values
-        return linear_cross_entropy(
-            decoder.packed(states[:, :-1], context, is_target, owners=owners),
-            decoder.vocabulary.weight,
-            targets[is_target],
-            label_smoothing=self.config.label_smoothing,
-        )
+        packed = self.model.multimodal_decoder.packed(states[:, :-1], context, is_target, owners=owners)
+        return packed, targets[is_target]
+
+    def _caption_loss(self, states: Tensor, targets: Tensor) -> Tensor:
+        """As `losses.caption_loss`, summed, with logits for the real targets only and never for all at once."""
+        weight = self.model.multimodal_decoder.vocabulary.weight
+        return linear_cross_entropy(states, weight, targets, label_smoothing=self.config.label_smoothing)
+
+    def _divergence(self, states: Tensor, judged: Tensor) -> Tensor:
+        """The sum over tokens of the divergence from a larger model's next tokens, some tokens' logits at a time."""
+        vocabulary = self.model.multimodal_decoder.vocabulary
+
+        def of_some(own: Tensor, theirs: Tensor) -> Tensor:
+            assert self.larger is not None
+            return distribution_divergence(vocabulary(own), self.larger.next_token_logits(theirs)).sum()
+
+        rows = max(1, LOGITS_AT_ONCE // vocabulary.out_features)
+        groups = zip(torch.split(states, rows), torch.split(judged, rows), strict=True)
+        return torch.stack([checkpoint(of_some, *group, use_reentrant=False) for group in groups]).sum()
 
     def _precision(self, x: Tensor, *, narrow: bool = True) -> torch.autocast:
         return torch.autocast(x.device.type, self.autocast, enabled=narrow and self.autocast is not None)

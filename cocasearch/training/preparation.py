@@ -1,30 +1,35 @@
 """A model made ready for a training run, and its weights made ordinary again afterwards.
 
-What a recipe adds to the model itself (adapters, dropout) is put in here, and taken out
+What a recipe adds to the model itself (adapters, the bias of the sigmoid loss, dropout) is put in here, and taken out
 or merged by `plain_weights`, so that a written model folder is like any other.
 """
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
-from cocasearch.model.layers import Residual
 from cocasearch.model.vision_transformer import VisionTransformer
 from cocasearch.training.adapters import adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.layer_groups import lock_towers
 from cocasearch.training.memory import checkpoint_blocks, compile_blocks
+from cocasearch.training.objective import set_dropout
 from cocasearch.training.precision import place_weights
+from cocasearch.training.starting_point import LOGIT_BIAS
 
 
-def prepare(model: CoCa, config: TrainingConfig) -> None:
+def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any]) -> None:
     """Give the model what the recipe needs, in place; its weights are on their device already.
 
     Args:
         model: Fresh or loaded.
         config: The recipe.
+        provenance: Of the model it starts from: the sigmoid loss goes on from the bias that an earlier run left there.
 
     Raises:
         CocaSearchError: The model has no part that the recipe names.
@@ -33,6 +38,8 @@ def prepare(model: CoCa, config: TrainingConfig) -> None:
     place_weights(model, config)
     if config.lora_rank:
         add_adapters(model, config)
+    if config.contrastive_loss == "sigmoid":
+        _add_logit_bias(model, config, provenance.get(LOGIT_BIAS))
     _freeze_first_blocks(model, config.frozen_blocks)
     lock_towers(model, config)
     _set_dropout(model, config)
@@ -43,9 +50,22 @@ def prepare(model: CoCa, config: TrainingConfig) -> None:
 
 
 def plain_weights(weights: Mapping[str, Tensor], config: TrainingConfig) -> dict[str, Tensor]:
-    """The weights of an ordinary model, in float32: adapters merged."""
-    plain = {name: value.float() for name, value in weights.items()}
+    """The weights of an ordinary model, in float32: adapters merged, the sigmoid loss's bias left out."""
+    plain = {name: value.float() for name, value in weights.items() if name != LOGIT_BIAS}
     return merge_adapters(plain, adapter_scale(config)) if config.lora_rank else plain
+
+
+def with_left_out(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """A provenance with what `plain_weights` leaves out of these weights, where a later run finds it."""
+    kept = {name: value for name, value in provenance.items() if name != LOGIT_BIAS}
+    return {**kept, LOGIT_BIAS: float(weights[LOGIT_BIAS])} if LOGIT_BIAS in weights else kept
+
+
+def _add_logit_bias(model: CoCa, config: TrainingConfig, bias: float | None) -> None:
+    if bias is None:  # the scale of a softmax means nothing to a sigmoid
+        model.logit_scale.data.fill_(math.log(config.sigmoid_temperature))
+        bias = config.sigmoid_bias
+    model.register_parameter(LOGIT_BIAS, nn.Parameter(torch.tensor(bias, device=model.logit_scale.device)))
 
 
 def _freeze_first_blocks(model: CoCa, count: int) -> None:
@@ -57,10 +77,7 @@ def _freeze_first_blocks(model: CoCa, count: int) -> None:
 
 
 def _set_dropout(model: CoCa, config: TrainingConfig) -> None:
-    for part in (model.text_decoder, model.multimodal_decoder):
-        for module in part.modules():
-            if isinstance(module, Residual):
-                module.dropout = config.dropout
+    set_dropout(model, config.dropout)
     if isinstance(model.image_encoder, VisionTransformer):
         model.image_encoder.patch_dropout = config.force_patch_dropout
     elif config.force_patch_dropout:

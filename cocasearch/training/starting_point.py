@@ -16,6 +16,8 @@ from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerKind, RobertaConfig, presets
 from cocasearch.text.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer
 
+# Of the sigmoid loss: a parameter that a model has while it is trained. Its folder keeps it in the provenance.
+LOGIT_BIAS = "logit_bias"
 LARGEST_TRAINED_VOCABULARY = 10_000
 
 
@@ -82,7 +84,9 @@ def from_preset(
 def from_model_folder(folder: Path) -> StartingPoint:
     """The weights of a model folder, to be trained on."""
     stored = read_model_folder(folder)
-    provenance = {"started_from": {"name": folder.resolve().name, "fingerprint": stored.fingerprint}}
+    provenance: dict[str, Any] = {"started_from": {"name": folder.resolve().name, "fingerprint": stored.fingerprint}}
+    if LOGIT_BIAS in stored.provenance:
+        provenance[LOGIT_BIAS] = stored.provenance[LOGIT_BIAS]
     return StartingPoint(stored.load_model(), stored.tokenizer, stored.preprocess, provenance=provenance)
 
 

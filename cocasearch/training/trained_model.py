@@ -14,7 +14,7 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.coca import CoCa
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.preparation import plain_weights
+from cocasearch.training.preparation import plain_weights, with_left_out
 from cocasearch.training.starting_point import StartingPoint
 
 
@@ -55,7 +55,7 @@ class TrainedModel:
             report: Its validation.
         """
         provenance = {
-            **self.start.provenance,
+            **with_left_out(self.start.provenance, weights),
             "training": dataclasses.asdict(self.config),
             "trained_steps": steps,
             "pictures": list(self.pictures),

@@ -24,6 +24,7 @@ from cocasearch.inference.loaded_model import image_memory_format, lay_out_image
 from cocasearch.interruption import stopping, uninterrupted
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch, TrainingData
+from cocasearch.training.distillation import read_teacher
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.objective import NameTeacher, Objective
@@ -100,10 +101,12 @@ class Trainer:
         self.processes = Processes.join(self.device)
         self.model = start.model.to(self.device)
         lay_out_image_encoder(self.model)
-        prepare(self.model, config)
+        prepare(self.model, config, start.provenance)
         if teacher is not None:
             teacher.place(self.device)
-        self.objective = Objective(self.model, start.tokenizer, config, teacher)
+        context = self.model.config.text.context_length
+        larger = read_teacher(config, start.tokenizer, start.preprocess, context, self.device)
+        self.objective = Objective(self.model, start.tokenizer, config, teacher, larger)
         self.scaler = gradient_scaler(config, self.device)
         self.gradients = Gradients(self.objective, config, self.processes, self.scaler)
         self.optimizers = build_optimizers(self.model, config)

@@ -73,6 +73,7 @@ RECIPES: dict[str, dict[str, object]] = {
     "layer-wise rates": {"image_layer_decay": 0.7, "text_layer_decay": 0.7, "schedule": "const-cooldown"},
     "pure bfloat16": {"precision": "pure_bfloat16", "optimizer": "adamw"},
     "float16": {"precision": "float16"},
+    "sigmoid loss": {"contrastive_loss": "sigmoid"},
     "locked towers": {"lock_image": True, "lock_text": True, "unlocked_text_groups": 1},
 }
 
@@ -102,7 +103,7 @@ def test_each_recipe_is_resumed_to_the_bit(runs, tmp_path: Path, recipe: str) ->
 def test_patch_dropout_is_of_vision_transformers(runs, new_start) -> None:
     settings = replace(runs.plain(Path("none")).config, force_patch_dropout=0.5, frozen_blocks=0)
     start = new_start(convolutional=False)
-    prepare(start.model, settings)
+    prepare(start.model, settings, {})
     assert start.model.image_encoder.train()(PIXELS).shape == (3, 1 + 8, 32)
     with pytest.raises(CocaSearchError, match="image encoder is convolutional and has none"):
-        prepare(new_start().model, settings)
+        prepare(new_start().model, settings, {})
