@@ -94,7 +94,7 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
         return targets
     known, bad = survey.known, ledger
     if survey.base is not survey.present:  # what a rebuild has to read again, the present table knows
-        known, bad = open_known_files(survey.index, survey.present.table), Ledger(survey.index)
+        known, bad = _known_to(survey.present, survey.index), Ledger(survey.index)
     for key, folder in survey.present.locate_roots(survey.index).items():
         if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
             _leave_out(survey, folder)
@@ -112,8 +112,16 @@ def _left_behind(survey: Survey, present: Manifest, ledger: Ledger | None) -> li
     kept = {f"{roots[file.root]}/{file.path}" for file in survey.candidates}
     kept.update(_whole_paths(survey.known, roots))
     kept.update(f"{roots[entry.root]}/{entry.path}" for entry in ledger or () if entry.root in roots)
-    known = open_known_files(survey.index, present.table)
+    known = _known_to(present, survey.index)
     return sorted(path for path in _whole_paths(known, roots) if path not in kept)
+
+
+def _known_to(present: Manifest, index: Path) -> KnownFiles:
+    """What the present table of an index knows; nothing if it is lost or damaged, which a rebuild is to mend."""
+    try:
+        return open_known_files(index, present.table)
+    except (CocaSearchError, OSError, RuntimeError, ValueError):  # the latter are LanceDB's
+        return KnownFiles()
 
 
 def _whole_paths(known: KnownFiles, roots: Mapping[str, Path]) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Another model beside the old one, at the prompt: `index --rebuild --model OTHER`."""
 
 import json
+import re
+import shutil
 
 import pytest
 
@@ -31,6 +33,17 @@ def scores(prompt, *options):
 
 def stop(done, total):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("what", ["", "data", "_versions"])
+def test_the_command_that_mends_a_lost_or_damaged_table_does(indexed, what):
+    index = indexed.folder / "indexes" / "default"
+    shutil.rmtree(index / "images-1.lance" / what)
+    shutil.rmtree(index / "snapshot")
+    hint = re.search(r"hint: cocasearch (index .*--rebuild.*)", indexed("verify").stderr)[1]
+    assert "4 added" in indexed(*hint.split()).stderr
+    assert indexed("verify").exit_code == 0
+    assert len(scores(indexed)) == 4
 
 
 def test_photos_that_are_left_behind_are_named_before_and_after(other):
