@@ -4,6 +4,7 @@ Strings in, strings out; LanceDB itself decides what a condition means.
 """
 
 import re
+from itertools import accumulate
 
 from cocasearch.errors import CocaSearchError
 
@@ -36,7 +37,14 @@ _REASONS = [  # what LanceDB says, and the same for people; the last one fits al
 
 
 def to_lance(condition: str) -> str:
-    """The condition with its times marked as such: LanceDB compares a time with no plain string."""
+    """The condition with its times marked as such: LanceDB compares a time with no plain string.
+
+    Raises:
+        ValueError: It closes a bracket that it has not opened, and so would end another's condition around it.
+    """
+    brackets = re.sub(r"[^()]", "", _QUOTED.sub("", condition))
+    if min(accumulate(1 if bracket == "(" else -1 for bracket in brackets), default=0) < 0:
+        raise ValueError("a bracket closes nothing")
     parts: list[str] = []
     end = 0
     for quoted in _QUOTED.finditer(condition):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cocasearch.indexing.conditions import refusal, to_lance
 from cocasearch.indexing.table import CAPTION_INDEX
 from cocasearch.indexing.vectors import VersionGone
+from cocasearch.indexing.versions import has_version
 
 _PRESENT = "missing_since"  # a row whose file was not found has a time there
 
@@ -33,6 +34,7 @@ class TableView:
     """
 
     def __init__(self, index: Path, table: str, version: int) -> None:
+        self._index, self._version = index, version
         try:
             self._table = lancedb.connect(index).open_table(table)
             self._table.checkout(version)
@@ -46,7 +48,7 @@ class TableView:
             CocaSearchError: It is none that LanceDB understands; the message says why and names the columns.
             VersionGone: See above.
         """
-        with _reading(condition):
+        with self._reading(condition):
             return self._table.search().where(self._present_and(condition)).select(["id"]).to_arrow()["id"]
 
     def ids_with_words(
@@ -66,7 +68,7 @@ class TableView:
             CocaSearchError: The condition is none that LanceDB understands.
             VersionGone: See above.
         """
-        with _reading(condition):
+        with self._reading(condition):
             stats = self._table.index_stats(CAPTION_INDEX)
             if condition is None or (stats and not stats.num_unindexed_rows):
                 return self._ids_with_words(words, limit, condition)
@@ -90,14 +92,23 @@ class TableView:
             parts.append(f"({to_lance(condition)})")  # in brackets nothing can follow it but an end
         return " AND ".join(parts)
 
+    @contextmanager
+    def _reading(self, condition: str | None) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:  # what LanceDB raises before it has read anything
+            if condition is None:
+                raise
+            raise refusal(condition, str(error)) from error
+        except (RuntimeError, OSError) as error:
+            if condition is not None and self._is_readable():  # as for a division by zero
+                raise refusal(condition, str(error)) from error
+            raise VersionGone(str(error)) from error
 
-@contextmanager
-def _reading(condition: str | None) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:  # what LanceDB raises before it has read anything
-        if condition is None:
-            raise
-        raise refusal(condition, str(error)) from error
-    except (RuntimeError, OSError) as error:
-        raise VersionGone(str(error)) from error
+    def _is_readable(self) -> bool:
+        """Whether the version is there, and what a condition was to be tried on."""
+        try:
+            self._table.search().select(["id"]).to_arrow()
+        except (RuntimeError, OSError):
+            return False
+        return has_version(self._index, self._table.name, self._version)

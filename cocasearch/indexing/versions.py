@@ -1,4 +1,4 @@
-"""The version of an image table, told from the names of its files: in no time, and without LanceDB."""
+"""The versions of an image table, told from the names of its files: in no time, and without LanceDB."""
 
 from pathlib import Path
 
@@ -7,8 +7,17 @@ _LARGEST_VERSION = 2**64 - 1
 
 def latest_version(index: Path, table: str) -> int | None:
     """The table's latest version, read from the names of its version files; None if it has none."""
-    versions = [_version_of(file) for file in (index / f"{table}.lance" / "_versions").glob("*.manifest")]
-    return max((version for version in versions if version is not None), default=None)
+    return max(_versions(index, table), default=None)
+
+
+def has_version(index: Path, table: str, version: int) -> bool:
+    """Whether there is a version of the table, still."""
+    return version in _versions(index, table)
+
+
+def _versions(index: Path, table: str) -> set[int]:
+    files = (index / f"{table}.lance" / "_versions").glob("*.manifest")
+    return {version for file in files if (version := _version_of(file)) is not None}
 
 
 def _version_of(file: Path) -> int | None:

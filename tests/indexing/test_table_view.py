@@ -60,6 +60,7 @@ def numbers(ids):
         ("width = 1 or width = 2", [1, 2]),
         ("not (width in (0, 1, 2))", [3, 4, 5, 6]),
         ("width > 1000", []),
+        ("caption = ')' or (path = '2.png')", [2]),
         ("cast(taken_at as string) between '2024-06-01' and '2024-06-03'", [0, 1]),
         ("cast(taken_at as string) < '2024-06-02'", [0]),
         ("cast(taken_at as date) = '2024-06-02'", [1]),
@@ -88,6 +89,12 @@ def test_a_condition_chooses_rows(view, condition, met):
         ("width > 3 order by width", "found: order"),
         ("width > 3 && true", "Operator && is not supported"),
         ("width > 3 -- true", "it breaks off"),
+        ("width > 3) or (true", "a bracket closes nothing"),
+        ("path = ')' and (width > 3))", "a bracket closes nothing"),
+        ("count(*) > 1", "count"),
+        ("max(width) > 1", "max"),
+        ("regexp_like(caption, '(')", "regex"),
+        ("width / 0 > 1", "Divide by zero"),
     ],
 )
 def test_what_is_no_condition_is_refused_with_the_columns(view, condition, reason):
