@@ -70,7 +70,7 @@ def _lines(summary: "IndexSummary") -> list[str]:
     if summary.rebuild:
         lines.append(f"  rebuild  with {summary.rebuild} has not been completed: index --rebuild goes on")
     if summary.excludes:
-        lines.append(f"  excludes {', '.join(summary.excludes)}")
+        lines.append(f"  excludes {', '.join(map(console.shown, summary.excludes))}")
     if summary.missing:
         lines.append(f"  missing  {summary.missing}, not found where they were")
     lines += [f"  unreadable {line}" for line in _bad_lines(summary)[:_SHOWN_UNREADABLE]]

@@ -98,7 +98,7 @@ def resolve_start(path: Path) -> tuple[Path, os.stat_result]:
         CocaSearchError: `path` does not exist, cannot be entered, or has a name that no index can store.
     """
     status = status_of(path)
-    if not _is_utf8(str(path.resolve())):
+    if not is_utf8(str(path.resolve())):
         raise CocaSearchError(f"the name of {str(path)!r} is not UTF-8", hint="rename it")
     if status and stat.S_ISDIR(status.st_mode):
         if not os.access(path, os.R_OK | os.X_OK):
@@ -212,7 +212,7 @@ def _look_at(entry: os.DirEntry[str]) -> Entry | None:
 
 
 def _is_storable(entry: os.DirEntry[str], on_skip: Skip) -> bool:
-    if entry.name.isascii() or _is_utf8(entry.name):
+    if entry.name.isascii() or is_utf8(entry.name):
         return True
     on_skip(Path(entry.path), "its name is not UTF-8; rename it")
     return False
@@ -222,7 +222,8 @@ def _with_slashes(path: str) -> str:
     return path if os.sep == "/" else path.replace(os.sep, "/")
 
 
-def _is_utf8(path: str) -> bool:
+def is_utf8(path: str) -> bool:
+    """Whether an index can store a path."""
     try:
         path.encode()
     except UnicodeEncodeError:

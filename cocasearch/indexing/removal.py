@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cocasearch.errors import NothingFound
+from cocasearch.images.discovery import is_utf8
 from cocasearch.indexing.generations import Generation, open_all
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import (
@@ -71,7 +72,7 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
         roots = present.manifest.locate_roots(index)
         places = {path: _places(path, roots) for path in paths}
         for path, inside in places.items():
-            if not any(_holds_anything(place, present) for place in inside):
+            if not (is_utf8(str(path)) and any(_holds_anything(place, present) for place in inside)):
                 raise NothingFound(f"index '{index_name(index)}' holds nothing at {path}")
         wanted = [place for inside in places.values() for place in inside]
         dropped = [place.root for place in wanted if not place.path]

@@ -20,6 +20,8 @@ from cocasearch.indexing.manifest import (
     Manifest,
     exclude_of,
     find_manifest,
+    index_command,
+    index_name,
     read_manifest,
 )
 from cocasearch.indexing.roots import Target, targets_of
@@ -49,7 +51,11 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
     if survey.present and options.rebuild_with:
         survey.left_behind = _left_behind(survey, survey.present, ledger)
     if not (survey.candidates or survey.unchanged or survey.known_bad or survey.back):
-        raise NothingFound(f"no pictures found in {', '.join(map(str, paths or survey.empty))}")
+        looked_in = ", ".join(map(str, paths or survey.empty))
+        if not looked_in:
+            message = f"index '{index_name(index)}' covers no folder any more"
+            raise NothingFound(message, hint=index_command(index, "./photos"))
+        raise NothingFound(f"no pictures found in {looked_in}")
     return survey
 
 

@@ -1,3 +1,8 @@
+import os
+
+import pytest
+
+
 def test_a_removed_folder_is_said_and_in_no_answer(indexed):
     result = indexed("remove", "photos/sub")
     assert result.exit_code == 0
@@ -28,3 +33,23 @@ def test_a_moved_folder_is_followed(indexed):
     assert "pictures/" in indexed("query", "red", "--format", "paths").stdout
     wrong = indexed("reroot", "pictures", "home")
     assert wrong.exit_code == 1 and "none of the photos below" in wrong.stderr
+
+
+def test_a_name_that_no_index_can_store_is_in_none(indexed):
+    result = indexed("remove", os.fsdecode(b"photos/\xff.png"))
+    assert (result.exit_code, "holds nothing at" in result.stderr) == (3, True)
+
+
+def test_an_index_without_folders_says_so(indexed):
+    assert indexed("remove", "photos").exit_code == 0
+    result = indexed("index")
+    assert result.exit_code == 3
+    assert "index 'default' covers no folder any more\n  hint: cocasearch index ./photos" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_excludes_are_shown_on_one_line(indexed):
+    (indexed.folder / "photos" / "blue-circle.png").rename(indexed.folder / "photos" / "two\nlines.png")
+    indexed("index")
+    indexed("remove", "photos/two\nlines.png")
+    assert "  excludes photos/two\\nlines.png\n" in indexed("status").stdout
