@@ -8,6 +8,7 @@ endpoint are those of the usual AWS variables and files; `AWS_NO_SIGN_REQUEST=tr
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -97,20 +98,23 @@ def _connect(bucket: str | None, endpoint: str | None, anonymous: bool) -> Any:
 
 
 def _download(remote: Any, file: Path, tell: Callable[[int, int], None]) -> None:
-    """Fill the file piece by piece; what another process fetches meanwhile is the same, so that either may be last."""
+    """Fill the file piece by piece. Processes that do so at the same time write the same bytes to the same places."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
-    with partial.open("ab") as local:
-        done = min(local.tell(), remote.size())
-        local.truncate(done)
+    partial.touch()
+    with partial.open("r+b") as local:
+        done = local.seek(0, os.SEEK_END)
         while done < remote.size():
             piece = remote.read_at(min(_PIECE, remote.size() - done), done)
             if not piece:
                 raise OSError("AWS Error: the answer ended early")
+            local.seek(done)
             local.write(piece)
+            local.flush()
             done += len(piece)
             tell(done, remote.size())
-    partial.replace(file)
+    with suppress(FileNotFoundError):  # another process was first; what it put there is the same
+        partial.replace(file)
 
 
 def _reason(error: OSError) -> str:

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_a_shard_is_fetched_once_in_each_version(store: ObjectStore) -> None:
     assert bytes_asked_for(store) == len(store.objects["photos/train/000.tar"])
     store.objects["photos/train/000.tar"] = shard("d", "e")
     assert [row.key for row in read_captioned_data(source)] == ["d", "e"]
+
+
+def test_processes_that_fetch_the_same_shard_do_not_spoil_it(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "_PIECE", 5_000)
+    with ThreadPoolExecutor(4) as pool:
+        files = list(pool.map(object_store.fetch, ["s3://photos/train/001.tar"] * 4))
+    assert len(set(files)) == 1
+    assert files[0].read_bytes() == store.objects["photos/train/001.tar"]
+    assert [file.name for file in files[0].parent.iterdir()] == [files[0].name]
 
 
 def test_progress_is_told_in_bytes(store: ObjectStore) -> None:
