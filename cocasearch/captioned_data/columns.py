@@ -81,7 +81,9 @@ def _pick(name: str, found: list[str], role: str, key: str | None, usual: tuple[
         raise CocaSearchError(f"{name} is empty")
     missing = f"no column {key!r}" if key else f"no {role} column"
     listed = ", ".join(found)
+    headless = any("." in column or " " in column for column in found)  # rows where names should be
     raise CocaSearchError(
         f"{name} has {missing}; its columns are: {listed if len(listed) <= 300 else listed[:297] + '...'}",
-        hint=f"name it with --{role}-key COLUMN",
+        hint=f"name it with --{role}-key COLUMN"
+        + (", or name the columns in a first line: filepath,title" if headless else ""),
     )

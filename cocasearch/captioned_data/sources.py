@@ -33,6 +33,8 @@ def source_files(source: str | Path, progress: Progress | None = None) -> list[S
     names = [name for part in str(source).split("::") for name in _expand(part.strip()) if name]
     if not names:
         raise CocaSearchError("the name of the captioned data is empty")
+    if any(not name.removeprefix(SCHEME).strip("/") for name in names):
+        raise CocaSearchError(f"{source} names no bucket", hint="s3://BUCKET/FOLDER/ or s3://BUCKET/SHARD.tar")
     names = [item for name in names for item in (list_objects(name) if _is_prefix(name) else [name])]
     gone = [name for name in names if not name.startswith(SCHEME) and not Path(name).exists()]
     if gone:

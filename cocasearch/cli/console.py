@@ -168,7 +168,8 @@ def staged_progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
     with live_line("working") as show:
 
         def tell(what: str, done: int, total: int) -> None:
-            seconds = time.monotonic() - begun.setdefault(what, time.monotonic())
+            started = begun.setdefault(what, time.monotonic())
+            seconds = time.monotonic() - started
             width = min(_err.width - 4, 100)
             show(tqdm.format_meter(done, total, seconds, prefix=what, unit=f" {unit}", ncols=width))
 

@@ -107,7 +107,7 @@ def check_data(
     looks = look_at(data.images, lambda done, total: tell("looking at photos", done, total))
     problems = [Problem(bad.where, "bad row", bad.reason) for bad in data.bad_rows]
     problems += [Problem(bad.where, "missing", bad.reason) for bad in data.missing]
-    problems += _of_pictures(looks)
+    problems += _of_pictures(looks, lambda done, total: tell("comparing photos", done, total))
     if validation is not None:
         others = look_at(validation.images, lambda done, total: tell("looking at the others", done, total))
         problems += _in_validation(looks, others)
@@ -131,10 +131,10 @@ def check_data(
     )
 
 
-def _of_pictures(looks: Looks) -> Iterator[Problem]:
+def _of_pictures(looks: Looks, progress: Callable[[int, int], None]) -> Iterator[Problem]:
     keys = [image.key for image in looks.images]
     yield from (Problem(keys[at], "unreadable", reason) for at, reason in looks.unreadable.items())
-    twins = find_twins(looks)
+    twins = find_twins(looks, progress)
     yield from (Problem(keys[twin.second], "same as", keys[twin.first]) for twin in twins if twin.is_exact)
     yield from (Problem(keys[twin.second], "nearly same as", keys[twin.first]) for twin in twins if not twin.is_exact)
     for key, look in zip(keys, looks.looks, strict=True):

@@ -81,10 +81,14 @@ class Twin:
     is_exact: bool
 
 
-def find_twins(looks: Looks) -> list[Twin]:
+def find_twins(looks: Looks, progress: Progress | None = None) -> list[Twin]:
     """The pictures that are the same as an earlier one, each with the first of its kind, in order.
 
     The pictures of a kind are linked: each is nearly the same as another of it, not always as the first.
+
+    Args:
+        looks: What N pictures look like.
+        progress: Called now and then with pictures compared and pictures in all.
     """
     count = len(looks.images)
     kind = list(range(count))
@@ -106,7 +110,8 @@ def find_twins(looks: Looks) -> list[Twin]:
             link(first, other)
     sketches = looks.sketches()
     distinct = np.array([position for position in range(count) if position not in exact], dtype=np.int64)
-    for one, other in _near_pairs(looks, looks, sketches[distinct], sketches[distinct], distinct, distinct):
+    pairs = _near_pairs(looks, looks, sketches[distinct], sketches[distinct], distinct, distinct, progress)
+    for one, other in pairs:
         link(one, other)
     return [
         Twin(exact.get(position, first_of(position)), position, position in exact)
@@ -134,7 +139,13 @@ def find_twins_between(looks: Looks, others: Looks) -> list[Twin]:
 
 
 def _near_pairs(
-    looks: Looks, others: Looks, queries: Floats, stored: Floats, query_at: Positions, stored_at: Positions
+    looks: Looks,
+    others: Looks,
+    queries: Floats,
+    stored: Floats,
+    query_at: Positions,
+    stored_at: Positions,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Pairs of positions (of looks, of others) whose pictures are nearly the same."""
 
@@ -148,6 +159,8 @@ def _near_pairs(
     is_same_set = looks is others
     seen: set[tuple[int, int]] = set()
     for query, neighbours in _candidates(queries, stored):
+        if progress is not None and (query + 1 == len(queries) or query % _AHEAD == 0):
+            progress(query + 1, len(queries))
         at = int(query_at[query])
         for neighbour in neighbours:
             other = int(stored_at[neighbour])

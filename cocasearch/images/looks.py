@@ -83,7 +83,7 @@ def thumbnail(picture: Image.Image) -> Floats:
 
 def is_same_picture(first: Floats, second: Floats) -> bool:
     """Whether two thumbnails (48, 48, 3) differ by no more than a slight crop, other brightness and compression."""
-    return max(_unlike(first, second), _unlike(second, first)) <= _MOST_UNLIKE
+    return _unlike(first, second) <= _MOST_UNLIKE and _unlike(second, first) <= _MOST_UNLIKE
 
 
 def _unlike(picture: Floats, other: Floats) -> float:
@@ -98,7 +98,10 @@ def _unlike(picture: Floats, other: Floats) -> float:
 def _spread(picture: Floats, choose: np.ufunc) -> Floats:
     """Each level replaced by the least or the greatest within `_SHIFT` pixels."""
     for axis in (0, 1):
-        padded = np.pad(picture, [(_SHIFT, _SHIFT) if axis == along else (0, 0) for along in range(3)], mode="edge")
-        shifted = [np.take(padded, range(at, at + _THUMBNAIL), axis=axis) for at in range(2 * _SHIFT + 1)]
-        picture = choose.reduce(shifted)
+        edges = [(_SHIFT, _SHIFT) if axis == along else (0, 0) for along in range(3)]
+        padded = np.moveaxis(np.pad(picture, edges, mode="edge"), axis, 0)
+        spread = padded[:_THUMBNAIL]
+        for at in range(1, 2 * _SHIFT + 1):
+            spread = choose(spread, padded[at : at + _THUMBNAIL])
+        picture = np.moveaxis(spread, 0, axis)
     return picture

@@ -222,6 +222,12 @@ def test_a_missing_column_hints_at_the_option(tmp_path: Path) -> None:
     assert error.value.hint == "name it with --image-key COLUMN"
 
 
+def test_a_table_without_a_header_hints_at_one(tmp_path: Path) -> None:
+    with pytest.raises(CocaSearchError, match=r"no image column; its columns are: a\.jpg, one") as error:
+        read_captioned_data(write(tmp_path / "a.tsv", "a.jpg\tone\nb.jpg\ttwo\n"))
+    assert "first line: filepath,title" in str(error.value.hint)
+
+
 def test_a_folder_without_sidecars_hints_at_its_data_files(tmp_path: Path) -> None:
     write(tmp_path / "train.tsv", "filepath\ttitle\n")
     with pytest.raises(CocaSearchError) as error:

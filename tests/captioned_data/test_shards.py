@@ -136,6 +136,7 @@ def test_lists_in_braces_multiply(tmp_path: Path) -> None:
         ("{1..999999999}.tar", "999,999,999 files"),
         ("{1..999}/{1..999}.tar", "998,001 files"),
         ("::", "is empty"),
+        ("s3://", "names no bucket"),
     ],
 )
 def test_a_list_that_makes_no_sense_is_refused(source: str, message: str) -> None:
