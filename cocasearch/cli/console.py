@@ -205,7 +205,7 @@ def shown(path: str | Path) -> str:
     """A path on one line, as a person at this prompt would write it: from the working folder if it lies below it."""
     absolute = Path(path)
     text = str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
-    return _CONTROL.sub(lambda mark: repr(mark[0])[1:-1], text)
+    return _escaped(text)
 
 
 class _LogLines:
@@ -223,7 +223,12 @@ def _cell(name: str, value: object) -> str:
         return shown(str(value))
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else " ".join(str(value).split())
+    return f"{value:.3f}" if isinstance(value, float) else _escaped(" ".join(str(value).split()))
+
+
+def _escaped(text: str) -> str:
+    """The text with what would move a terminal's cursor, or change its colours, spelt out."""
+    return _CONTROL.sub(lambda mark: repr(mark[0])[1:-1], text)
 
 
 def _as_csv(rows: Sequence[Row]) -> str:

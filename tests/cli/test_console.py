@@ -12,9 +12,9 @@ MODELS = f"{sys.executable} -m cocasearch models list --json"
 
 
 def test_a_name_of_two_lines_stays_in_its_row(capfdbinary):
-    console.write_table([{"score": 1.0, "path": "/photos/two\nlines\x1b.jpg", "caption": "a\ndog"}])
+    console.write_table([{"score": 1.0, "path": "/photos/two\nlines\x1b.jpg", "caption": "a\ndog\x1b[31m"}])
     _, row = capfdbinary.readouterr().out.decode().splitlines()
-    assert row.split(maxsplit=2) == ["1.000", r"/photos/two\nlines\x1b.jpg", "a dog"]
+    assert row.split(maxsplit=2) == ["1.000", r"/photos/two\nlines\x1b.jpg", r"a dog\x1b[31m"]
 
 
 def test_output_is_utf_8_and_the_bytes_of_names_in_any_locale(tmp_path):
