@@ -124,7 +124,8 @@ class Objective(nn.Module):
     def has_captions(self) -> bool:
         """Whether the captioning half is trained."""
         distils = self.larger is not None and self.larger.with_captions
-        return self.config.objective != "contrastive" and (self.config.caption_weight > 0 or distils)
+        weighs = max(self.config.caption_weight, self.config.label_caption_weight) > 0
+        return self.config.objective != "contrastive" and (weighs or distils)
 
     @property
     def _is_contrastive(self) -> bool:
