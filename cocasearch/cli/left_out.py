@@ -1,5 +1,7 @@
 """What had to be left out of captioned photos, told as soon as it is known."""
 
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ def name_left_out(data: "CaptionedData") -> None:
         f"{console.shown(data.source)}: left out {len(data.bad_rows):,} rows that lack something or make no sense, "
         f"and {len(data.missing):,} photos that are not there"
     )
-    check = f"; all of them: cocasearch data check {data.source} --format csv"
+    check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
     _name_some([(bad.where, bad.reason) for bad in data.left_out], check)
 
 
@@ -29,7 +31,7 @@ def name_not_trained_on(left_out: "LeftOut") -> None:
     """Which photos are not trained on because they are measured on, or cannot be read, on stderr."""
     for pairs, what in (
         (left_out.same, "are measured on, byte for byte"),
-        (left_out.nearly_same, "are nearly the same as one that is measured on (--set keep_near=true keeps them)"),
+        (left_out.nearly_same, "are nearly the same as one that is measured on"),
         (left_out.unreadable, "cannot be read"),
     ):
         if pairs:
@@ -38,9 +40,11 @@ def name_not_trained_on(left_out: "LeftOut") -> None:
 
 
 def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
-    """Tells all that is left out of training, and how far the comparison of photos is."""
+    """Tells all that is left out of training, and how far the comparison of photos is; of many processes, one does."""
     from cocasearch.training.sources import DataListener
 
+    if os.environ.get("RANK", "0") != "0":  # torchrun's name for the number of a process
+        return DataListener()
     return DataListener(name_left_out, name_not_trained_on, progress)
 
 

@@ -83,3 +83,15 @@ def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned
     kept = captioned("train", "captions.tsv", "--out", "other", *options[2:], "--set", "keep_near=true")
     assert kept.exit_code == 0, kept.stderr
     assert read_model_folder(folder / "other").provenance["pictures"] == [9]
+
+
+def test_of_many_processes_one_tells_what_is_left_out(captioned, monkeypatch):
+    file = captioned.folder / "captions.tsv"
+    file.write_text(file.read_text() + "photos/gone.png\ta gone thing\n")
+    told = {}
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        result = captioned("train", "captions.tsv", "--out", f"trained-{rank}", "--model", "tiny", *TINY_RUN)
+        assert result.exit_code == 0, result.stderr
+        told[rank] = "photos/gone.png: no such file" in result.stderr
+    assert told == {"0": True, "1": False}
