@@ -1,9 +1,11 @@
 """What a picture looks like from afar, to find others that were made of the same one.
 
 A sketch of 35 numbers finds candidates quickly; a thumbnail tells whether a candidate is indeed the same picture,
-recompressed, resized, cropped by a few percent or made brighter. Measured on 7,091 photos: of 300 copies of each kind
-the sketch finds all that were recompressed or resized and 99 % of those cropped by 4 % in 100,000 others; the thumbnail
-takes no other photo for the same, the nearest differing in 2.3 % of its pixels. Knows nothing about models.
+recompressed, resized, cropped by a few percent or made brighter. Measured on 7,091 photos: the sketch finds at least
+98 % of the copies of each kind among 100,000 others. Of 412 copies the thumbnail knows all that were recompressed,
+resized, darkened or of more contrast, 94 % of those cropped by 2 % on each side, 64 % by 4 %, 93 % of those a third
+brighter, and of those turned grey 22 %. It takes no other photo for the same: the nearest differs in 2.3 % of pixels.
+Knows nothing about models.
 """
 
 from dataclasses import dataclass
