@@ -1,8 +1,9 @@
 """`cocasearch finetune`: the model, taught your own captioned photos."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,20 +11,34 @@ from cocasearch.cli import console
 from cocasearch.cli.left_out import data_listener
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, CaptionedData, CaptionKey, Device, ImageKey, LabelTemplate, ModelName
+from cocasearch.cli.proof import say_what_changed, to_dict
+from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
+from cocasearch.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from cocasearch.training.config import TrainingConfig
+    from cocasearch.training.finetune_defaults import Plan
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
 Validation = Annotated[
     str | None, typer.Option("--val", metavar="DATA", help="Measure on this, not on a part of DATA.")
 ]
+Guard = Annotated[
+    str | None,
+    typer.Option(
+        "--guard", metavar="DATA", help="Captioned photos of a kind it should not forget.", show_default=False
+    ),
+]
+Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to 1.")]
+ObjectiveOption = Annotated[
+    Literal["coca", "contrastive", "caption"] | None,
+    typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
+]
 Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
 EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]
 ImagesPerStep = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Photos in a step.")]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
 
 
 def finetune(
@@ -31,45 +46,66 @@ def finetune(
     out: Out = Path("runs/finetuned"),
     model: ModelName = None,
     val: Validation = None,
+    guard: Guard = None,
+    keep: Keep = 0.0,
+    objective: ObjectiveOption = None,
     passes: Passes = None,
     learning_rate: Rate = None,
     encoder_learning_rate: EncoderRate = None,
     images_per_step: ImagesPerStep = None,
-    seed: Seed = 0,
+    seed: Seed = None,
+    settings: Settings = None,
     image_key: ImageKey = None,
     caption_key: CaptionKey = None,
     label_template: LabelTemplate = None,
     as_json: AsJson = False,
     device: Device = "auto",
 ) -> None:
-    """Train the model further on your captioned photos, and measure it before and after on held-out ones."""
+    """Train the model further on your captioned photos, and measure it before and after on held-out ones.
+
+    What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
+    the end tells what other shares of the starting weights (--keep) would give.
+    """
+    from cocasearch.training.finetune import FinetuneListener, FinetuneRequest
     from cocasearch.training.finetune import finetune as run
     from cocasearch.training.sources import Columns
 
-    def adjust(config: "TrainingConfig") -> "TrainingConfig":
-        chosen: dict[str, Any] = {
-            "passes": passes,
-            "learning_rate": learning_rate,
-            "encoder_learning_rate": encoder_learning_rate,
-            "images_per_step": images_per_step,
-            "seed": seed,
-        }
-        return dataclasses.replace(config, **{name: value for name, value in chosen.items() if value is not None})
-
+    chosen = {
+        "objective": objective,
+        "passes": passes,
+        "learning_rate": learning_rate,
+        "encoder_learning_rate": encoder_learning_rate,
+        "images_per_step": images_per_step,
+        "seed": seed,
+    }
     with training_progress() as progress:
-        result = run(
-            data,
+        request = FinetuneRequest(
+            data=data,
             out=out,
             model=chosen_model(model),
             validation=val,
+            guard=guard,
+            keep=keep,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
-            adjust=adjust,
-            measured=lambda moment, report: console.say(f"{moment}: {summary(report)}"),
-            progress=progress,
-            device=device,
+            adjust=lambda config: _adjusted(config, chosen, settings or ()),
         )
+        listener = FinetuneListener(
+            _say_plan, lambda moment, report: console.say(f"{moment}: {summary(report)}"), progress, progress.stage
+        )
+        result = run(request, listener=listener, device=device)
     console.name_unreadable(result.training.unreadable.items())
     if as_json:
-        reports = {"before": result.before.to_dict(), "after": result.after.to_dict()}
-        console.write_json({"model": str(out), "fingerprint": result.training.fingerprint, **reports})
+        console.write_json({"model": str(out), **to_dict(result)})
+    else:
+        say_what_changed(result)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {out} --rebuild")
+
+
+def _adjusted(config: TrainingConfig, chosen: dict[str, Any], settings: Sequence[str]) -> TrainingConfig:
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return apply_settings(dataclasses.replace(config, **given), settings)
+
+
+def _say_plan(plan: "Plan") -> None:
+    for sentence in plan.sentences():
+        console.say(sentence)

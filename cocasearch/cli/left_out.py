@@ -39,13 +39,20 @@ def name_not_trained_on(left_out: "LeftOut") -> None:
             _name_some(pairs)
 
 
+def _name_look_alike(count: int) -> None:
+    console.say(
+        f"{count:,} photos are nearly the same as one that is measured on; so many, the kind looks alike, and they are "
+        "trained on (--val DATA measures on others)"
+    )
+
+
 def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
     """Tells all that is left out of training, and how far the comparison of photos is; of many processes, one does."""
     from cocasearch.training.sources import DataListener
 
     if os.environ.get("RANK", "0") != "0":  # torchrun's name for the number of a process
         return DataListener()
-    return DataListener(name_left_out, name_not_trained_on, progress)
+    return DataListener(name_left_out, name_not_trained_on, _name_look_alike, progress)
 
 
 def _name_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:

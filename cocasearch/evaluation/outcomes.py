@@ -51,11 +51,11 @@ def retrieval_figures(text_ranks: _Integers, image_ranks: _Integers, pairs: _Int
     """
     pictures, texts = pairs[:, 0], pairs[:, 1]
     share = 1.0 / np.bincount(texts, minlength=len(text_ranks))[texts]
-    possible = np.bincount(pictures, weights=share, minlength=len(image_ranks))
+    possible = np.bincount(pictures, weights=share, minlength=len(image_ranks)).astype(np.float64)
     figures = {}
     for k in RECALL_AT:
         gained = np.bincount(pictures, weights=share * (text_ranks[texts] <= k), minlength=len(image_ranks))
-        figures[f"text to image recall@{k}"] = Shares(gained, possible)
+        figures[f"text to image recall@{k}"] = Shares(gained.astype(np.float64), possible)
     for k in RECALL_AT:
         hits = (image_ranks <= k).astype(np.float64)
         figures[f"image to text recall@{k}"] = Shares(hits, np.ones(len(hits)))

@@ -1,122 +1,218 @@
 """The job `finetune`: a model folder trained further on one's own pictures, measured before and after.
 
-Receives paths and settings; reads the data, sets pictures aside, runs the trainer and measures.
+Receives paths and settings; reads the data, sets pictures aside, plans, trains, measures, and keeps what is best.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cocasearch.captioned_data import CaptionedImage
+from torch import Tensor
+
 from cocasearch.checkpoints.registry import resolve_model
+from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
-from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
+from cocasearch.evaluation.benchmark import EvaluationReport, Examination, examine
+from cocasearch.evaluation.comparison import Comparison, compare
 from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.device import choose_device
 from cocasearch.inference.loaded_model import load_model
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source
+from cocasearch.training.finetune_defaults import Plan, choose_config, consistent, fit_memory
+from cocasearch.training.gradients import Gradients
+from cocasearch.training.interpolation import interpolate
+from cocasearch.training.kept_shares import KeptShare, measure_shares
+from cocasearch.training.memory_estimate import estimate_memory, free_memory
+from cocasearch.training.objective import Objective
+from cocasearch.training.preparation import prepare
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
-from cocasearch.training.run_checkpoint import refuse_taken_folder
+from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
 from cocasearch.training.sources import Columns, split, training_data
-from cocasearch.training.starting_point import from_model_folder
+from cocasearch.training.starting_point import StartingPoint, from_model_folder
 from cocasearch.training.trainer import Trainer, TrainingResult
-
-OnProgress = Callable[[TrainingProgress], None]
 
 
 @dataclass(frozen=True)
-class FinetuneResult:
-    """A finished fine-tuning with the same held-out pictures measured before and after."""
-
-    training: TrainingResult
-    before: EvaluationReport
-    after: EvaluationReport
-
-
-def finetune_config(n_images: int) -> TrainingConfig:
-    """Gentle defaults for a collection of this size: low rates, more passes over fewer pictures."""
-    passes = min(40.0, max(4.0, 16_000 / max(1, n_images)))
-    return TrainingConfig(
-        passes=passes,
-        images_per_step=max(2, min(64, n_images // 4)),
-        captions_per_image=3,
-        optimizer="adamw",
-        learning_rate=3e-4,
-        encoder_learning_rate=3e-5,
-        frozen_passes=passes / 4,
-        frozen_blocks=0,
-        ema_decay=0.98,
-        augmentation=AugmentationConfig(min_area=0.8, flip=False, color=0.1),
-        held_out=500,
-        validations=5,
-    )
-
-
-def finetune(
-    data: str | Path,
-    *,
-    out: Path,
-    model: str | Path | None = None,
-    validation: str | Path | None = None,
-    columns: Columns | None = None,
-    adjust: Callable[[TrainingConfig], TrainingConfig] | None = None,
-    measured: Callable[[str, EvaluationReport], None] | None = None,
-    progress: OnProgress | None = None,
-    device: str = "auto",
-) -> FinetuneResult:
-    """Train a model folder on captioned pictures, measured on held-out ones before and after.
+class FinetuneRequest:
+    """What `finetune` is asked for.
 
     Args:
         data: Captioned pictures.
         out: The model folder to write.
-        model: Name or folder to start from; the bundled model for None.
+        model: Name or folder to start from; the best model here for None.
         validation: Data to measure on, instead of a part of `data` split off by picture.
+        guard: Captioned pictures of a kind that the model knows already and should not forget; only measured.
+        keep: The share of the starting weights in the written model, 0 to 1.
         columns: Which columns of the data hold what.
-        adjust: Changes what `finetune_config` chose for this number of pictures.
-        measured: Told "before" and "after" with each report as soon as it is there.
-        progress: Called after every step.
-        device: "auto", "cpu" or "cuda".
+        adjust: Changes what was chosen for this collection.
+    """
+
+    data: str | Path
+    out: Path
+    model: str | Path | None = None
+    validation: str | Path | None = None
+    guard: str | Path | None = None
+    keep: float = 0.0
+    columns: Columns = field(default_factory=Columns)
+    adjust: Callable[[TrainingConfig], TrainingConfig] = lambda config: config
+
+
+@dataclass(frozen=True)
+class FinetuneListener:
+    """Who is told how a fine-tuning goes.
+
+    Args:
+        planned: What is going to be done.
+        measured: "before" and "after" with each report as soon as it is there; the first process alone.
+        progress: Every step.
+        stage: What else is being done, how much of it is done and how much there is.
+    """
+
+    planned: Callable[[Plan], None] = lambda _plan: None
+    measured: Callable[[str, EvaluationReport], None] = lambda _moment, _report: None
+    progress: Callable[[TrainingProgress], None] = lambda _progress: None
+    stage: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """A finished fine-tuning with the same held-out pictures measured before and after.
+
+    Attributes:
+        fingerprint: Of the written model.
+        kept: The share of the starting weights in it: 1 if training made nothing better.
+        shares: What other shares would give.
+    """
+
+    training: TrainingResult
+    plan: Plan
+    before: EvaluationReport
+    after: EvaluationReport
+    comparison: Comparison
+    shares: list[KeptShare]
+    kept: float
+    fingerprint: str
+
+
+def finetune(
+    request: FinetuneRequest, *, listener: FinetuneListener | None = None, device: str = "auto"
+) -> FinetuneResult:
+    """Train a model folder on captioned pictures, measured on held-out ones before and after.
 
     Raises:
         CocaSearchError: Too few pictures to hold any out, or anything `train` raises.
     """
-    processes = Processes.join(device_of_process(device))
-    processes.once(lambda: refuse_taken_folder(out))
-    columns = columns or Columns()
-    images = columns.read(data)
-    config = finetune_config(len(images))
-    config = adjust(config) if adjust else config
-    (training,), held_out = split([images], validation, columns, config)
-    if not held_out:
-        raise CocaSearchError(
-            f"{data} has {len(images)} pictures, too few to hold some out for measuring",
-            hint="five pictures at least, or --val DATA",
+    if not 0 <= request.keep < 1:
+        raise CocaSearchError(f"keep must be from 0 to below 1, not {request.keep}")
+    Processes.join(device_of_process(device)).once(lambda: refuse_taken_folder(request.out))
+    return _Finetuning(request, listener or FinetuneListener(), device).run()
+
+
+class _Finetuning:
+    """One fine-tuning from reading to the last figure."""
+
+    def __init__(self, request: FinetuneRequest, listener: FinetuneListener, device: str) -> None:
+        self.request, self.listener, self.device = request, listener, device
+        self.processes = Processes.join(device_of_process(device))
+        self.folder = resolve_model(request.model)
+        images = request.columns.read(request.data)
+        chosen = choose_config(len(images), read_model_folder(self.folder).config, choose_device(device))
+        config = consistent(request.adjust(chosen))
+        (self.training,), self.held_out = split([images], request.validation, request.columns, config)
+        if not self.held_out:
+            raise CocaSearchError(
+                f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",
+                hint="five pictures at least, or --val DATA",
+            )
+        self.guard = request.columns.read(request.guard) if request.guard else None
+        self.plan = self.processes.once(lambda: self._planned(config))
+
+    def run(self) -> FinetuneResult:
+        """Train, measure and keep what is best."""
+        self.listener.planned(self.plan)
+        before = self.processes.once(lambda: self._measure("before", self.folder))
+        start = forced(from_model_folder(self.folder), self.plan.config)
+        weights = {name: value.clone() for name, value in start.model.state_dict().items()}
+        training = self._train(start)
+        after, comparison, kept, shares = self.processes.once(lambda: self._judge(before, weights))
+        fingerprint = read_model_folder(self.request.out).fingerprint
+        return FinetuneResult(training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint)
+
+    def _judge(
+        self, before: Examination, start: Mapping[str, Tensor]
+    ) -> tuple[Examination, Comparison, float, list[KeptShare]]:
+        """What training was worth, and how much of the starting weights is kept because of it."""
+        out, kept = self.request.out, self.request.keep
+        trained = read_model_folder(out).load_model().state_dict()
+        if kept:
+            self._write_share(start, trained, kept)
+        after = self._measure("after", out)
+        comparison = compare(before.outcomes, after.outcomes, seed=self.plan.config.seed)
+        if not comparison.anything_gained:
+            kept = 1.0
+            self._write_share(start, trained, kept)
+        shares = measure_shares(
+            out, start, trained, self.held_out, self.guard, device=self.device, progress=self.listener.stage
         )
-    measured = measured or (lambda _moment, _report: None)
-    folder = resolve_model(model)
-    before = processes.once(lambda: _measure(folder, held_out, device))
-    measured("before", before)
-    start = forced(from_model_folder(folder), config)
-    trainer = Trainer(
-        start,
-        training_data(start, [Source(training, 1.0)]),
-        config,
-        out,
-        held_out=held_out,
-        progress=progress,
-        card=_finetuned_card(out.name, folder.resolve().name, len(training)),
-        device=device,
-    )
-    result = trainer.run()
-    after = processes.once(lambda: _measure(out, held_out, device))
-    measured("after", after)
-    return FinetuneResult(result, before, after)
+        return after, comparison, kept, shares
 
+    def _planned(self, config: TrainingConfig) -> Plan:
+        device = choose_device(self.device)
+        available = free_memory(device)
+        start = forced(from_model_folder(self.folder), config)
+        prepare(start.model.to(device), config, start.provenance)
+        longest = [max(image.captions, key=len) for image in self.training]
+        ids = start.tokenizer(longest, start.model.config.text.context_length)
+        estimate = estimate_memory(
+            Gradients(Objective(start.model, start.tokenizer, config), config),
+            config,
+            image_size=start.preprocess.image_size,
+            caption_tokens=int((ids != start.tokenizer.pad_id).sum(dim=1).max()),
+            encoder_is_frozen=config.frozen_passes >= config.passes,
+        )
+        fitted = fit_memory(config, estimate, available)
+        return Plan(len(self.training), len(self.held_out), fitted, estimate, available, device)
 
-def _measure(folder: Path, held_out: list[CaptionedImage], device: str) -> EvaluationReport:
-    return evaluate(load_model(folder, device=device), held_out, caption_options=CaptionOptions())
+    def _train(self, start: StartingPoint) -> TrainingResult:
+        card = _finetuned_card(self.request.out.name, self.folder.resolve().name, len(self.training))
+        return Trainer(
+            start,
+            training_data(start, [Source(self.training, 1.0)]),
+            self.plan.config,
+            self.request.out,
+            held_out=self.held_out,
+            progress=self.listener.progress,
+            card=card,
+            device=self.device,
+        ).run()
+
+    def _measure(self, moment: str, folder: Path) -> Examination:
+        examination = examine(
+            load_model(folder, device=self.device),
+            self.held_out,
+            caption_options=CaptionOptions(),
+            progress=lambda done, total: self.listener.stage(f"measuring {moment}", done, total),
+        )
+        self.listener.measured(moment, examination.report)
+        return examination
+
+    def _write_share(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], keep: float) -> None:
+        out = self.request.out
+        written, run = read_model_folder(out), RunCheckpoint(run_folder_of(out))
+        run.begin()  # killed in between, the run may write its folder again
+        save_model_folder(
+            out,
+            interpolate(before, after, keep),
+            config=written.config,
+            preprocess=written.preprocess,
+            tokenizer=written.tokenizer,
+            provenance={**written.provenance, "kept": {"share": keep, "of": written.provenance["started_from"]}},
+            card=(out / "README.md").read_text(encoding="utf-8"),
+        )
+        run.finish()
 
 
 def _finetuned_card(name: str, base: str, n_images: int) -> str:

@@ -15,6 +15,10 @@ from cocasearch.training.dataset import LabelledImages, Source, TrainingData
 from cocasearch.training.splitting import LeftOut, hold_out, keep_apart
 from cocasearch.training.starting_point import StartingPoint
 
+# Above that share of pictures that are nearly the same as one held out, the kind itself looks alike: charts, forms,
+# drawings. Their captions tell apart what the comparison does not, and without them little would be left to learn from.
+_LOOK_ALIKE = 0.1
+
 
 @dataclass(frozen=True)
 class DataListener:
@@ -23,11 +27,14 @@ class DataListener:
     Args:
         read: Told of each source as soon as it is read.
         left_out: Told what is not trained on because it is measured on.
+        look_alike: Told how many pictures are trained on though they are nearly the same as one that is measured on,
+            since the whole kind looks alike.
         progress: Told how far fetching and comparing are: what is done now, how much is done, how much there is.
     """
 
     read: Callable[[CaptionedData], None] = lambda _data: None
     left_out: Callable[[LeftOut], None] = lambda _left_out: None
+    look_alike: Callable[[int], None] = lambda _count: None
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
 
 
@@ -65,6 +72,9 @@ def split(
     if not held_out:
         return images, held_out
     kept, left_out = keep_apart(images, held_out, near=not config.keep_near, progress=columns.listener.progress)
+    if len(left_out.nearly_same) > _LOOK_ALIKE * sum(map(len, images)):
+        columns.listener.look_alike(len(left_out.nearly_same))
+        kept, left_out = keep_apart(images, held_out, near=False)
     columns.listener.left_out(left_out)
     return kept, held_out
 

@@ -20,7 +20,7 @@ from cocasearch.model.losses import caption_loss
 from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source, TrainingData
-from cocasearch.training.finetune import finetune
+from cocasearch.training.finetune import FinetuneListener, FinetuneRequest, finetune
 from cocasearch.training.gradients import Gradients
 from cocasearch.training.objective import Objective
 from cocasearch.training.starting_point import from_model_folder, from_preset
@@ -55,17 +55,19 @@ def test_finetuning_teaches_it(
 ) -> None:
     losses: list[float] = []
     result = finetune(
-        csv_of(tmp_path / "photos", more_drawings(24)),
-        out=tmp_path / "mine",
-        model=roberta_model_folder,
-        adjust=lambda config: replace(config, passes=12.0, learning_rate=3e-3),
-        progress=lambda progress: losses.append(progress.caption_loss),
+        FinetuneRequest(
+            csv_of(tmp_path / "photos", more_drawings(24)),
+            tmp_path / "mine",
+            roberta_model_folder,
+            adjust=lambda config: replace(config, passes=12.0, learning_rate=3e-3, keep_near=True),
+        ),
+        listener=FinetuneListener(progress=lambda progress: losses.append(progress.caption_loss)),
         device="cpu",
     )
     assert losses[-1] < losses[0] - 2  # from log 320 = 5.8
     stored = read_model_folder(tmp_path / "mine")
     assert stored.config == read_model_folder(roberta_model_folder).config
-    assert load_model(tmp_path / "mine", device="cpu").fingerprint == result.training.fingerprint
+    assert load_model(tmp_path / "mine", device="cpu").fingerprint == result.fingerprint
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""From files to a trained model folder: `train` with all its sources, `finetune` measured before and after."""
+"""From files to a trained model folder, by `train` with all its sources."""
 
 import dataclasses
 import sys
@@ -13,16 +13,10 @@ import torch
 
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
-from cocasearch.evaluation.benchmark import EvaluationReport
-from cocasearch.inference.caption_options import CaptionOptions
-from cocasearch.inference.captioning import Captioner
-from cocasearch.inference.loaded_model import load_model
 from cocasearch.training import starting_point
 from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.finetune import finetune, finetune_config
-from cocasearch.training.sources import Columns, DataListener
-from cocasearch.training.splitting import LeftOut
+from cocasearch.training.finetune import FinetuneRequest, finetune
 from cocasearch.training.starting_point import from_preset
 from cocasearch.training.train import TrainingRequest, _labelled, train
 
@@ -31,88 +25,14 @@ FEW_STEPS = TrainingConfig(
 )
 
 
-def quick(config: TrainingConfig) -> TrainingConfig:
-    return replace(config, passes=1.0, frozen_passes=0.5, keep_near=True)
-
-
 @pytest.fixture
 def data(csv_of, more_drawings, tmp_path: Path) -> Path:
     return csv_of(tmp_path / "photos", more_drawings(24))
 
 
-def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, model_folder: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, EvaluationReport]] = []
-    out = tmp_path / "mine"
-    result = finetune(
-        csv_of(tmp_path / "photos", more_drawings(72)),
-        out=out,
-        model=model_folder,
-        adjust=lambda config: replace(  # an untrained model needs more than a gentle push
-            config,
-            passes=16.0,
-            frozen_passes=1.0,
-            optimizer="muon",
-            learning_rate=3e-3,
-            encoder_learning_rate=3e-3,
-            keep_near=True,  # small drawings of one kind are alike
-        ),
-        measured=lambda moment, report: told.append((moment, report)),
-        device="cpu",
-    )
-    assert told == [("before", result.before), ("after", result.after)]
-    assert result.before.n_images == result.after.n_images == 14  # a fifth
-    before, after = result.before.retrieval, result.after.retrieval
-    assert after.text_to_image.at[1] > before.text_to_image.at[1] + 0.2
-    assert after.image_to_text.median_rank < before.image_to_text.median_rank
-    assert result.after.captions.rouge_l > result.before.captions.rouge_l + 0.3
-    stored = read_model_folder(out)
-    assert stored.fingerprint == result.training.fingerprint == load_model(out, device="cpu").fingerprint
-    base = {"name": "untrained", "fingerprint": read_model_folder(model_folder).fingerprint}
-    assert stored.provenance["started_from"] == base
-    assert "fine-tuned from untrained on 58 captioned pictures" in (out / "README.md").read_text()
-    caption = Captioner(load_model(out, device="cpu")).caption_pixels(torch.zeros(1, 3, 32, 32), CaptionOptions())[0]
-    assert any(shape in caption.text for shape in ("square", "circle", "triangle"))
-
-
-def test_finetuning_is_gentle_and_longer_for_fewer_pictures() -> None:
-    few, many = finetune_config(40), finetune_config(100_000)
-    assert few.passes > many.passes >= 4
-    assert (few.images_per_step, many.images_per_step) == (10, 64)
-    assert few.encoder_learning_rate < TrainingConfig().learning_rate
-    assert finetune_config(1).images_per_step >= 2
-    for config in (few, many):
-        assert config.frozen_passes < config.passes
-        assert not config.augmentation.flip  # captions may speak of left and right
-
-
-def test_finetuning_measures_on_other_data_if_given(csv_of, more_drawings, data, model_folder, tmp_path: Path) -> None:
-    validation = csv_of(tmp_path / "others", more_drawings(3, first=300))
-    result = finetune(
-        data, out=tmp_path / "mine", model=model_folder, validation=validation, adjust=quick, device="cpu"
-    )
-    assert result.after.n_images == 3
-    assert read_model_folder(tmp_path / "mine").provenance["pictures"] == [24]
-
-
-def test_columns_of_other_names(data: Path, model_folder: Path, tmp_path: Path) -> None:
-    data.write_text(data.read_text().replace("filepath,title", "foto,words"))
-    columns = Columns(image_key="foto", caption_key="words")
-    result = finetune(data, out=tmp_path / "mine", model=model_folder, columns=columns, adjust=quick, device="cpu")
-    assert result.after.n_images == 4
-    with pytest.raises(CocaSearchError, match="its columns are: foto, words"):
-        finetune(data, out=tmp_path / "other", model=model_folder, adjust=quick)
-
-
-def test_too_few_pictures_to_measure(csv_of, more_drawings, model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CocaSearchError, match="has 4 pictures, too few to hold some out") as caught:
-        finetune(csv_of(tmp_path / "photos", more_drawings(4)), out=tmp_path / "mine", model=model_folder)
-    assert "--val DATA" in str(caught.value.hint)
-    assert not (tmp_path / "mine").exists()
-
-
 def test_the_model_to_start_from_is_not_replaced(data: Path, model_folder: Path) -> None:
     with pytest.raises(CocaSearchError, match="holds a finished model already"):
-        finetune(data, out=model_folder, model=model_folder)
+        finetune(FinetuneRequest(data, model_folder, model_folder))
     with pytest.raises(CocaSearchError, match="holds a finished model already"):
         train(TrainingRequest(data=[data], out=model_folder, model=str(model_folder)), FEW_STEPS)
 
@@ -244,17 +164,3 @@ def test_a_preset_without_the_published_weights(monkeypatch: pytest.MonkeyPatch)
     weights = [point.model.text_decoder.token_embedding.weight for point in (start, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-
-
-def test_what_is_measured_on_is_not_trained_on_and_told(
-    csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path
-) -> None:
-    validation = csv_of(tmp_path / "others", more_drawings(4, first=22))  # two of which are also in the data
-    told: list[LeftOut] = []
-    columns = Columns(listener=DataListener(left_out=told.append))
-    finetune(
-        data, out=tmp_path / "m", model=model_folder, validation=validation, columns=columns, adjust=quick, device="cpu"
-    )
-    assert len(told) == 1
-    assert [key for key, _ in told[0].same] == [image.key for image in more_drawings(2, first=22)]
-    assert read_model_folder(tmp_path / "m").provenance["pictures"] == [22]

@@ -1,6 +1,6 @@
 """A collection of a kind that no photo model has seen: charts and shapes, rendered and captioned from a seed.
 
-    python tests/training/shapes_collection.py FOLDER 500
+    python tests/shapes_collection.py FOLDER 500
 
 writes FOLDER/shapes.csv and its pictures. Four families of pictures make up some 700 captions out of few words, so that
 pictures held out of 500 have captions that training saw and captions that it did not.

@@ -1,0 +1,82 @@
+"""What a fine-tuning was worth: the table of before and after on stdout, and the plain sentences about it."""
+
+from typing import TYPE_CHECKING, Any
+
+from cocasearch.cli import console
+
+if TYPE_CHECKING:
+    from cocasearch.evaluation.comparison import ComparedFigure, Interval
+    from cocasearch.training.finetune import FinetuneResult
+    from cocasearch.training.kept_shares import KeptShare
+
+
+def to_dict(result: "FinetuneResult") -> dict[str, Any]:
+    """All of it, as `--json` prints it."""
+    from cocasearch.training.kept_shares import suggested
+
+    share = suggested(result.shares)
+    return {
+        "fingerprint": result.fingerprint,
+        "plan": result.plan.to_dict(),
+        "before": result.before.to_dict(),
+        "after": result.after.to_dict(),
+        "comparison": [figure.to_dict() for figure in result.comparison.figures],
+        "kept": result.kept,
+        "shares": [share.to_dict() for share in result.shares],
+        "suggested_keep": share.keep if share else None,
+    }
+
+
+def say_what_changed(result: "FinetuneResult") -> None:
+    """The tables on stdout; what they mean, on stderr."""
+    console.write(f"{result.comparison.n_images:,} held-out photos, with 95 % intervals\n\n")
+    console.write_table([_figure_row(figure) for figure in result.comparison.figures])
+    console.write("\nkeeping a share of the starting weights (--keep)\n\n")
+    console.write_table([_share_row(share) for share in result.shares])
+    for sentence in result.comparison.sentences():
+        console.say(sentence)
+    if result.kept == 1:
+        console.say("nothing got better: the model is as it was before training")
+    _suggest(result)
+
+
+def _suggest(result: "FinetuneResult") -> None:
+    from cocasearch.training.kept_shares import TOLERATED_LOSS, suggested
+
+    if not result.shares or result.shares[-1].old is None:
+        return
+    share = suggested(result.shares)
+    if share is None:
+        console.say(f"every share loses more than {100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind")
+    else:
+        console.say(
+            f"--keep {share.keep:g} finds most of the new kind among the shares that lose at most "
+            f"{100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind"
+        )
+
+
+def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:
+    return {
+        "figure": figure.name,
+        "before": figure.before,
+        "before 95 %": _span(figure.before_interval),
+        "after": figure.after,
+        "after 95 %": _span(figure.after_interval),
+        "difference": figure.difference,
+        "difference 95 %": _span(figure.difference_interval),
+        "verdict": figure.verdict,
+    }
+
+
+def _share_row(share: "KeptShare") -> dict[str, Any]:
+    row: dict[str, Any] = {"keep": f"{share.keep:g}"}
+    for kind, scores in (("new", share.new), ("guard", share.old)):
+        if scores is not None:
+            for k in (1, 10):
+                row[f"{kind} t2i@{k}"] = scores.text_to_image.at[k]
+                row[f"{kind} i2t@{k}"] = scores.image_to_text.at[k]
+    return row
+
+
+def _span(interval: "Interval") -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"

@@ -1,0 +1,117 @@
+"""What `finetune` does where it is not told: chosen from the model, the size of the collection and the machine.
+
+The rates, passes and what is frozen were found with coca-mini on 500 rendered charts and shapes: an image encoder that
+keeps its weights learned them as well, in a quarter of the time, and forgot less of what the model knew.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+
+from cocasearch.inference.device import is_faster_in_bfloat16
+from cocasearch.model.config import CoCaConfig
+from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.memory_estimate import MemoryEstimate
+
+# Fewer pictures than that teach an image encoder less than it forgets.
+THAWS_FROM = 5_000
+_PICTURES_SEEN = 16_000  # by a small collection, all passes together
+_RATE, _RATE_WIDTH = 3e-4, 192  # found at coca-mini's width; wider models bear less
+
+
+def choose_config(n_images: int, model: CoCaConfig, device: torch.device) -> TrainingConfig:
+    """Gentle settings for a collection of this size: low rates, more passes over fewer pictures."""
+    passes = min(40.0, max(4.0, _PICTURES_SEEN / max(1, n_images)))
+    rate = _RATE * min(1.0, _RATE_WIDTH / model.text.width)
+    thaws = n_images >= THAWS_FROM and device.type != "cpu"
+    return TrainingConfig(
+        passes=passes,
+        images_per_step=max(2, min(64, n_images // 4)),
+        captions_per_image=3,
+        optimizer="adamw",
+        learning_rate=rate,
+        encoder_learning_rate=rate / 10 if thaws else 0.0,
+        frozen_passes=passes / 2 if thaws else passes,
+        frozen_blocks=0,
+        ema_decay=0.98,
+        # Captions may speak of left and right, of counts and of what is at the edge.
+        augmentation=AugmentationConfig(min_area=0.9, flip=False, color=0.1),
+        held_out=500,
+        validations=4,
+    )
+
+
+def consistent(config: TrainingConfig) -> TrainingConfig:
+    """The settings after the user's changes: an image encoder with a rate is thawed a quarter into the run."""
+    if config.encoder_learning_rate == 0 and config.frozen_passes < config.passes:
+        return dataclasses.replace(config, frozen_passes=config.passes)
+    if config.encoder_learning_rate > 0 and config.frozen_passes >= config.passes:
+        return dataclasses.replace(config, frozen_passes=config.passes / 4)
+    return config
+
+
+def fit_memory(config: TrainingConfig, estimate: MemoryEstimate, available: int | None) -> TrainingConfig:
+    """The settings with as many pictures in memory at once as fit; the step's result stays the same."""
+    if available is None or config.micro_batch or config.accumulation > 1:
+        return config
+    images = estimate.images_within(available, config.images_per_step)
+    return config if images == config.images_per_step else dataclasses.replace(config, micro_batch=images)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to do, and what it will need."""
+
+    n_images: int
+    n_held_out: int
+    config: TrainingConfig
+    estimate: MemoryEstimate
+    available: int | None
+    device: torch.device
+
+    @property
+    def images_at_once(self) -> int:
+        """Pictures in memory at once."""
+        return -(-self.config.images_per_step // self.config.parts(self.config.images_per_step))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the run is expected to need at most."""
+        return self.estimate.total(self.images_at_once)
+
+    @property
+    def precision(self) -> str:
+        """What the run computes in."""
+        if self.config.precision != "auto":
+            return self.config.precision
+        return "bfloat16" if is_faster_in_bfloat16(self.device) else "float32"
+
+    def sentences(self) -> list[str]:
+        """The plan in plain words."""
+        config = self.config
+        thaw = config.frozen_passes < config.passes
+        encoder = (
+            f"thawed after {config.frozen_passes:g} passes at rate {config.encoder_learning_rate:.2g}"
+            if thaw
+            else "kept as it is"
+        )
+        parts = config.parts(config.images_per_step)
+        step = f"{config.images_per_step} a step" + (f" in {parts} parts" if parts > 1 else "")
+        free = f" of {self.available / 2**30:.1f} GB free" if self.available else ""
+        return [
+            f"{self.n_images:,} photos to learn from, {self.n_held_out:,} held out; {config.passes:g} passes, {step}",
+            f"rate {config.learning_rate:.2g}; image encoder {encoder}; {self.precision} on {self.device.type}",
+            f"memory expected: {self.memory / 2**30:.1f} GB{free}",
+        ]
+
+    def to_dict(self) -> dict[str, object]:
+        """The plan as `--json` prints it."""
+        return {
+            "n_images": self.n_images,
+            "n_held_out": self.n_held_out,
+            "config": dataclasses.asdict(self.config),
+            "precision": self.precision,
+            "memory": self.estimate.to_dict(self.images_at_once),
+            "free_memory": self.available,
+        }

@@ -1,0 +1,178 @@
+"""A model folder trained further on one's own pictures: what is chosen, measured, kept and told."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from shapes_collection import line_chart
+
+from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.benchmark import EvaluationReport
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.captioning import Captioner
+from cocasearch.inference.loaded_model import load_model
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.finetune import FinetuneListener, FinetuneRequest, finetune
+from cocasearch.training.finetune_defaults import Plan
+from cocasearch.training.kept_shares import SHARES, suggested
+from cocasearch.training.sources import Columns, DataListener
+from cocasearch.training.splitting import LeftOut
+
+
+def quick(config: TrainingConfig) -> TrainingConfig:
+    return replace(config, passes=1.0, keep_near=True)
+
+
+def strongly(config: TrainingConfig) -> TrainingConfig:
+    """An untrained model needs more than a gentle push; small drawings of one kind are alike."""
+    return replace(
+        config,
+        passes=16.0,
+        frozen_passes=1.0,
+        optimizer="muon",
+        learning_rate=3e-3,
+        encoder_learning_rate=3e-3,
+        keep_near=True,
+    )
+
+
+@pytest.fixture
+def data(csv_of, more_drawings, tmp_path: Path) -> Path:
+    return csv_of(tmp_path / "photos", more_drawings(24))
+
+
+def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, model_folder: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, EvaluationReport]] = []
+    plans: list[Plan] = []
+    out = tmp_path / "mine"
+    result = finetune(
+        FinetuneRequest(
+            csv_of(tmp_path / "photos", more_drawings(72)),
+            out,
+            model_folder,
+            adjust=strongly,
+            guard=csv_of(tmp_path / "others", more_drawings(12, first=100)),
+        ),
+        listener=FinetuneListener(plans.append, lambda moment, report: told.append((moment, report))),
+        device="cpu",
+    )
+    assert told == [("before", result.before), ("after", result.after)]
+    assert plans == [result.plan]
+    assert (plans[0].n_images, plans[0].n_held_out) == (58, 14)
+    assert result.before.n_images == result.after.n_images == 14  # a fifth
+    before, after = result.before.retrieval, result.after.retrieval
+    assert after.text_to_image.at[1] > before.text_to_image.at[1] + 0.2
+    assert after.image_to_text.median_rank < before.image_to_text.median_rank
+    assert result.after.captions.rouge_l > result.before.captions.rouge_l + 0.3
+    figure = result.comparison["caption ROUGE-L"]
+    assert (figure.before, figure.after) == pytest.approx(
+        (result.before.captions.rouge_l, result.after.captions.rouge_l)
+    )
+    assert figure.verdict == "better"
+    assert result.kept == 0
+    stored = read_model_folder(out)
+    assert stored.fingerprint == result.fingerprint == load_model(out, device="cpu").fingerprint
+    base = {"name": "untrained", "fingerprint": read_model_folder(model_folder).fingerprint}
+    assert stored.provenance["started_from"] == base
+    assert "fine-tuned from untrained on 58 captioned pictures" in (out / "README.md").read_text()
+    caption = Captioner(load_model(out, device="cpu")).caption_pixels(torch.zeros(1, 3, 32, 32), CaptionOptions())[0]
+    assert any(shape in caption.text for shape in ("square", "circle", "triangle"))
+    # the table of shares begins with what was trained and ends with what it started from
+    assert [share.keep for share in result.shares] == list(SHARES)
+    assert result.shares[0].new.text_to_image.at[10] == pytest.approx(after.text_to_image.at[10])
+    assert result.shares[-1].new == before
+    assert all(share.old is not None for share in result.shares)
+    assert suggested(result.shares) in result.shares
+
+
+def test_share_of_the_starting_weights_is_kept(
+    csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    def weights(keep: float) -> dict[str, torch.Tensor]:
+        request = FinetuneRequest(data, tmp_path / f"m{keep}", model_folder, keep=keep, adjust=strongly)
+        result = finetune(request, device="cpu")
+        assert result.kept == keep
+        shown = next(share.new for share in result.shares if share.keep == keep)
+        assert result.after.retrieval.image_to_text.at[10] == pytest.approx(shown.image_to_text.at[10], abs=0.26)
+        return read_model_folder(request.out).load_model().state_dict()
+
+    start = read_model_folder(model_folder).load_model().state_dict()
+    trained, mixed = weights(0.0), weights(0.5)
+    assert any(not torch.allclose(start[name], trained[name], atol=1e-2) for name in start)
+    for name in start:
+        torch.testing.assert_close(mixed[name], (start[name] + trained[name]) / 2, atol=2e-3, rtol=2e-3)
+    kept = read_model_folder(tmp_path / "m0.5").provenance["kept"]
+    assert kept == {"share": 0.5, "of": read_model_folder(tmp_path / "m0.5").provenance["started_from"]}
+    with pytest.raises(CocaSearchError, match="keep must be from 0 to below 1, not 1"):
+        finetune(FinetuneRequest(data, tmp_path / "other", model_folder, keep=1.0))
+
+
+def test_starting_weights_stay_if_nothing_gets_better(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    def uselessly(config: TrainingConfig) -> TrainingConfig:
+        return replace(quick(config), learning_rate=1e-9)
+
+    result = finetune(FinetuneRequest(data, tmp_path / "mine", model_folder, adjust=uselessly), device="cpu")
+    assert not result.comparison.anything_gained
+    assert result.kept == 1.0
+    start, written = (
+        read_model_folder(folder).load_model().state_dict() for folder in (model_folder, tmp_path / "mine")
+    )
+    for name, value in start.items():
+        torch.testing.assert_close(written[name], value, atol=1e-3, rtol=1e-3)  # float16 on disk
+
+
+def test_finetuning_measures_on_other_data_if_given(csv_of, more_drawings, data, model_folder, tmp_path: Path) -> None:
+    validation = csv_of(tmp_path / "others", more_drawings(3, first=300))
+    request = FinetuneRequest(data, tmp_path / "mine", model_folder, validation, adjust=quick)
+    assert finetune(request, device="cpu").after.n_images == 3
+    assert read_model_folder(tmp_path / "mine").provenance["pictures"] == [24]
+
+
+def test_columns_of_other_names(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    data.write_text(data.read_text().replace("filepath,title", "foto,words"))
+    columns = Columns(image_key="foto", caption_key="words")
+    request = FinetuneRequest(data, tmp_path / "mine", model_folder, columns=columns, adjust=quick)
+    assert finetune(request, device="cpu").after.n_images == 4
+    with pytest.raises(CocaSearchError, match="its columns are: foto, words"):
+        finetune(FinetuneRequest(data, tmp_path / "other", model_folder))
+
+
+def test_too_few_pictures_to_measure(csv_of, more_drawings, model_folder: Path, tmp_path: Path) -> None:
+    few = csv_of(tmp_path / "photos", more_drawings(4))
+    with pytest.raises(CocaSearchError, match="has 4 pictures, too few to hold some out") as caught:
+        finetune(FinetuneRequest(few, tmp_path / "mine", model_folder))
+    assert "--val DATA" in str(caught.value.hint)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_what_is_measured_on_is_not_trained_on_and_told(
+    csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    validation = csv_of(tmp_path / "others", more_drawings(4, first=22))  # two of which are also in the data
+    told: list[LeftOut] = []
+    columns = Columns(listener=DataListener(left_out=told.append))
+    request = FinetuneRequest(data, tmp_path / "m", model_folder, validation, columns=columns, adjust=quick)
+    finetune(request, device="cpu")
+    assert len(told) == 1
+    assert [key for key, _ in told[0].same] == [image.key for image in more_drawings(2, first=22)]
+    assert read_model_folder(tmp_path / "m").provenance["pictures"] == [22]
+
+
+def test_kind_that_looks_alike_is_learned_from_all_the_same(model_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "lines.csv"
+    pictures = [line_chart(random.Random(number)) for number in range(40)]
+    for number, (picture, _) in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+    rows = [f"{number}.png,{caption}" for number, (_, caption) in enumerate(pictures)]
+    data.write_text("\n".join(["filepath,title", *rows]))
+    counts: list[int] = []
+    columns = Columns(listener=DataListener(look_alike=counts.append))
+    request = FinetuneRequest(
+        data, tmp_path / "m", model_folder, columns=columns, adjust=lambda config: replace(config, passes=1.0)
+    )
+    finetune(request, device="cpu")
+    assert counts[0] > 4
+    assert read_model_folder(tmp_path / "m").provenance["pictures"] == [32]
