@@ -26,6 +26,10 @@ class CocaSearchError(Exception):
         self.hint = hint
 
 
+class CocaSearchWarning(UserWarning):
+    """What a user should know of work that goes on all the same, in one sentence."""
+
+
 class NothingFound(CocaSearchError):  # noqa: N818  an outcome, not a fault
     """The request was understood and nothing matches it: no pictures in a folder, no hits for a query."""
 

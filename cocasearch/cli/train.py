@@ -8,6 +8,7 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.left_out import data_listener
 from cocasearch.cli.options import CaptionKey, Device, ImageKey, LabelTemplate
+from cocasearch.cli.recipe_options import Distill, Lora, Precision, with_recipe
 from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
@@ -70,6 +71,9 @@ def train(
     label_key: LabelKey = "wnid",
     validation: Validation = None,
     card: Card = None,
+    lora: Lora = None,
+    distill: Distill = None,
+    precision: Precision = None,
     settings: Settings = None,
     image_key: ImageKey = None,
     caption_key: CaptionKey = None,
@@ -80,7 +84,7 @@ def train(
 
     Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
     """
-    config = apply_settings(TrainingConfig(), settings or ())
+    config = apply_settings(with_recipe(TrainingConfig(), lora, distill, precision), settings or ())
     from cocasearch.training.sources import Columns
     from cocasearch.training.train import TrainingRequest
     from cocasearch.training.train import train as run

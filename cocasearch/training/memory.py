@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from cocasearch.errors import CocaSearchWarning
 from cocasearch.model.efficientnet_lite import InvertedBottleneck
 from cocasearch.model.layers import CrossAttentionBlock, SelfAttentionBlock
 from cocasearch.model.roberta import RobertaBlock
@@ -37,7 +38,8 @@ def compile_blocks(model: nn.Module) -> bool:
         Whether they are compiled, at the first step.
     """
     if problem := compiler_problem():
-        warnings.warn(f"torch cannot compile here ({problem}), so the run goes on uncompiled", stacklevel=2)
+        sentence = f"torch cannot compile here ({problem}), so the run goes on uncompiled"
+        warnings.warn(sentence, CocaSearchWarning, stacklevel=2)
         return False
     for block in blocks(model):
         block.compile()

@@ -23,7 +23,7 @@ from cocasearch.training.precision import place_weights
 from cocasearch.training.starting_point import LOGIT_BIAS
 
 
-def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any]) -> None:
+def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] | None = None) -> None:
     """Give the model what the recipe needs, in place; its weights are on their device already.
 
     Args:
@@ -39,7 +39,7 @@ def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any]) 
     if config.lora_rank:
         add_adapters(model, config)
     if config.contrastive_loss == "sigmoid":
-        _add_logit_bias(model, config, provenance.get(LOGIT_BIAS))
+        _add_logit_bias(model, config, (provenance or {}).get(LOGIT_BIAS))
     _freeze_first_blocks(model, config.frozen_blocks)
     lock_towers(model, config)
     _set_dropout(model, config)

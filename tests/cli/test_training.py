@@ -1,5 +1,6 @@
 import json
 import random
+import re
 
 import pytest
 from PIL import Image
@@ -7,6 +8,7 @@ from PIL import Image
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.cli.settings import apply_settings
 from cocasearch.errors import CocaSearchError
+from cocasearch.training import memory
 from cocasearch.training.config import TrainingConfig
 
 TINY_RUN = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "validations=1", "--set", "frozen_passes=0")
@@ -95,3 +97,29 @@ def test_of_many_processes_one_tells_what_is_left_out(captioned, monkeypatch):
         assert result.exit_code == 0, result.stderr
         told[rank] = "photos/gone.png: no such file" in result.stderr
     assert told == {"0": True, "1": False}
+
+
+def test_a_recipe_is_asked_for_by_its_options(captioned):
+    settings = ("optimizer=adamw", "learning_rate=0.01", "encoder_learning_rate=0.01", "frozen_blocks=0")
+    options = ("--precision", "float32", *(word for setting in settings for word in ("--set", setting)))
+    result = captioned(
+        "train", "captions.tsv", "--out", "trained", "--model", "tiny", "--lora", "2", *options, *TINY_RUN
+    )
+    assert result.exit_code == 0, result.stderr
+    trained, before = (read_model_folder(captioned.folder / name) for name in ("trained", "home/models/tiny"))
+    assert trained.provenance["training"]["lora_rank"] == 2
+    weights = before.load_model().state_dict()
+    changed = {
+        name
+        for name, value in trained.load_model().state_dict().items()
+        if (value - weights[name].half().float()).abs().max() > 1e-6
+    }
+    assert changed == {name for name in weights if re.search(r"(attention|mlp)\.\w+\.weight$", name)} | {"logit_scale"}
+
+
+def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatch):
+    monkeypatch.setattr(memory, "compiler_problem", lambda: "no C++ compiler")
+    options = ("--out", "trained", "--model", "tiny", "--set", "compile=true", *TINY_RUN)
+    result = captioned("train", "captions.tsv", *options)
+    assert result.exit_code == 0, result.stderr
+    assert "mind: torch cannot compile here (no C++ compiler), so the run goes on uncompiled" in result.stderr

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import cocasearch.training.memory as memory_module
 from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchWarning
 from cocasearch.model.coca import CoCa
 from cocasearch.model.losses import caption_loss, contrastive_loss
 from cocasearch.training.memory import blocks, checkpoint_blocks, compile_blocks, compiler_problem
@@ -117,6 +118,8 @@ def test_compiling_keeps_the_loss_of_a_whole_model(tiny_coca: CoCa) -> None:
 def test_without_a_compiler_the_run_goes_on(tiny_coca: CoCa, monkeypatch: pytest.MonkeyPatch) -> None:
     model = copy.deepcopy(tiny_coca)
     monkeypatch.setattr(memory_module, "compiler_problem", lambda: "no C++ compiler")
-    with pytest.warns(UserWarning, match=r"cannot compile here \(no C\+\+ compiler\), so the run goes on uncompiled"):
+    with pytest.warns(
+        CocaSearchWarning, match=r"cannot compile here \(no C\+\+ compiler\), so the run goes on uncompiled"
+    ):
         assert not compile_blocks(model)
     assert torch.equal(loss_of(model), loss_of(tiny_coca))
