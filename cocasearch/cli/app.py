@@ -13,6 +13,7 @@ from cocasearch.cli.evaluate import evaluate
 from cocasearch.cli.export import export, import_
 from cocasearch.cli.finetune import finetune
 from cocasearch.cli.index import index
+from cocasearch.cli.mix import mix
 from cocasearch.cli.models import info, list_
 from cocasearch.cli.pull import import_ as import_weights
 from cocasearch.cli.pull import pull
@@ -50,6 +51,7 @@ models.command("list")(reporting(list_))
 models.command()(reporting(info))
 models.command()(reporting(pull))
 models.command("import")(reporting(import_weights))
+models.command()(reporting(mix))
 app.command()(reporting(status))
 app.command()(reporting(verify))
 app.command()(reporting(remove))

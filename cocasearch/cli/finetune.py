@@ -64,7 +64,7 @@ def finetune(
     """Train the model further on your captioned photos, and measure it before and after on held-out ones.
 
     What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
-    the end tells what other shares of the starting weights (--keep) would give.
+    the end tells what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
     """
     from cocasearch.training.finetune import FinetuneListener, FinetuneRequest
     from cocasearch.training.finetune import finetune as run
@@ -97,7 +97,7 @@ def finetune(
     if as_json:
         console.write_json({"model": str(out), **to_dict(result)})
     else:
-        say_what_changed(result)
+        say_what_changed(result, out)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {out} --rebuild")
 
 

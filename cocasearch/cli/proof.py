@@ -1,5 +1,7 @@
 """What a fine-tuning was worth: the table of before and after on stdout, and the plain sentences about it."""
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cocasearch.cli import console
@@ -27,7 +29,7 @@ def to_dict(result: "FinetuneResult") -> dict[str, Any]:
     }
 
 
-def say_what_changed(result: "FinetuneResult") -> None:
+def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
     console.write(f"{result.comparison.n_images:,} held-out photos, with 95 % intervals\n\n")
     console.write_table([_figure_row(figure) for figure in result.comparison.figures])
@@ -37,10 +39,10 @@ def say_what_changed(result: "FinetuneResult") -> None:
         console.say(sentence)
     if result.kept == 1:
         console.say("nothing got better: the model is as it was before training")
-    _suggest(result)
+    _suggest(result, out)
 
 
-def _suggest(result: "FinetuneResult") -> None:
+def _suggest(result: "FinetuneResult", out: Path) -> None:
     from cocasearch.training.kept_shares import TOLERATED_LOSS, suggested
 
     if not result.shares or result.shares[-1].old is None:
@@ -51,7 +53,8 @@ def _suggest(result: "FinetuneResult") -> None:
     else:
         console.say(
             f"--keep {share.keep:g} finds most of the new kind among the shares that lose at most "
-            f"{100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind"
+            f"{100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind; write it with: "
+            f"cocasearch models mix {shlex.quote(str(out))} --keep {share.keep:g} --out {shlex.quote(f'{out}-kept')}"
         )
 
 
