@@ -160,7 +160,9 @@ class Objective(nn.Module):
             if image is not None and text is not None:
                 named = text[:0] if names is None else self.model.packed_text_features(names)[0]
                 scale = self.model.logit_scale.exp()
-                found = Embeddings(image, text, named, scale, getattr(self.model, LOGIT_BIAS, torch.zeros_like(scale)))
+                # A copy: processes that share gradients take a parameter that comes out as it is for unused.
+                bias = getattr(self.model, LOGIT_BIAS, torch.zeros_like(scale)).clone()
+                found = Embeddings(image, text, named, scale, bias)
             caption = label_caption = divergence = None
             if context is not None and states is not None:
                 own, labelled = context[: len(batch.pixels)], context[len(batch.pixels) :]

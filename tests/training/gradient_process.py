@@ -16,12 +16,15 @@ from seeded_openclip import TINY, seeded_weights, training_batch
 from torch import Tensor
 
 from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.coca import CoCa
 from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.distillation import DistillationTeacher
 from cocasearch.training.gradients import Gradients, divide
-from cocasearch.training.objective import Objective, set_dropout
+from cocasearch.training.objective import Objective
+from cocasearch.training.preparation import prepare
 from cocasearch.training.processes import Processes
 
 SETTINGS = {"captions_per_image": 1, "dropout": 0, "precision": "float32", "caption_weight": 2.0}
@@ -37,16 +40,32 @@ def batch_of(case: dict[str, Any]) -> TrainingBatch:
     return TrainingBatch(pixels, ids, owners, pixels[:0], torch.empty(0, dtype=torch.long), ids[:0])
 
 
+class Larger(DistillationTeacher):
+    """A teacher that is in no folder: the student's architecture with other weights."""
+
+    def __init__(self, model: CoCa) -> None:
+        self.model = model.requires_grad_(False).eval()
+        self.with_captions = self.has_same_tokens = True
+        self._tokenizer = self._students = clip_tokenizer()
+        self._from = self._to = PreprocessConfig(image_size=32)
+        self._size = 32
+
+
+def model_of(seed: int) -> CoCa:
+    architecture, _, gain = TINY["tiny_main"]
+    model = CoCa(architecture)
+    model.load_state_dict(from_openclip(seeded_weights(architecture, seed, gain, 999), architecture))
+    return model
+
+
 def gradients(case: dict[str, Any], processes: Processes) -> dict[str, Tensor]:
     """Every gradient of a case, and its losses as `losses`."""
-    architecture, seed, gain = TINY["tiny_main"]
-    model = CoCa(architecture).train()
-    model.load_state_dict(from_openclip(seeded_weights(architecture, seed, gain, 999), architecture))
-    batch = batch_of(case)
+    batch, model = batch_of(case), model_of(TINY["tiny_main"][1]).train()
     config = replace(TrainingConfig(), **{**SETTINGS, **case})
-    set_dropout(model, config.dropout)
+    prepare(model, replace(config, lock_image=False, frozen_blocks=0))
     model.image_encoder.requires_grad_(not case.get("lock_image", False))
-    step = Gradients(Objective(model, clip_tokenizer(), config), config, processes)
+    larger = Larger(model_of(77)) if config.distill_from else None
+    step = Gradients(Objective(model, clip_tokenizer(), config, larger=larger), config, processes)
     own = divide(batch, processes.count)[processes.rank]
     found = step.compute(own, encoder_is_frozen=False, chance=random.Random(0))
     losses = torch.stack([found.total, found.contrastive, found.caption])

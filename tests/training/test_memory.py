@@ -123,3 +123,16 @@ def test_without_a_compiler_the_run_goes_on(tiny_coca: CoCa, monkeypatch: pytest
     ):
         assert not compile_blocks(model)
     assert torch.equal(loss_of(model), loss_of(tiny_coca))
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_run_has_the_losses_of_a_plain_one(runs, tmp_path) -> None:
+    if problem := compiler_problem():
+        pytest.skip(problem)
+    losses = []
+    for is_compiled in (False, True):
+        trainer = runs.plain(tmp_path / str(is_compiled), compile=is_compiled, dropout=0.0, passes=0.75)
+        trainer.run()
+        losses.append(trainer.state.losses)
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)

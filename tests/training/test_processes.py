@@ -25,6 +25,16 @@ EXACT_CASES: list[dict[str, Any]] = [
     for divided in ({}, {"micro_batch": 2}, {"accumulation": 3})
     for others in ({}, {"objective": "caption"}, {"objective": "contrastive"}, {"lock_image": True})
     if not (local_loss and others and divided)
+] + [
+    {"local_loss": local_loss, **divided, **others, "several": True}
+    for local_loss in (False, True)
+    for divided in ({}, {"accumulation": 3})
+    for others in (
+        {"contrastive_loss": "sigmoid", "objective": "contrastive"},
+        {"distill_from": "larger", "distill_weight": 0.5, "distill_caption_weight": 3.0},
+        {"gradient_checkpointing": True, "lora_rank": 2},
+    )
+    if not (local_loss and "lora_rank" in others)
 ]
 OPENCLIPS_CASES: list[dict[str, Any]] = [
     {"gather_with_grad": False},
