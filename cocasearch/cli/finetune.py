@@ -1,9 +1,8 @@
 """`cocasearch finetune`: the model, taught your own captioned photos."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +11,16 @@ from cocasearch.cli.left_out import data_listener
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, CaptionedData, CaptionKey, Device, ImageKey, LabelTemplate, ModelName
 from cocasearch.cli.proof import say_what_changed, to_dict
+from cocasearch.cli.recipe_options import (
+    Distill,
+    Lora,
+    Objective,
+    Precision,
+    RemoteSync,
+    ReportTo,
+    reporting_of,
+    with_recipe,
+)
 from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
@@ -30,10 +39,6 @@ Guard = Annotated[
     ),
 ]
 Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to 1.")]
-ObjectiveOption = Annotated[
-    Literal["coca", "contrastive", "caption"] | None,
-    typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
-]
 Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
 EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]
@@ -48,12 +53,17 @@ def finetune(
     val: Validation = None,
     guard: Guard = None,
     keep: Keep = 0.0,
-    objective: ObjectiveOption = None,
+    objective: Objective = None,
     passes: Passes = None,
     learning_rate: Rate = None,
     encoder_learning_rate: EncoderRate = None,
     images_per_step: ImagesPerStep = None,
     seed: Seed = None,
+    lora: Lora = None,
+    distill: Distill = None,
+    precision: Precision = None,
+    report_to: ReportTo = None,
+    remote_sync: RemoteSync = None,
     settings: Settings = None,
     image_key: ImageKey = None,
     caption_key: CaptionKey = None,
@@ -70,14 +80,19 @@ def finetune(
     from cocasearch.training.finetune import finetune as run
     from cocasearch.training.sources import Columns
 
-    chosen = {
-        "objective": objective,
+    chosen: dict[str, Any] = {
         "passes": passes,
         "learning_rate": learning_rate,
         "encoder_learning_rate": encoder_learning_rate,
         "images_per_step": images_per_step,
         "seed": seed,
     }
+
+    def adjusted(config: TrainingConfig) -> TrainingConfig:
+        given = {name: value for name, value in chosen.items() if value is not None}
+        config = with_recipe(dataclasses.replace(config, **given), lora, distill, precision, objective)
+        return apply_settings(config, settings or ())
+
     with training_progress() as progress:
         request = FinetuneRequest(
             data=data,
@@ -87,7 +102,8 @@ def finetune(
             guard=guard,
             keep=keep,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
-            adjust=lambda config: _adjusted(config, chosen, settings or ()),
+            adjust=adjusted,
+            reporting=reporting_of(report_to, remote_sync),
         )
         listener = FinetuneListener(
             _say_plan, lambda moment, report: console.say(f"{moment}: {summary(report)}"), progress, progress.stage
@@ -99,11 +115,6 @@ def finetune(
     else:
         say_what_changed(result, out)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {out} --rebuild")
-
-
-def _adjusted(config: TrainingConfig, chosen: dict[str, Any], settings: Sequence[str]) -> TrainingConfig:
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return apply_settings(dataclasses.replace(config, **given), settings)
 
 
 def _say_plan(plan: "Plan") -> None:

@@ -1,11 +1,14 @@
 """Options of training commands for the recipes that are asked for most; `--set` reaches every other setting."""
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cocasearch.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from cocasearch.training.run_record import Reporting
 
 Lora = Annotated[
     int | None,
@@ -21,9 +24,45 @@ Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"] | None,
     typer.Option(help="What a step computes in.", show_default="bfloat16 where that is faster"),
 ]
+Objective = Annotated[
+    Literal["coca", "contrastive", "caption"] | None,
+    typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
+]
+ReportTo = Annotated[
+    str | None,
+    typer.Option("--report-to", metavar="NAMES", help="tensorboard, wandb, or both.", show_default=False),
+]
+RemoteSync = Annotated[
+    str | None,
+    typer.Option(
+        "--remote-sync",
+        metavar="FOLDER|ADDRESS",
+        help="Keep a copy of the run there (a folder, s3://…), and go on from it.",
+        show_default=False,
+    ),
+]
 
 
-def with_recipe(config: TrainingConfig, lora: int | None, distill: str | None, precision: str | None) -> TrainingConfig:
+def reporting_of(report_to: str | None, remote_sync: str | None) -> "Reporting":
+    """Who else is to see the run."""
+    from cocasearch.training.run_record import Reporting
+
+    names = [name.strip() for name in (report_to or "").split(",")]
+    return Reporting([name for name in names if name], remote_sync or "")
+
+
+def with_recipe(
+    config: TrainingConfig,
+    lora: int | None,
+    distill: str | None,
+    precision: str | None,
+    objective: str | None = None,
+) -> TrainingConfig:
     """The configuration with what was asked for."""
-    asked: dict[str, Any] = {"lora_rank": lora, "distill_from": distill, "precision": precision}
+    asked: dict[str, Any] = {
+        "lora_rank": lora,
+        "distill_from": distill,
+        "precision": precision,
+        "objective": objective,
+    }
     return dataclasses.replace(config, **{name: value for name, value in asked.items() if value is not None})

@@ -8,7 +8,16 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.left_out import data_listener
 from cocasearch.cli.options import CaptionKey, Device, ImageKey, LabelTemplate
-from cocasearch.cli.recipe_options import Distill, Lora, Precision, with_recipe
+from cocasearch.cli.recipe_options import (
+    Distill,
+    Lora,
+    Objective,
+    Precision,
+    RemoteSync,
+    ReportTo,
+    reporting_of,
+    with_recipe,
+)
 from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
@@ -74,6 +83,9 @@ def train(
     lora: Lora = None,
     distill: Distill = None,
     precision: Precision = None,
+    objective: Objective = None,
+    report_to: ReportTo = None,
+    remote_sync: RemoteSync = None,
     settings: Settings = None,
     image_key: ImageKey = None,
     caption_key: CaptionKey = None,
@@ -84,7 +96,7 @@ def train(
 
     Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
     """
-    config = apply_settings(with_recipe(TrainingConfig(), lora, distill, precision), settings or ())
+    config = apply_settings(with_recipe(TrainingConfig(), lora, distill, precision, objective), settings or ())
     from cocasearch.training.sources import Columns
     from cocasearch.training.train import TrainingRequest
     from cocasearch.training.train import train as run
@@ -105,6 +117,7 @@ def train(
             validation=validation,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
             card=card.read_text(encoding="utf-8") if card else "",
+            reporting=reporting_of(report_to, remote_sync),
         )
         result = run(request, config, progress=progress, device=device)
     console.name_unreadable(result.unreadable.items())

@@ -3,6 +3,7 @@
 Receives paths and settings; reads the data, sets pictures aside, plans, trains, measures, and keeps what is best.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
+from cocasearch.training.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import StartingPoint, from_model_folder
 from cocasearch.training.trainer import Trainer, TrainingResult
@@ -48,6 +50,7 @@ class FinetuneRequest:
         keep: The share of the starting weights in the written model, 0 to 1.
         columns: Which columns of the data hold what.
         adjust: Changes what was chosen for this collection.
+        reporting: Who else is to see the run.
     """
 
     data: str | Path
@@ -58,6 +61,7 @@ class FinetuneRequest:
     keep: float = 0.0
     columns: Columns = field(default_factory=Columns)
     adjust: Callable[[TrainingConfig], TrainingConfig] = lambda config: config
+    reporting: Reporting = field(default_factory=Reporting)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,9 @@ def finetune(
     """
     if not 0 <= request.keep < 1:
         raise CocaSearchError(f"keep must be from 0 to below 1, not {request.keep}")
-    Processes.join(device_of_process(device)).once(lambda: refuse_taken_folder(request.out))
+    processes = Processes.join(device_of_process(device))
+    processes.once(lambda: bring_run_back(request.out, request.reporting))
+    processes.once(lambda: refuse_taken_folder(request.out))
     return _Finetuning(request, listener or FinetuneListener(), device).run()
 
 
@@ -177,17 +183,21 @@ class _Finetuning:
         return Plan(len(self.training), len(self.held_out), fitted, estimate, available, device)
 
     def _train(self, start: StartingPoint) -> TrainingResult:
-        card = _finetuned_card(self.request.out.name, self.folder.resolve().name, len(self.training))
-        return Trainer(
-            start,
-            training_data(start, [Source(self.training, 1.0)]),
-            self.plan.config,
-            self.request.out,
-            held_out=self.held_out,
-            progress=self.listener.progress,
-            card=card,
-            device=self.device,
-        ).run()
+        out, config = self.request.out, self.plan.config
+        card = _finetuned_card(out.name, self.folder.resolve().name, len(self.training))
+        pictures = {str(self.request.data): self.training, "held out": self.held_out}
+        facts = run_facts("finetune", dataclasses.asdict(config), pictures)
+        with recording(out, facts, self.request.reporting, is_first=self.processes.is_first) as record:
+            return Trainer(
+                start,
+                training_data(start, [Source(self.training, 1.0)]),
+                config,
+                out,
+                held_out=self.held_out,
+                progress=record.telling(self.listener.progress),
+                card=card,
+                device=self.device,
+            ).run()
 
     def _measure(self, moment: str, folder: Path) -> Examination:
         examination = examine(

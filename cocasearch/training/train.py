@@ -18,9 +18,11 @@ from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source
 from cocasearch.training.objective import NameTeacher
+from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import refuse_taken_folder
+from cocasearch.training.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset
 from cocasearch.training.trainer import Trainer, TrainingResult
@@ -42,6 +44,7 @@ class TrainingRequest:
         names: A table of class names for the name loss, which needs an encoder that came with its classifier.
         labels: Labelled pictures for the name loss; `label_key` is their column of WordNet ids or class names.
         validation: Data to validate on, instead of pictures held out of the first source.
+        reporting: Who else is to see the run.
     """
 
     data: Sequence[str | Path]
@@ -58,6 +61,7 @@ class TrainingRequest:
     validation: str | Path | None = None
     columns: Columns = dataclasses.field(default_factory=Columns)
     card: str = ""
+    reporting: Reporting = dataclasses.field(default_factory=Reporting)
 
 
 def train(
@@ -68,24 +72,29 @@ def train(
     Raises:
         CocaSearchError: Data, names or settings that do not fit together, each named.
     """
-    refuse_taken_folder(request.out)
+    processes = Processes.join(device_of_process(device))
+    processes.once(lambda: bring_run_back(request.out, request.reporting))
+    processes.once(lambda: refuse_taken_folder(request.out))
     sources, held_out = _sources(request, config)
     class_names = ClassNames.read(request.names) if request.names else None
     start = forced(_starting_point(request, config, sources, class_names), config)
     teacher = _teacher(start, class_names)
     data = training_data(start, sources, _labelled(request, class_names))
-    trainer = Trainer(
-        start,
-        data,
-        config,
-        request.out,
-        held_out=held_out,
-        teacher=teacher,
-        progress=progress,
-        card=request.card,
-        device=device,
-    )
-    return trainer.run()
+    named = {str(name): source.images for name, source in zip(request.data, sources, strict=True)}
+    facts = run_facts("train", dataclasses.asdict(config), {**named, "held out": held_out})
+    with recording(request.out, facts, request.reporting, is_first=processes.is_first) as record:
+        trainer = Trainer(
+            start,
+            data,
+            config,
+            request.out,
+            held_out=held_out,
+            teacher=teacher,
+            progress=record.telling(progress),
+            card=request.card,
+            device=device,
+        )
+        return trainer.run()
 
 
 def _sources(request: TrainingRequest, config: TrainingConfig) -> tuple[list[Source], list[CaptionedImage]]:

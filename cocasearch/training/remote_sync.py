@@ -1,0 +1,112 @@
+"""A run copied to another place as it grows, and brought back from there: a folder, or whatever pyarrow reaches.
+
+`s3://bucket/runs`, `gs://…`, `file:///…` or a plain folder. Each file arrives under another name first, so that a copy
+that is broken off replaces nothing.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cocasearch.errors import CocaSearchError
+
+MINUTES_BETWEEN = 5.0
+_ARRIVING = ".arriving"
+_PIECE = 1 << 22
+
+
+class RemoteSync:
+    """Keeps copies of folders below a remote place.
+
+    Args:
+        address: The place.
+        folders: What is copied there, each below its own name.
+
+    Raises:
+        CocaSearchError: The place cannot be reached.
+    """
+
+    def __init__(self, address: str, folders: Sequence[Path]) -> None:
+        self._address, self._folders = address, list(folders)
+        self._store, self._base = _open(address)
+        self._sent: dict[Path, tuple[int, int]] = {}
+        self._last = time.monotonic()
+
+    def step(self, *, now: bool) -> None:
+        """Copy what has changed, at once or if the last time was some minutes ago."""
+        if not now and time.monotonic() - self._last < 60 * MINUTES_BETWEEN:
+            return
+        try:
+            for folder in self._folders:
+                self._send(folder)
+        except OSError as error:
+            raise CocaSearchError(f"cannot copy the run to {self._address}: {error}") from error
+        self._last = time.monotonic()
+
+    def _send(self, folder: Path) -> None:
+        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            name = file.relative_to(folder).as_posix()
+            if not file.is_file() or file.suffix == ".partial":
+                continue
+            state = file.stat().st_size, file.stat().st_mtime_ns
+            if self._sent.get(file) != state:
+                _copy(file, self._store, f"{self._base}/{folder.name}/{name}")
+                self._sent[file] = state
+        self._forget_what_is_gone(folder)
+
+    def _forget_what_is_gone(self, folder: Path) -> None:
+        for file in [file for file in self._sent if file.is_relative_to(folder) and not file.exists()]:
+            del self._sent[file]
+            target = f"{self._base}/{folder.name}/{file.relative_to(folder).as_posix()}"
+            if self._store.get_file_info(target).is_file:
+                self._store.delete_file(target)
+
+
+def bring_back(address: str, folders: Sequence[Path]) -> list[Path]:
+    """Fetch those folders that are at a remote place and not here, and name them: a run goes on on another machine.
+
+    Raises:
+        CocaSearchError: The place cannot be reached.
+    """
+    from pyarrow.fs import FileSelector
+
+    store, base = _open(address)
+    fetched = []
+    for folder in folders:
+        if folder.exists():
+            continue
+        top = f"{base}/{folder.name}"
+        found = store.get_file_info(FileSelector(top, recursive=True, allow_not_found=True))
+        files = [info.path for info in found if info.is_file and not info.path.endswith(_ARRIVING)]
+        for path in files:
+            target = folder / path.removeprefix(top).lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with store.open_input_stream(path) as remote, target.open("wb") as local:
+                while piece := remote.read(_PIECE):
+                    local.write(piece)
+        if files:
+            fetched.append(folder)
+    return fetched
+
+
+def _open(address: str) -> tuple[Any, str]:
+    from pyarrow.fs import FileSystem
+
+    try:
+        store, base = FileSystem.from_uri(address if "://" in address else Path(address).resolve().as_uri())
+        store.create_dir(base, recursive=True)
+    except (OSError, ValueError) as error:
+        raise CocaSearchError(
+            f"cannot reach {address}: {str(error).splitlines()[0]}",
+            hint="--remote-sync FOLDER, file:///FOLDER or s3://BUCKET/FOLDER",
+        ) from error
+    return store, base.rstrip("/")
+
+
+def _copy(file: Path, store: Any, target: str) -> None:
+    store.create_dir(target.rpartition("/")[0], recursive=True)
+    with file.open("rb") as local, store.open_output_stream(target + _ARRIVING) as remote:
+        while piece := local.read(_PIECE):
+            remote.write(piece)
+    store.move(target + _ARRIVING, target)

@@ -1,0 +1,174 @@
+"""What is left of a run besides its model: facts, curves, reports, and copies that it can go on from elsewhere."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cocasearch.captioned_data import CaptionedImage
+from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.curves import COLORS, draw_curves
+from cocasearch.training.progress import TrainingProgress
+from cocasearch.training.remote_sync import RemoteSync, bring_back
+from cocasearch.training.reporters import open_reporter, scalars
+from cocasearch.training.run_record import Reporting, data_fingerprint, run_facts
+from cocasearch.training.train import TrainingRequest, train
+
+FEW_STEPS = TrainingConfig(
+    passes=2, images_per_step=6, frozen_blocks=1, held_out=4, validations=2, checkpoint_minutes=0, keep_near=True
+)
+
+
+@pytest.fixture
+def data(csv_of, more_drawings, tmp_path: Path) -> Path:
+    return csv_of(tmp_path / "photos", more_drawings(24))
+
+
+def request(data: Path, model_folder: Path, out: Path, **reporting: object) -> TrainingRequest:
+    return TrainingRequest([data], out, model=str(model_folder), reporting=Reporting(**reporting))
+
+
+def test_run_folder_says_how_the_model_came_about(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    train(request(data, model_folder, tmp_path / "m"), FEW_STEPS, device="cpu")
+    run = json.loads((tmp_path / "m.run" / "run.json").read_text())
+    assert (run["job"], run["seed"], run["config"]["images_per_step"]) == ("train", 0, 6)
+    assert run["command"]
+    assert run["data"][str(data)]["pictures"] == 20
+    assert run["data"]["held out"]["pictures"] == 4
+    assert run["environment"]["packages"]["torch"].startswith("2.")
+    assert run["environment"]["threads"] >= 1
+    with Image.open(tmp_path / "m.run" / "curves.png") as curves:
+        assert curves.size == (900, 720)  # losses and recall
+
+
+def test_fingerprint_of_data_changes_with_any_caption_picture_or_order(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1234")
+    images = [CaptionedImage(tmp_path / "a.png", "a", ("a dog",)), CaptionedImage(b"picture", "b", ("a cat", "two"))]
+    before = data_fingerprint(images)
+    assert before == data_fingerprint(images)
+    changed = [
+        images[::-1],
+        images[:1],
+        [images[0], replace(images[1], captions=("a cat", "three"))],
+        [images[0], replace(images[1], image=b"another")],
+    ]
+    assert before not in {data_fingerprint(other) for other in changed}
+    (tmp_path / "a.png").write_bytes(b"12345")
+    assert data_fingerprint(images) != before
+
+
+def test_curves_go_where_the_log_says(tmp_path: Path) -> None:
+    def height_at_the_end(values: list[float]) -> float:
+        entries = [
+            {"step": step, "contrastive_loss": value, "caption_loss": 4.0, "name_loss": 0.0}
+            for step, value in enumerate(values, start=1)
+        ]
+        (tmp_path / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        draw_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")
+        with Image.open(tmp_path / "curves.png") as picture:
+            assert picture.size == (900, 360)  # nothing was validated
+            x = 830
+            rows = [y for y in range(60, 300) if picture.getpixel((x, y)) == COLORS[0]]
+        return 300 - sum(rows) / len(rows)
+
+    low, high = height_at_the_end([4.0] * 30 + [1.0] * 60), height_at_the_end([4.0] * 30 + [3.0] * 60)
+    assert (low, high) == pytest.approx((60, 180), abs=3)  # a quarter and three quarters of 240 pixels
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_gets_every_step_and_validation(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    accumulation = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    told: list[TrainingProgress] = []
+    train(
+        request(data, model_folder, tmp_path / "m", to=["tensorboard"]), FEW_STEPS, progress=told.append, device="cpu"
+    )
+    events = accumulation.EventAccumulator(str(tmp_path / "m.run" / "tensorboard"))
+    events.Reload()
+    losses = events.Scalars("loss/contrastive")
+    assert [event.step for event in losses] == [progress.step for progress in told]
+    assert [event.value for event in losses] == pytest.approx([progress.contrastive_loss for progress in told])
+    recalls = {event.step: event.value for event in events.Scalars("held_out/text_to_image/recall@10")}
+    assert recalls == pytest.approx(
+        {
+            progress.step: scalars(progress)["held_out/text_to_image/recall@10"]
+            for progress in told
+            if progress.validation
+        }
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_and_biases_gets_a_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    with open_reporter("wandb", tmp_path / "m.run", {"config": {"passes": 2}}) as reporter:
+        reporter.add(TrainingProgress(1, 2, 0.5, 0.25, 0.0, 10.0, 1.0))
+    assert list((tmp_path / "m.run" / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_missing_reporter_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with (
+        pytest.raises(CocaSearchError, match="wandb is not installed; it comes with the extra 'wandb'") as caught,
+        open_reporter("wandb", tmp_path, {}),
+    ):
+        pass
+    assert caught.value.hint == "pip install 'cocasearch[wandb]'"
+    with pytest.raises(CocaSearchError, match="cannot be reported to 'mlflow'"), open_reporter("mlflow", tmp_path, {}):
+        pass
+
+
+def test_interrupted_run_goes_on_from_its_remote_copy(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    """On another machine: neither the run nor the model is there, and the weights are those of a run without a stop."""
+    here, remote = tmp_path / "here" / "m", tmp_path / "remote"
+
+    def stop(progress: TrainingProgress) -> None:
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    asked = request(data, model_folder, here, remote=remote.as_uri())
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, FEW_STEPS, progress=stop, device="cpu")
+    assert (remote / "m.run" / "checkpoint.pt").is_file()
+    shutil.rmtree(here.parent)
+    steps: list[int] = []
+    train(asked, FEW_STEPS, progress=lambda progress: steps.append(progress.step), device="cpu")
+    assert steps[0] == 5
+    whole = train(request(data, model_folder, tmp_path / "whole"), FEW_STEPS, device="cpu")
+    assert read_model_folder(here).fingerprint == whole.fingerprint
+    assert not (remote / "m.run" / "checkpoint.pt").exists()  # finished here, finished there
+    for file in ("m/model.safetensors", "m.run/run.json", "m.run/curves.png", "m.run/log.jsonl"):
+        assert (remote / file).read_bytes() == (here.parent / file).read_bytes()
+
+
+def test_remote_copy_is_made_of_what_changed_alone(tmp_path: Path) -> None:
+    run = tmp_path / "m.run"
+    run.mkdir()
+    (run / "log.jsonl").write_text("one")
+    (run / "same").write_text("same")
+    sync = RemoteSync(str(tmp_path / "remote"), [run])
+    sync.step(now=True)
+    (tmp_path / "remote" / "m.run" / "same").write_text("was not copied again")
+    (run / "log.jsonl").write_text("one and two")
+    sync.step(now=False)  # not yet
+    assert (tmp_path / "remote" / "m.run" / "log.jsonl").read_text() == "one"
+    sync.step(now=True)
+    assert (tmp_path / "remote" / "m.run" / "log.jsonl").read_text() == "one and two"
+    assert (tmp_path / "remote" / "m.run" / "same").read_text() == "was not copied again"
+    assert bring_back(str(tmp_path / "remote"), [run, tmp_path / "m"]) == []  # here already, and not there
+
+
+def test_place_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CocaSearchError, match="cannot reach") as caught:
+        RemoteSync(str(tmp_path / "file" / "below"), [])
+    assert "--remote-sync" in str(caught.value.hint)
+    facts = run_facts("train", {"seed": 3}, {})
+    assert facts["seed"] == 3
