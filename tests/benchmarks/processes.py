@@ -20,13 +20,12 @@ class Worker:
     """A process of one side; see worker.py for what is said."""
 
     def __init__(self, command: list[str], request: Json, environment: dict[str, str] | None = None) -> None:
-        threads = {"OMP_NUM_THREADS": str(THREADS)}
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **threads, **(environment or {})},
+            env=as_users_have_it(environment),
         )
         self._ask(json.dumps(request))
 
@@ -49,12 +48,18 @@ class Worker:
         return result
 
 
+def as_users_have_it(environment: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment of a contender: without the number type that the tests of numbers set for themselves."""
+    inherited = {name: value for name, value in os.environ.items() if name != "COCASEARCH_DTYPE"}
+    return {**inherited, "OMP_NUM_THREADS": str(THREADS), **(environment or {})}
+
+
 def measure(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> Json:
     """Seconds and peak memory of a command from start to end, and what it told on stderr."""
     measured = [sys.executable, "-S", HERE / "measured_command.py", *command]
-    as_users_have_it = {name: value for name, value in os.environ.items() if name != "COCASEARCH_DTYPE"}
-    env = {**as_users_have_it, "OMP_NUM_THREADS": str(THREADS), **(environment or {})}
-    run = subprocess.run(measured, cwd=cwd, env=env, check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        measured, cwd=cwd, env=as_users_have_it(environment), check=True, capture_output=True, text=True
+    )
     result: Json = json.loads(run.stdout)
     assert result["exit_code"] == 0, f"{command}: {result['told']}"
     return result
