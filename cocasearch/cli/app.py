@@ -15,6 +15,7 @@ from cocasearch.cli.finetune import finetune
 from cocasearch.cli.index import index
 from cocasearch.cli.mix import mix
 from cocasearch.cli.models import info, list_
+from cocasearch.cli.probe import probe
 from cocasearch.cli.pull import import_ as import_weights
 from cocasearch.cli.pull import pull
 from cocasearch.cli.query import query
@@ -42,6 +43,7 @@ app.command()(reporting(caption))
 app.command()(reporting(finetune))
 app.command()(reporting(train))
 app.command("eval")(reporting(evaluate))
+app.command()(reporting(probe))
 app.add_typer(data, name="data")
 data.command()(reporting(check))
 data.command()(reporting(coco))

@@ -1,0 +1,143 @@
+"""`cocasearch probe`: what a linear classifier can read from the model's vectors of labelled photos."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.cli.left_out import name_left_out
+from cocasearch.cli.model_choice import chosen_model
+from cocasearch.cli.options import AsJson, BatchSize, Device, ImageKey, ModelName
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from cocasearch.captioned_data import CaptionedImage
+    from cocasearch.evaluation.linear_probe import Accuracy
+    from cocasearch.inference.loaded_model import LoadedModel
+
+Labelled = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="Labelled photos: a table with a column of labels.", show_default=False),
+]
+LabelKey = Annotated[
+    str | None,
+    typer.Option("--label-key", metavar="COLUMN", help="The column of the labels.", show_default="name or label"),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option("--val", metavar="DATA", help="Measure on these.", show_default="a fifth of DATA"),
+]
+Templates = Annotated[
+    list[str],
+    typer.Option("--template", metavar="TEXT", help="Words around a label, for the comparison with words; repeatable."),
+]
+Seed = Annotated[int, typer.Option(help="Of what is held out.")]
+
+
+def probe(
+    data: Labelled,
+    model: ModelName = None,
+    val: Validation = None,
+    label_key: LabelKey = None,
+    template: Templates = ["a photo of a {name}.", "a {name}.", "a picture of the {name}."],  # noqa: B006
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    image_key: ImageKey = None,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+) -> None:
+    """Measure how well labels can be read from a model's vectors: by a linear classifier, and by words alone."""
+    import numpy as np
+
+    from cocasearch.evaluation import linear_probe
+    from cocasearch.inference.embedding import Embedder
+    from cocasearch.inference.loaded_model import load_model
+    from cocasearch.training.splitting import hold_out
+
+    rows = _read(data, image_key, label_key)
+    training, held_out = (rows, _read(val, image_key, label_key)) if val else hold_out(rows, len(rows), seed=seed)
+    names = _classes(data, training, held_out)
+    with console.working("loading the model"):
+        loaded = load_model(chosen_model(model), device=device, towers=("image", "text"))
+    embeddings, labels = _embed(loaded, training, names, batch_size, "reading photos to learn from")
+    measured, truth = _embed(loaded, held_out, names, batch_size, "reading those held out")
+    fitted = linear_probe.fit_probe(embeddings, labels, len(names), seed=seed)
+    found = linear_probe.accuracy(fitted.scores(measured), truth, seed=seed)
+    texts = [text.replace("{name}", name) for name in names for text in template]
+    vectors = linear_probe.class_vectors(Embedder(loaded).embed_texts(texts), len(template))
+    by_words = linear_probe.accuracy((measured @ vectors.T).astype(np.float64), truth, seed=seed)
+    sentence = linear_probe.verdict(found, by_words, np.bincount(labels, minlength=len(names)).tolist())
+    if as_json:
+        counts = {"n_training": len(labels), "n_held_out": len(truth), "n_classes": len(names)}
+        sides = {"linear_probe": found.to_dict() | {"penalty": fitted.penalty}, "zero_shot": by_words.to_dict()}
+        console.write_json({"model": loaded.name, **counts, **sides, "verdict": sentence})
+    else:
+        console.write(f"{len(names):,} labels, {len(labels):,} photos to learn from, {len(truth):,} held out\n\n")
+        console.write_table([_row("linear classifier", found), _row("words alone", by_words)])
+    console.say(sentence)
+
+
+def _read(data: str, image_key: str | None, label_key: str | None) -> "list[CaptionedImage]":
+    from cocasearch.captioned_data import read_captioned_data
+    from cocasearch.errors import CocaSearchError
+
+    try:
+        read = read_captioned_data(data, image_key=image_key, caption_key=label_key)
+    except CocaSearchError as error:
+        raise CocaSearchError(str(error), hint=error.hint and error.hint.replace("--caption", "--label")) from error
+    name_left_out(read)
+    return read.images
+
+
+def _classes(data: str, training: "list[CaptionedImage]", held_out: "list[CaptionedImage]") -> list[str]:
+    from cocasearch.errors import CocaSearchError
+
+    names = sorted({row.captions[0] for row in training})
+    if len(names) < 2:
+        raise CocaSearchError(f"{data} has one label alone, '{names[0]}', and nothing can be told apart")
+    if not held_out:
+        raise CocaSearchError(f"{data} has too few photos to hold some out", hint="five at least, or --val DATA")
+    if len(names) > len(training) / 2:
+        raise CocaSearchError(
+            f"{data} has {len(names)} labels for {len(training)} photos; these are no labels but captions",
+            hint="name the column of the labels with --label-key COLUMN",
+        )
+    return names
+
+
+def _embed(
+    loaded: "LoadedModel", rows: "list[CaptionedImage]", names: list[str], batch_size: int, what: str
+) -> "tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]":
+    """Vectors of the readable photos, and the number of each one's label; -1 for one that training lacks."""
+    import numpy as np
+
+    from cocasearch.errors import CocaSearchError
+    from cocasearch.images.batching import decode_batches
+    from cocasearch.inference.embedding import Embedder
+
+    number = {name: place for place, name in enumerate(names)}
+    embedder, vectors, labels, failures = Embedder(loaded), [], [], []
+    with console.progress(what, "photos") as advance:
+        for batch in decode_batches(rows, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
+            failures += [(row.key, error.reason) for row, error in batch.failures]
+            if batch.items:
+                vectors.append(embedder.embed_pixels(batch.pixels))
+                labels += [number.get(row.captions[0], -1) for row in batch.items]
+            advance(len(labels) + len(failures), len(rows))
+    console.name_unreadable(failures)
+    if not labels:
+        raise CocaSearchError(f"none of the {len(rows)} photos can be read")
+    return np.concatenate(vectors), np.array(labels, dtype=np.int64)
+
+
+def _row(name: str, found: "Accuracy") -> dict[str, object]:
+    return {
+        "labels found by": name,
+        "accuracy": found.top_1,
+        "accuracy 95 %": "{:.3f} to {:.3f}".format(*found.interval),
+        "top 5": found.top_5,
+        "balanced": found.balanced,
+        "balanced 95 %": "{:.3f} to {:.3f}".format(*found.balanced_interval),
+    }

@@ -1,0 +1,49 @@
+"""Labels read from a model's vectors, told as a table and a sentence, or as JSON."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def labelled(prompt, photo_folder):
+    """Forty photos in two plain colours that any encoder can tell apart, labelled by colour."""
+    from PIL import Image
+
+    folder = photo_folder.parent
+    rows = ["filepath,label,sentence"]
+    for number in range(40):
+        name = ("red", "blue")[number % 2]
+        shade = 150 + 2 * number
+        color = (shade, 10, 10) if name == "red" else (10, 10, shade)
+        Image.new("RGB", (40, 40), color).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{name},photo number {number}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return prompt
+
+
+def test_labels_are_found_and_told(labelled):
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["n_training"], report["n_held_out"], report["n_classes"]) == (32, 8, 2)
+    assert report["linear_probe"]["accuracy"] == 1.0
+    assert report["linear_probe"]["accuracy_95"] == [1.0, 1.0]
+    assert 0 <= report["zero_shot"]["accuracy"] <= 1
+    assert report["verdict"] in result.stderr
+    table = labelled("probe", "labels.csv", "--model", "tiny")
+    assert "linear classifier" in table.stdout
+    assert table.stderr.strip().splitlines()[-1] == report["verdict"]
+
+
+def test_captions_are_no_labels(labelled):
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--label-key", "sentence")
+    assert result.exit_code == 1
+    assert "these are no labels but captions" in result.stderr
+    assert "--label-key COLUMN" in result.stderr
+
+
+def test_missing_column_names_the_option(labelled):
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--label-key", "kind")
+    assert result.exit_code == 1
+    assert "--label-key COLUMN" in result.stderr
