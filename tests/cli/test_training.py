@@ -66,7 +66,26 @@ def test_finetuning_measures_the_same_photos_before_and_after(captioned):
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["before"]["n_images"] == report["after"]["n_images"] == 2
+    assert {"text to image recall@1", "caption CIDEr-D"} <= {figure["figure"] for figure in report["comparison"]}
+    assert report["shares"][0]["keep"] == 0
+    assert report["plan"]["config"]["passes"] == 1
+    assert report["plan"]["memory"]["total"] > report["plan"]["memory"]["weights"]
     assert captioned("models", "info", "./mine").exit_code == 0
+    rebuilt = captioned("index", "photos", "--model", "./mine", "--rebuild")
+    assert rebuilt.exit_code == 0, rebuilt.stderr
+    assert captioned("query", "a red thing").exit_code == 0
+
+
+def test_finetuning_says_what_it_will_do_and_what_came_of_it(captioned):
+    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--set", "images_per_step=2")
+    result = captioned("finetune", "captions.tsv", "--guard", "captions.tsv", *options)
+    assert result.exit_code == 0, result.stderr
+    said = result.stderr.splitlines()
+    assert any("photos to learn from, 2 held out; 1 passes, 2 a step" in line for line in said)
+    assert any(line.startswith("memory expected: ") for line in said)
+    assert any("no difference that the 2 held-out photos could show" in line for line in said)
+    assert "guard t2i@10" in result.stdout
+    assert "difference 95 %" in result.stdout
 
 
 def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned):

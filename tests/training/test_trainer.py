@@ -105,6 +105,7 @@ def test_few_pictures_are_judged_by_the_first_hit(learned) -> None:
         return replace(report, retrieval=retrieval)
 
     assert retrieval_score(with_recalls(0.5, 1.0)) > retrieval_score(with_recalls(0.4, 1.0))
+    assert retrieval_score(with_recalls(0.983, 1.0)) == retrieval_score(with_recalls(0.982, 1.0))
     assert retrieval_score(with_recalls(0.0, 0.702)) > retrieval_score(with_recalls(1.0, 0.7))
 
 
