@@ -169,7 +169,8 @@ class _Finetuning:
         device = choose_device(self.device)
         available = free_memory(device)
         start = forced(from_model_folder(self.folder), config)
-        prepare(start.model.to(device), config, start.provenance)
+        # Compiled, it would need as much, and the compiler most of the time.
+        prepare(start.model.to(device), dataclasses.replace(config, compile=False), start.provenance)
         longest = [max(image.captions, key=len) for image in self.training]
         ids = start.tokenizer(longest, start.model.config.text.context_length)
         estimate = estimate_memory(

@@ -142,3 +142,21 @@ def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatc
     result = captioned("train", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
     assert "mind: torch cannot compile here (no C++ compiler), so the run goes on uncompiled" in result.stderr
+
+
+def test_finetuning_takes_the_options_of_recipes(captioned):
+    options = ("--out", "mine", "--model", "tiny", "--passes", "2", "--batch-size", "2", "--lora", "2")
+    result = captioned("finetune", "captions.tsv", *options, "--distill", "tiny", "--precision", "pure_bfloat16")
+    assert result.exit_code == 0, result.stderr
+    mine = read_model_folder(captioned.folder / "mine")
+    settings = mine.provenance["training"]
+    asked = {"lora_rank": 2, "distill_from": "tiny", "precision": "pure_bfloat16"}
+    assert {name: settings[name] for name in asked} == asked
+    assert not any("adapter" in name for name in mine.load_model().state_dict())
+
+
+def test_a_teacher_that_is_not_there_is_named(captioned):
+    result = captioned("train", "captions.tsv", "--out", "mine", "--model", "tiny", "--distill", "nobody", *TINY_RUN)
+    assert result.exit_code == 1
+    assert "nobody" in result.stderr
+    assert not (captioned.folder / "mine").exists()
