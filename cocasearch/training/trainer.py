@@ -160,7 +160,7 @@ class Trainer:
             if self._is_validation_due():  # the run was stopped in the middle of a validation
                 self._validate()
             for batch in batches:
-                losses = self._step(batch)
+                losses = self.step(batch)
                 validation = self._validate() if self._is_validation_due() else None
                 report.add(self.state.step, self.state.losses, losses, validation)
                 if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
@@ -182,7 +182,8 @@ class Trainer:
             first_step=self.state.step,
         )
 
-    def _step(self, batch: TrainingBatch) -> StepLosses:
+    def step(self, batch: TrainingBatch) -> StepLosses:
+        """Take one step on a batch, this process's share of it; its losses."""
         config, step = self.config, self.state.step
         self.model.train()
         set_learning_rates(self.optimizers, config, step=step, steps=self.steps, thaw_step=self.thaw_step)
