@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocasearch.model.packing import Packing
+from cocasearch.model.recomputing import gelu_linear, norm_linear
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -74,10 +75,19 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False, packing: Packing | None = None
+        self,
+        x: Tensor,
+        norm: nn.LayerNorm | None = None,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        packing: Packing | None = None,
     ) -> Tensor:
-        """(B, L, D) -> (B, L, D), or packed (N, D) -> (N, D). `mask` (B, 1, L, L) is true where a query may attend."""
-        qkv = self.qkv(x)
+        """(B, L, D) -> (B, L, D), or packed (N, D) -> (N, D), normed first where a norm is given.
+
+        `mask` (B, 1, L, L) is true where a query may attend.
+        """
+        qkv = self.qkv(x) if norm is None else norm_linear(x, norm, self.qkv)
         if packing is not None:
             qkv = packing.unpack(qkv)
         query, key, value = (split_heads(part, self.heads) for part in qkv.chunk(3, dim=-1))
@@ -143,6 +153,34 @@ class CrossAttention(nn.Module):
         output: Tensor = self.out(x if packing is None else packing.pack(x))
         return output
 
+    def attend_unprojected(
+        self, x: Tensor, context: Tensor, norm: nn.LayerNorm, packing: Packing | None = None
+    ) -> Tensor:
+        """As attending over `project_context(norm(context))`, for less where few tokens read many.
+
+        A query's product with a projected key is that of the query, taken back through the key's projection, with the
+        context itself; and a weighted sum of projected values is the projection of the weighted sum. What biases add to
+        all products of a query alike, the softmax does not see.
+
+        Args:
+            x: Queries (B, L, D), or packed (N, D).
+            context: (B, S, C), of mean 0 and variance 1.
+            norm: Its weight and bias come after that.
+            packing: Of the queries.
+        """
+        query = self.query(x) if packing is None else packing.unpack(self.query(x))
+        batch, length, width = query.shape
+        size = width // self.heads
+        to_key, to_value = (self.key_value.weight * norm.weight).view(2, self.heads, size, -1)
+        always = self.key_value.bias[width:] + F.linear(norm.bias, self.key_value.weight[width:])
+        query = split_heads(query, self.heads) * size**-0.5
+        asked = torch.einsum("bhld,hdc->bhlc", query, to_key).flatten(1, 2)  # (B, H L, C)
+        weights = torch.bmm(asked, context.transpose(1, 2)).softmax(dim=-1).to(context.dtype)
+        seen = torch.bmm(weights, context).view(batch, self.heads, length, -1)
+        x = merge_heads(torch.einsum("bhlc,hdc->bhld", seen, to_value)) + always
+        output: Tensor = self.out(x if packing is None else packing.pack(x))
+        return output
+
 
 class LayerScale(nn.Module):
     """A learned factor per channel on a residual branch."""
@@ -185,8 +223,12 @@ class Mlp(nn.Module):
         self.activation: nn.Module = QuickGELU() if quick_gelu else nn.GELU()
         self.contract = nn.Linear(inner_width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.contract(self.activation(self.expand(x)))
+    def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
+        """(..., D) -> (..., D), normed first where a norm is given."""
+        inner = self.expand(x) if norm is None else norm_linear(x, norm, self.expand)
+        if isinstance(self.activation, nn.GELU):
+            return gelu_linear(inner, self.contract)
+        output: Tensor = self.contract(self.activation(inner))
         return output
 
     def initialise(self, width: int, branch_std: float) -> None:
@@ -209,7 +251,7 @@ class SelfAttentionBlock(nn.Module):
     def forward(
         self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False, packing: Packing | None = None
     ) -> Tensor:
-        attended = self.attention(self.attention_norm(x), mask=mask, causal=causal, packing=packing)
+        attended = self.attention(x, self.attention_norm, mask=mask, causal=causal, packing=packing)
         return self._finish(x, attended)
 
     def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
@@ -230,7 +272,7 @@ class SelfAttentionBlock(nn.Module):
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.attention_residual(attended)
-        output: Tensor = x + self.mlp_residual(self.mlp(self.mlp_norm(x)))
+        output: Tensor = x + self.mlp_residual(self.mlp(x, self.mlp_norm))
         return output
 
 
@@ -250,10 +292,18 @@ class CrossAttentionBlock(nn.Module):
     def project_context(self, context: Tensor) -> KeyValues:
         return self.attention.project_context(self.context_norm(context))
 
-    def forward(self, x: Tensor, context: KeyValues, packing: Packing | None = None) -> Tensor:
-        """(B, L, D) tokens, or packed (N, D), over the keys and values of B images."""
-        x = x + self.attention_residual(self.attention.attend(self.attention_norm(x), context, packing))
-        output: Tensor = x + self.mlp_residual(self.mlp(self.mlp_norm(x)))
+    def forward(self, x: Tensor, context: KeyValues | Tensor, packing: Packing | None = None) -> Tensor:
+        """(B, L, D) tokens, or packed (N, D), over the keys and values of B images.
+
+        Or over their tokens (B, S, D) themselves, of mean 0 and variance 1: see `CrossAttention.attend_unprojected`.
+        """
+        queries = self.attention_norm(x)
+        if isinstance(context, KeyValues):
+            attended = self.attention.attend(queries, context, packing)
+        else:
+            attended = self.attention.attend_unprojected(queries, context, self.context_norm, packing)
+        x = x + self.attention_residual(attended)
+        output: Tensor = x + self.mlp_residual(self.mlp(x, self.mlp_norm))
         return output
 
     def initialise(self, width: int, branch_std: float) -> None:

@@ -168,10 +168,7 @@ class MultimodalDecoder(nn.Module):
         x = states
         for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
             x = self_block(x, causal=True)
-            context = cross_block.project_context(image_tokens)
-            if owners is not None:
-                context.select(owners)
-            x = cross_block(x, context)
+            x = cross_block(x, self._context(cross_block, image_tokens, owners))
         output: Tensor = self.output_norm(x)
         return output
 
@@ -179,15 +176,31 @@ class MultimodalDecoder(nn.Module):
         """The rows of `forward` (N, D) at the wanted positions (T, L), in reading order, for little more than them."""
         computed = until_last(wanted)
         packing = Packing(computed)
-        x = packing.pack(states)
+        x, shared = packing.pack(states), self._shared_context(image_tokens, computed, owners)
         for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
             x = self_block(x, causal=True, packing=packing)
-            context = cross_block.project_context(image_tokens)
-            if owners is not None:
-                context.select(owners)
-            x = cross_block(x, context, packing)
+            x = cross_block(
+                x, shared if shared is not None else self._context(cross_block, image_tokens, owners), packing
+            )
         output: Tensor = self.output_norm(x[wanted[computed]])
         return output
+
+    def _context(self, block: CrossAttentionBlock, image_tokens: Tensor, owners: Tensor | None) -> KeyValues:
+        context = block.project_context(image_tokens)
+        if owners is not None:
+            context.select(owners)
+        return context
+
+    def _shared_context(self, image_tokens: Tensor, computed: Tensor, owners: Tensor | None) -> Tensor | None:
+        """Each text's image tokens as all layers can read them unprojected, where that is less work; else None."""
+        attentions = [block.attention for block in self.cross_blocks]
+        if not attentions or any(type(attention.key_value) is not nn.Linear for attention in attentions):
+            return None  # a layer that is adapted is more than its weights
+        if computed.numel() * attentions[0].heads >= len(image_tokens) * image_tokens.shape[2]:
+            return None
+        norm = self.cross_blocks[0].context_norm
+        shared = F.layer_norm(image_tokens, norm.normalized_shape, eps=norm.eps)
+        return shared if owners is None else shared.index_select(0, owners)
 
     def prefill(self, states: Tensor, image_tokens: Tensor) -> tuple[Tensor, list[KeyValues], list[KeyValues]]:
         """Logits (B, V) after the prompt, each layer's self-attention cache and its image keys and values."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOGITS_AT_ONCE = 2**24  # numbers: 64 MB in float32
+LOGITS_AT_ONCE = 2**23  # numbers: 32 MB in float32
 
 
 def linear_cross_entropy(
@@ -29,7 +29,7 @@ def linear_cross_entropy(
         weight: (V, D).
         targets: (n,), each from 0 to V - 1.
         label_smoothing: Share of the target that is spread over the whole vocabulary.
-        rows_at_once: Tokens whose logits are held at once; by default as many as fill 64 MB.
+        rows_at_once: Tokens whose logits are held at once; by default as many as fill 32 MB.
     """
     rows_at_once = rows_at_once or max(1, LOGITS_AT_ONCE // len(weight))
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             compute_weight = weight.to(dtype)
             loss = torch.zeros((), device=states.device)
             state_gradient = torch.empty_like(states) if needs_states else None
-            weight_gradient: Tensor | None = None
+            weight_gradient = torch.zeros_like(weight) if needs_weight else None
             for start in range(0, len(states), rows_at_once):
                 rows = slice(start, start + rows_at_once)
                 part = states[rows].to(dtype)
@@ -61,21 +61,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 gradient = logits.to(dtype)
                 if state_gradient is not None:
                     state_gradient[rows] = gradient @ compute_weight
-                if needs_weight:
-                    update = gradient.T @ part
-                    weight_gradient = (
-                        update.to(weight.dtype) if weight_gradient is None else weight_gradient.add_(update)
-                    )
-            if needs_weight and weight_gradient is None:
-                weight_gradient = torch.zeros_like(weight)
-        ctx.save_for_backward(state_gradient, weight_gradient)
+                if weight_gradient is not None:
+                    _add_product(weight_gradient, gradient.T, part)
+        ctx.gradients = state_gradient, weight_gradient
         return loss
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        factor = upstream[0]
-        gradients = [None if gradient is None else gradient * factor for gradient in ctx.saved_tensors]
-        return gradients[0], gradients[1], None, None, None
+        gradients, ctx.gradients = ctx.gradients, None  # they are as large as the vocabulary: scaled where they lie
+        with torch.no_grad():
+            states, weight = (None if gradient is None else gradient.mul_(upstream[0]) for gradient in gradients)
+        return states, weight, None, None, None
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    if total.dtype == a.dtype:
+        total.addmm_(a, b)
+    else:
+        total.add_(a @ b)
 
 
 def _cross_entropy_in_place(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

@@ -6,7 +6,6 @@ AdamW's. What does not decay is what OpenCLIP leaves out: every vector and scala
 embeddings and the logit scale. Positions, queries, embeddings and projections do decay.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -55,7 +54,7 @@ def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.
     settings: dict[str, Any] = {"betas": (config.beta1, config.beta2), "eps": config.adam_epsilon}
     if config.precision == "pure_bfloat16":
         return SplitAdamW(groups, **settings)
-    return torch.optim.AdamW(groups, **settings)
+    return torch.optim.AdamW(groups, fused=True, **settings)  # one pass over weights, gradients and moments
 
 
 def is_muon_matrix(name: str, parameter: Tensor) -> bool:
@@ -76,7 +75,11 @@ def set_learning_rates(
 
 def clip_gradients(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> Tensor:
     """Scale gradients down to `max_gradient_norm`, in place, where it is not 0; their norm before."""
-    return nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm or math.inf)
+    parameters = list(parameters)
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if config.max_gradient_norm:
+        nn.utils.clip_grads_with_norm_(parameters, config.max_gradient_norm, norm)
+    return norm
 
 
 class WeightAverage:

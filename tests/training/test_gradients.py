@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from openclip_gradients import EVERY, assert_openclips, gradients_in_openclips_layout, in_openclips_layout
+from openclip_step import OPENCLIPS, openclips_step
 from safetensors.torch import load_file
-from seeded_openclip import TINY, seeded_weights, training_batch
 from torch import Tensor
 
-from cocasearch.checkpoints.openclip import from_openclip
 from cocasearch.images.transforms import Preprocess
-from cocasearch.model.coca import CoCa
 from cocasearch.model.losses import caption_loss, grouped_contrastive_loss
-from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData
 from cocasearch.training.gradients import Gradients, StepLosses, divide
@@ -171,18 +168,6 @@ def test_without_a_share_captions_cost_nothing_and_teach_nothing(start, batch) -
     torch.testing.assert_close(step(0.5)[0].caption, step(1.0)[0].caption)
 
 
-def openclips_step(**changes: object) -> tuple[CoCa, StepLosses]:
-    """The tiny model of OpenCLIP's weights before its first step, with its gradients."""
-    architecture, seed, gain = TINY["tiny_main"]
-    model = CoCa(architecture).train()
-    model.load_state_dict(from_openclip(seeded_weights(architecture, seed, gain, 999), architecture))
-    pixels, ids = training_batch()
-    batch = TrainingBatch(pixels, ids, torch.arange(8), pixels[:0], torch.empty(0, dtype=torch.long), ids[:0])
-    config = replace(PLAIN, captions_per_image=1, **changes)
-    step = Gradients(Objective(model, clip_tokenizer(), config), config)
-    return model, step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
-
-
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
     return load_file(GOLDEN / "tiny_main_training.safetensors")
@@ -205,9 +190,8 @@ def test_accumulated_gradients_are_openclips(golden: dict[str, Tensor]) -> None:
 
 def test_parameters_after_a_step_are_openclips(golden: dict[str, Tensor]) -> None:
     """At the full rate of 1e-3, without warm-up."""
-    rate = {"learning_rate": 1e-3, "encoder_learning_rate": 1e-3, "weight_decay": 0.2, "optimizer": "adamw"}
-    model, _ = openclips_step(**rate)
-    for optimizer in build_optimizers(model, replace(PLAIN, **rate)):
+    model, _ = openclips_step()
+    for optimizer in build_optimizers(model, OPENCLIPS):
         optimizer.step()
     for key, value in in_openclips_layout(dict(model.named_parameters())).items():
         expected = golden[f"one.parameter.{key}"]

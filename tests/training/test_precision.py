@@ -17,9 +17,10 @@ from cocasearch.training.objective import Objective
 from cocasearch.training.optimizer import build_optimizers
 from cocasearch.training.precision import autocast_dtype, gradient_scaler, place_weights
 from cocasearch.training.preparation import prepare
+from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.split_adamw import joined
 from cocasearch.training.starting_point import StartingPoint
-from cocasearch.training.trainer import Trainer, TrainingProgress
+from cocasearch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

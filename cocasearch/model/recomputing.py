@@ -1,0 +1,83 @@
+"""Linear layers that compute their input again on the way back, where that is cheap, and so need not keep it.
+
+A transformer's MLP keeps what its activation function reads and what it gives, its linear layers what their norms give:
+half of all that training holds. GELU and LayerNorm cost little beside the products around them.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def gelu_linear(x: Tensor, linear: nn.Linear) -> Tensor:
+    """`linear(gelu(x))`, exact GELU."""
+    if _can_recompute(x, linear):
+        output: Tensor = _GeluLinear.apply(x, linear.weight, linear.bias)  # type: ignore[no-untyped-call]
+    else:
+        output = linear(F.gelu(x))
+    return output
+
+
+def norm_linear(x: Tensor, norm: nn.LayerNorm, linear: nn.Linear) -> Tensor:
+    """`linear(norm(x))`."""
+    if _can_recompute(x, linear):
+        parameters = norm.weight, norm.bias, norm.eps, linear.weight, linear.bias
+        output: Tensor = _NormLinear.apply(x, *parameters)  # type: ignore[no-untyped-call]
+    else:
+        output = linear(norm(x))
+    return output
+
+
+def _can_recompute(x: Tensor, linear: nn.Linear) -> bool:
+    """Whether gradients are wanted of a plain layer that computes in its weights' own type."""
+    return (
+        torch.is_grad_enabled()
+        and type(linear) is nn.Linear
+        and linear.weight.requires_grad
+        and x.dtype == linear.weight.dtype
+        and not torch.is_autocast_enabled(x.device.type)
+        and not torch.compiler.is_compiling()
+    )
+
+
+class _GeluLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.linear(F.gelu(x), weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        gradient = upstream[0]
+        of_input = torch.ops.aten.gelu_backward(gradient @ weight, x)
+        return of_input, *_of_parameters(gradient, F.gelu(x))
+
+
+class _NormLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, eps: float, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        normed, mean, inverse = torch.native_layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps)
+        ctx.save_for_backward(x, mean, inverse, norm_weight, norm_bias, weight)
+        return F.linear(normed, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        x, mean, inverse, norm_weight, norm_bias, weight = ctx.saved_tensors
+        gradient = upstream[0]
+        normed = torch.addcmul(norm_bias, (x - mean).mul_(inverse), norm_weight)
+        of_weight, of_bias = _of_parameters(gradient, normed)
+        of_x, of_norm_weight, of_norm_bias = torch.ops.aten.native_layer_norm_backward(
+            gradient @ weight, x, x.shape[-1:], mean, inverse, norm_weight, norm_bias, [True, True, True]
+        )
+        return of_x, of_norm_weight, of_norm_bias, None, of_weight, of_bias
+
+
+def _of_parameters(gradient: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of a linear layer's weight and bias."""
+    rows = gradient.flatten(0, -2)
+    return rows.T @ read.flatten(0, -2), rows.sum(dim=0)
