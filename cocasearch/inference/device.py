@@ -1,5 +1,6 @@
 """Where and how precisely a model runs, and what a process must set up for it to run fast."""
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -103,3 +104,13 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back_freed_memory() -> None:
+    """Hand what lies free between blocks in use back to the kernel, where glibc is the allocator.
+
+    For once in a step of training, whose large blocks would otherwise never fit the holes that the last one left.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -194,12 +194,12 @@ class MultimodalDecoder(nn.Module):
     def _shared_context(self, image_tokens: Tensor, computed: Tensor, owners: Tensor | None) -> Tensor | None:
         """Each text's image tokens as all layers can read them unprojected, where that is less work; else None."""
         attentions = [block.attention for block in self.cross_blocks]
+        norms = [block.context_norm for block in self.cross_blocks]
         if not attentions or any(type(attention.key_value) is not nn.Linear for attention in attentions):
             return None  # a layer that is adapted is more than its weights
         if computed.numel() * attentions[0].heads >= len(image_tokens) * image_tokens.shape[2]:
             return None
-        norm = self.cross_blocks[0].context_norm
-        shared = F.layer_norm(image_tokens, norm.normalized_shape, eps=norm.eps)
+        shared = F.layer_norm(image_tokens, norms[0].normalized_shape, eps=norms[0].eps)
         return shared if owners is None else shared.index_select(0, owners)
 
     def prefill(self, states: Tensor, image_tokens: Tensor) -> tuple[Tensor, list[KeyValues], list[KeyValues]]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOGITS_AT_ONCE = 2**23  # numbers: 32 MB in float32
+LOGITS_AT_ONCE = 2**22  # numbers: 16 MB in float32
 
 
 def linear_cross_entropy(
@@ -29,7 +29,7 @@ def linear_cross_entropy(
         weight: (V, D).
         targets: (n,), each from 0 to V - 1.
         label_smoothing: Share of the target that is spread over the whole vocabulary.
-        rows_at_once: Tokens whose logits are held at once; by default as many as fill 32 MB.
+        rows_at_once: Tokens whose logits are held at once; by default as many as fill 16 MB.
     """
     rows_at_once = rows_at_once or max(1, LOGITS_AT_ONCE // len(weight))
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]

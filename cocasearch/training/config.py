@@ -97,6 +97,7 @@ class TrainingConfig:
     micro_batch: int = 0  # pictures that a process has in memory at once; 0: all of the step
     accumulation: int = 1  # the same as a number of parts; the contrastive loss sees the whole step either way
     local_loss: bool = False  # a process computes the similarities of its own pictures and texts alone
+    sharding: Literal["none", "full"] = "none"  # full: of several processes each keeps a share of the weights (FSDP)
     gather_with_grad: bool = True  # exact over processes; without it gradients are those of OpenCLIP's default
 
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -195,7 +196,7 @@ class TrainingConfig:
 
 
 # Settings that change how fast, and in how much memory, a run is computed or saved, and not what comes of it.
-_WITHOUT_EFFECT = ("checkpoint_minutes", "micro_batch", "accumulation", "gradient_checkpointing", "compile")
+_WITHOUT_EFFECT = ("checkpoint_minutes", "micro_batch", "accumulation", "sharding", "gradient_checkpointing", "compile")
 _ABOVE_ZERO = (
     "passes",
     "images_per_step",

@@ -35,12 +35,10 @@ def explained(error: BaseException, config: TrainingConfig, step: int, pictures:
     """
     if is_out_of_memory(error):
         at_once = math.ceil(pictures / config.parts(pictures))
-        how = (
-            f"the same command with micro_batch={max(1, at_once // 2)}" if at_once > 1 else "a smaller model or picture"
-        )
+        smaller = f"the same command with --set micro_batch={max(1, at_once // 2)} goes on from there"
         return CocaSearchError(
             f"{at_once} pictures at once do not fit in memory; the {step} steps done are kept",
-            hint=f"{how} goes on from there, with the same result",
+            hint=smaller if at_once > 1 else "a smaller model, or more memory",
         )
     if isinstance(error, torch.distributed.DistError | ConnectionError) or "closed by peer" in str(error):
         return CocaSearchError(

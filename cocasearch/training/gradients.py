@@ -7,12 +7,13 @@ micro-batch are the same both times.
 """
 
 import random
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from cocasearch.training.config import TrainingConfig
@@ -21,6 +22,7 @@ from cocasearch.training.distillation import Judgement
 from cocasearch.training.embedding_losses import EmbeddingLosses, embedding_losses
 from cocasearch.training.objective import Embeddings, Forward, Objective
 from cocasearch.training.processes import Processes
+from cocasearch.training.sharding import shard, whole
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ class Gradients:
         self.config = config
         self.processes = processes or Processes()
         self._forward: torch.nn.Module = objective
-        if self.processes.count > 1:
+        self._sharded: FSDPModule | None = None
+        if self.processes.count > 1 and config.sharding == "full":
+            self._sharded = shard(objective, self.processes.count)
+        elif self.processes.count > 1:
             # Which parameters are used changes when the encoder thaws.
             self._forward = DistributedDataParallel(
                 objective, find_unused_parameters=True, gradient_as_bucket_view=True
@@ -109,12 +114,14 @@ class Gradients:
             if self.objective.has_embeddings:
                 compared = self._compare(parts, batch.owners, targets)
             captions = self._repeat(parts, compared, weights)
+        if self._sharded is not None and (scale := self.objective.model.logit_scale.grad) is not None:
+            scale.copy_(self.processes.sum(scale) / self.processes.count)  # it is not among what is divided
         return self._losses(compared, torch.stack(captions).sum(dim=0), caption_share)
 
     def whole_gradients(self) -> dict[str, Tensor]:
         """The gradients there are, by the names of the model's parameters."""
         named = self.objective.model.named_parameters()
-        return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+        return {name: whole(parameter.grad) for name, parameter in named if parameter.grad is not None}
 
     def _parts(
         self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int
@@ -212,7 +219,7 @@ class Gradients:
         """Gradients stay with this process until the last micro-batch."""
         if isinstance(self._forward, DistributedDataParallel):
             return self._forward.no_sync()
-        return nullcontext()
+        return nullcontext() if self._sharded is None else _kept_apart(self._sharded)
 
     def _losses(self, compared: EmbeddingLosses | None, captions: Tensor, caption_share: float) -> StepLosses:
         config = self.config
@@ -223,6 +230,15 @@ class Gradients:
         total = total + config.distill_weight * distilled
         weight = caption_share * config.caption_weight
         return StepLosses(total, contrastive, caption / weight if weight else caption, name)
+
+
+@contextmanager
+def _kept_apart(sharded: FSDPModule) -> Iterator[None]:
+    sharded.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        sharded.set_requires_gradient_sync(True)
 
 
 def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:

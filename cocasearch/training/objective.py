@@ -152,7 +152,7 @@ class Objective(nn.Module):
             captions: Compute the captioning losses.
         """
         if tokens is None:
-            tokens = self.encode(batch)
+            tokens = self._encode(batch)
         with self._precision(tokens):
             context, image = self._image(tokens, embeddings, captions)
             states, text = self._text(batch.ids, embeddings, captions)
@@ -188,6 +188,9 @@ class Objective(nn.Module):
         A convolutional encoder always runs in float32: the backward pass of bfloat16 depthwise convolutions is slower
         on CPUs.
         """
+        return self._encode(batch)
+
+    def _encode(self, batch: TrainingBatch) -> Tensor:
         pixels = torch.cat([batch.pixels, batch.labelled_pixels]) if len(batch.labels) else batch.pixels
         with self._precision(pixels, narrow=isinstance(self.model.image_encoder, VisionTransformer)):
             tokens: Tensor = self.model.image_encoder(pixels)

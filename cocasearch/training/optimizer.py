@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
@@ -30,16 +31,18 @@ def build_optimizers(model: CoCa, config: TrainingConfig) -> list[torch.optim.Op
         CocaSearchError: Every parameter is locked.
     """
     encoder, factors = {id(parameter) for parameter in model.image_encoder.parameters()}, rate_factors(model, config)
-    groups: dict[tuple[bool, bool, bool, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_encoder, factor = id(parameter) in encoder, factors.get(id(parameter), 1.0)
             use_muon = config.optimizer == "muon" and not is_encoder and is_muon_matrix(name, parameter)
-            groups.setdefault((use_muon, is_encoder, parameter.ndim >= 2, factor), []).append(parameter)
+            groups.setdefault(
+                (use_muon, is_encoder, parameter.ndim >= 2, factor, isinstance(parameter, DTensor)), []
+            ).append(parameter)
     if not groups:
         raise CocaSearchError("these settings leave nothing to train", hint="unlock a tower")
     rules: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    for (use_muon, is_encoder, decays, factor), parameters in groups.items():
+    for (use_muon, is_encoder, decays, factor, _), parameters in groups.items():
         rate = config.encoder_learning_rate if is_encoder else config.learning_rate
         peak = factor * (config.muon_learning_rate if use_muon else rate)
         decay = config.weight_decay if decays else 0.0
@@ -75,10 +78,14 @@ def set_learning_rates(
 
 def clip_gradients(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> Tensor:
     """Scale gradients down to `max_gradient_norm`, in place, where it is not 0; their norm before."""
-    parameters = list(parameters)
-    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    trained = [parameter for parameter in parameters if parameter.grad is not None]
+    # What is divided among processes and what is not do not mix in one call.
+    kinds = [[p for p in trained if isinstance(p, DTensor) == divided] for divided in (True, False)]
+    norms = [nn.utils.get_total_norm([p.grad for p in kind if p.grad is not None]) for kind in kinds if kind]
+    norm: Tensor = torch.stack([n.full_tensor() if isinstance(n, DTensor) else n for n in norms]).norm()
     if config.max_gradient_norm:
-        nn.utils.clip_grads_with_norm_(parameters, config.max_gradient_norm, norm)
+        for kind in kinds:
+            nn.utils.clip_grads_with_norm_(kind, config.max_gradient_norm, norm)
     return norm
 
 

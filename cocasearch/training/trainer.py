@@ -8,7 +8,7 @@ of one that was not. Several processes go through the loop in step; the first al
 import dataclasses
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
-from cocasearch.inference.device import keep_freed_memory
+from cocasearch.inference.device import give_back_freed_memory, keep_freed_memory
 from cocasearch.inference.loaded_model import image_memory_format, lay_out_image_encoder
 from cocasearch.interruption import stopping, uninterrupted
 from cocasearch.training.config import TrainingConfig
@@ -36,6 +36,7 @@ from cocasearch.training.progress import ProgressReport, TrainingProgress
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of, run_identity
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.schedule import caption_share
+from cocasearch.training.sharding import divided_as, is_sharded, load_model, load_optimizer, whole
 from cocasearch.training.starting_point import StartingPoint
 from cocasearch.training.trained_model import TrainedModel
 
@@ -143,7 +144,9 @@ class Trainer:
                 self._save_checkpoint()
                 raise
             except Exception as error:
-                self._save_checkpoint(is_unsteady=isinstance(error, NotANumberError))
+                # To put divided weights together takes all processes, and they agree on this error alone.
+                if isinstance(error, NotANumberError) or not is_sharded(self.model):
+                    self._save_checkpoint(is_unsteady=isinstance(error, NotANumberError))
                 pictures = -(-self.config.images_per_step // self.processes.count)
                 if (reason := explained(error, self.config, self.state.step, pictures)) is not None:
                     raise reason from error
@@ -185,6 +188,8 @@ class Trainer:
     def step(self, batch: TrainingBatch) -> StepLosses:
         """Take one step on a batch, this process's share of it; its losses."""
         config, step = self.config, self.state.step
+        if self.device.type == "cpu":
+            give_back_freed_memory()
         self.model.train()
         set_learning_rates(self.optimizers, config, step=step, steps=self.steps, thaw_step=self.thaw_step)
         losses = self.gradients.compute(
@@ -234,7 +239,8 @@ class Trainer:
         return self.state.step == self.steps or self.state.step % every == 0
 
     def _validate(self) -> EvaluationReport:
-        report = self.processes.once(self._measure)
+        weights = whole(self.average.weights)
+        report = self.processes.once(lambda: self._measure(weights))
         score = retrieval_score(report)
         if score >= self.state.best:  # of equals the one that was trained longer
             self._write_model(report)
@@ -243,8 +249,8 @@ class Trainer:
         self.state.validated_step = self.state.step
         return report
 
-    def _measure(self) -> EvaluationReport:
-        model = self._trained.loaded(self.average.weights, self.device)
+    def _measure(self, weights: Mapping[str, Tensor]) -> EvaluationReport:
+        model = self._trained.loaded(weights, self.device)
         report = evaluate(model, self.held_out, caption_options=None, batch_size=64)
         self.data.unreadable.update(report.unreadable)
         return report
@@ -255,7 +261,7 @@ class Trainer:
         return TrainedModel(self.start, self.config, self.out, pictures, self.card)
 
     def _write_model(self, report: EvaluationReport | None) -> str:
-        weights, steps = self.average.weights, self.state.step
+        weights, steps = whole(self.average.weights), self.state.step
         return self.processes.once(lambda: self._trained.write(weights, steps=steps, report=report))
 
     def _identity(self) -> dict[str, Any]:
@@ -268,9 +274,9 @@ class Trainer:
         contents = {
             "state": dataclasses.asdict(self.state),
             "best_report": self.best_report,
-            "model": self.model.state_dict(),
-            "average": self.average.weights,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "model": whole(self.model.state_dict()),
+            "average": whole(self.average.weights),
+            "optimizers": [whole(optimizer.state_dict()) for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
         }
         if self.processes.is_first:
@@ -280,10 +286,11 @@ class Trainer:
         contents = self._checkpoint.load(self._identity(), self.device)
         if contents is None:
             return
-        self.model.load_state_dict(contents["model"])
-        self.average.weights = contents["average"]
+        load_model(self.model, contents["model"])
+        present = self.average.weights
+        self.average.weights = {name: divided_as(x, present[name]) for name, x in contents["average"].items()}
         for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+            load_optimizer(optimizer, state)
         self.scaler.load_state_dict(contents.get("scaler", {}))
         self.state = _State(**contents["state"])
         self.best_report = contents.get("best_report")

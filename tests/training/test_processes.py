@@ -36,6 +36,10 @@ EXACT_CASES: list[dict[str, Any]] = [
     )
     if not (local_loss and "lora_rank" in others)
 ]
+EXACT_CASES += [
+    {"sharding": "full", **others, "several": True}
+    for others in ({}, {"micro_batch": 2}, {"local_loss": True, "accumulation": 3}, {"lock_image": True})
+]
 OPENCLIPS_CASES: list[dict[str, Any]] = [
     {"gather_with_grad": False},
     {"gather_with_grad": True, "objective": "contrastive"},
