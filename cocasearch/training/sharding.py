@@ -23,6 +23,7 @@ T = TypeVar("T")
 def shard(objective: Objective, processes: int) -> FSDPModule:
     """Divide an objective's parameters among all processes, block by block, in place; the logit scale stays whole."""
     model = objective.model
+    model.image_encoder.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as FSDP wants them
     mesh = init_device_mesh(model.logit_scale.device.type, (processes,))
     for block in blocks(model):
         # Cross-attention is entered in several ways, and fetched with the rest.

@@ -112,6 +112,7 @@ CHANGES: dict[str, tuple[Settings, object]] = {
 SHOWN_ELSEWHERE = {
     "micro_batch": "test_gradients.py::test_micro_batches_give_the_gradients_of_the_whole",
     "accumulation": "test_gradients.py::test_micro_batches_give_the_gradients_of_the_whole",
+    "sharding": "test_processes.py::test_two_processes_find_the_gradients_of_one",
     "local_loss": "test_processes.py::test_the_modes_differ",
     "gather_with_grad": "test_processes.py::test_the_modes_differ",
     "held_out": "test_splitting.py::test_held_out_pictures_are_whole_pictures_chosen_by_the_seed",

@@ -66,8 +66,11 @@ def assert_alike(found: Path, expected: Path, start: Path) -> None:
     assert (ours - whole).norm() < 0.02 * (whole - before).norm()
 
 
-def test_two_processes_make_the_model_of_one(data: Path, alone: Path, model_folder: Path, tmp_path: Path) -> None:
-    running = torchrun(2, data, tmp_path / "shared", model_folder)
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_two_processes_make_the_model_of_one(
+    data: Path, alone: Path, model_folder: Path, tmp_path: Path, sharding: str
+) -> None:
+    running = torchrun(2, data, tmp_path / "shared", model_folder, f"sharding={sharding}")
     stdout, stderr = running.communicate(timeout=240)
     assert running.returncode == 0, stderr
     assert stdout == ""
