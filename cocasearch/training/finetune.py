@@ -17,7 +17,7 @@ from cocasearch.evaluation.benchmark import EvaluationReport, Examination, exami
 from cocasearch.evaluation.comparison import Comparison, compare
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.device import choose_device
-from cocasearch.inference.loaded_model import load_model
+from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source
 from cocasearch.training.finetune_defaults import Plan, choose_config, consistent, fit_memory
@@ -30,7 +30,7 @@ from cocasearch.training.preparation import prepare
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
-from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of
+from cocasearch.training.run_checkpoint import RunCheckpoint, is_model_folder, refuse_taken_folder, run_folder_of
 from cocasearch.training.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import StartingPoint, from_model_folder
@@ -114,7 +114,15 @@ def finetune(
     processes = Processes.join(device_of_process(device))
     processes.once(lambda: bring_run_back(request.out, request.reporting))
     processes.once(lambda: refuse_taken_folder(request.out))
+    processes.once(lambda: _refuse_mixed(request.out))
     return _Finetuning(request, listener or FinetuneListener(), device).run()
+
+
+def _refuse_mixed(out: Path) -> None:
+    """Stop a run whose last act, writing a share of the starting weights, was done when it was killed."""
+    if is_model_folder(out) and "kept" in read_model_folder(out).provenance:
+        RunCheckpoint(run_folder_of(out)).finish()
+        refuse_taken_folder(out)
 
 
 class _Finetuning:
@@ -139,30 +147,35 @@ class _Finetuning:
     def run(self) -> FinetuneResult:
         """Train, measure and keep what is best."""
         self.listener.planned(self.plan)
-        before = self.processes.once(lambda: self._measure("before", self.folder))
+        before = self.processes.once(lambda: self._measure("before", load_model(self.folder, device=self.device)))
         start = forced(from_model_folder(self.folder), self.plan.config)
         weights = {name: value.clone() for name, value in start.model.state_dict().items()}
-        training = self._train(start)
+        trainer = self._trainer(start)
+        training = self._train(trainer)
         after, comparison, kept, shares = self.processes.once(lambda: self._judge(before, weights))
+        trainer.forget()
         fingerprint = read_model_folder(self.request.out).fingerprint
         return FinetuneResult(training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint)
 
     def _judge(
         self, before: Examination, start: Mapping[str, Tensor]
     ) -> tuple[Examination, Comparison, float, list[KeptShare]]:
-        """What training was worth, and how much of the starting weights is kept because of it."""
+        """What training was worth, and how much of the starting weights is kept because of it.
+
+        The folder changes last, and at once, so that a run killed in between finds the trained weights again.
+        """
         out, kept = self.request.out, self.request.keep
         trained = read_model_folder(out).load_model().state_dict()
-        if kept:
-            self._write_share(start, trained, kept)
-        after = self._measure("after", out)
+        loaded = load_model(out, device=self.device, packed=False)
+        loaded.model.load_state_dict(interpolate(start, trained, kept))
+        after = self._measure("after", loaded)
         comparison = compare(before.outcomes, after.outcomes, seed=self.plan.config.seed)
-        if not comparison.anything_gained:
-            kept = 1.0
-            self._write_share(start, trained, kept)
         shares = measure_shares(
             out, start, trained, self.held_out, self.guard, device=self.device, progress=self.listener.stage
         )
+        kept = kept if comparison.anything_gained else 1.0
+        if kept:
+            self._write_share(start, trained, kept)
         return after, comparison, kept, shares
 
     def _planned(self, config: TrainingConfig) -> Plan:
@@ -183,26 +196,29 @@ class _Finetuning:
         fitted = fit_memory(config, estimate, available)
         return Plan(len(self.training), len(self.held_out), fitted, estimate, available, device)
 
-    def _train(self, start: StartingPoint) -> TrainingResult:
-        out, config = self.request.out, self.plan.config
-        card = _finetuned_card(out.name, self.folder.resolve().name, len(self.training))
-        pictures = {str(self.request.data): self.training, "held out": self.held_out}
-        facts = run_facts("finetune", dataclasses.asdict(config), pictures)
-        with recording(out, facts, self.request.reporting, is_first=self.processes.is_first) as record:
-            return Trainer(
-                start,
-                training_data(start, [Source(self.training, 1.0)]),
-                config,
-                out,
-                held_out=self.held_out,
-                progress=record.telling(self.listener.progress),
-                card=card,
-                device=self.device,
-            ).run()
+    def _trainer(self, start: StartingPoint) -> Trainer:
+        out = self.request.out
+        return Trainer(
+            start,
+            training_data(start, [Source(self.training, 1.0)]),
+            self.plan.config,
+            out,
+            held_out=self.held_out,
+            progress=self.listener.progress,
+            card=_finetuned_card(out.name, self.folder.resolve().name, len(self.training)),
+            device=self.device,
+        )
 
-    def _measure(self, moment: str, folder: Path) -> Examination:
+    def _train(self, trainer: Trainer) -> TrainingResult:
+        pictures = {str(self.request.data): self.training, "held out": self.held_out}
+        facts = run_facts("finetune", dataclasses.asdict(self.plan.config), pictures)
+        with recording(self.request.out, facts, self.request.reporting, is_first=self.processes.is_first) as record:
+            trainer.progress = record.telling(self.listener.progress)
+            return trainer.run(forget=False)
+
+    def _measure(self, moment: str, loaded: LoadedModel) -> Examination:
         examination = examine(
-            load_model(folder, device=self.device),
+            loaded,
             self.held_out,
             caption_options=CaptionOptions(),
             progress=lambda done, total: self.listener.stage(f"measuring {moment}", done, total),
@@ -212,8 +228,7 @@ class _Finetuning:
 
     def _write_share(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], keep: float) -> None:
         out = self.request.out
-        written, run = read_model_folder(out), RunCheckpoint(run_folder_of(out))
-        run.begin()  # killed in between, the run may write its folder again
+        written = read_model_folder(out)
         save_model_folder(
             out,
             interpolate(before, after, keep),
@@ -223,7 +238,6 @@ class _Finetuning:
             provenance={**written.provenance, "kept": {"share": keep, "of": written.provenance["started_from"]}},
             card=(out / "README.md").read_text(encoding="utf-8"),
         )
-        run.finish()
 
 
 def _finetuned_card(name: str, base: str, n_images: int) -> str:

@@ -126,8 +126,12 @@ class Trainer:
         """Where the checkpoint and the log lie while the run goes on."""
         return run_folder_of(self.out)
 
-    def run(self) -> TrainingResult:
+    def run(self, *, forget: bool = True) -> TrainingResult:
         """Train to the end, going on from the checkpoint if there is one, and write the model folder.
+
+        Args:
+            forget: The run is over then. Otherwise it is only at its end: called again it comes back there, until
+                `forget` is called.
 
         Raises:
             CocaSearchError: Another run's checkpoint or a folder that is no model is in the way; a loss is no longer a
@@ -151,7 +155,16 @@ class Trainer:
                 if (reason := explained(error, self.config, self.state.step, pictures)) is not None:
                     raise reason from error
                 raise
-        return self._finish()
+        result = self._result()
+        if forget:
+            self.forget()
+        else:
+            self._save_checkpoint()
+        return result
+
+    def forget(self) -> None:
+        """Drop the checkpoint of a run that is over: what it made is a finished model now."""
+        self.processes.once(self._checkpoint.finish)
 
     def _go_on(self, is_asked_to_stop: Callable[[], bool]) -> None:
         rank, processes = self.processes.rank, self.processes.count
@@ -295,12 +308,11 @@ class Trainer:
         self.state = _State(**contents["state"])
         self.best_report = contents.get("best_report")
 
-    def _finish(self) -> TrainingResult:
+    def _result(self) -> TrainingResult:
         if self.held_out:
             fingerprint = self.processes.once(lambda: read_model_folder(self.out).fingerprint)
         else:
             fingerprint = self._write_model(None)
-        self.processes.once(self._checkpoint.finish)
         unreadable = {
             key: reason for found in self.processes.gather(self.data.unreadable) for key, reason in found.items()
         }

@@ -18,6 +18,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.finetune import FinetuneListener, FinetuneRequest, finetune
 from cocasearch.training.finetune_defaults import Plan
 from cocasearch.training.kept_shares import SHARES, suggested
+from cocasearch.training.run_checkpoint import RunCheckpoint, run_folder_of
 from cocasearch.training.sources import Columns, DataListener
 from cocasearch.training.splitting import LeftOut
 
@@ -176,3 +177,29 @@ def test_kind_that_looks_alike_is_learned_from_all_the_same(model_folder: Path, 
     finetune(request, device="cpu")
     assert counts[0] > 4
     assert read_model_folder(tmp_path / "m").provenance["pictures"] == [32]
+
+
+def test_a_run_stopped_while_it_measures_is_taken_up_at_its_end(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    def stop(moment: str, report: EvaluationReport) -> None:
+        if moment == "after":
+            raise KeyboardInterrupt
+
+    steps: list[int] = []
+    request = FinetuneRequest(data, tmp_path / "mine", model_folder, keep=0.5, adjust=quick)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(request, listener=FinetuneListener(measured=stop), device="cpu")
+    resumed = finetune(request, listener=FinetuneListener(progress=lambda at: steps.append(at.step)), device="cpu")
+    assert not steps  # nothing was trained again
+    whole = finetune(replace(request, out=tmp_path / "whole"), device="cpu")
+    assert resumed.fingerprint == whole.fingerprint
+    with pytest.raises(CocaSearchError, match="holds a finished model already"):
+        finetune(request, device="cpu")
+
+
+def test_a_mixture_is_not_mixed_again(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    request = FinetuneRequest(data, tmp_path / "mine", model_folder, keep=0.5, adjust=quick)
+    fingerprint = finetune(request, device="cpu").fingerprint
+    RunCheckpoint(run_folder_of(request.out)).begin()  # as if killed before it could say that it is over
+    with pytest.raises(CocaSearchError, match="holds a finished model already"):
+        finetune(request, device="cpu")
+    assert read_model_folder(request.out).fingerprint == fingerprint
