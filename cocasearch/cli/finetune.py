@@ -21,7 +21,7 @@ from cocasearch.cli.recipe_options import (
     reporting_of,
     with_recipe,
 )
-from cocasearch.cli.settings import Settings, apply_settings
+from cocasearch.cli.settings import Settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
 
@@ -90,8 +90,7 @@ def finetune(
 
     def adjusted(config: TrainingConfig) -> TrainingConfig:
         given = {name: value for name, value in chosen.items() if value is not None}
-        config = with_recipe(dataclasses.replace(config, **given), lora, distill, precision, objective)
-        return apply_settings(config, settings or ())
+        return with_recipe(dataclasses.replace(config, **given), settings or (), lora, distill, precision, objective)
 
     with training_progress() as progress:
         request = FinetuneRequest(

@@ -1,10 +1,11 @@
 """Options of training commands for the recipes that are asked for most; `--set` reaches every other setting."""
 
-import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cocasearch.cli.settings import apply_settings
 from cocasearch.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -53,16 +54,17 @@ def reporting_of(report_to: str | None, remote_sync: str | None) -> "Reporting":
 
 def with_recipe(
     config: TrainingConfig,
+    settings: Sequence[str],
     lora: int | None,
     distill: str | None,
     precision: str | None,
     objective: str | None = None,
 ) -> TrainingConfig:
-    """The configuration with what was asked for."""
+    """The configuration with what was asked for by options and by `--set`, which has the last word."""
     asked: dict[str, Any] = {
         "lora_rank": lora,
         "distill_from": distill,
         "precision": precision,
         "objective": objective,
     }
-    return dataclasses.replace(config, **{name: value for name, value in asked.items() if value is not None})
+    return apply_settings(config, settings, {name: value for name, value in asked.items() if value is not None})

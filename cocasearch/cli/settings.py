@@ -23,13 +23,15 @@ Settings = Annotated[
 ]
 
 
-def apply_settings(config: TrainingConfig, settings: Sequence[str]) -> TrainingConfig:
+def apply_settings(
+    config: TrainingConfig, settings: Sequence[str], asked: Mapping[str, Any] | None = None
+) -> TrainingConfig:
     """The configuration with some fields changed; fields of the augmentation are `augmentation.NAME`.
 
     Raises:
         CocaSearchError: A setting without a value, of an unknown name (the nearest is named), or out of its range.
     """
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = dict(asked or {})  # all at once: some settings need others beside them
     nested: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")

@@ -18,7 +18,7 @@ from cocasearch.cli.recipe_options import (
     reporting_of,
     with_recipe,
 )
-from cocasearch.cli.settings import Settings, apply_settings
+from cocasearch.cli.settings import Settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.training.config import TrainingConfig
 
@@ -96,7 +96,7 @@ def train(
 
     Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
     """
-    config = apply_settings(with_recipe(TrainingConfig(), lora, distill, precision, objective), settings or ())
+    config = with_recipe(TrainingConfig(), settings or (), lora, distill, precision, objective)
     from cocasearch.training.sources import Columns
     from cocasearch.training.train import TrainingRequest
     from cocasearch.training.train import train as run

@@ -136,6 +136,14 @@ def test_a_recipe_is_asked_for_by_its_options(captioned):
     assert changed == {name for name in weights if re.search(r"(attention|mlp)\.\w+\.weight$", name)} | {"logit_scale"}
 
 
+def test_options_and_settings_that_need_each_other_are_taken_together(captioned):
+    options = ("--precision", "pure_bfloat16", "--set", "optimizer=adamw", "--set", "frozen_blocks=0")
+    result = captioned("train", "captions.tsv", "--out", "trained", "--model", "tiny", *options, *TINY_RUN)
+    assert result.exit_code == 0, result.stderr
+    trained = read_model_folder(captioned.folder / "trained").provenance["training"]
+    assert (trained["precision"], trained["optimizer"]) == ("pure_bfloat16", "adamw")
+
+
 def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatch):
     monkeypatch.setattr(memory, "compiler_problem", lambda: "no C++ compiler")
     options = ("--out", "trained", "--model", "tiny", "--set", "compile=true", *TINY_RUN)
