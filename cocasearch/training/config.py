@@ -76,7 +76,7 @@ class TrainingConfig:
     muon_learning_rate: float = 4e-3
     encoder_learning_rate: float = 6e-5
     frozen_passes: float = 9.0  # the image encoder keeps its weights this long; infinity: for good
-    frozen_blocks: int = 5  # its first blocks and stem keep theirs to the end
+    frozen_blocks: int = 5  # the weights of its first blocks and stem are kept to the end; adapters are not
     weight_decay: float = 0.05
     beta1: float = 0.9
     beta2: float = 0.98

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
 from cocasearch.model.vision_transformer import VisionTransformer
-from cocasearch.training.adapters import adapter_scale, add_adapters, merge_adapters
+from cocasearch.training.adapters import DOWN, UP, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.layer_groups import lock_towers
 from cocasearch.training.memory import checkpoint_blocks, compile_blocks
@@ -69,7 +69,10 @@ def _add_logit_bias(model: CoCa, config: TrainingConfig, bias: float | None) -> 
 
 
 def _freeze_first_blocks(model: CoCa, count: int) -> None:
+    """Keep the weights of the stem and so many blocks; adapters are there to be trained wherever they are."""
     for name, parameter in model.image_encoder.named_parameters():
+        if name.endswith((DOWN, UP)):
+            continue
         part, _, rest = name.partition(".")
         is_before = int(rest.split(".")[0]) < count if part == "blocks" else part != "head"
         if is_before and count > 0:

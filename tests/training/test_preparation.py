@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.preparation import plain_weights, prepare
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.trainer import Trainer
@@ -46,6 +47,15 @@ def test_the_merged_weights_compute_what_the_adapted_model_does(runs, new_start,
     torch.testing.assert_close(merged.image_embedding, adapted.image_embedding, atol=1e-5, rtol=0)
     torch.testing.assert_close(merged.caption_logits, adapted.caption_logits, atol=1e-5, rtol=1e-5)
     assert (merged.caption_logits - untouched).abs().max() > 0.01
+
+
+def test_blocks_that_keep_their_weights_train_their_adapters(new_start) -> None:
+    model = new_start(convolutional=False).model
+    prepare(model, TrainingConfig(lora_rank=2, frozen_blocks=2))
+    free = {name for name, parameter in model.image_encoder.named_parameters() if parameter.requires_grad}
+    adapters = {name for name, _ in model.image_encoder.named_parameters() if "adapter_" in name}
+    assert free == adapters
+    assert any(name.startswith("blocks.0.") for name in adapters)
 
 
 def test_what_is_validated_is_the_merged_model(runs, tmp_path: Path) -> None:
