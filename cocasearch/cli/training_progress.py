@@ -69,6 +69,7 @@ def _standing(progress: "TrainingProgress") -> str:
         "contrastive": progress.contrastive_loss,
         "caption": progress.caption_loss,
         "name": progress.name_loss,
+        "distillation": progress.distillation_loss,
     }
     return ", ".join(
         [

@@ -17,7 +17,12 @@ COLORS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40))
 Points = Sequence[tuple[float, float]]
 Place = Callable[[float, float], tuple[float, float]]  # of a step and a value on the picture
 
-_LOSSES = {"contrastive loss": "contrastive_loss", "captioning loss": "caption_loss", "name loss": "name_loss"}
+_LOSSES = {
+    "contrastive loss": "contrastive_loss",
+    "captioning loss": "caption_loss",
+    "name loss": "name_loss",
+    "distillation loss": "distillation_loss",
+}
 
 
 def draw_curves(log: Path, out: Path) -> None:
@@ -33,7 +38,7 @@ def draw_curves(log: Path, out: Path) -> None:
 
 def _losses(entries: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
     curves: dict[str, Points] = {
-        name: [(entry["step"], entry[key]) for entry in entries] for name, key in _LOSSES.items()
+        name: [(entry["step"], entry.get(key, 0.0)) for entry in entries] for name, key in _LOSSES.items()
     }
     return {name: points for name, points in curves.items() if any(value for _, value in points)}
 

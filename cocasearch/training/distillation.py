@@ -53,6 +53,7 @@ class DistillationTeacher:
                 f"{folder.name} has another tokenizer than the model that is trained, so its next tokens teach nothing",
                 hint="distill_caption_weight=0 learns its similarities alone",
             )
+        self.fingerprint = stored.fingerprint
         self.model = stored.load_model(mapped=False).requires_grad_(False)
         self.with_captions = with_captions
         self._tokenizer, self._students = stored.tokenizer, tokenizer

@@ -33,6 +33,7 @@ class StepLosses:
     contrastive: Tensor
     caption: Tensor
     name: Tensor
+    distillation: Tensor  # of similarities and of next tokens together, as they are weighted
 
 
 @dataclass(frozen=True)
@@ -225,11 +226,13 @@ class Gradients:
         config = self.config
         found = (compared.contrastive, compared.name, compared.divergence) if compared else captions.new_zeros(3)
         own = torch.stack([*(loss.to(captions) for loss in found), *captions])
-        contrastive, name, distilled, caption, *other_captions = self.processes.sum(own) / self.processes.count
-        total = config.contrastive_weight * contrastive + config.name_weight * name + caption + sum(other_captions)
-        total = total + config.distill_weight * distilled
+        shared = self.processes.sum(own) / self.processes.count
+        contrastive, name, similarities, caption, label_caption, next_tokens = shared
+        distillation = config.distill_weight * similarities + next_tokens
+        total = config.contrastive_weight * contrastive + config.name_weight * name + caption + label_caption
         weight = caption_share * config.caption_weight
-        return StepLosses(total, contrastive, caption / weight if weight else caption, name)
+        caption = caption / weight if weight else caption
+        return StepLosses(total + distillation, contrastive, caption, name, distillation)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ class TrainingProgress:
     contrastive_loss: float
     caption_loss: float
     name_loss: float
+    distillation_loss: float
     images_per_second: float
     seconds_left: float
     validation: EvaluationReport | None = None
@@ -51,8 +52,9 @@ class ProgressReport:
         self._started = time.monotonic()
 
     def add(self, step: int, averages: list[float], losses: StepLosses, report: EvaluationReport | None) -> None:
-        """Take a step's losses into the averages of the contrastive, captioning and name loss, in place, and tell."""
-        latest, weight = (losses.contrastive, losses.caption, losses.name), 1 / min(step, _AVERAGED_STEPS)
+        """Take a step's losses into the averages, in place, and tell."""
+        latest = (losses.contrastive, losses.caption, losses.name, losses.distillation)
+        weight = 1 / min(step, _AVERAGED_STEPS)
         averages[:] = [(1 - weight) * old + weight * float(new) for old, new in zip(averages, latest, strict=True)]
         seconds, done = time.monotonic() - self._started, step - self._first_step
         progress = TrainingProgress(
@@ -61,6 +63,7 @@ class ProgressReport:
             contrastive_loss=averages[0],
             caption_loss=averages[1],
             name_loss=averages[2],
+            distillation_loss=averages[3],
             images_per_second=done * self._images_per_step / seconds,
             seconds_left=(self._steps - step) * seconds / done,
             validation=report,

@@ -47,6 +47,7 @@ def scalars(progress: TrainingProgress) -> dict[str, float]:
         "loss/contrastive": progress.contrastive_loss,
         "loss/caption": progress.caption_loss,
         "loss/name": progress.name_loss,
+        "loss/distillation": progress.distillation_loss,
         "speed/images_per_second": progress.images_per_second,
     }
     if progress.validation is not None:

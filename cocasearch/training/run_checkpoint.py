@@ -76,9 +76,18 @@ class RunCheckpoint:
 
 
 def run_identity(
-    config: TrainingConfig, start: StartingPoint, data: TrainingData, *, held_out: int, classes: int
+    config: TrainingConfig, start: StartingPoint, data: TrainingData, *, held_out: int, classes: int, larger: str = ""
 ) -> dict[str, Any]:
-    """What must be the same for a checkpoint to belong to a run, as JSON types; `held_out` and `classes` are counts."""
+    """What must be the same for a checkpoint to belong to a run, as JSON types.
+
+    Args:
+        config: Its settings.
+        start: The model before training.
+        data: Its pictures.
+        held_out: How many pictures it validates on.
+        classes: How many names it learns.
+        larger: The fingerprint of the model that teaches it.
+    """
     identity = {
         "config": config.identity(),
         "architecture": start.model.config.to_dict(),
@@ -88,6 +97,7 @@ def run_identity(
         "tokenizer": hashlib.blake2b(start.tokenizer.to_json().encode(), digest_size=8).hexdigest(),
         "held_out": held_out,
         "classes": classes,
+        "larger": larger,
         "labelled": len(data.labelled.images) if data.labelled else 0,
     }
     stored: dict[str, Any] = json.loads(json.dumps(identity))

@@ -63,7 +63,7 @@ class _State:
     best: float = -1.0
     best_step: int = 0
     validated_step: int = 0
-    losses: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    losses: list[float] = field(default_factory=lambda: [0.0] * 4)
 
 
 class Trainer:
@@ -279,7 +279,15 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         classes = len(self.objective.teacher.class_names) if self.objective.teacher else 0
-        return run_identity(self.config, self.start, self.data, held_out=len(self.held_out), classes=classes)
+        larger = self.objective.larger
+        return run_identity(
+            self.config,
+            self.start,
+            self.data,
+            held_out=len(self.held_out),
+            classes=classes,
+            larger=larger.fingerprint if larger else "",
+        )
 
     def _save_checkpoint(self, *, is_unsteady: bool = False) -> None:
         if self._is_updating:  # what was changed in part is worth nothing: the last checkpoint stays
@@ -306,6 +314,7 @@ class Trainer:
             load_optimizer(optimizer, state)
         self.scaler.load_state_dict(contents.get("scaler", {}))
         self.state = _State(**contents["state"])
+        self.state.losses += [0.0] * (4 - len(self.state.losses))  # an older checkpoint knows fewer
         self.best_report = contents.get("best_report")
 
     def _result(self) -> TrainingResult:

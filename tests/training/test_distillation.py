@@ -1,5 +1,6 @@
 """A larger model's judgement of what a smaller one sees, and the losses that make the smaller one follow it."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from cocasearch.training.dataset import Source, TrainingBatch, TrainingData
 from cocasearch.training.distillation import DistillationTeacher, read_teacher
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.objective import Objective
+from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.starting_point import StartingPoint
 
 CPU = torch.device("cpu")
@@ -114,6 +116,7 @@ def test_its_losses_and_gradients_are_those_of_the_formulas(
     similarity, tokens = plain_losses(start, batch, teacher_folder)
     expected = 0.5 * similarity + 2 * tokens
     torch.testing.assert_close(losses.total, expected.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses.distillation, expected.detach(), rtol=1e-4, atol=1e-6)
     start.model.zero_grad()
     expected.backward()
     assert_same(found, {name: p.grad for name, p in start.model.named_parameters() if p.grad is not None})
@@ -163,6 +166,31 @@ def test_a_student_comes_to_judge_as_its_teacher(runs, teacher_folder: Path, tmp
     trainer.run()
     after = trainer.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
     assert after < 0.5 * before
+
+
+def test_what_is_learned_of_a_teacher_is_told_and_logged(runs, teacher_folder: Path, tmp_path: Path) -> None:
+    told: list[TrainingProgress] = []
+    config = runs.plain(tmp_path / "model", distill_from=str(teacher_folder)).config
+    runs.trainer(tmp_path / "model", config=config, progress=told.append, held_out=0, names=False).run()
+    lines = (tmp_path / "model.run" / "log.jsonl").read_text().splitlines()
+    logged = [json.loads(line)["distillation_loss"] for line in lines]
+    assert logged == [progress.distillation_loss for progress in told]
+    assert min(logged) > 0
+
+
+def test_a_run_goes_on_with_its_own_teacher_alone(runs, teacher_folder: Path, tokenizer, tmp_path: Path) -> None:
+    def stop(progress: TrainingProgress) -> None:
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    config = runs.plain(tmp_path / "model", distill_from=str(teacher_folder)).config
+    with pytest.raises(KeyboardInterrupt):
+        runs.trainer(tmp_path / "model", config=config, progress=stop, held_out=0, names=False).run()
+    larger_folder(teacher_folder, tokenizer, image_size=48)  # another one under the same name
+    with pytest.raises(CocaSearchError, match="holds an interrupted run with other settings or data"):
+        runs.trainer(tmp_path / "model", config=config, held_out=0, names=False).run()
+    larger_folder(teacher_folder, tokenizer)
+    assert runs.trainer(tmp_path / "model", config=config, held_out=0, names=False).run().steps == 4
 
 
 def test_another_tokenizer_teaches_similarities_alone(start, drawings, tmp_path: Path) -> None:
