@@ -150,10 +150,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in _ABOVE_ZERO:
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # nor is what is no number
                 raise CocaSearchError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise CocaSearchError(f"{name} must be 0 or above, not {getattr(self, name)}")
         for name in _SHARES:
             _check_between(name, getattr(self, name), 0, 1)
@@ -193,6 +193,15 @@ class TrainingConfig:
                 f"caption_start and caption_ramp are {self.caption_start + self.caption_ramp:g} of the run together, "
                 "which is more than all of it"
             )
+        if self.objective == "caption" and self.caption_start:
+            raise CocaSearchError("caption_start=0 is needed with objective=caption, which has no contrastive loss")
+        similarities = self.objective != "caption" and self.distill_weight > 0
+        next_tokens = self.objective != "contrastive" and self.distill_caption_weight > 0
+        if self.distill_from and not (similarities or next_tokens):
+            raise CocaSearchError(
+                f"with these weights and objective={self.objective} nothing is learned from {self.distill_from}",
+                hint="distill_weight is of its similarities, distill_caption_weight of its next tokens",
+            )
 
 
 # Settings that change how fast, and in how much memory, a run is computed or saved, and not what comes of it.
@@ -213,6 +222,18 @@ _ABOVE_ZERO = (
 _NOT_NEGATIVE = (
     "warmup_steps",
     "max_gradient_norm",
+    "muon_learning_rate",
+    "encoder_learning_rate",
+    "frozen_passes",
+    "frozen_blocks",
+    "contrastive_weight",
+    "caption_weight",
+    "name_weight",
+    "label_caption_weight",
+    "labelled_per_step",
+    "held_out",
+    "validations",
+    "checkpoint_minutes",
     "weight_decay",
     "unlocked_image_groups",
     "unlocked_text_groups",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cocasearch.checkpoints.efficientnet_lite import Classifier
+from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa, unit_rows
 from cocasearch.model.layers import Residual
 from cocasearch.model.losses import distribution_divergence
@@ -126,6 +127,23 @@ class Objective(nn.Module):
         distils = self.larger is not None and self.larger.with_captions
         weighs = max(self.config.caption_weight, self.config.label_caption_weight) > 0
         return self.config.objective != "contrastive" and (weighs or distils)
+
+    def refuse_idle_steps(self) -> None:
+        """Make sure that every step has something to learn.
+
+        Raises:
+            CocaSearchError: No loss has a weight, or none while the captioning loss waits.
+        """
+        if not (self.has_embeddings or self.has_captions):
+            raise CocaSearchError(
+                f"with objective={self.config.objective} no loss has a weight, so there is nothing to learn",
+                hint="contrastive_weight or caption_weight above 0",
+            )
+        if self.config.caption_start and not self.has_embeddings:
+            raise CocaSearchError(
+                "caption_start leaves steps without anything to learn, since no other loss has a weight",
+                hint="caption_start=0, or contrastive_weight above 0",
+            )
 
     @property
     def _is_contrastive(self) -> bool:

@@ -109,6 +109,7 @@ class Trainer:
         context = self.model.config.text.context_length
         larger = read_teacher(config, start.tokenizer, start.preprocess, context, self.device)
         self.objective = Objective(self.model, start.tokenizer, config, teacher, larger)
+        self.objective.refuse_idle_steps()
         self.scaler = gradient_scaler(config, self.device)
         self.gradients = Gradients(self.objective, config, self.processes, self.scaler)
         self.optimizers = build_optimizers(self.model, config)

@@ -217,6 +217,20 @@ def test_unreadable_pictures_are_named_held_out_ones_too(runs, more_drawings, tm
     assert result.validation.n_images == 4
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"contrastive_weight": 0.0, "caption_weight": 0.0}, "no loss has a weight"),
+        ({"objective": "caption", "caption_weight": 0.0}, "with objective=caption no loss has a weight"),
+        ({"contrastive_weight": 0.0, "caption_start": 0.5}, "caption_start leaves steps without anything to learn"),
+    ],
+)
+def test_steps_without_anything_to_learn_are_refused(runs, tmp_path: Path, settings, message: str) -> None:
+    with pytest.raises(CocaSearchError, match=message):
+        runs.plain(tmp_path / "model", **settings).run()
+    assert not (tmp_path / "model.run").exists()
+
+
 def test_without_held_out_pictures_the_last_weights_are_kept(runs, tmp_path: Path) -> None:
     trainer = runs.plain(tmp_path / "model")
     trainer.card = "# Mine\n"
