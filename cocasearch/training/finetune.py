@@ -20,7 +20,7 @@ from cocasearch.inference.device import choose_device
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source
-from cocasearch.training.finetune_defaults import Plan, choose_config, consistent, fit_memory
+from cocasearch.training.finetune_defaults import Plan, choose_config, consistent, fit_memory, for_adapters
 from cocasearch.training.gradients import Gradients
 from cocasearch.training.interpolation import interpolate
 from cocasearch.training.kept_shares import KeptShare, measure_shares
@@ -134,7 +134,10 @@ class _Finetuning:
         self.folder = resolve_model(request.model)
         images = request.columns.read(request.data)
         chosen = choose_config(len(images), read_model_folder(self.folder).config, choose_device(device))
-        config = consistent(request.adjust(chosen))
+        config = request.adjust(chosen)
+        if config.lora_rank:
+            config = request.adjust(for_adapters(chosen))
+        config = consistent(config)
         (self.training,), self.held_out = split([images], request.validation, request.columns, config)
         if not self.held_out:
             raise CocaSearchError(

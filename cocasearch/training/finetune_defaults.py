@@ -18,6 +18,7 @@ from cocasearch.training.memory_estimate import MemoryEstimate
 THAWS_FROM = 5_000
 _PICTURES_SEEN = 16_000  # by a small collection, all passes together
 _RATE, _RATE_WIDTH = 3e-4, 192  # found at coca-mini's width; wider models bear less
+_ADAPTER_RATE = 10.0  # of an adapter, as a multiple of a weight's
 
 
 def choose_config(n_images: int, model: CoCaConfig, device: torch.device) -> TrainingConfig:
@@ -40,6 +41,12 @@ def choose_config(n_images: int, model: CoCaConfig, device: torch.device) -> Tra
         held_out=500,
         validations=4,
     )
+
+
+def for_adapters(config: TrainingConfig) -> TrainingConfig:
+    """The settings where adapters are trained: they start at nothing, and bear ten times the rate of weights."""
+    rates = {name: _ADAPTER_RATE * getattr(config, name) for name in ("learning_rate", "encoder_learning_rate")}
+    return dataclasses.replace(config, **rates)
 
 
 def consistent(config: TrainingConfig) -> TrainingConfig:
@@ -98,10 +105,12 @@ class Plan:
         )
         parts = config.parts(config.images_per_step)
         step = f"{config.images_per_step} a step" + (f" in {parts} parts" if parts > 1 else "")
+        adapters = f"adapters of rank {config.lora_rank}, " if config.lora_rank else ""
         free = f" of {self.available / 2**30:.1f} GB free" if self.available else ""
+        rate = f"{adapters}rate {config.learning_rate:.2g}"
         return [
             f"{self.n_images:,} photos to learn from, {self.n_held_out:,} held out; {config.passes:g} passes, {step}",
-            f"rate {config.learning_rate:.2g}; image encoder {encoder}; {self.precision} on {self.device.type}",
+            f"{rate}; image encoder {encoder}; {self.precision} on {self.device.type}",
             f"memory expected: {self.memory / 2**30:.1f} GB{free}",
         ]
 

@@ -125,6 +125,30 @@ def test_starting_weights_stay_if_nothing_gets_better(data: Path, model_folder: 
         torch.testing.assert_close(written[name], value, atol=1e-3, rtol=1e-3)  # float16 on disk
 
 
+def test_adapters_get_a_rate_of_their_own_unless_one_is_asked_for(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    def rates(**settings: object) -> tuple[float, str]:
+        plans: list[Plan] = []
+
+        def stop(plan: Plan) -> None:
+            plans.append(plan)
+            raise InterruptedError
+
+        request = FinetuneRequest(
+            data, tmp_path / "mine", model_folder, adjust=lambda config: replace(quick(config), **settings)
+        )
+        with pytest.raises(InterruptedError):
+            finetune(request, listener=FinetuneListener(stop), device="cpu")
+        return plans[0].config.learning_rate, plans[0].sentences()[1]
+
+    weights, _ = rates()
+    adapters, said = rates(lora_rank=2)
+    assert adapters == pytest.approx(10 * weights)
+    assert said.startswith("adapters of rank 2, rate 0.003")
+    assert rates(lora_rank=2, learning_rate=1e-5)[0] == 1e-5
+
+
 def test_finetuning_measures_on_other_data_if_given(csv_of, more_drawings, data, model_folder, tmp_path: Path) -> None:
     validation = csv_of(tmp_path / "others", more_drawings(3, first=300))
     request = FinetuneRequest(data, tmp_path / "mine", model_folder, validation, adjust=quick)
