@@ -3,6 +3,7 @@
 Reads the manifest, the table, the snapshot's name and the ledger; opens no photo and writes nothing.
 """
 
+import shlex
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from cocasearch.indexing.versions import latest_version
 from cocasearch.paths import default_indexes_home
 
 SnapshotState = Literal["fresh", "stale", "missing"]
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,21 @@ class IndexSummary:
 
 
 def summarise_index(index: Path) -> IndexSummary:
-    """The summary of the index in folder `index`.
+    """The summary of the index in folder `index`, while others write to it, too.
 
     Raises:
         CocaSearchError: No index there, or a damaged one.
     """
+    for _ in range(_ATTEMPTS):  # a writer may compact the table under our hands, or put another in its place
+        with suppress(RuntimeError, OSError):
+            return _summary(index)
+    raise CocaSearchError(
+        f"the table of the index at {index} cannot be counted: it keeps changing, or it is damaged",
+        hint=f"cocasearch verify --index {shlex.quote(index_name(index))}",
+    )
+
+
+def _summary(index: Path) -> IndexSummary:
     from cocasearch.indexing.table import IndexTable  # brings LanceDB, which listing indexes does without
 
     manifest, rebuild = read_manifest(index), find_manifest(index / REBUILD_FILE)
