@@ -145,7 +145,8 @@ class TrainingConfig:
     force_resize_mode: Literal["", "shortest", "longest", "squash"] = ""
     force_interpolation: Literal["", "bicubic", "bilinear"] = ""
     force_patch_dropout: float = 0.0  # share of the patches of a vision transformer that each step leaves out
-    gradient_checkpointing: bool = False  # less memory for more time
+    gradient_checkpointing: bool = False  # less memory for more time: all blocks are computed again on the way back
+    checkpointed_image_blocks: int = 0  # without it: so many of the image encoder's first blocks alone
     compile: bool = False  # with torch's compiler, where there is one
 
     def __post_init__(self) -> None:
@@ -205,7 +206,15 @@ class TrainingConfig:
 
 
 # Settings that change how fast, and in how much memory, a run is computed or saved, and not what comes of it.
-_WITHOUT_EFFECT = ("checkpoint_minutes", "micro_batch", "accumulation", "sharding", "gradient_checkpointing", "compile")
+_WITHOUT_EFFECT = (
+    "checkpoint_minutes",
+    "micro_batch",
+    "accumulation",
+    "sharding",
+    "gradient_checkpointing",
+    "checkpointed_image_blocks",
+    "compile",
+)
 _ABOVE_ZERO = (
     "passes",
     "images_per_step",
@@ -220,6 +229,7 @@ _ABOVE_ZERO = (
     "sigmoid_temperature",
 )
 _NOT_NEGATIVE = (
+    "checkpointed_image_blocks",
     "warmup_steps",
     "max_gradient_norm",
     "muon_learning_rate",

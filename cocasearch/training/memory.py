@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from cocasearch.errors import CocaSearchWarning
+from cocasearch.model.coca import CoCa
 from cocasearch.model.efficientnet_lite import InvertedBottleneck
 from cocasearch.model.layers import CrossAttentionBlock, SelfAttentionBlock
 from cocasearch.model.roberta import RobertaBlock
@@ -27,8 +28,18 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
 def checkpoint_blocks(model: nn.Module) -> None:
     """Keep only each block's input for the way back, and compute what is in it again, dropout included; in place."""
     for block in blocks(model):
-        forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
-        block.forward = forward
+        _checkpoint(block)
+
+
+def checkpoint_image_blocks(model: CoCa, count: int) -> None:
+    """The same of the image encoder's first `count` blocks alone, which hold most: many small steps between the two."""
+    for block in list(model.image_encoder.blocks)[:count]:
+        _checkpoint(block)
+
+
+def _checkpoint(block: nn.Module) -> None:
+    forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+    block.forward = forward
 
 
 def compile_blocks(model: nn.Module) -> bool:

@@ -17,7 +17,7 @@ from cocasearch.model.vision_transformer import VisionTransformer
 from cocasearch.training.adapters import DOWN, UP, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.layer_groups import lock_towers
-from cocasearch.training.memory import checkpoint_blocks, compile_blocks
+from cocasearch.training.memory import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
 from cocasearch.training.objective import set_dropout
 from cocasearch.training.precision import place_weights
 from cocasearch.training.starting_point import LOGIT_BIAS
@@ -45,6 +45,8 @@ def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] |
     _set_dropout(model, config)
     if config.gradient_checkpointing:
         checkpoint_blocks(model)
+    else:
+        checkpoint_image_blocks(model, config.checkpointed_image_blocks)
     if config.compile:
         compile_blocks(model)
 

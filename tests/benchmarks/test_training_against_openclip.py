@@ -37,7 +37,8 @@ class Contender:
     memory: float | None = None
 
 
-OURS = [Contender("auto")]
+# Between time and memory, of which the goals ask for both: a third of the image encoder is computed twice.
+OURS = [Contender("4 blocks checkpointed", {"checkpointed_image_blocks": 4}), Contender("as it comes")]
 THEIRS = [
     Contender("fp32", {"precision": "fp32"}, times=3.0, memory=0.5),
     Contender("amp_bf16", {"precision": "amp_bf16"}, times=1.3),

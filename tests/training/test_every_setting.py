@@ -120,6 +120,7 @@ SHOWN_ELSEWHERE = {
     "validations": "test_resume.py::test_the_run_has_what_could_go_wrong",
     "checkpoint_minutes": "test_resume.py::test_resumed_after_a_kill",
     "gradient_checkpointing": "test_memory.py::test_checkpointing_gives_the_same_gradients_for_less_memory",
+    "checkpointed_image_blocks": "test_memory.py::test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone",
     "compile": "test_memory.py::test_compiling_keeps_what_a_block_computes",
 }
 

@@ -11,7 +11,14 @@ from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchWarning
 from cocasearch.model.coca import CoCa
 from cocasearch.model.losses import caption_loss, contrastive_loss
-from cocasearch.training.memory import blocks, checkpoint_blocks, compile_blocks, compiler_problem
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.memory import (
+    blocks,
+    checkpoint_blocks,
+    compile_blocks,
+    compiler_problem,
+)
+from cocasearch.training.preparation import prepare
 
 PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 IDS = torch.tensor([[1, 9, 8, 2, 0], [1, 7, 2, 0, 0], [1, 5, 6, 2, 0], [1, 5, 5, 5, 2]])
@@ -67,6 +74,21 @@ def test_checkpointing_gives_the_same_gradients_for_less_memory(model: CoCa) -> 
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-6, atol=1e-7)
     assert little < 0.6 * much
+
+
+def test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone(tiny_coca: CoCa) -> None:
+    held: list[int] = []
+    gradients: list[dict[str, Tensor]] = []
+    for count in (0, 1, len(tiny_coca.image_encoder.blocks)):
+        model = copy.deepcopy(tiny_coca)
+        prepare(model, TrainingConfig(checkpointed_image_blocks=count, frozen_blocks=0))
+        total, found = held_bytes(model)
+        held.append(total)
+        gradients.append(found)
+    assert held[0] > held[1] > held[2]
+    for found in gradients[1:]:
+        for name, gradient in gradients[0].items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-6, atol=1e-7)
 
 
 def test_every_block_of_every_tower_is_meant(tiny_coca: CoCa, new_start) -> None:
