@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cocasearch.errors import CocaSearchError
 
 IMAGE_COLUMNS = ("filepath", "image", "path", "file_name", "image_name")
-CAPTION_COLUMNS = ("title", "caption", "text", "comment")
+CAPTION_COLUMNS = ("title", "caption", "captions", "text", "comment")
 LABEL_COLUMNS = ("name", "names", "label")
 
 
@@ -44,7 +44,7 @@ class WantedColumns:
 
         It raises `NotWordsError`.
         """
-        if column not in LABEL_COLUMNS and (self.label_template is None or column != self.caption_key):
+        if column.lower() not in LABEL_COLUMNS and (self.label_template is None or column != self.caption_key):
             return words
         template = self.label_template or "{name}"
 
@@ -74,9 +74,12 @@ def _short(cell: object) -> str:
 
 
 def _pick(name: str, found: list[str], role: str, key: str | None, usual: tuple[str, ...]) -> str:
-    for column in (key,) if key else usual:
-        if column in found:
-            return column
+    if key in found:
+        return key
+    by_name = {column.lower(): column for column in reversed(found)}  # of several that differ in case only, the first
+    for column in () if key else usual:
+        if column in by_name:
+            return by_name[column]
     if not found:
         raise CocaSearchError(f"{name} is empty")
     missing = f"no column {key!r}" if key else f"no {role} column"

@@ -62,6 +62,17 @@ def test_named_columns_are_used_before_the_usual_ones(tmp_path: Path) -> None:
     assert captions_of(read_captioned_data(file, image_key="photo", caption_key="alt")) == {"b.jpg": ("yes",)}
 
 
+def test_the_usual_columns_are_known_in_capitals_and_in_the_plural(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "\ufeffImage;Caption\r\na.jpg;A cat.\r\n")
+    assert captions_of(read_captioned_data(file)) == {"a.jpg": ("A cat.",)}
+    lines = write(tmp_path / "a.jsonl", '{"image": "a.jpg", "captions": ["A cat.", "It sits."]}\n')
+    assert captions_of(read_captioned_data(lines)) == {"a.jpg": ("A cat.", "It sits.")}
+    labels = write(tmp_path / "b.csv", "Image,Label\na.jpg,goldfish\n")
+    assert captions_of(read_captioned_data(labels, label_template="a {name}")) == {"a.jpg": ("a goldfish",)}
+    with pytest.raises(CocaSearchError, match="no column 'caption'"):
+        read_captioned_data(file, caption_key="caption")  # what is told is meant to the letter
+
+
 def test_jsonl_takes_one_caption_or_several(tmp_path: Path) -> None:
     records = [{"path": "a.jpg", "text": ["one", "two"]}, {"path": "b.jpg", "text": "three"}, {"path": "c.jpg"}]
     file = write(tmp_path / "data.jsonl", "\n".join(map(json.dumps, records)))
