@@ -1,19 +1,23 @@
 """WebDataset shards: tar files whose members next to each other with the same name are one sample.
 
 Only headers and texts are read; a picture is a part of the shard and is read when it is needed, so that shards larger
-than memory can be trained on.
+than memory can be trained on. Captions are those of `.txt` and `.caption`; without these, of the `.json` beside them.
 """
 
+import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from cocasearch.captioned_data.columns import NotWordsError, words
 from cocasearch.captioned_data.records import BadRow, Found, Row
 from cocasearch.captioned_data.sidecars import NOT_A_PICTURE, SIDECAR_SUFFIXES, lines_of
 from cocasearch.captioned_data.tables import NOT_UTF8
 from cocasearch.errors import CocaSearchError
 from cocasearch.file_parts import FilePart
+
+_JSON_KEYS = ("caption", "text")
 
 
 @dataclass
@@ -21,13 +25,27 @@ class _Sample:
     name: str
     image: FilePart | None = None
     captions: dict[str, list[str] | None] = field(default_factory=dict)
+    metadata: bytes | None = None
 
     def row(self, shard: str) -> Found:
         where = f"sample {self.name} of {shard}"
-        captions = [self.captions.get(suffix, []) for suffix in SIDECAR_SUFFIXES]
-        if None in captions:
+        if None in self.captions.values():
             return BadRow(where, f"its text: {NOT_UTF8}")
-        return Row(where, self.image or "", self.name, [line for lines in captions for line in lines or ()])
+        captions = [line for suffix in SIDECAR_SUFFIXES for line in self.captions.get(suffix) or ()]
+        if not captions and self.metadata is not None:
+            try:
+                captions = _captions_of_json(self.metadata)
+            except (ValueError, RecursionError):
+                return BadRow(where, "its .json is not a JSON object with words as caption or text")
+        return Row(where, self.image or "", self.name, captions)
+
+
+def _captions_of_json(content: bytes) -> list[str]:
+    """The captions in a sample's metadata; a `ValueError`, such as `NotWordsError`, if they are not to be had."""
+    document = json.loads(content)
+    if not isinstance(document, dict):
+        raise NotWordsError("not an object")
+    return next((found for key in _JSON_KEYS if (found := words(document.get(key)))), [])
 
 
 def tar_rows(path: Path, name: str) -> Iterator[Found]:
@@ -50,6 +68,9 @@ def tar_rows(path: Path, name: str) -> Iterator[Found]:
             if suffix in SIDECAR_SUFFIXES:
                 file = shard.extractfile(member)
                 sample.captions[suffix] = lines_of(file.read()) if file else []
+            elif suffix == ".json":
+                file = shard.extractfile(member)
+                sample.metadata = file.read() if file else None
             elif suffix not in NOT_A_PICTURE:
                 sample.image = FilePart(path, member.offset_data, member.size)
         _refuse_cut_off(path, name, shard.offset, sample.name)

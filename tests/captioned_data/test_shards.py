@@ -50,6 +50,27 @@ def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tm
     ]
 
 
+def test_captions_are_taken_from_json_where_there_is_no_text(tmp_path: Path) -> None:
+    members = {
+        "1.jpg": b"one",
+        "1.json": b'{"caption": "A cat.", "url": "x"}',
+        "2.json": b'{"caption": null, "text": ["A dog.", "It runs."]}',
+        "2.jpg": b"two",
+        "3.jpg": b"three",
+        "3.json": b'{"caption": "of the page"}',
+        "3.txt": b"its own",
+        "4.jpg": b"four",
+        "4.json": b"{",
+        "5.jpg": b"five",
+        "5.json": b'{"caption": 7}',
+    }
+    file = write_shard(tmp_path / "shard.tar", members)
+    data = read_captioned_data(file)
+    assert [row.captions for row in data] == [("A cat.",), ("A dog.", "It runs."), ("its own",)]
+    reason = "its .json is not a JSON object with words as caption or text"
+    assert data.bad_rows == [BadRow(f"sample {number} of {file}", reason) for number in (4, 5)]
+
+
 def test_samples_of_the_same_picture_are_one_picture(tmp_path: Path) -> None:
     members = {
         "1.jpg": b"same",
