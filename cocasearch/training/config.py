@@ -108,6 +108,8 @@ class TrainingConfig:
     resampled: bool = False  # each step draws its pictures from all of them, instead of each picture once in a pass
     validations: int = 12  # how often it is validated
     checkpoint_minutes: float = 5.0
+    save_passes: float = 0.0  # keep the model of every so many passes, in the run's folder; 0: the best alone
+    saves_kept: int = 0  # so many of them at most, the last ones; 0: all
 
     # The recipe: shares of the run are from 0 to 1.
     schedule: Literal["cosine", "const", "const-cooldown"] = "cosine"  # of the rate, after the warm-up
@@ -194,6 +196,21 @@ class TrainingConfig:
                 f"caption_start and caption_ramp are {self.caption_start + self.caption_ramp:g} of the run together, "
                 "which is more than all of it"
             )
+        self._check_sharding()
+        self._check_losses()
+
+    def _check_sharding(self) -> None:
+        if self.sharding == "full" and self.precision in ("pure_bfloat16", "float16"):
+            raise CocaSearchError(
+                f"sharding=full cannot divide weights with precision={self.precision}",
+                hint="precision=bfloat16 or auto",
+            )
+        if self.sharding == "full" and self.contrastive_loss == "sigmoid":
+            raise CocaSearchError(
+                "sharding=full cannot divide the bias of contrastive_loss=sigmoid", hint="sharding=none"
+            )
+
+    def _check_losses(self) -> None:
         if self.objective == "caption" and self.caption_start:
             raise CocaSearchError("caption_start=0 is needed with objective=caption, which has no contrastive loss")
         similarities = self.objective != "caption" and self.distill_weight > 0
@@ -208,6 +225,8 @@ class TrainingConfig:
 # Settings that change how fast, and in how much memory, a run is computed or saved, and not what comes of it.
 _WITHOUT_EFFECT = (
     "checkpoint_minutes",
+    "save_passes",
+    "saves_kept",
     "micro_batch",
     "accumulation",
     "sharding",
@@ -244,6 +263,8 @@ _NOT_NEGATIVE = (
     "held_out",
     "validations",
     "checkpoint_minutes",
+    "save_passes",
+    "saves_kept",
     "weight_decay",
     "unlocked_image_groups",
     "unlocked_text_groups",

@@ -35,6 +35,7 @@ from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import ProgressReport, TrainingProgress
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of, run_identity
 from cocasearch.training.run_log import RunLog
+from cocasearch.training.saved_passes import SavedPasses
 from cocasearch.training.schedule import caption_share
 from cocasearch.training.sharding import divided_as, is_sharded, load_model, load_optimizer, whole
 from cocasearch.training.starting_point import StartingPoint
@@ -179,6 +180,7 @@ class Trainer:
             for batch in batches:
                 losses = self.step(batch)
                 validation = self._validate() if self._is_validation_due() else None
+                self._save_pass()
                 report.add(self.state.step, self.state.losses, losses, validation)
                 if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
                     self._save_checkpoint()
@@ -274,9 +276,16 @@ class Trainer:
         pictures = [len(source.images) for source in self.data.sources]
         return TrainedModel(self.start, self.config, self.out, pictures, self.card)
 
-    def _write_model(self, report: EvaluationReport | None) -> str:
+    def _write_model(self, report: EvaluationReport | None, folder: Path | None = None) -> str:
         weights, steps = whole(self.average.weights), self.state.step
-        return self.processes.once(lambda: self._trained.write(weights, steps=steps, report=report))
+        trained = dataclasses.replace(self._trained, folder=folder or self.out)
+        return self.processes.once(lambda: trained.write(weights, steps=steps, report=report))
+
+    def _save_pass(self) -> None:
+        saved = SavedPasses(self.run_folder, self.config, self.steps_per_pass)
+        if (folder := saved.folder_after(self.state.step)) is not None:
+            self._write_model(None, folder)
+            self.processes.once(saved.drop_older)
 
     def _identity(self) -> dict[str, Any]:
         classes = len(self.objective.teacher.class_names) if self.objective.teacher else 0

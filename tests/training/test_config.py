@@ -29,6 +29,12 @@ from cocasearch.training.config import TrainingConfig
         ({"objective": "caption", "caption_start": 0.5}, "caption_start=0 is needed with objective=caption"),
         ({"distill_from": "x", "distill_weight": 0, "distill_caption_weight": 0}, "nothing is learned from x"),
         ({"distill_from": "x", "objective": "caption", "distill_caption_weight": 0}, "nothing is learned from x"),
+        (
+            {"sharding": "full", "precision": "pure_bfloat16", "optimizer": "adamw"},
+            "sharding=full cannot divide weights with precision=pure_bfloat16",
+        ),
+        ({"sharding": "full", "precision": "float16"}, "sharding=full cannot divide weights with precision=float16"),
+        ({"sharding": "full", "contrastive_loss": "sigmoid"}, "sharding=full cannot divide the bias"),
         ({"image_layer_decay": 0.0}, "image_layer_decay must be above 0"),
         ({"unlocked_text_groups": 2}, "unlocked_text_groups=2 needs lock_text=true"),
         ({"precision": "pure_bfloat16"}, "precision=pure_bfloat16 needs optimizer=adamw"),

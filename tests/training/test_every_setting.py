@@ -118,6 +118,8 @@ SHOWN_ELSEWHERE = {
     "held_out": "test_splitting.py::test_held_out_pictures_are_whole_pictures_chosen_by_the_seed",
     "keep_near": "test_splitting.py::test_what_is_nearly_the_same_is_kept_where_wanted",
     "validations": "test_resume.py::test_the_run_has_what_could_go_wrong",
+    "save_passes": "test_saved_passes.py::test_the_model_of_every_pass_is_kept",
+    "saves_kept": "test_saved_passes.py::test_the_last_ones_alone_stay",
     "checkpoint_minutes": "test_resume.py::test_resumed_after_a_kill",
     "gradient_checkpointing": "test_memory.py::test_checkpointing_gives_the_same_gradients_for_less_memory",
     "checkpointed_image_blocks": "test_memory.py::test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone",
