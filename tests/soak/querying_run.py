@@ -44,10 +44,12 @@ threading.Thread(target=wait_for_the_end, daemon=True).start()
 while find_manifest(index / MANIFEST_FILE) is None and not ended.wait(0.01):
     pass
 try:
-    staying, queries = Searcher(index, loaded), 0
-    while not ended.is_set():
+    staying, queries, is_last = Searcher(index, loaded), 0, False
+    while not is_last:
+        is_last = ended.is_set()  # one more round sees the index as it is left
         staying.refresh()
-        for searcher in (staying, Searcher(index, loaded)):
+        for open_searcher in (lambda: staying, lambda: Searcher(index, loaded)):
+            searcher = open_searcher()  # not before: the other may have caught up with the index meanwhile
             for where in (None, f"path LIKE '{STEADY}/%'"):
                 now = query(searcher, where)
                 assert found <= now, f"not found any more: {found - now}"
