@@ -71,10 +71,15 @@ def split(
         images = [first, *images[1:]]
     if not held_out:
         return images, held_out
-    kept, left_out = keep_apart(images, held_out, near=not config.keep_near, progress=columns.listener.progress)
-    if len(left_out.nearly_same) > _LOOK_ALIKE * sum(map(len, images)):
-        columns.listener.look_alike(len(left_out.nearly_same))
-        kept, left_out = keep_apart(images, held_out, near=False)
+    kept, left_out = keep_apart(
+        images,
+        held_out,
+        near=not config.keep_near,
+        most_alike=_LOOK_ALIKE,
+        progress=columns.listener.progress,
+    )
+    if left_out.alike:
+        columns.listener.look_alike(left_out.alike)
     columns.listener.left_out(left_out)
     return kept, held_out
 

@@ -48,11 +48,13 @@ class LeftOut:
         same: Key of each training picture that is also measured on, byte for byte, and of that picture there.
         nearly_same: Those that are recompressed, resized or slightly changed, likewise.
         unreadable: Key and reason of each that cannot be read.
+        alike: How many are nearly the same as one that is measured on and yet learned from, as the kind looks alike.
     """
 
     same: list[tuple[str, str]]
     nearly_same: list[tuple[str, str]]
     unreadable: list[tuple[str, str]]
+    alike: int = 0
 
 
 def keep_apart(
@@ -60,6 +62,7 @@ def keep_apart(
     held_out: Pictures,
     *,
     near: bool = True,
+    most_alike: float = 1.0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[list[Pictures], LeftOut]:
     """The sources without the pictures that are also among those to measure on.
@@ -68,6 +71,8 @@ def keep_apart(
         sources: Pictures to learn from.
         held_out: Pictures to measure on.
         near: Also leave out what is nearly the same, which opens each picture once, and what cannot be read.
+        most_alike: If a larger share of the sources is nearly the same, that tells of the kind and not of copies, and
+            what is nearly the same is kept.
         progress: Called with what is being done, how much is done and how much there is.
 
     Raises:
@@ -76,10 +81,16 @@ def keep_apart(
     tell = progress or (lambda _what, _done, _total: None)
     images = [image for source in sources for image in source]
     unreadable: dict[int, str] = {}
+    alike = 0
     if near:
         looks = look_at(images, lambda done, total: tell("comparing photos", done, total))
         others = look_at(held_out, lambda done, total: tell("comparing those held out", done, total))
         twins, unreadable = find_twins_between(looks, others), looks.unreadable
+        alike = sum(not twin.is_exact for twin in twins)
+        if alike > most_alike * len(images):
+            twins = [twin for twin in twins if twin.is_exact]
+        else:
+            alike = 0
     else:
         twins = find_same_between(images, held_out)
     gone = {twin.second for twin in twins} | unreadable.keys()
@@ -97,4 +108,4 @@ def keep_apart(
     def pairs(exact: bool) -> list[tuple[str, str]]:
         return [(images[twin.second].key, held_out[twin.first].key) for twin in twins if twin.is_exact is exact]
 
-    return kept, LeftOut(pairs(True), pairs(False), [(images[at].key, why) for at, why in unreadable.items()])
+    return kept, LeftOut(pairs(True), pairs(False), [(images[at].key, why) for at, why in unreadable.items()], alike)

@@ -84,3 +84,20 @@ def test_what_is_nearly_the_same_is_kept_where_wanted() -> None:
 def test_a_source_of_which_nothing_is_left_is_refused() -> None:
     with pytest.raises(CocaSearchError, match="nothing is left to train on: all of 2 pictures"):
         keep_apart([[named("a", PHOTOS[0]), named("b", b"torn")]], [named("x", PHOTOS[0])])
+
+
+def test_of_a_kind_that_looks_alike_only_copies_and_unreadable_pictures_are_left_out() -> None:
+    held_out = [named(f"held {number}", PHOTOS[number]) for number in range(3)]
+    source = [
+        named("same", PHOTOS[0].read_bytes()),
+        named("a", smaller(PHOTOS[1])),
+        named("b", smaller(PHOTOS[2])),
+        named("torn", b"torn"),
+    ]
+    (kept,), left_out = keep_apart([source], held_out, most_alike=0.4)
+    assert [image.key for image in kept] == ["a", "b"]
+    assert left_out.alike == 2
+    assert left_out.nearly_same == []
+    assert (left_out.same, [key for key, _ in left_out.unreadable]) == ([("same", "held 0")], ["torn"])
+    with pytest.raises(CocaSearchError, match="nothing is left to train on"):  # one below the limit is none of a kind
+        keep_apart([source], held_out, most_alike=0.5)
