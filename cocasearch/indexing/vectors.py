@@ -195,20 +195,6 @@ def open_snapshot(index: Path, table: str) -> VectorSnapshot:
     return _derive(index, table) if snapshot is None else snapshot
 
 
-def count_rows(index: Path, table: str) -> int:
-    """The rows of the table's latest version: of its snapshot if there is one, which is fast, else of the table.
-
-    Raises:
-        CocaSearchError: There is no such table.
-    """
-    snapshot = _present_snapshot(index, table)
-    if snapshot is not None:
-        return len(snapshot)
-    from cocasearch.indexing.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
-
-    return len(IndexTable(index, table))
-
-
 def write_snapshot(index: Path, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
     """Derive the snapshot of one version of a table and remove those of its other versions.
 

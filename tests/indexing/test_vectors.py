@@ -10,7 +10,7 @@ import pytest
 from cocasearch.indexing import vectors
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.vector_file import no_vectors
-from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot, count_rows, open_snapshot, write_snapshot
+from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot, open_snapshot, write_snapshot
 from cocasearch.indexing.versions import latest_version
 
 DIMENSION = 8
@@ -176,11 +176,6 @@ def test_an_index_that_cannot_be_written_to_is_searched_in_memory(tmp_path, tabl
     (tmp_path / "snapshot").touch()  # no folder can be made here
     in_memory = open_snapshot(tmp_path, "images-1").nearest(record("q", 101).embedding, 7)
     np.testing.assert_array_equal(in_memory, on_disk)
-
-
-def test_counting_rows_derives_no_snapshot(tmp_path, table):
-    assert count_rows(tmp_path, "images-1") == 50
-    assert not (tmp_path / "snapshot").exists()
 
 
 def test_the_version_read_from_file_names_is_the_tables(tmp_path, table, record):
