@@ -9,7 +9,7 @@ had to be left out. It opens no picture, and it knows nothing about models.
     .tar          WebDataset shards: `0001.jpg` with `0001.txt`; a folder of shards is read as one
     .json         captions of COCO (`captions_val2017.json`), or Karpathy's splits (`dataset_flickr8k.json`)
     .txt, .token  Flickr's `name.jpg#0<TAB>caption`, or a table
-    folder        pictures with `.txt` or `.caption` side-cars, one caption per line
+    folder        pictures with side-cars (`a.txt`, `a.jpg.txt`, `a.caption`), one caption per line
 
 Several files are one source as `first.tar::second.tar` or `shard-{000..012}.tar`; `s3://` names objects in a store.
 """

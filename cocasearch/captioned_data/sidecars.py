@@ -12,23 +12,33 @@ _SURELY_A_PICTURE = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", "
 
 
 def sidecar_rows(folder: Path) -> Iterator[Found]:
-    """The pictures in a folder and below it with the captions of their side-cars; then side-cars without a picture."""
+    """The pictures in a folder and below it with the captions of their side-cars; then side-cars without a picture.
+
+    Of `c.png`, `c.png.txt` is a side-car as well as `c.txt`; where both are there, the longer name alone is read, since
+    the shorter may be another picture's.
+    """
     files = [file for file in sorted(folder.rglob("*")) if not file.name.startswith(".") and file.is_file()]
     texts: dict[Path, list[Path]] = {}
     for kind in SIDECAR_SUFFIXES:
         for file in files:
             if file.suffix.lower() == kind:
                 texts.setdefault(file.with_suffix(""), []).append(file)
-    alone = dict(texts)
+    unread = dict(texts)
+    overruled: dict[Path, Path] = {}
     for file in files:
         stem, suffix = file.with_suffix(""), file.suffix.lower()
-        if suffix not in NOT_A_PICTURE and (stem in texts or suffix in _SURELY_A_PICTURE):
-            alone.pop(stem, None)
-            yield _row_of(file.relative_to(folder).as_posix(), texts.get(stem, []))
-    for sidecars in alone.values():
+        owner = file if file in texts else stem
+        if suffix not in NOT_A_PICTURE and (owner in texts or suffix in _SURELY_A_PICTURE):
+            unread.pop(owner, None)
+            overruled.setdefault(stem, file)
+            yield _row_of(file.relative_to(folder).as_posix(), texts.get(owner, []))
+    for stem, sidecars in unread.items():
         for sidecar in sidecars:
             name = sidecar.relative_to(folder).as_posix()
-            yield Row(name, "", name, ["without a picture"])
+            if stem in overruled:
+                yield BadRow(name, f"{overruled[stem].name} has a side-car of its whole name, which is read instead")
+            else:
+                yield Row(name, "", name, ["without a picture"])
 
 
 def _row_of(name: str, sidecars: list[Path]) -> Found:

@@ -34,6 +34,30 @@ def test_both_kinds_of_sidecars_give_one_caption_a_line(tmp_path: Path) -> None:
     assert data.left_out == []
 
 
+def test_a_sidecar_of_the_whole_name_is_read_instead_of_the_shorter(tmp_path: Path) -> None:
+    files = {
+        "c.png": "",
+        "c.png.txt": "one",
+        "c.png.caption": "two",
+        "d.jpg": "",
+        "d.jpg.txt": "its own",
+        "d.png": "",
+        "d.txt": "of the other",
+        "sub/e.JPG": "",
+        "sub/e.JPG.txt": "longer",
+        "sub/e.txt": "shorter",
+    }
+    data = read_captioned_data(folder_of(tmp_path, files))
+    assert {row.key: row.captions for row in data} == {
+        "c.png": ("one", "two"),
+        "d.jpg": ("its own",),
+        "d.png": ("of the other",),
+        "sub/e.JPG": ("longer",),
+    }
+    reason = "e.JPG has a side-car of its whole name, which is read instead"
+    assert data.left_out == [BadRow("sub/e.txt", reason)]
+
+
 def test_what_has_no_other_half_is_listed(tmp_path: Path) -> None:
     folder = folder_of(
         tmp_path, {"a.jpg": "", "a.txt": "one", "b.png": "", "c.jpg": "", "c.txt": " \n", "d.txt": "x", "README.md": ""}
