@@ -2,7 +2,6 @@
 
 import csv
 import os
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +98,7 @@ class _Reader:
             raise CocaSearchError(f"{name} is of no known kind of captioned data", hint=_KINDS)
         try:
             yield from reader()
-        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException, tarfile.TarError) as error:
+        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
             raise CocaSearchError(f"cannot read {name}: {str(error).splitlines()[0]}") from error
 
 

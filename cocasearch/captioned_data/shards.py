@@ -18,6 +18,8 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.file_parts import FilePart
 
 _JSON_KEYS = ("caption", "text")
+_COPY_AGAIN = "copy it again from where it came, or name the other shards without it"
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX")
 
 
 @dataclass
@@ -52,9 +54,15 @@ def tar_rows(path: Path, name: str) -> Iterator[Found]:
     """The samples of a shard.
 
     Raises:
-        CocaSearchError: The file ends too early.
-        tarfile.TarError: It is damaged, compressed or no tar file.
+        CocaSearchError: The file ends too early, is damaged, compressed or no tar file.
     """
+    try:
+        yield from _samples(path, name)
+    except tarfile.TarError as error:
+        raise _unreadable(path, name, str(error)) from error
+
+
+def _samples(path: Path, name: str) -> Iterator[Found]:
     sample, count = _Sample(""), 0
     with tarfile.open(path, "r:") as shard:
         for member in shard:
@@ -89,5 +97,15 @@ def _refuse_cut_off(path: Path, name: str, end: int, last: str) -> None:
         file.seek(end)
         block = file.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
-        what = "is damaged" if block.strip(b"\0") else "is cut off"
-        raise CocaSearchError(f"{name} {what} after sample {last!r}", hint="copy it again from where it came")
+        what = "is cut off" if len(block) < tarfile.BLOCKSIZE else "is damaged"
+        raise CocaSearchError(f"{name} {what} after sample {last!r}", hint=_COPY_AGAIN)
+
+
+def _unreadable(path: Path, name: str, reason: str) -> CocaSearchError:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head.startswith(_COMPRESSED):
+        return CocaSearchError(
+            f"{name} is compressed, and pictures are read in place", hint="gunzip, unzstd, bunzip2 or unxz it first"
+        )
+    return CocaSearchError(f"{name} is cut off, damaged or no tar file: {reason}", hint=_COPY_AGAIN)

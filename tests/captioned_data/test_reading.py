@@ -204,7 +204,7 @@ def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_look
         ("a.jsonl", b'\n{"image": ', "beginning with line 2 of .*: it is not JSON"),
         ("a.jsonl", b"[1]", "line 1 of .*: it is not a JSON object"),
         ("a.parquet", b"PAR?", "cannot read .*a.parquet"),
-        ("a.tar", b"no tar", "cannot read .*a.tar"),
+        ("a.tar", b"no tar", "a.tar is cut off, damaged or no tar file"),
         ("a.docx", b"", "of no known kind"),
     ],
 )
