@@ -23,9 +23,9 @@ from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, f
 from cocasearch.indexing.plan import BuildPlan, make_plan
 from cocasearch.indexing.records import ImageRecord, record_id
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
 from cocasearch.indexing.surveying import take_survey
-from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.loaded_model import LoadedModel

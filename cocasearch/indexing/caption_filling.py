@@ -17,8 +17,8 @@ from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.generations import Generation, open_generation
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import check_model, read_manifest
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.loaded_model import LoadedModel

@@ -20,8 +20,8 @@ from cocasearch.indexing.manifest import (
     read_manifest,
     write_manifest,
 )
+from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, remove_snapshots
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
-from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, remove_snapshots
 
 _TABLE_PREFIX = "images-"
 

@@ -19,8 +19,8 @@ from cocasearch.indexing.clip_retrieval import EmbeddingBatch, EmbeddingsFolder,
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, find_manifest, index_name, write_manifest
 from cocasearch.indexing.records import ImageRecord, record_id
+from cocasearch.indexing.snapshots import open_snapshot, remove_snapshots
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vectors import open_snapshot, remove_snapshots
 from cocasearch.inference.embedding import Embedder, Vectors
 from cocasearch.inference.loaded_model import LoadedModel
 

@@ -21,7 +21,7 @@ from cocasearch.indexing.manifest import (
     read_manifest,
     write_manifest,
 )
-from cocasearch.indexing.vectors import open_snapshot
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.interruption import uninterrupted
 
 

@@ -18,7 +18,7 @@ from cocasearch.indexing.generations import Generation, open_all
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
 from cocasearch.indexing.records import record_id
-from cocasearch.indexing.vectors import open_snapshot
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.interruption import uninterrupted
 
 _LOOKED_FOR = 1_000  # photos

@@ -20,7 +20,7 @@ from cocasearch.indexing.manifest import (
     index_name,
     read_manifest,
 )
-from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, VectorSnapshot
+from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
 from cocasearch.indexing.versions import latest_version
 from cocasearch.paths import default_indexes_home
 
@@ -129,7 +129,7 @@ def _model_of(manifest: Manifest) -> str:
 
 def _snapshot_state(index: Path, table: str) -> SnapshotState:
     version = latest_version(index, table)
-    if version is not None and VectorSnapshot.open(index, table, version):
+    if version is not None and find_snapshot(index, table, version):
         return "fresh"
     return "stale" if any((index / SNAPSHOT_FOLDER).glob(f"{table}-v*")) else "missing"
 

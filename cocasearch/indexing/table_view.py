@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from cocasearch.indexing.conditions import refusal, to_lance
 from cocasearch.indexing.table import CAPTION_INDEX
-from cocasearch.indexing.vectors import VersionGone
-from cocasearch.indexing.versions import has_version
+from cocasearch.indexing.versions import VersionGone, has_version
 
 _PRESENT = "missing_since"  # a row whose file was not found has a time there
 

@@ -1,16 +1,12 @@
-"""The vectors of an index in memory-mapped form, with what a plain query prints: fast to search, safe to delete.
+"""The vectors of an index with what a plain query prints of each row, searched exactly.
 
-Derived from one version of the image table and named by it; that it is stale shows in the file names of the table's
-folder, so that neither opening nor searching imports LanceDB. Knows nothing about models and queries.
+Knows nothing about models and queries, nor about the files that all this lies in.
 """
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
 
 import faiss
 import numpy as np
@@ -18,12 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cocasearch.atomic_files import replacing
-from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.vector_file import VectorFileWriter, no_vectors
-from cocasearch.indexing.versions import latest_version
-
-SNAPSHOT_FOLDER = "snapshot"
 ROW_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -38,12 +28,7 @@ Vector = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
 _LONG_AGO = -(2**62)  # seconds, before any photo
-_ATTEMPTS = 3
 _ROWS_PER_THREAD = 32_768  # at least, which take a millisecond or more: to start a thread takes a tenth
-
-
-class VersionGone(Exception):  # noqa: N818  an event, not a fault
-    """A writer has compacted or replaced the table meanwhile: the version asked for is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +61,6 @@ class VectorSnapshot:
         self._ends = np.cumsum([batch.num_rows for batch in self._batches])
         self.rows = rows
         self.version = version
-
-    @classmethod
-    def open(cls, index: Path, table: str, version: int) -> "VectorSnapshot | None":
-        """The snapshot of that version of the table, memory-mapped; None if it is missing or not whole."""
-        vectors_file, rows_file = _files(index, table, version)
-        try:
-            vectors = faiss.read_index(str(vectors_file), faiss.IO_FLAG_MMAP_IFC)
-            rows = pa.ipc.open_file(pa.memory_map(str(rows_file))).read_all()
-        except (RuntimeError, OSError, pa.ArrowInvalid):
-            return None
-        whole = vectors.ntotal == rows.num_rows and rows.schema.equals(ROW_SCHEMA)
-        return cls(vectors, rows, version) if whole else None
 
     def __len__(self) -> int:
         return int(self._vectors.ntotal)
@@ -181,106 +154,3 @@ def _parts(count: int) -> list[range]:
     n_parts = max(1, min(faiss.omp_get_max_threads(), count // _ROWS_PER_THREAD))
     ends = [count * at // n_parts for at in range(n_parts + 1)]
     return [range(start, end) for start, end in pairwise(ends)]
-
-
-def open_snapshot(index: Path, table: str) -> VectorSnapshot:
-    """The snapshot of the table's latest version, derived anew if it is missing, stale or not whole.
-
-    Where the folder cannot be written to, it is derived in memory.
-
-    Raises:
-        CocaSearchError: There is no such table.
-    """
-    snapshot = _present_snapshot(index, table)
-    return _derive(index, table) if snapshot is None else snapshot
-
-
-def write_snapshot(index: Path, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
-    """Derive the snapshot of one version of a table and remove those of its other versions.
-
-    Args:
-        index: The index folder.
-        table: Name of the table.
-        version: Its version.
-        dimension: Numbers per vector, E.
-        batches: All rows of that version, with the columns of `ROW_SCHEMA` and `embedding` (E,) float32.
-
-    Raises:
-        CocaSearchError: The disk is full or may not be written to.
-    """
-    vectors_file, rows_file = _files(index, table, version)
-    try:
-        vectors_file.parent.mkdir(exist_ok=True)
-        with replacing(vectors_file) as partial_vectors, replacing(rows_file) as partial_rows:
-            _write_batches(partial_vectors, partial_rows, dimension, batches)
-    except OSError as error:
-        raise CocaSearchError(f"cannot write the search snapshot in {vectors_file.parent}: {error.strerror}") from error
-    remove_snapshots(index, table, except_version=version)
-
-
-def remove_snapshots(index: Path, table: str, *, except_version: int | None = None) -> None:
-    """Remove the snapshots of a table, or of all its versions but one."""
-    kept = {file.name for file in _files(index, table, except_version)} if except_version is not None else set()
-    for file in (index / SNAPSHOT_FOLDER).glob(f"{table}-v*"):
-        if file.name not in kept:
-            with suppress(OSError):  # Windows keeps a file that a reader has mapped; the next run removes it
-                file.unlink()
-
-
-def _write_batches(vectors_file: Path, rows_file: Path, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write batch by batch, so that no more than one is held in memory."""
-    with (
-        VectorFileWriter(vectors_file, dimension) as vectors,
-        pa.OSFile(str(rows_file), "wb") as sink,
-        pa.ipc.new_file(sink, ROW_SCHEMA) as rows,
-    ):
-        for batch in batches:
-            vectors.add(_embeddings(batch, dimension))
-            rows.write_batch(_rows(batch))
-
-
-def _take(batch: pa.RecordBatch, vectors: faiss.Index) -> pa.RecordBatch:
-    """Add a batch's embeddings to `vectors`; the rest of it, of `ROW_SCHEMA`."""
-    vectors.add(_embeddings(batch, vectors.d))
-    return _rows(batch)
-
-
-def _embeddings(batch: pa.RecordBatch, dimension: int) -> NDArray[np.float32]:
-    embeddings: NDArray[np.float32] = batch.column("embedding").flatten().to_numpy()
-    return embeddings.reshape(-1, dimension)
-
-
-def _rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch.select(ROW_SCHEMA.names).cast(ROW_SCHEMA)
-
-
-def _present_snapshot(index: Path, table: str) -> VectorSnapshot | None:
-    version = latest_version(index, table)
-    return VectorSnapshot.open(index, table, version) if version is not None else None
-
-
-def _derive(index: Path, table: str) -> VectorSnapshot:
-    from cocasearch.indexing.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
-
-    columns = [*ROW_SCHEMA.names, "embedding"]
-    for _ in range(_ATTEMPTS):  # a writer may compact the table under our hands
-        with suppress(RuntimeError, OSError):
-            source = IndexTable(index, table)
-            with suppress(CocaSearchError):  # a medium that can only be read, or a full one
-                write_snapshot(index, table, source.version, source.dimension, source.batches(columns))
-            snapshot = VectorSnapshot.open(index, table, source.version)
-            if snapshot is None:  # not written, or already removed by one who saw a later version
-                snapshot = _in_memory(source.version, source.dimension, source.batches(columns))
-            return snapshot
-    raise CocaSearchError(f"cannot derive the search snapshot of the index at {index}: its table keeps changing")
-
-
-def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
-    vectors = no_vectors(dimension)
-    rows = pa.Table.from_batches([_take(batch, vectors) for batch in batches], ROW_SCHEMA)
-    return VectorSnapshot(vectors, rows, version)
-
-
-def _files(index: Path, table: str, version: int) -> tuple[Path, Path]:
-    stem = index / SNAPSHOT_FOLDER / f"{table}-v{version}"
-    return stem.with_name(f"{stem.name}.faiss"), stem.with_name(f"{stem.name}.arrow")

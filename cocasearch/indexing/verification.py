@@ -17,8 +17,9 @@ from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import REBUILD_FILE, Manifest, find_manifest, read_manifest
 from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks
+from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot, open_snapshot, remove_snapshots
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vectors import SNAPSHOT_FOLDER, VectorSnapshot, open_snapshot, remove_snapshots
+from cocasearch.indexing.vectors import VectorSnapshot
 from cocasearch.indexing.versions import latest_version
 
 Progress = Callable[[int, int], None]
@@ -108,7 +109,7 @@ def _open_snapshot(index: Path, manifest: Manifest, findings: Findings) -> Vecto
     version = latest_version(index, manifest.table)
     if version is None:
         return None
-    snapshot = VectorSnapshot.open(index, manifest.table, version)
+    snapshot = find_snapshot(index, manifest.table, version)
     is_there = any((index / SNAPSHOT_FOLDER).glob(f"{manifest.table}-v{version}.*"))
     if snapshot is None and is_there:
         findings.add("snapshot", _DAMAGED, "repair", f"{manifest.table}-v{version}")

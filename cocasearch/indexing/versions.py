@@ -5,6 +5,10 @@ from pathlib import Path
 _LARGEST_VERSION = 2**64 - 1
 
 
+class VersionGone(Exception):  # noqa: N818  an event, not a fault
+    """A writer has compacted or replaced the table meanwhile: the version asked for is not there any more."""
+
+
 def latest_version(index: Path, table: str) -> int | None:
     """The table's latest version, read from the names of its version files; None if it has none."""
     return max(_versions(index, table), default=None)

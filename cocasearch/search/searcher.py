@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
-from cocasearch.indexing.vectors import VersionGone, open_snapshot
+from cocasearch.indexing.snapshots import open_snapshot
+from cocasearch.indexing.versions import VersionGone
 from cocasearch.search.hits import SearchHit
 from cocasearch.search.query import Query, parse_terms
 from cocasearch.search.ranking import Mode, RankedRow, Ranker

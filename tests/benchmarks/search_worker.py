@@ -11,7 +11,7 @@ from worker import Json, Run, serve
 
 from cocasearch import Searcher
 from cocasearch.indexing.manifest import read_manifest
-from cocasearch.indexing.vectors import open_snapshot, remove_snapshots
+from cocasearch.indexing.snapshots import open_snapshot, remove_snapshots
 
 TOP = 10
 

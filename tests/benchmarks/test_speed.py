@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from cocasearch import CaptionOptions, IndexBuilder, Searcher, load_model
-from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot, write_snapshot
+from cocasearch.indexing.snapshots import find_snapshot, write_snapshot
+from cocasearch.indexing.vectors import ROW_SCHEMA
 from cocasearch.paths import sample_photos_folder
 
 pytestmark = pytest.mark.benchmark
@@ -65,7 +66,7 @@ def test_milliseconds_of_searching_many_vectors(tmp_path):
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSION)
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
     write_snapshot(tmp_path, "images-1", 1, DIMENSION, [batch])
-    snapshot = VectorSnapshot.open(tmp_path, "images-1", 1)
+    snapshot = find_snapshot(tmp_path, "images-1", 1)
     assert snapshot is not None
     assert set(ROW_SCHEMA.names) < set(columns)
     assert snapshot.nearest(vectors[7], 1)[0] == [7]

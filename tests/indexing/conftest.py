@@ -124,3 +124,12 @@ def record() -> Callable[..., ImageRecord]:
         return ImageRecord(**known | fields)
 
     return run
+
+
+@pytest.fixture
+def table(tmp_path: Path, record: Callable[..., ImageRecord]) -> IndexTable:
+    """Fifty made-up records, written in two commits."""
+    table = IndexTable.create(tmp_path, "images-1", DIMENSION)
+    table.add([record(f"{seed}.png", seed) for seed in range(30)])
+    table.add([record(f"{seed}.png", seed) for seed in range(30, 50)])
+    return table

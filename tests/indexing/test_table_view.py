@@ -9,7 +9,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.records import record_id
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.table_view import TableView
-from cocasearch.indexing.vectors import VersionGone
+from cocasearch.indexing.versions import VersionGone
 
 CAPTIONS = [
     "a dog on a beach",

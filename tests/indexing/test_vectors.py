@@ -1,6 +1,3 @@
-import shutil
-import subprocess
-import sys
 from datetime import datetime
 
 import numpy as np
@@ -8,31 +5,18 @@ import pyarrow as pa
 import pytest
 
 from cocasearch.indexing import vectors
+from cocasearch.indexing.snapshots import open_snapshot, write_snapshot
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.vector_file import no_vectors
-from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot, open_snapshot, write_snapshot
-from cocasearch.indexing.versions import latest_version
+from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot
 
 DIMENSION = 8
-
-
-@pytest.fixture
-def table(tmp_path, record):
-    """Fifty made-up records, written in two commits."""
-    table = IndexTable.create(tmp_path, "images-1", DIMENSION)
-    table.add([record(f"{seed}.png", seed) for seed in range(30)])
-    table.add([record(f"{seed}.png", seed) for seed in range(30, 50)])
-    return table
 
 
 def brute_force(table, vector):
     rows = [row for batch in table.batches(["path", "embedding"]) for row in batch.to_pylist()]
     scores = np.array([row["embedding"] for row in rows]) @ vector
     return [(rows[at]["path"], scores[at]) for at in np.argsort(-scores)]
-
-
-def files(tmp_path):
-    return sorted(file.name for file in (tmp_path / "snapshot").iterdir())
 
 
 def test_a_search_finds_what_brute_force_over_the_table_finds(tmp_path, table, record):
@@ -132,85 +116,9 @@ def test_the_newest_photos_come_first_and_those_without_a_date_last(tmp_path, re
     assert snapshot.rows_at(snapshot.newest(1, np.array([1, 1, 0, 1, 0, 0], bool)))[0].taken_at == dates[0]
 
 
-def test_a_fresh_snapshot_is_opened_as_it_is(tmp_path, table):
-    open_snapshot(tmp_path, "images-1")
-    written = {name: (tmp_path / "snapshot" / name).stat().st_mtime_ns for name in files(tmp_path)}
-    open_snapshot(tmp_path, "images-1")
-    assert {name: (tmp_path / "snapshot" / name).stat().st_mtime_ns for name in files(tmp_path)} == written
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda table, record: table.add([record("new.png", 60)]),
-        lambda table, record: table.replace([record("3.png", 60)]),
-        lambda table, record: table.remove([record("3.png").id]),
-    ],
-    ids=["added", "replaced", "removed"],
-)
-def test_a_stale_snapshot_is_derived_anew_and_the_old_one_removed(tmp_path, table, record, change):
-    open_snapshot(tmp_path, "images-1")
-    change(table, record)
-    assert len(open_snapshot(tmp_path, "images-1")) == len(table)
-    stem = f"images-1-v{table.version}"
-    assert files(tmp_path) == [f"{stem}.arrow", f"{stem}.faiss"]
-
-
-@pytest.mark.parametrize("suffix", ["faiss", "arrow"])
-@pytest.mark.parametrize("damage", ["missing", "torn", "empty"])
-def test_a_snapshot_that_is_not_whole_is_derived_anew(tmp_path, table, suffix, damage):
-    open_snapshot(tmp_path, "images-1")
-    (file,) = (tmp_path / "snapshot").glob(f"*.{suffix}")
-    content = file.read_bytes()
-    file.unlink()
-    if damage != "missing":
-        file.write_bytes(content[: len(content) // 2] if damage == "torn" else b"")
-    assert VectorSnapshot.open(tmp_path, "images-1", table.version) is None
-    assert len(open_snapshot(tmp_path, "images-1")) == 50
-    assert file.read_bytes() == content
-
-
-def test_an_index_that_cannot_be_written_to_is_searched_in_memory(tmp_path, table, record):
-    on_disk = open_snapshot(tmp_path, "images-1").nearest(record("q", 101).embedding, 7)
-    shutil.rmtree(tmp_path / "snapshot")
-    (tmp_path / "snapshot").touch()  # no folder can be made here
-    in_memory = open_snapshot(tmp_path, "images-1").nearest(record("q", 101).embedding, 7)
-    np.testing.assert_array_equal(in_memory, on_disk)
-
-
-def test_the_version_read_from_file_names_is_the_tables(tmp_path, table, record):
-    assert latest_version(tmp_path, "images-1") == table.version
-    table.remove([record("3.png").id])
-    for seed in range(70, 90):
-        table.add([record(f"{seed}.png", seed)])
-    table.compact()
-    assert latest_version(tmp_path, "images-1") == table.version
-
-
-def test_version_files_named_the_older_way_are_understood(tmp_path):
-    versions = tmp_path / "images-1.lance" / "_versions"
-    versions.mkdir(parents=True)
-    for name in ("1.manifest", "12.manifest", "2.manifest", "d3.manifest", "13.txt"):
-        (versions / name).touch()
-    assert latest_version(tmp_path, "images-1") == 12
-
-
 def test_an_empty_table_has_an_empty_snapshot(tmp_path, record):
     IndexTable.create(tmp_path, "images-1", DIMENSION)
     snapshot = open_snapshot(tmp_path, "images-1")
     positions, scores = snapshot.nearest(record("q").embedding, 5)
     assert len(positions) == len(scores) == len(snapshot.rows_at(positions)) == len(snapshot) == 0
     assert not snapshot.has_captions
-
-
-def test_opening_and_searching_import_neither_lancedb_nor_torch(tmp_path, table):
-    open_snapshot(tmp_path, "images-1")
-    code = f"""
-import sys
-from pathlib import Path
-import numpy as np
-from cocasearch.indexing.vectors import open_snapshot
-assert len(open_snapshot(Path({str(tmp_path)!r}), "images-1").nearest(np.eye({DIMENSION}, dtype=np.float32)[0], 5)[0])
-assert not {{"lancedb", "torch"}} & sys.modules.keys()
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)

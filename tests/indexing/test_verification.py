@@ -16,8 +16,8 @@ from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from cocasearch.indexing.records import record_id
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import CAPTION_INDEX, IndexTable
-from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.indexing.verification import verify_index
 from cocasearch.search.searcher import Searcher
 

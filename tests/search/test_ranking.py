@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cocasearch.indexing.records import ImageRecord, record_id
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.search.ranking import Ranker
 
 ROWS, DIMENSION = 400, 16

@@ -14,8 +14,8 @@ from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from cocasearch.indexing.removal import remove_paths
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vectors import open_snapshot
 from cocasearch.inference.embedding import Embedder
 from cocasearch.search.query import parse_terms
 from cocasearch.search.searcher import Searcher
