@@ -34,7 +34,7 @@ class MemoryEstimate:
     """Bytes that a run needs at once.
 
     Attributes:
-        weights: The model's, and their running average.
+        weights: The model's, their running average in float32, and those of a model that teaches it.
         gradients: Of what is trained.
         optimizer: Two numbers for each that is trained, as AdamW keeps them.
         process: What the program holds before any model; 0 on a GPU.
@@ -90,6 +90,9 @@ def estimate_memory(
     """
     model = gradients.objective.model
     weights = _bytes(model.state_dict().values())
+    average = 4 * sum(value.numel() for value in model.state_dict().values()) if config.ema_decay else 0
+    larger = gradients.objective.larger
+    teacher = _bytes(larger.model.state_dict().values()) if larger else 0
     frozen = {id(parameter) for parameter in model.image_encoder.parameters()} if encoder_is_frozen else set()
     trained = _bytes(p for p in model.parameters() if p.requires_grad and id(p) not in frozen)
     few, more = (
@@ -99,7 +102,7 @@ def estimate_memory(
         for count in (_FEW, _MORE)
     )
     return MemoryEstimate(
-        weights=weights * (2 if config.ema_decay else 1),
+        weights=weights + average + teacher,
         gradients=trained,
         optimizer=2 * trained,
         process=PROCESS_BYTES if model.logit_scale.device.type == "cpu" else 0,

@@ -11,9 +11,10 @@ import torch
 
 from cocasearch.model.config import EfficientNetLiteConfig
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.distillation import read_teacher
 from cocasearch.training.finetune_defaults import choose_config, consistent, fit_memory
 from cocasearch.training.gradients import Gradients
-from cocasearch.training.memory_estimate import estimate_memory
+from cocasearch.training.memory_estimate import MemoryEstimate, estimate_memory
 from cocasearch.training.objective import Objective
 from cocasearch.training.preparation import prepare
 
@@ -71,6 +72,24 @@ def test_estimate_leaves_nothing_behind_and_grows_with_pictures(new_start, is_fr
     assert estimate.activations(64) > 3 * estimate.activations(16)
     frozen = estimate_memory(gradients, config, image_size=32, caption_tokens=12, encoder_is_frozen=True)
     assert frozen.activations(64) <= estimate.activations(64)
+
+
+def test_memory_of_a_teacher_and_of_averages_in_float32_is_expected(new_start, model_folder: Path) -> None:
+    def estimate(**changes: object) -> MemoryEstimate:
+        config = TrainingConfig(**{**FLOAT32, "ema_decay": 0.0, **changes})
+        start = new_start()
+        prepare(start.model, config, start.provenance)
+        larger = read_teacher(config, start.tokenizer, start.preprocess, 24, CPU)
+        gradients = Gradients(Objective(start.model, start.tokenizer, config, larger=larger), config)
+        return estimate_memory(gradients, config, image_size=32, caption_tokens=12, encoder_is_frozen=False)
+
+    plain, taught = estimate(), estimate(distill_from=str(model_folder))
+    assert taught.weights == 2 * plain.weights
+    assert taught.activations(16) > plain.activations(16)
+    assert estimate(ema_decay=0.9).weights == 2 * plain.weights
+    narrow = {"precision": "pure_bfloat16"}
+    average = estimate(ema_decay=0.9, **narrow).weights - estimate(**narrow).weights
+    assert average == plain.weights
 
 
 def test_steps_that_do_not_fit_are_divided(new_start) -> None:
