@@ -5,6 +5,7 @@ Receives paths and settings; reads the data, sets pictures aside, plans, trains,
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cocasearch.inference.device import choose_device
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source
+from cocasearch.training.distillation import read_teacher
 from cocasearch.training.finetune_defaults import Plan, choose_config, consistent, fit_memory, for_adapters
 from cocasearch.training.gradients import Gradients
 from cocasearch.training.interpolation import interpolate
@@ -31,7 +33,7 @@ from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import RunCheckpoint, is_model_folder, refuse_taken_folder, run_folder_of
-from cocasearch.training.run_record import Reporting, bring_run_back, recording, run_facts
+from cocasearch.training.run_record import Reporting, RunRecord, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import StartingPoint, from_model_folder
 from cocasearch.training.trainer import Trainer, TrainingResult
@@ -150,24 +152,27 @@ class _Finetuning:
     def run(self) -> FinetuneResult:
         """Train, measure and keep what is best."""
         self.listener.planned(self.plan)
-        before = self.processes.once(lambda: self._measure("before", load_model(self.folder, device=self.device)))
-        start = forced(from_model_folder(self.folder), self.plan.config)
-        weights = {name: value.clone() for name, value in start.model.state_dict().items()}
-        trainer = self._trainer(start)
-        training = self._train(trainer)
-        after, comparison, kept, shares = self.processes.once(lambda: self._judge(before, weights))
-        trainer.forget()
+        with self._recording() as record:
+            trainer = self._trainer()
+            trainer.progress = record.telling(self.listener.progress)
+            # Whatever settings make impossible is refused by now: to measure takes long.
+            before = self.processes.once(lambda: self._measure("before", load_model(self.folder, device=self.device)))
+            training = trainer.run(forget=False)
+            after, comparison, kept, shares = self.processes.once(lambda: self._judge(before))
+            trainer.forget()
         fingerprint = read_model_folder(self.request.out).fingerprint
         return FinetuneResult(training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint)
 
-    def _judge(
-        self, before: Examination, start: Mapping[str, Tensor]
-    ) -> tuple[Examination, Comparison, float, list[KeptShare]]:
+    def _start(self) -> StartingPoint:
+        return forced(from_model_folder(self.folder), self.plan.config)
+
+    def _judge(self, before: Examination) -> tuple[Examination, Comparison, float, list[KeptShare]]:
         """What training was worth, and how much of the starting weights is kept because of it.
 
         The folder changes last, and at once, so that a run killed in between finds the trained weights again.
         """
         out, kept = self.request.out, self.request.keep
+        start = self._start().model.state_dict()
         trained = read_model_folder(out).load_model().state_dict()
         loaded = load_model(out, device=self.device, packed=False)
         loaded.model.load_state_dict(interpolate(start, trained, kept))
@@ -187,10 +192,14 @@ class _Finetuning:
         start = forced(from_model_folder(self.folder), config)
         # Compiled, it would need as much, and the compiler most of the time.
         prepare(start.model.to(device), dataclasses.replace(config, compile=False), start.provenance)
+        context = start.model.config.text.context_length
+        larger = read_teacher(config, start.tokenizer, start.preprocess, context, device)
         longest = [max(image.captions, key=len) for image in self.training]
-        ids = start.tokenizer(longest, start.model.config.text.context_length)
+        ids = start.tokenizer(longest, context)
+        objective = Objective(start.model, start.tokenizer, config, larger=larger)
+        objective.refuse_idle_steps()
         estimate = estimate_memory(
-            Gradients(Objective(start.model, start.tokenizer, config), config),
+            Gradients(objective, config),
             config,
             image_size=start.preprocess.image_size,
             caption_tokens=int((ids != start.tokenizer.pad_id).sum(dim=1).max()),
@@ -199,25 +208,24 @@ class _Finetuning:
         fitted = fit_memory(config, estimate, available)
         return Plan(len(self.training), len(self.held_out), fitted, estimate, available, device)
 
-    def _trainer(self, start: StartingPoint) -> Trainer:
-        out = self.request.out
-        return Trainer(
+    def _trainer(self) -> Trainer:
+        out, start = self.request.out, self._start()
+        trainer = Trainer(
             start,
             training_data(start, [Source(self.training, 1.0)]),
             self.plan.config,
             out,
             held_out=self.held_out,
-            progress=self.listener.progress,
             card=_finetuned_card(out.name, self.folder.resolve().name, len(self.training)),
             device=self.device,
         )
+        trainer.refuse_other_run()
+        return trainer
 
-    def _train(self, trainer: Trainer) -> TrainingResult:
+    def _recording(self) -> AbstractContextManager[RunRecord]:
         pictures = {str(self.request.data): self.training, "held out": self.held_out}
         facts = run_facts("finetune", dataclasses.asdict(self.plan.config), pictures)
-        with recording(self.request.out, facts, self.request.reporting, is_first=self.processes.is_first) as record:
-            trainer.progress = record.telling(self.listener.progress)
-            return trainer.run(forget=False)
+        return recording(self.request.out, facts, self.request.reporting, is_first=self.processes.is_first)
 
     def _measure(self, moment: str, loaded: LoadedModel) -> Examination:
         examination = examine(

@@ -61,10 +61,21 @@ class RunCheckpoint:
         Raises:
             CocaSearchError: The checkpoint belongs to a run with other settings or data.
         """
+        return self._read(identity, map_location=device)
+
+    def refuse_other(self, identity: dict[str, Any]) -> None:
+        """As `load`, without reading the trainer's state.
+
+        Raises:
+            CocaSearchError: The checkpoint belongs to a run with other settings or data.
+        """
+        self._read(identity, map_location="cpu", mmap=True)
+
+    def _read(self, identity: dict[str, Any], **how: Any) -> dict[str, Any] | None:
         if not self._file.is_file():
             return None
         with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
-            contents: dict[str, Any] = torch.load(self._file, map_location=device, weights_only=True)
+            contents: dict[str, Any] = torch.load(self._file, weights_only=True, **how)
         stored, may_change = _with_new_settings(contents["identity"]), contents.get("may_change", [])
         wanted = {**identity, "config": {**identity["config"], **{name: stored["config"][name] for name in may_change}}}
         if any(wanted.get(name) != value for name, value in stored.items()):

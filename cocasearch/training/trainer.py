@@ -164,6 +164,14 @@ class Trainer:
             self._save_checkpoint()
         return result
 
+    def refuse_other_run(self) -> None:
+        """Make sure that `run` will not find another run's checkpoint, which `run` itself would say only when it begins.
+
+        Raises:
+            CocaSearchError: It would.
+        """
+        self._checkpoint.refuse_other(self._identity())
+
     def forget(self) -> None:
         """Drop the checkpoint of a run that is over: what it made is a finished model now."""
         self.processes.once(self._checkpoint.finish)

@@ -14,11 +14,14 @@ from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.loaded_model import load_model
+from cocasearch.paths import bundled_model_folder
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.finetune import FinetuneListener, FinetuneRequest, finetune
 from cocasearch.training.finetune_defaults import Plan
 from cocasearch.training.kept_shares import SHARES, suggested
+from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.run_checkpoint import RunCheckpoint, run_folder_of
+from cocasearch.training.run_record import Reporting
 from cocasearch.training.sources import Columns, DataListener
 from cocasearch.training.splitting import LeftOut
 
@@ -171,6 +174,60 @@ def test_too_few_pictures_to_measure(csv_of, more_drawings, model_folder: Path, 
         finetune(FinetuneRequest(few, tmp_path / "mine", model_folder))
     assert "--val DATA" in str(caught.value.hint)
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reporting", "words"),
+    [
+        ({"contrastive_weight": 0.0, "caption_weight": 0.0}, Reporting(), "no loss has a weight"),
+        ({"distill_from": str(bundled_model_folder())}, Reporting(), "another tokenizer"),
+        ({}, Reporting(["mlflow"]), "cannot be reported to 'mlflow'"),
+        ({"lora_rank": 2, "lora_towers": "vision"}, Reporting(), "lora_towers names 'vision'"),
+    ],
+)
+def test_what_settings_make_impossible_is_refused_before_anything_is_measured(
+    data: Path, model_folder: Path, tmp_path: Path, settings: dict[str, object], reporting: Reporting, words: str
+) -> None:
+    request = FinetuneRequest(
+        data,
+        tmp_path / "mine",
+        model_folder,
+        adjust=lambda config: replace(quick(config), **settings),
+        reporting=reporting,
+    )
+    stages: list[str] = []
+    listener = FinetuneListener(stage=lambda what, _done, _total: stages.append(what))
+    with pytest.raises(CocaSearchError, match=words):
+        finetune(request, listener=listener, device="cpu")
+    assert stages == []
+
+
+def test_another_run_in_its_place_is_refused_before_anything_is_measured(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    def stop(progress: TrainingProgress) -> None:
+        raise KeyboardInterrupt
+
+    request = FinetuneRequest(data, tmp_path / "mine", model_folder, adjust=quick)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(request, listener=FinetuneListener(progress=stop), device="cpu")
+    moments: list[str] = []
+    listener = FinetuneListener(measured=lambda moment, _report: moments.append(moment))
+    other = replace(request, adjust=lambda config: replace(quick(config), label_smoothing=0.1))
+    with pytest.raises(CocaSearchError, match="holds an interrupted run with other settings or data"):
+        finetune(other, listener=listener, device="cpu")
+    assert moments == []
+
+
+def test_remote_copy_is_of_the_model_as_it_is_at_last(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    request = FinetuneRequest(
+        data, tmp_path / "mine", model_folder, keep=0.5, adjust=strongly, reporting=Reporting(remote=str(remote))
+    )
+    finetune(request, device="cpu")
+    weights = "model.safetensors"
+    assert (remote / "mine" / weights).read_bytes() == (tmp_path / "mine" / weights).read_bytes()
+    assert not (remote / "mine.run" / "checkpoint.pt").exists()
 
 
 def test_what_is_measured_on_is_not_trained_on_and_told(
