@@ -1,10 +1,11 @@
-"""Our training step on the tiny model of OpenCLIP's weights, as OpenCLIP's is recorded in its golden file."""
+"""Our training step on models of OpenCLIP's, the tiny one's as OpenCLIP's is recorded in its golden file."""
 
 import random
 from dataclasses import replace
 
 import torch
 from seeded_openclip import TINY, seeded_weights, training_batch
+from torch import Tensor
 
 from cocasearch.checkpoints.openclip import from_openclip
 from cocasearch.model.coca import CoCa
@@ -28,12 +29,16 @@ OPENCLIPS = TrainingConfig(
 
 
 def openclips_step(**changes: object) -> tuple[CoCa, StepLosses]:
-    """The model before its first step, with its gradients."""
+    """The tiny model before its first step, with its gradients."""
     architecture, seed, gain = TINY["tiny_main"]
-    model = CoCa(architecture).train()
+    model = CoCa(architecture)
     model.load_state_dict(from_openclip(seeded_weights(architecture, seed, gain, 999), architecture))
-    pixels, ids = training_batch()
-    batch = TrainingBatch(pixels, ids, torch.arange(8), pixels[:0], torch.empty(0, dtype=torch.long), ids[:0])
-    config = replace(OPENCLIPS, **changes)
-    step = Gradients(Objective(model, clip_tokenizer(), config), config)
-    return model, step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
+    return model, compute_gradients(model, *training_batch(), replace(OPENCLIPS, **changes))
+
+
+def compute_gradients(model: CoCa, pixels: Tensor, ids: Tensor, config: TrainingConfig) -> StepLosses:
+    """The losses of pictures [N, 3, H, W] with a text each [N, L], their gradients left in the model."""
+    none = torch.empty(0, dtype=torch.long)
+    batch = TrainingBatch(pixels, ids, torch.arange(len(ids)), pixels[:0], none, ids[:0])
+    step = Gradients(Objective(model.train(), clip_tokenizer(), config), config)
+    return step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))

@@ -7,6 +7,7 @@ Runs beside OpenCLIP, so it imports nothing of ours.
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,7 @@ class Training:
 
     Args:
         request: `architecture`, or `model_cfg`; `weights`; and the options of open_clip_train by their names there.
+            With `exact_caption_loss` its cross-entropy sums the vocabulary in float64.
     """
 
     def __init__(self, request: Json, rank: int = 0, processes: int = 1) -> None:
@@ -81,6 +83,10 @@ class Training:
         if processes > 1:
             self.trained = nn.parallel.DistributedDataParallel(self.model)
         self.loss = open_clip.create_loss(self.args)
+        if request.get("exact_caption_loss"):
+            caption_loss = self.loss.caption_loss
+            del self.loss.caption_loss
+            self.loss.caption_loss = in_double(caption_loss)
         self.optimizer = torch.optim.AdamW(self._groups(), lr=self.args.lr, betas=(0.9, 0.98), eps=1e-6)
 
     def _groups(self) -> list[Json]:
@@ -97,6 +103,11 @@ class Training:
         train_one_epoch(self.trained, data, self.loss, 0, self.optimizer, None, None, None, self.args)
 
 
+def in_double(loss: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """A loss of logits in float64: over a dimension that is not the last, PyTorch's loses five digits in float32."""
+    return lambda logits, labels: loss(logits.double(), labels).float()
+
+
 def create(request: Json, precision: str) -> nn.Module:
     """The model of a request, with its weights."""
     if "architecture" in request:
@@ -108,7 +119,7 @@ def create(request: Json, precision: str) -> nn.Module:
 
 def run(rank: int, request: Json, port: int) -> None:
     """One epoch of this process's share of each batch; the first process writes what came of it."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(request.get("threads", 1))
     processes = request.get("processes", 1)
     if processes > 1:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

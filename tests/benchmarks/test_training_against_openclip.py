@@ -14,11 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks.processes import DATA, HERE, ROUNDS, THREADS, Json, Report, Worker, processor
-from benchmarks.training_golden import run_openclip
-from openclip_gradients import gradients_in_openclips_layout, in_openclips_layout
-from openclip_step import OPENCLIPS, openclips_step
+from benchmarks.training_golden import run_openclip, train_with_openclip
+from openclip_gradients import Layout, gradients_in_openclips_layout, in_openclips_layout, tiny_main
+from openclip_step import OPENCLIPS, compute_gradients, openclips_step
+from safetensors.torch import load_file
+from torch import Tensor
 
+from cocasearch.model.coca import CoCa
+from cocasearch.training.gradients import StepLosses
 from cocasearch.training.optimizer import build_optimizers
+from cocasearch.training.starting_point import from_model_folder
 
 pytestmark = pytest.mark.benchmark
 
@@ -50,21 +55,52 @@ def test_a_step_gives_openclips_gradients_and_parameters(openclip_python: str, t
     """Every element of the tiny model, after a step at the full rate without warm-up."""
     theirs = run_openclip(openclip_python, tmp_path)
     model, losses = openclips_step()
+    assert_same_step(model, losses, theirs, tiny_main(), EXACT)
+
+
+@pytest.mark.parametrize(("exact_caption_loss", "tolerance"), [(True, EXACT), (False, 2e-4)])
+def test_a_step_at_real_size_gives_openclips_gradients_and_parameters(
+    openclip_python: str,
+    weights: Path,
+    model_folder: Path,
+    captions: list[str],
+    tmp_path: Path,
+    exact_caption_loss: bool,
+    tolerance: float,
+) -> None:
+    """To 1e-5 where OpenCLIP's caption loss sums the vocabulary exactly; as it comes, its gradients are 5e-5 off.
+
+    Ours in float32 are within 1e-6 of ours in float64.
+    """
+    start = from_model_folder(model_folder)
+    pixels = torch.randn(BATCH, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    ids = start.tokenizer(captions[:BATCH], start.model.config.text.context_length)
+    request = {"architecture": ARCHITECTURE, "weights": str(weights), "threads": THREADS}
+    request["exact_caption_loss"] = exact_caption_loss
+    theirs = train_with_openclip(openclip_python, tmp_path, pixels, ids, **request)
+    losses = compute_gradients(start.model, pixels, ids, OPENCLIPS)
+    assert_same_step(start.model, losses, theirs, (start.model.config, load_file(weights)), tolerance)
+
+
+def assert_same_step(
+    model: CoCa, losses: StepLosses, theirs: dict[str, Tensor], layout: Layout, tolerance: float
+) -> None:
+    """Losses to 1e-5; gradients and, after our step, parameters to a share of their length."""
     ours = torch.stack([losses.contrastive, 2 * losses.caption])[None]
     torch.testing.assert_close(ours, theirs["losses"], atol=0, rtol=EXACT)
-    gradients = gradients_in_openclips_layout(model)
+    gradients = gradients_in_openclips_layout(model, layout)
     whole = torch.cat([value.flatten() for value in gradients.values()]).norm()
     for key, value in gradients.items():
         expected = theirs[f"gradient.{key}"]
-        assert (value - expected).norm() <= EXACT * expected.norm() + 1e-8 * whole, key
+        assert (value - expected).norm() <= tolerance * expected.norm() + 1e-8 * whole, key
     for optimizer in build_optimizers(model, OPENCLIPS):
         optimizer.step()
-    for key, value in in_openclips_layout(dict(model.named_parameters())).items():
+    for key, value in in_openclips_layout(dict(model.named_parameters()), layout).items():
         found, expected = value.flatten(), theirs[f"parameter.{key}"].flatten()
         if key.endswith("in_proj_bias"):  # a key's bias has no gradient but rounding, of which AdamW makes a step
             third = torch.arange(len(found)) // (len(found) // 3)
             found, expected = found[third != 1], expected[third != 1]
-        assert (found - expected).norm() <= EXACT * expected.norm(), key
+        assert (found - expected).norm() <= tolerance * expected.norm(), key
 
 
 def test_throughput_and_memory(openclip_python: str, weights: Path, model_folder: Path, captions: list[str]) -> None:

@@ -72,18 +72,22 @@ CASES: dict[str, dict[str, Any]] = {
 
 def run_openclip(python: str, folder: Path, **options: Any) -> dict[str, Tensor]:
     """What open_clip_train makes of the tiny model in a folder for files: `losses`, `gradient.*`, `parameter.*`."""
-    pixels, ids = training_batch()
-    parts = options.get("accum_freq", 1)
+    save_file(seeded_weights(*TINY["tiny_main"], 999), folder / "weights.safetensors")
+    model = {"model_cfg": TINY_CFG, "weights": str(folder / "weights.safetensors")}
+    return train_with_openclip(python, folder, *training_batch(), **model, **options)
+
+
+def train_with_openclip(python: str, folder: Path, pixels: Tensor, ids: Tensor, **request: Any) -> dict[str, Tensor]:
+    """One epoch over pictures [N, 3, H, W] and texts [N, L], cut into `accum_freq` batches."""
+    parts = request.get("accum_freq", 1)
     batches = {f"images.{n}": part.contiguous() for n, part in enumerate(pixels.chunk(parts))}
     batches |= {f"texts.{n}": part.contiguous() for n, part in enumerate(ids.chunk(parts))}
     save_file(batches, folder / "batches.safetensors")
-    save_file(seeded_weights(*TINY["tiny_main"], 999), folder / "weights.safetensors")
-    files = {name: str(folder / f"{name}.safetensors") for name in ("batches", "weights", "out")}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    request = {"model_cfg": TINY_CFG, **files, "port": port, "lr": 1e-3, "wd": 0.2, **options}
-    (folder / "request.json").write_text(json.dumps(request))
+    files = {name: str(folder / f"{name}.safetensors") for name in ("batches", "out")}
+    (folder / "request.json").write_text(json.dumps({**files, "port": port, "lr": 1e-3, "wd": 0.2, **request}))
     subprocess.run([python, HERE / "openclip_training.py", folder / "request.json"], check=True)
     return load_file(folder / "out.safetensors")
 
