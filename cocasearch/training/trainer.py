@@ -165,7 +165,7 @@ class Trainer:
         return result
 
     def refuse_other_run(self) -> None:
-        """Make sure that `run` will not find another run's checkpoint, which `run` itself would say only when it begins.
+        """Make sure that `run` will not find another run's checkpoint, which `run` would say only when it begins.
 
         Raises:
             CocaSearchError: It would.
