@@ -35,12 +35,6 @@ LabelTemplate = Annotated[
 ]
 
 
-def _named(name: str) -> str:
-    if not name.strip():  # it would be the folder of all indexes
-        raise typer.BadParameter("the name of an index is empty")
-    return name
-
-
 IndexName = Annotated[
     str,
     typer.Option(
@@ -48,7 +42,6 @@ IndexName = Annotated[
         "-i",
         metavar="NAME|FOLDER",
         help="The index: a name below ./indexes, or a folder.",
-        callback=_named,
     ),
 ]
 ModelName = Annotated[

@@ -17,7 +17,7 @@ MISTAKES = {
     "unknown model": ("index photos --model tinny", FAILED, "unknown model 'tinny'; did you mean 'tiny'?"),
     "no model folder": ("index photos --model ./nowhere", FAILED, "cocasearch models list"),
     "index nothing": ("index", USAGE, "cocasearch index ~/Pictures"),
-    "unnamed index": ("index photos --model tiny --index ''", USAGE, "the name of an index is empty"),
+    "unnamed index": ("index photos --model tiny --index ''", USAGE, "a name is empty"),
     "no index yet": ("query sea", FAILED, "cocasearch index ./photos"),
     "no such index": ("query sea --index holiday", FAILED, "no index 'holiday'"),
     "no such example": ("query nope.jpg", FAILED, "no such file: nope.jpg"),
@@ -66,6 +66,55 @@ def test_mistake_is_told_in_one_sentence(desk, line, exit_code, words):
     assert words in result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+
+
+PLACES = [
+    "index ''",
+    "index photos ''",
+    "index photos --model ''",
+    "remove ''",
+    "reroot '' photos",
+    "reroot photos ''",
+    "import ''",
+    "import photos --photos ''",
+    "export ''",
+    "caption ''",
+    "caption photos --out ''",
+    "caption --index ''",
+    "query --image ''",
+    "query sea --model ''",
+    "status --index ''",
+    "eval ''",
+    "probe ''",
+    "train '' --out model",
+    "train photos --out ''",
+    "finetune ''",
+    "data check ''",
+    "data coco '' --out a.csv",
+    "data coco photos --out a.csv --images ''",
+    "models info ''",
+    "models import '' --arch coca_ViT-B-32 --name a",
+    "models import photos --arch coca_ViT-B-32 --name ''",
+    "models mix '' --keep 0.5 --out model",
+]
+
+
+@pytest.mark.parametrize("line", PLACES)
+def test_an_empty_place_is_refused(prompt, line):
+    for empty in ("", " "):
+        result = prompt(*[empty if word == "''" else word for word in line.split()])
+        assert result.exit_code == USAGE, result.stderr
+        assert "is empty" in result.stderr
+
+
+def test_a_photo_whose_name_is_a_space_is_no_empty_path(prompt):
+    (prompt.folder / "photos" / "red-square.jpg").rename(prompt.folder / " ")
+    assert "1 added" in prompt("index", " ", "--model", "tiny").stderr
+
+
+def test_a_folder_that_must_exist_is_looked_for(prompt):
+    result = prompt("data", "coco", "photos", "--out", "a.csv", "--images", "nowhere")
+    assert (result.exit_code, "no such folder: nowhere" in result.stderr) == (USAGE, True)
 
 
 def test_debug_shows_the_traceback(desk):
