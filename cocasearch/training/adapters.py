@@ -64,7 +64,7 @@ def add_adapters(model: CoCa, config: TrainingConfig) -> None:
     """Adapt the linear layers that the config names, in place; of the others only `lora_extras` stay trainable.
 
     Raises:
-        CocaSearchError: A tower or an extra that the model does not have, or towers without such layers.
+        CocaSearchError: A tower or an extra that the model lacks, a locked tower, or towers without such layers.
     """
     model.requires_grad_(False)
     _unlock_extras(model, _words(config.lora_extras))
@@ -72,6 +72,11 @@ def add_adapters(model: CoCa, config: TrainingConfig) -> None:
     for tower in _words(config.lora_towers):
         if tower not in _TOWERS:
             raise CocaSearchError(f"lora_towers names '{tower}'; a model has the towers {', '.join(_TOWERS)}")
+        if {"image": config.lock_image, "text": config.lock_text}.get(tower):
+            raise CocaSearchError(
+                f"lock_{tower}=true keeps the {tower} tower as it is, and lora_towers adapts it",
+                hint=f"lora_towers without '{tower}' keeps it; without lock_{tower} its adapters learn",
+            )
         for part in _TOWERS[tower]:
             for module in list(getattr(model, part).modules()):
                 if isinstance(module, _LAYERS[config.lora_layers]):

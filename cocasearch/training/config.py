@@ -131,7 +131,7 @@ class TrainingConfig:
     lora_alpha: float = 16.0  # adapters count lora_alpha / lora_rank times
     lora_dropout: float = 0.0  # of what adapters read
     lora_layers: Literal["attention", "mlp", "all"] = "all"  # which linear layers get one
-    lora_towers: str = "image,text,caption"  # in which towers
+    lora_towers: str = "image,text,caption"  # in which towers; not in one that is locked
     lora_extras: str = "logit_scale"  # parameters or parts that are trained beside adapters, by name
     contrastive_loss: Literal["softmax", "sigmoid"] = "softmax"
     sigmoid_temperature: float = 10.0  # the sigmoid loss starts with these, which it then learns

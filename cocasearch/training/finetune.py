@@ -22,7 +22,14 @@ from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source
 from cocasearch.training.distillation import read_teacher
-from cocasearch.training.finetune_defaults import Plan, choose_config, consistent, fit_memory, for_adapters
+from cocasearch.training.finetune_defaults import (
+    Plan,
+    choose_config,
+    consistent,
+    fit_memory,
+    for_adapters,
+    reason_of_rate,
+)
 from cocasearch.training.gradients import Gradients
 from cocasearch.training.interpolation import interpolate
 from cocasearch.training.kept_shares import KeptShare, measure_shares
@@ -147,7 +154,7 @@ class _Finetuning:
                 hint="five pictures at least, or --val DATA",
             )
         self.guard = request.columns.read(request.guard) if request.guard else None
-        self.plan = self.processes.once(lambda: self._planned(config))
+        self.plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
 
     def run(self) -> FinetuneResult:
         """Train, measure and keep what is best."""
@@ -186,7 +193,7 @@ class _Finetuning:
             self._write_share(start, trained, kept)
         return after, comparison, kept, shares
 
-    def _planned(self, config: TrainingConfig) -> Plan:
+    def _planned(self, config: TrainingConfig, reason: str) -> Plan:
         device = choose_device(self.device)
         available = free_memory(device)
         start = forced(from_model_folder(self.folder), config)
@@ -206,7 +213,7 @@ class _Finetuning:
             encoder_is_frozen=config.frozen_passes >= config.passes,
         )
         fitted = fit_memory(config, estimate, available)
-        return Plan(len(self.training), len(self.held_out), fitted, estimate, available, device)
+        return Plan(len(self.training), len(self.held_out), fitted, estimate, available, device, reason)
 
     def _trainer(self) -> Trainer:
         out, start = self.request.out, self._start()

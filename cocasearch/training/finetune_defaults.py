@@ -49,6 +49,21 @@ def for_adapters(config: TrainingConfig) -> TrainingConfig:
     return dataclasses.replace(config, **rates)
 
 
+def reason_of_rate(config: TrainingConfig, chosen: TrainingConfig) -> str:
+    """Why a run has its learning rate, where it is not the user's and not simply that of weights.
+
+    Args:
+        config: The run's.
+        chosen: What `choose_config` chose.
+    """
+    if not config.lora_rank or config.learning_rate != for_adapters(chosen).learning_rate:
+        return ""
+    return (
+        f"{_ADAPTER_RATE:g} times that of weights, since adapters start at nothing; "
+        "found with coca-mini, --lr changes it"
+    )
+
+
 def consistent(config: TrainingConfig) -> TrainingConfig:
     """The settings after the user's changes: an image encoder with a rate is thawed a quarter into the run."""
     if config.encoder_learning_rate == 0 and config.frozen_passes < config.passes:
@@ -76,6 +91,7 @@ class Plan:
     estimate: MemoryEstimate
     available: int | None
     device: torch.device
+    reason: str = ""  # of the rate, where it takes more than the model's width to know it
 
     @property
     def images_at_once(self) -> int:
@@ -107,7 +123,7 @@ class Plan:
         step = f"{config.images_per_step} a step" + (f" in {parts} parts" if parts > 1 else "")
         adapters = f"adapters of rank {config.lora_rank}, " if config.lora_rank else ""
         free = f" of {self.available / 2**30:.1f} GB free" if self.available else ""
-        rate = f"{adapters}rate {config.learning_rate:.2g}"
+        rate = f"{adapters}rate {config.learning_rate:.2g}" + (f" ({self.reason})" if self.reason else "")
         return [
             f"{self.n_images:,} photos to learn from, {self.n_held_out:,} held out; {config.passes:g} passes, {step}",
             f"{rate}; image encoder {encoder}; {self.precision} on {self.device.type}",

@@ -1,6 +1,7 @@
 """Adapters start as nothing, are all that is trained, and leave an ordinary model behind."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig
 from cocasearch.training.adapters import AdaptedLinear, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.preparation import prepare
 
 CONFIG = TrainingConfig(lora_rank=3, lora_alpha=6.0)
 PIXELS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -113,8 +115,16 @@ def test_dropout_is_of_the_adapters_alone() -> None:
         ({"lora_towers": "vision"}, "lora_towers names 'vision'; a model has the towers image, text, caption"),
         ({"lora_towers": ""}, "lora_towers='' of this model have no layers"),
         ({"lora_extras": "logit_scal"}, "lora_extras names 'logit_scal', which is no part of the model"),
+        ({"lock_image": True}, "lock_image=true keeps the image tower as it is, and lora_towers adapts it"),
+        ({"lock_text": True, "lora_towers": "text"}, "lock_text=true keeps the text tower as it is"),
     ],
 )
-def test_what_is_not_there_cannot_be_adapted(model: CoCa, settings: dict[str, str], message: str) -> None:
+def test_what_is_not_there_cannot_be_adapted(model: CoCa, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
         add_adapters(model, replace(CONFIG, **settings))
+
+
+def test_a_locked_tower_without_adapters_stays_as_it_is(model: CoCa) -> None:
+    prepare(model, replace(CONFIG, lock_image=True, lora_towers="text,caption"))
+    trained = {name.split(".")[0] for name, value in model.named_parameters() if value.requires_grad}
+    assert trained == {"text_decoder", "multimodal_decoder", "logit_scale"}

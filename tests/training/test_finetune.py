@@ -148,8 +148,10 @@ def test_adapters_get_a_rate_of_their_own_unless_one_is_asked_for(
     weights, _ = rates()
     adapters, said = rates(lora_rank=2)
     assert adapters == pytest.approx(10 * weights)
-    assert said.startswith("adapters of rank 2, rate 0.003")
-    assert rates(lora_rank=2, learning_rate=1e-5)[0] == 1e-5
+    assert said.startswith("adapters of rank 2, rate 0.003 (10 times that of weights, since adapters start at nothing;")
+    rate, said = rates(lora_rank=2, learning_rate=1e-5)
+    assert rate == 1e-5
+    assert said.startswith("adapters of rank 2, rate 1e-05; ")
 
 
 def test_finetuning_measures_on_other_data_if_given(csv_of, more_drawings, data, model_folder, tmp_path: Path) -> None:
