@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from worker import Json, Run, serve
 
 from cocasearch import Captioner, CaptionOptions, Embedder, load_model
@@ -15,6 +16,7 @@ TOWERS = {
     "images": ("image",),
     "texts": ("text",),
     "vectors": ("image", "text"),
+    "numbers": ("image", "text", "caption"),
 }
 
 
@@ -48,11 +50,30 @@ class Side:
         texts = embedder.embed_texts(self.request["texts"])
         return {"images": embedder.embed_pixels(pixels).tolist(), "texts": texts.tolist()}
 
+    @torch.no_grad()
+    def numbers(self, pixels: torch.Tensor) -> Json:
+        """All that the model gives, into a file, as OpenCLIP's side writes it."""
+        ids = self.loaded.tokenize(self.request["texts"])
+        output = self.loaded.model(pixels, ids)
+        captions = Captioner(self.loaded).caption_pixels(pixels, CaptionOptions(**self.request["options"]))
+        padded = torch.zeros(len(captions), max(len(caption.token_ids) for caption in captions), dtype=torch.int64)
+        for row, caption in zip(padded, captions, strict=True):
+            row[: len(caption.token_ids)] = torch.tensor(caption.token_ids)
+        numbers = {
+            "ids": ids,
+            "image_features": output.image_embedding,
+            "text_features": output.text_embedding,
+            "logits": output.caption_logits[:, :-1],
+            "captions": padded,
+        }
+        save_file({name: value.contiguous() for name, value in numbers.items()}, self.request["file"])
+        return {"items": len(captions)}
+
 
 def prepare(request: Json) -> Run:
     torch.set_num_threads(request["threads"])
     side = Side(request)
-    if request["task"] in ("captions", "vectors"):
+    if request["task"] in ("captions", "vectors", "numbers"):
         pixels = torch.randn(request["batch_size"], 3, 224, 224, generator=torch.Generator().manual_seed(1))
         return partial(getattr(side, request["task"]), pixels)
     return getattr(side, request["task"])

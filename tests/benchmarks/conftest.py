@@ -5,17 +5,16 @@ Large files are made once, in `build/benchmarks`.
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.processes import DATA, HERE
+from benchmarks.processes import DATA
+from benchmarks.seeded_models import ARCHITECTURE, import_weights, make_weights
 from PIL import Image, ImageOps
 
 from cocasearch.paths import sample_photos_folder
 
-ARCHITECTURE = "coca_ViT-B-32"
 HOW_TO = "set COCASEARCH_OPENCLIP_PYTHON to the Python of a venv with open_clip, as tests/benchmarks/README.md says"
 
 PHOTOS, TWELVE_MEGAPIXELS = 24, (4000, 3000)
@@ -45,24 +44,13 @@ def openclip_python() -> str:
 @pytest.fixture(scope="session")
 def weights(openclip_python: str) -> Path:
     """Seeded weights in OpenCLIP's layout."""
-    file = DATA / f"{ARCHITECTURE}.safetensors"
-    if not file.exists():
-        DATA.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        subprocess.run([openclip_python, HERE / "seeded_weights.py", ARCHITECTURE, partial], check=True)
-        partial.rename(file)
-    return file
+    return make_weights(openclip_python, ARCHITECTURE)
 
 
 @pytest.fixture(scope="session")
 def model_folder(weights: Path) -> Path:
     """The same weights as a model of ours, in float32."""
-    folder = DATA / "models" / ARCHITECTURE
-    if not folder.exists():
-        command = [sys.executable, "-m", "cocasearch", "models", "import", weights]
-        command += ["--arch", ARCHITECTURE, "--name", folder.name, "--dtype", "fp32"]
-        subprocess.run(command, check=True, env={**os.environ, "COCASEARCH_HOME": str(DATA)})
-    return folder
+    return import_weights(weights, ARCHITECTURE)
 
 
 @pytest.fixture(scope="session")

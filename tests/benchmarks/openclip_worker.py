@@ -10,9 +10,8 @@ from worker import Json, Run, serve
 
 import open_clip  # isort: skip
 from PIL import Image
+from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
-
-ARCHITECTURE = "coca_ViT-B-32"
 
 
 class Photos(Dataset[torch.Tensor]):
@@ -31,11 +30,12 @@ class Side:
 
     def __init__(self, request: Json) -> None:
         self.request = request
+        architecture = request["architecture"]
         self.model, _, self.preprocess = open_clip.create_model_and_transforms(
-            ARCHITECTURE, pretrained=request["weights"]
+            architecture, pretrained=request["weights"]
         )
         self.model.eval()
-        self.tokenizer = open_clip.get_tokenizer(ARCHITECTURE)
+        self.tokenizer = open_clip.get_tokenizer(architecture)
 
     @torch.no_grad()
     def captions(self, pixels: torch.Tensor) -> Json:
@@ -69,6 +69,17 @@ class Side:
             "texts": self.model.encode_text(ids, normalize=True).tolist(),
         }
 
+    @torch.no_grad()
+    def numbers(self, pixels: torch.Tensor) -> Json:
+        """All that the model gives, into a file: ids, features, logits of all positions but the last, captions."""
+        ids = self.tokenizer(self.request["texts"])
+        output = self.model(pixels, ids)
+        captions = self.model.generate(pixels, **self.request["options"])
+        kept = {name: output[name] for name in ("image_features", "text_features", "logits")}
+        numbers = {"ids": ids, **kept, "captions": captions}
+        save_file({name: value.contiguous() for name, value in numbers.items()}, self.request["file"])
+        return {"items": len(captions)}
+
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self.request.get("autocast"):
             return torch.autocast("cpu", dtype=torch.bfloat16)
@@ -83,7 +94,7 @@ def _length(ids: list[int]) -> int:
 def prepare(request: Json) -> Run:
     torch.set_num_threads(request["threads"])
     side = Side(request)
-    if request["task"] in ("captions", "vectors"):
+    if request["task"] in ("captions", "vectors", "numbers"):
         pixels = torch.randn(request["batch_size"], 3, 224, 224, generator=torch.Generator().manual_seed(1))
         return partial(getattr(side, request["task"]), pixels)
     return getattr(side, request["task"])

@@ -17,13 +17,17 @@ VOCABULARY = "text_decoder.text_projection"  # [W, V]
 END_OF_TEXT = 49407
 
 
-def seeded_weights(state_dict: Mapping[str, Tensor], seed: int = SEED) -> dict[str, Tensor]:
+def seeded_weights(
+    state_dict: Mapping[str, Tensor], seed: int = SEED, end_of_text_gain: float = 0.0
+) -> dict[str, Tensor]:
     """Values for the keys and shapes of a state dict in OpenCLIP's layout: scaled so that every part matters.
 
-    The end of text is never likely, so that every caption takes all the steps it may.
+    With a gain of 0 the end of text is never likely, so that every caption takes all the steps it may; with 1.2
+    captions end, as those of the goldens do.
     """
     weights = {key: _seeded_tensor(key, tuple(value.shape), seed) for key, value in state_dict.items()}
-    weights[VOCABULARY][:, END_OF_TEXT] = 0
+    direction = torch.nn.functional.normalize(weights["text_decoder.ln_final.bias"], dim=0)
+    weights[VOCABULARY][:, END_OF_TEXT] = end_of_text_gain * direction
     return weights
 
 
@@ -49,14 +53,15 @@ def _scaled(key: str, noise: Tensor) -> Tensor:
     return noise * fan_in**-0.5
 
 
-def main(architecture: str, file: str) -> None:
+def main(architecture: str, file: str, end_of_text_gain: str = "0") -> None:
     """Write the weights of one of OpenCLIP's architectures."""
     import torchvision_without_operators  # noqa: F401  must come before open_clip
 
     import open_clip  # isort: skip
     from safetensors.torch import save_file
 
-    save_file(seeded_weights(open_clip.create_model(architecture).state_dict()), file)
+    state_dict = open_clip.create_model(architecture).state_dict()
+    save_file(seeded_weights(state_dict, end_of_text_gain=float(end_of_text_gain)), file)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.processes import DATA, HERE, ROUNDS, THREADS, Json, Report, Worker, processor
+from benchmarks.seeded_models import ARCHITECTURE
 
 import cocasearch
 
@@ -123,7 +124,8 @@ def start(
         "ours": [sys.executable, str(HERE / "cocasearch_worker.py")],
         "theirs": [openclip_python, str(HERE / "openclip_worker.py")],
     }
-    common = {"weights": str(weights), "model": str(model_folder), "threads": THREADS, "batch_size": BATCH}
+    common = {"architecture": ARCHITECTURE, "weights": str(weights), "model": str(model_folder)}
+    common |= {"threads": THREADS, "batch_size": BATCH}
 
     def start(side: str, task: str, contender: Contender) -> Worker:
         inputs = {"files": request.getfixturevalue("photos")} if task == "images" else {"texts": captions}
