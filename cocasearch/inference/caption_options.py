@@ -1,12 +1,13 @@
 """How captions are written: the options of every strategy, with their ranges and each mode's own defaults."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from cocasearch.errors import CocaSearchError
 
 STRATEGIES = ("beam", "greedy", "sample")
 COMPATS = ("", "openclip")
+_RERANK = 4.0
 _OWN_DEFAULT: Any = None  # stands for a default that depends on the mode, until the options are made
 
 
@@ -22,8 +23,8 @@ class CaptionOptions:
         strategy: `beam` (the likeliest of `num_beams` sequences), `greedy` or `sample`.
         num_beams: Sequences grown side by side; `beam` only. 5, and 6 in compat.
         rerank: `beam` only: how much the cosine of picture and caption counts beside the log-probability when one of
-            the finished sequences is chosen; 0 leaves it out. Both come from the same model and image pass. 4, and
-            always 0 in compat.
+            the finished sequences is chosen; 0 leaves it out. Both come from the same model and image pass. None is 4
+            where the model can judge captions, else 0 (`for_model`); always 0 in compat.
         min_length: No caption ends before it; in compat, as OpenCLIP counts it, the end itself is one more.
         max_length: Every caption has ended by then; never more than the model's context.
         temperature: `sample` only: above 0, lower is closer to greedy.
@@ -43,7 +44,7 @@ class CaptionOptions:
 
     strategy: Literal["beam", "greedy", "sample"] = "beam"
     num_beams: int = _OWN_DEFAULT
-    rerank: float = _OWN_DEFAULT
+    rerank: float | None = None
     min_length: int = 5
     max_length: int = 30
     temperature: float = 1.0
@@ -78,10 +79,27 @@ class CaptionOptions:
         """Whether there is a prompt that OpenCLIP's beam search would not look at."""
         return bool(self.compat and self.strategy == "beam" and self.prompt)
 
+    def for_model(self, *, can_judge: bool) -> "CaptionOptions":
+        """The same with what depends on the model: whether its contrastive half can judge captions."""
+        return self if self.rerank is not None else replace(self, rerank=_RERANK if can_judge else 0.0)
+
     def to_dict(self) -> dict[str, Any]:
         """Every option by its name; those of compat only there, so that records made without it stay comparable."""
         options = asdict(self)
         return options if self.compat else {name: options[name] for name in options if name not in _COMPAT_ONLY}
+
+    def __str__(self) -> str:
+        """The strategy, what it always depends on, and what is not as usual: 'beam, num_beams 5, rerank 4.0'."""
+        usual = CaptionOptions(self.strategy, compat=self.compat)
+        left_out = {"strategy"} if self.strategy == "beam" else {"strategy", *_BEAM_ONLY}
+        always = {"num_beams"} if self.compat else {"num_beams", "rerank"}
+        told = [
+            f"{name} {value}"
+            for name, value in asdict(self).items()
+            if name not in left_out and (name in always or value != getattr(usual, name))
+        ]
+        mode = f" as {self.compat}'s" if self.compat else ""
+        return ", ".join([self.strategy + mode, *told])
 
     def _refuse_mixtures(self) -> None:
         mixtures = {
@@ -95,7 +113,7 @@ class CaptionOptions:
                 raise CocaSearchError(message)
 
     def _fill_in(self) -> None:
-        own = {"num_beams": 5, "num_beam_groups": 1, "rerank": 4.0, "top_p": 1.0}
+        own = {"num_beams": 5, "num_beam_groups": 1, "top_p": 1.0}
         openclips = {"num_beams": 6, "num_beam_groups": 3, "rerank": 0.0, "top_p": 1.0 if self.top_k else 0.1}
         for name, default in (openclips if self.compat else own).items():
             if getattr(self, name) is None:
@@ -108,7 +126,7 @@ class CaptionOptions:
         latest, below = (self.max_length - 1, "less than") if compat else (self.max_length, "at most")
         return {
             "num_beams": (self.num_beams >= fewest, f"at least {fewest}"),
-            "rerank": (self.rerank >= 0, "0 (off) or more"),
+            "rerank": (self.rerank is None or self.rerank >= 0, "0 (off) or more"),
             "max_length": (self.max_length >= 3, "at least 3: start, one token, end"),
             "min_length": (self.min_length <= latest, f"{below} max_length, {self.max_length}"),
             "temperature": (self.temperature > 0, "above 0"),
@@ -125,4 +143,5 @@ class CaptionOptions:
 
 
 _COMPAT_ONLY = ("compat", "num_beam_groups")
+_BEAM_ONLY = ("num_beams", "num_beam_groups", "rerank", "length_penalty")
 DEFAULT_OPTIONS = CaptionOptions()

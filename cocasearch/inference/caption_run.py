@@ -50,7 +50,7 @@ class CaptionRun:
         self._batch_size = batch_size
         self._max_megapixels = max_megapixels
         self._model = f"{loaded.name}@{loaded.fingerprint}"
-        self._decoding = json.dumps(options.to_dict())
+        self._decoding = json.dumps(loaded.complete(options).to_dict())
 
     def caption(
         self, files: Sequence[ImageFile], sink: CaptionSink, *, progress: Callable[[int, int], None] | None = None

@@ -79,7 +79,8 @@ class Captioner:
 
         Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote.
         """
-        weight = options.rerank if options.strategy == "beam" else 0.0
+        rerank = self._loaded.complete(options).rerank or 0.0
+        weight = rerank if options.strategy == "beam" else 0.0
         endings = [_eligible(ended, weight) for ended in self._search_all(features.tokens, options, seeds)]
         texts = [[self._loaded.tokenizer.decode(decoded.ids) for decoded in ended] for ended in endings]
         vectors = self._embed(text for of_image in texts for text in of_image)

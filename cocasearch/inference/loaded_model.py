@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cocasearch.checkpoints.catalogue import can_judge
 from cocasearch.checkpoints.registry import name_of, resolve_model
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
+from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.device import choose_device, choose_dtype, keep_freed_memory
 from cocasearch.inference.packed_linear import pack_linear_layers
 from cocasearch.model.coca import TOWERS, CoCa, Tower
@@ -27,6 +29,7 @@ class LoadedModel:
         fingerprint: Names the weights and all that changes their vectors.
         model: For inference alone: on a CPU its linear layers are packed, which neither gradients nor `state_dict` see.
         preprocess: Upright RGB picture -> (3, S, S).
+        can_judge: Whether its vectors tell which caption fits a picture; some published weights have lost that.
     """
 
     name: str
@@ -36,6 +39,7 @@ class LoadedModel:
     fingerprint: str
     device: torch.device
     dtype: torch.dtype
+    can_judge: bool = True
 
     @property
     def config(self) -> CoCaConfig:
@@ -47,6 +51,10 @@ class LoadedModel:
         if self.device.type == "cuda" and pixels.device.type == "cpu":
             pixels = pixels.pin_memory()  # so that the copy need not be waited for
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=layout)
+
+    def complete(self, options: CaptionOptions) -> CaptionOptions:
+        """Caption options with what is left to the model."""
+        return options.for_model(can_judge=self.can_judge)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (B, L) of texts on the model's device."""
@@ -94,6 +102,7 @@ def load_model(
         fingerprint=stored.fingerprint,
         device=chosen_device,
         dtype=chosen_dtype,
+        can_judge=can_judge(stored.folder.resolve().name),
     )
 
 

@@ -128,6 +128,18 @@ def test_reranking_trades_likelihood_for_captions_that_match_their_picture(tiny_
     assert mean([c.mean_logprob for c in matched]) < mean([c.mean_logprob for c in plain])
 
 
+def test_a_model_that_cannot_judge_reranks_only_when_told(tiny_loaded: Build, pixels: Tensor) -> None:
+    judge, blind = tiny_loaded(0), replace(tiny_loaded(0), can_judge=False)
+
+    def scores(loaded: LoadedModel, options: CaptionOptions) -> list[tuple[int, ...]]:
+        return [caption.token_ids for caption in Captioner(loaded).caption_pixels(pixels, options)]
+
+    plain, matched = (scores(judge, CaptionOptions(rerank=weight)) for weight in (0.0, 4.0))
+    assert scores(judge, CaptionOptions()) == matched != plain
+    assert scores(blind, CaptionOptions()) == plain
+    assert scores(blind, CaptionOptions(rerank=4.0)) == matched
+
+
 def test_only_captions_that_can_win_are_embedded_and_each_once(
     tiny_loaded: Build, pixels: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +255,8 @@ def _naive_beam(loaded: LoadedModel, picture: Tensor, options: CaptionOptions, p
         ended = sorted(ended, reverse=True)[: options.num_beams]
         beams = [c for c in candidates if c[1][-1] != loaded.tokenizer.eot_id][: options.num_beams]
         if not beams or (len(ended) == options.num_beams and ended[-1][0] >= beams[0][0] / norm):
-            return max(ended, key=lambda end: end[0] + options.rerank * _match(loaded, picture, end[1]))[1:]
+            weight = loaded.complete(options).rerank or 0.0
+            return max(ended, key=lambda end: end[0] + weight * _match(loaded, picture, end[1]))[1:]
 
 
 def _match(loaded: LoadedModel, picture: Tensor, ids: list[int]) -> float:
