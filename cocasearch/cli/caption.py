@@ -1,5 +1,6 @@
 """`cocasearch caption`: captions for photos, printed, in one file or in side-cars."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -46,7 +47,10 @@ def caption(
     ] = None,
     rerank: Annotated[
         float | None,
-        typer.Option(help="Beam search: how much the photo's match with a caption counts.", show_default="4.0"),
+        typer.Option(
+            help="Beam search: how much the photo's match with a caption counts.",
+            show_default="4.0, 0 if the model is known to judge badly",
+        ),
     ] = None,
     min_length: Annotated[int, typer.Option(help="Token ids at least, start and end included.")] = 5,
     max_length: Annotated[int, typer.Option(help="Token ids at most, start and end included.")] = 30,
@@ -132,12 +136,13 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
     Raises:
         NothingFound: None of the photos without one could be read.
     """
-    made_by = read_manifest(index).model_name
+    manifest = read_manifest(index)
     from cocasearch.indexing.caption_filling import CaptionFiller
     from cocasearch.inference.loaded_model import load_model
 
     with console.working("loading the model"):
-        filler = CaptionFiller(index, load_model(model or made_by, device=device), options, **how)
+        filler = CaptionFiller(index, load_model(model or manifest.model_name, device=device), options, **how)
+    _tell_other_ways(index, manifest.decodings, filler.options)
     with console.progress("captioning", "photos") as advance:
         report = filler.fill(progress=advance)
     console.name_unreadable(report.failed)
@@ -153,6 +158,14 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
         console.say(f"take in what has changed: {index_command(index)}")
     if report.failed and not report.captions:
         raise NothingFound("none of the photos could be read")
+
+
+def _tell_other_ways(index: Path, decodings: "Sequence[dict[str, Any]]", options: "CaptionOptions") -> None:
+    """Say which captions of an index, that are kept, were written in another way than those to come."""
+    from cocasearch.inference.caption_options import CaptionOptions
+
+    if others := [str(CaptionOptions(**one)) for one in decodings if one != options.to_dict()]:
+        console.say(f"mind: '{index_name(index)}' has captions by {' and by '.join(others)}; now {options}")
 
 
 def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool) -> "CaptionSink":

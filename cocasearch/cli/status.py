@@ -57,10 +57,13 @@ def _bad_lines(summary: "IndexSummary") -> list[str]:
 
 
 def _lines(summary: "IndexSummary") -> list[str]:
+    from cocasearch.inference.caption_options import CaptionOptions
+
     parts = ", ".join(f"{part} {size / 1e6:.2f}" for part, size in summary.bytes_by_part.items())
     lines = [
         f"{summary.name}: {summary.photos} photos, {summary.bytes / 1e6:.2f} MB in {console.shown(summary.folder)}",
         f"  captions {summary.captions} of {summary.photos}",
+        *(f"  written  {CaptionOptions(**decoding)}" for decoding in summary.decodings),
         f"  model    {summary.model}, {summary.dimension} numbers a vector",
         f"  size     {summary.bytes / 1e6:.2f} MB: {parts}",
         f"  snapshot {summary.snapshot}" + ("" if summary.snapshot == "fresh" else ": the next query makes it"),

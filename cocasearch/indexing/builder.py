@@ -16,7 +16,7 @@ from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.file_reading import CarefulReader
-from cocasearch.indexing.generations import Generation, open_generation, publish
+from cocasearch.indexing.generations import Generation, note_decoding, open_generation, publish
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
@@ -130,6 +130,8 @@ class IndexBuilder:
             queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
             files = [*queue.settle(plan), *plan.to_describe]
             if files:
+                if self._caption_options:
+                    note_decoding(generation, self._model().complete(self._caption_options))
                 self._describe_and_store(files, survey.roots, queue, progress, on_stop)
             return self._finish(plan, generation, queue, started)
 

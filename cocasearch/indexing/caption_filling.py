@@ -14,7 +14,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.discovery import status_of
 from cocasearch.images.limits import MAX_MEGAPIXELS
-from cocasearch.indexing.generations import Generation, open_generation
+from cocasearch.indexing.generations import Generation, note_decoding, open_generation
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import check_model, read_manifest
 from cocasearch.indexing.snapshots import open_snapshot
@@ -62,6 +62,9 @@ class CaptionFiller:
         batch_size: Photos in one pass of the model.
         max_megapixels: Larger pictures are refused.
         commit_seconds: Captions are stored at least this often (and always when a run is interrupted).
+
+    Attributes:
+        options: How words are chosen, with what was left to the model.
     """
 
     def __init__(
@@ -74,7 +77,8 @@ class CaptionFiller:
         max_megapixels: float = MAX_MEGAPIXELS,
         commit_seconds: float = 15.0,
     ) -> None:
-        self._index, self._loaded, self._describer = index, loaded, ImageDescriber(loaded, options)
+        self.options = loaded.complete(options)
+        self._index, self._loaded, self._describer = index, loaded, ImageDescriber(loaded, self.options)
         self._batch_size, self._max_megapixels = batch_size, max_megapixels
         self._commit_seconds = commit_seconds
 
@@ -95,6 +99,7 @@ class CaptionFiller:
             report = FillReport()
             photos = list(self._without_caption(generation, report))
             if photos:
+                note_decoding(generation, self.options)
                 self._caption(photos, generation.table, report, progress)
                 generation.table.compact()
             open_snapshot(self._index, manifest.table)

@@ -22,6 +22,7 @@ from cocasearch.indexing.manifest import (
 )
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, remove_snapshots
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
+from cocasearch.inference.caption_options import CaptionOptions
 
 _TABLE_PREFIX = "images-"
 
@@ -79,6 +80,13 @@ def open_all(index: Path) -> list[Generation]:
     return generations
 
 
+def note_decoding(generation: Generation, options: CaptionOptions) -> None:
+    """Let the manifest tell how captions are written, before they are. For the holder of the writer's lock."""
+    manifest, decoding = generation.manifest, options.to_dict()
+    if decoding not in manifest.decodings:
+        write_manifest(replace(manifest, decodings=(*manifest.decodings, decoding)), generation.file)
+
+
 def publish(generation: Generation, index: Path) -> None:
     """Make the generation what readers find, and remove the one that it replaces."""
     if generation.file.name != MANIFEST_FILE:
@@ -97,7 +105,7 @@ def drop_rebuild(index: Path) -> None:
 def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
     """The wanted manifest for a table of a name that no other has."""
     numbers = [int(other.table.removeprefix(_TABLE_PREFIX)) for other in others if other]
-    return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}")
+    return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}", decodings=())
 
 
 def unnamed_tables(index: Path) -> list[Path]:

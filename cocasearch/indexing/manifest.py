@@ -17,7 +17,8 @@ from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import index_folder, is_folder_like
 
-SCHEMA_VERSION = 3  # 2 had no named files, 1 neither excludes nor, in the table, missing_since; both are read
+# 3 had no decodings, 2 no named files, 1 neither excludes nor, in the table, missing_since; all are read
+SCHEMA_VERSION = 4
 DEFAULT_INDEX = "default"
 UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"
@@ -65,6 +66,8 @@ class Manifest:
     Attributes:
         excludes: Patterns of files and folders to leave out of every walk.
         named: Whole paths of files that were indexed by their own names and that walks would leave out.
+        decodings: Each way in which the model has written captions for the table, as `CaptionOptions.to_dict` has it,
+            the first one first; empty where nobody has said so.
         created: ISO 8601 time in UTC, as is `updated`.
     """
 
@@ -75,6 +78,7 @@ class Manifest:
     roots: tuple[Root, ...] = ()
     excludes: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    decodings: tuple[dict[str, Any], ...] = ()
     created: str = ""
     updated: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -189,8 +193,8 @@ def _rebased(paths: Iterable[str], old: str, new: str) -> tuple[str, ...]:
 
 def _parse(fields: dict[str, Any]) -> Manifest:
     roots = tuple(Root(**root) for root in fields.pop("roots"))
-    excludes, named = (tuple(fields.pop(name, ())) for name in ("excludes", "named"))
-    return Manifest(roots=roots, excludes=excludes, named=named, **fields)
+    lists: dict[str, Any] = {name: tuple(fields.pop(name, ())) for name in ("excludes", "named", "decodings")}
+    return Manifest(roots=roots, **lists, **fields)
 
 
 def _too_new(file: Path, version: int) -> CocaSearchError:

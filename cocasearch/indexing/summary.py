@@ -35,6 +35,7 @@ class IndexSummary:
     Attributes:
         photos: Images that a query can find.
         captions: Those of them with a caption.
+        decodings: Each way in which the model has written captions, as `CaptionOptions.to_dict` has it.
         missing: Images kept back because their file is gone.
         unreadable: Path and reason of each file that could not be read.
         model: Name and fingerprint of the model that made the vectors.
@@ -51,6 +52,7 @@ class IndexSummary:
     folder: str
     photos: int
     captions: int
+    decodings: tuple[dict[str, Any], ...]
     missing: int
     unreadable: tuple[tuple[str, str], ...]
     model: str
@@ -95,6 +97,7 @@ def _summary(index: Path) -> IndexSummary:
         folder=str(index.absolute()),
         photos=len(table),
         captions=len(table) - table.count_without_caption(),
+        decodings=manifest.decodings,
         missing=table.count_missing(),
         unreadable=tuple((str(roots.get(entry.root, Path()) / entry.path), entry.reason) for entry in Ledger(index)),
         model=_model_of(manifest),

@@ -146,6 +146,18 @@ def test_missing_captions_are_written_into_an_index(prompt):
     assert again.exit_code == 0 and "4 captioned before" in again.stderr
 
 
+def test_an_index_knows_how_its_captions_were_written(prompt):
+    assert prompt("index", "photos/sub", "--model", "tiny").exit_code == 0
+    assert "  written  beam, num_beams 5, rerank 4.0\n" in prompt("status").stdout
+    assert "mind: " not in prompt("caption", "--index", "default").stderr
+    assert prompt("index", "photos", "--no-captions").exit_code == 0
+    other = prompt("caption", "--index", "default", "--strategy", "greedy", "--max-length", "8")
+    assert "mind: 'default' has captions by beam, num_beams 5, rerank 4.0; now greedy, max_length 8\n" in other.stderr
+    assert "  written  greedy, max_length 8\n" in prompt("status").stdout
+    (summary,) = json.loads(prompt("status", "--json").stdout)
+    assert [decoding["strategy"] for decoding in summary["decodings"]] == ["beam", "greedy"]
+
+
 @pytest.mark.parametrize(
     "words", ["", "photos --index default", "--index default --out x.csv", "--index default --sidecar"]
 )

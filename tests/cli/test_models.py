@@ -216,6 +216,7 @@ def test_a_model_that_finds_nothing_is_warned_about_when_it_is_used(prompt):
     (models / "tiny").rename(models / f"coca_ViT-B-32-{COCO}")
     indexed = prompt("index", "photos", "--model", f"coca_ViT-B-32-{COCO}")
     assert "mind: " in indexed.stderr
+    assert "written  beam, num_beams 5, rerank 0.0" in prompt("status").stdout
     found = prompt("query", "a red square", "--format", "json")
     assert found.stderr.count("mind: ") == 1
     assert json.loads(found.stdout)

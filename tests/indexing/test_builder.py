@@ -430,5 +430,5 @@ def test_an_index_of_the_first_schema_is_upgraded_by_the_next_run(first_schema, 
     draw(photos / "new.png", 70)
     report = build(photos)
     assert (report.added, report.unchanged, encoded.since_last_look()) == (1, 10, 1)
-    assert read_manifest(first_schema).schema_version == 3
+    assert read_manifest(first_schema).schema_version == 4
     assert {row["missing_since"] for row in rows(first_schema)} == {None}

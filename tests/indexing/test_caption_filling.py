@@ -10,7 +10,7 @@ from cocasearch.indexing.caption_filling import CaptionFiller
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.verification import verify_index
-from cocasearch.inference.caption_options import DEFAULT_OPTIONS
+from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.search.searcher import Searcher
 
 
@@ -61,6 +61,14 @@ def test_a_stopped_run_keeps_its_captions_and_the_next_writes_the_others(filler,
     assert encoded.since_last_look() == 10
 
 
+def test_how_captions_are_written_is_noted_before_they_are_and_once(filler, bare, loaded):
+    assert read_manifest(bare).decodings == ()
+    with pytest.raises(KeyboardInterrupt):
+        filler.fill(progress=stop)
+    filler.fill()
+    assert read_manifest(bare).decodings == (CaptionOptions(rerank=4.0).to_dict(),)
+
+
 def test_photos_that_changed_went_or_broke_are_left_as_they_are(filler, photos, draw, rows, bare):
     draw(photos / "p1.png", 50)
     (photos / "p2.png").unlink()
@@ -87,3 +95,18 @@ def test_an_index_that_moved_is_filled_where_it_is(bare, photos, loaded, tmp_pat
     (tmp_path / "link").symlink_to(tmp_path / "far" / "indexes" / "holiday")
     assert CaptionFiller(tmp_path / "link", loaded, DEFAULT_OPTIONS).fill().written == 10
     assert read_manifest(tmp_path / "far" / "indexes" / "holiday").table == "images-1"
+
+
+def test_the_manifest_tells_how_the_captions_of_its_table_were_written(index, photos, loaded, draw):
+    def build(options, **more):
+        IndexBuilder(index, loaded, caption_options=options).build([photos], **more)
+        return [CaptionOptions(**decoding) for decoding in read_manifest(index).decodings]
+
+    default, greedy = CaptionOptions(rerank=4.0), CaptionOptions("greedy", rerank=4.0)
+    assert build(CaptionOptions()) == [default]
+    assert build(CaptionOptions("greedy")) == [default]  # there was nothing to write
+    draw(photos / "new.png", 50)
+    assert build(None) == [default]
+    draw(photos / "newer.png", 51)
+    assert build(CaptionOptions("greedy")) == [default, greedy]
+    assert build(CaptionOptions("greedy"), rebuild=True) == [greedy]
