@@ -14,7 +14,8 @@ had to be left out. It opens no picture, and it knows nothing about models.
 Several files are one source as `first.tar::second.tar` or `shard-{000..012}.tar`; `s3://` names objects in a store.
 """
 
+from cocasearch.captioned_data.copies import unite_copies
 from cocasearch.captioned_data.reading import read_captioned_data
 from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage
 
-__all__ = ["BadRow", "CaptionedData", "CaptionedImage", "read_captioned_data"]
+__all__ = ["BadRow", "CaptionedData", "CaptionedImage", "read_captioned_data", "unite_copies"]

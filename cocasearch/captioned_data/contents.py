@@ -9,7 +9,7 @@ from cocasearch.file_parts import FilePart, PictureSource
 
 
 def same_content(images: Sequence[PictureSource]) -> list[list[int]]:
-    """Groups of two or more pictures with the same bytes, as positions in order; a file that cannot be read is alone.
+    """Groups of two or more pictures with the same bytes, as positions in order; what is empty or unreadable is alone.
 
     Args:
         images: N pictures.
@@ -18,8 +18,8 @@ def same_content(images: Sequence[PictureSource]) -> list[list[int]]:
     for position, image in enumerate(images):
         by_size.setdefault(_size(image), []).append(position)
     groups: dict[bytes, list[int]] = {}
-    for positions in by_size.values():
-        for position in positions if len(positions) > 1 else ():
+    for size, positions in by_size.items():
+        for position in positions if size > 0 and len(positions) > 1 else ():
             if digest := _digest(images[position]):
                 groups.setdefault(digest, []).append(position)
     return sorted(group for group in groups.values() if len(group) > 1)

@@ -39,12 +39,14 @@ class CaptionedData(Sequence[CaptionedImage]):
         images: Pictures that are there, in first-seen order.
         bad_rows: Rows without a picture or words, or that cannot be understood, in order.
         missing: One for every picture that is named but not there, in first-seen order.
+        copies: After `unite_copies`, one for every file that counts as one picture with another, and why.
     """
 
     source: str
     images: list[CaptionedImage]
     bad_rows: list[BadRow] = field(default_factory=list)
     missing: list[BadRow] = field(default_factory=list)
+    copies: list[BadRow] = field(default_factory=list)
 
     @property
     def left_out(self) -> list[BadRow]:

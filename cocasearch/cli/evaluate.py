@@ -36,7 +36,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a model on captioned photos: recall both ways, and the captions it writes."""
-    from cocasearch.captioned_data import read_captioned_data
+    from cocasearch.captioned_data import read_captioned_data, unite_copies
     from cocasearch.evaluation.benchmark import evaluate as measure
     from cocasearch.inference.loaded_model import load_model
 
@@ -45,6 +45,7 @@ def evaluate(
         rows = read_captioned_data(
             data, image_key=image_key, caption_key=caption_key, label_template=label_template, progress=fetched
         )
+    rows = unite_copies(rows)
     name_left_out(rows)
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):

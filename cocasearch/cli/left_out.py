@@ -16,7 +16,13 @@ NAMED = 5  # the rest is counted
 
 
 def name_left_out(data: "CaptionedData") -> None:
-    """How much was left out of a source, and the first few with their reasons, on stderr."""
+    """How much was left out of a source and put together, and the first few with their reasons, on stderr."""
+    if data.copies:
+        console.say(
+            f"{console.shown(data.source)}: {len(data.copies):,} photos are another one under a second name, and "
+            "count as one with it"
+        )
+        _name_some([(copy.where, copy.reason) for copy in data.copies])
     if not data.left_out:
         return
     console.say(

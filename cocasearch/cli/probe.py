@@ -80,11 +80,11 @@ def probe(
 
 
 def _read(data: str, image_key: str | None, label_key: str | None) -> "list[CaptionedImage]":
-    from cocasearch.captioned_data import read_captioned_data
+    from cocasearch.captioned_data import read_captioned_data, unite_copies
     from cocasearch.errors import CocaSearchError
 
     try:
-        read = read_captioned_data(data, image_key=image_key, caption_key=label_key)
+        read = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=label_key))
     except CocaSearchError as error:
         raise CocaSearchError(str(error), hint=error.hint and error.hint.replace("--caption", "--label")) from error
     name_left_out(read)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocasearch.captioned_data import CaptionedData, CaptionedImage, read_captioned_data
+from cocasearch.captioned_data import CaptionedData, CaptionedImage, read_captioned_data, unite_copies
 from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData
@@ -48,13 +48,15 @@ class Columns:
     listener: DataListener = dataclasses.field(default_factory=DataListener)
 
     def read(self, source: str | Path) -> list[CaptionedImage]:
-        """The captioned pictures of one source; what was left out of it is told to the listener."""
-        data = read_captioned_data(
-            source,
-            image_key=self.image_key,
-            caption_key=self.caption_key,
-            label_template=self.label_template,
-            progress=self.listener.progress,
+        """The captioned pictures of one source, each once; what was left out of it is told to the listener."""
+        data = unite_copies(
+            read_captioned_data(
+                source,
+                image_key=self.image_key,
+                caption_key=self.caption_key,
+                label_template=self.label_template,
+                progress=self.listener.progress,
+            )
         )
         self.listener.read(data)
         return data.images

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cocasearch.captioned_data.contents import same_content
 from cocasearch.captioned_data.records import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.duplicates import find_same_between, find_twins_between, look_at
@@ -16,28 +15,14 @@ from cocasearch.evaluation.duplicates import find_same_between, find_twins_betwe
 Pictures = list[CaptionedImage]
 
 
-def hold_out(images: Pictures, count: int, *, seed: int) -> tuple[Pictures, Pictures]:
+def hold_out(images: Sequence[CaptionedImage], count: int, *, seed: int) -> tuple[Pictures, Pictures]:
     """Pictures to train on and pictures set aside, at most a fifth of all.
 
-    The split is by picture, not by caption; files with the same bytes are one picture, so that a few more files than
-    asked for may be set aside.
+    The split is by picture, not by caption; files of the same bytes must be one picture already (`unite_copies`).
     """
-    units = _units(images)
-    count = min(count, len(units) // 5)
-    chosen = {
-        position
-        for unit in random.Random(f"{seed}/held out").sample(range(len(units)), count)
-        for position in units[unit]
-    }
+    chosen = set(random.Random(f"{seed}/held out").sample(range(len(images)), min(count, len(images) // 5)))
     training = [image for position, image in enumerate(images) if position not in chosen]
     return training, [image for position, image in enumerate(images) if position in chosen]
-
-
-def _units(images: Pictures) -> list[list[int]]:
-    groups = same_content([image.image for image in images])
-    others = {position for group in groups for position in group[1:]}
-    whole = {group[0]: group for group in groups}
-    return [whole.get(position, [position]) for position in range(len(images)) if position not in others]
 
 
 @dataclass(frozen=True)

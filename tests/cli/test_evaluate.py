@@ -67,3 +67,14 @@ def test_a_file_whose_rows_make_no_sense_is_refused_before_a_model_is_loaded(cap
         assert result.exit_code == 1
         assert "row 1 of data.csv: it has 3 cells where the header has 2" in result.stderr
         assert "quotation marks" in result.stderr
+
+
+def test_a_photo_under_two_names_counts_once(captioned):
+    photos, file = captioned.folder / "photos", captioned.folder / "data.tsv"
+    (photos / "again.jpg").write_bytes((photos / "red-square.jpg").read_bytes())
+    file.write_text(file.read_text() + "photos/again.jpg\tthe red one\n")
+    result = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions")
+    assert result.stdout.splitlines()[0] == "tiny on 2 photos and 4 texts"
+    lines = result.stderr.splitlines()
+    at = lines.index("data.tsv: 1 photos are another one under a second name, and count as one with it")
+    assert lines[at + 1] == "  photos/again.jpg: the same bytes as photos/red-square.jpg"

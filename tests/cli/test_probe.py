@@ -47,3 +47,15 @@ def test_missing_column_names_the_option(labelled):
     result = labelled("probe", "labels.csv", "--model", "tiny", "--label-key", "kind")
     assert result.exit_code == 1
     assert "--label-key COLUMN" in result.stderr
+
+
+def test_a_photo_under_two_names_is_not_both_learned_and_measured(labelled):
+    folder = labelled.folder
+    rows = (folder / "labels.csv").read_text().splitlines()
+    for number in range(40):
+        (folder / f"copy-{number}.png").write_bytes((folder / f"{number}.png").read_bytes())
+        rows.append(f"copy-{number}.png,{('red', 'blue')[number % 2]},again")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--json")
+    report = json.loads(result.stdout)
+    assert (report["n_training"], report["n_held_out"]) == (32, 8)

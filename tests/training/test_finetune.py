@@ -8,6 +8,7 @@ import pytest
 import torch
 from shapes_collection import line_chart
 
+from cocasearch.captioned_data import CaptionedData
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
@@ -176,6 +177,21 @@ def test_too_few_pictures_to_measure(csv_of, more_drawings, model_folder: Path, 
         finetune(FinetuneRequest(few, tmp_path / "mine", model_folder))
     assert "--val DATA" in str(caught.value.hint)
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_picture_under_two_names_is_one_picture(
+    csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    drawings = more_drawings(24)
+    copies = [replace(image, key=f"copy-{image.key}", captions=("a copy.",)) for image in drawings[:20]]
+    data = csv_of(tmp_path / "twice", [*drawings, *copies])
+    told: list[CaptionedData] = []
+    columns = Columns(listener=DataListener(read=told.append))
+    result = finetune(
+        FinetuneRequest(data, tmp_path / "mine", model_folder, columns=columns, adjust=quick), device="cpu"
+    )
+    assert (result.plan.n_images, result.plan.n_held_out) == (20, 4)
+    assert [copy.where for copy in told[0].copies] == [image.key for image in copies]
 
 
 @pytest.mark.parametrize(

@@ -40,26 +40,6 @@ def test_held_out_pictures_are_whole_pictures_chosen_by_the_seed() -> None:
     assert hold_out(images[:4], 500, seed=0) == (images[:4], [])
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_picture_under_two_names_falls_on_one_side(seed: int) -> None:
-    images = [*plain(40), *(named(f"copy of {number}", bytes([number])) for number in range(0, 40, 2))]
-    training, held_out = hold_out(images, 12, seed=seed)
-    assert len(training) + len(held_out) == 60
-    assert not {image.image for image in training} & {image.image for image in held_out}
-    assert len({image.image for image in held_out}) == 8  # a fifth of the pictures
-    assert len(held_out) > 8  # with their copies
-
-
-def test_files_of_the_same_bytes_fall_on_one_side(tmp_path: Path) -> None:
-    for number in range(10):
-        for name in ("a", "b"):
-            (tmp_path / f"{name}{number}.jpg").write_bytes(bytes([number]) * 9)
-    images = [named(file.name, file) for file in sorted(tmp_path.iterdir())]
-    training, held_out = hold_out(images, 2, seed=3)
-    assert len(held_out) == 4
-    assert {image.key[1:] for image in held_out}.isdisjoint(image.key[1:] for image in training)
-
-
 def test_what_is_measured_on_is_left_out_of_every_source_and_named() -> None:
     held_out = [named("held 1", PHOTOS[1]), named("held 2", PHOTOS[2])]
     first = [named("a", PHOTOS[0]), named("b", PHOTOS[1].read_bytes()), named("torn", b"torn")]
