@@ -44,11 +44,13 @@ class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
         reason: Why, in a few words: "truncated", "not an image".
         cause: What stood in the way.
         extra: Name of the part that is missing, if that did.
+        pixels: How many the picture has, if those were more than its reader allowed.
     """
 
-    def __init__(self, path: str, reason: str, *, cause: Cause = "file", extra: str = "") -> None:
+    def __init__(self, path: str, reason: str, *, cause: Cause = "file", extra: str = "", pixels: int = 0) -> None:
         super().__init__(f"cannot read image {path}: {reason}")
         self.path = path
         self.reason = reason
         self.cause = cause
         self.extra = extra
+        self.pixels = pixels

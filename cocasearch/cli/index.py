@@ -100,7 +100,7 @@ def index(
     if not dry_run:
         refuse_if_locked(folder)
     excludes = tuple(filter(None, map(as_written, exclude or ())))
-    options = UpdateOptions(excludes, forget_excludes, retry_bad, prune)
+    options = UpdateOptions(excludes, forget_excludes, retry_bad, prune, max_megapixels)
     loading = _Loading(model or _present_model(folder), device)
     survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
     if survey.is_current and not dry_run:

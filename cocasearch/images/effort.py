@@ -22,7 +22,16 @@ _CODING_STYLE, _FIRST_TILE = 0xFF52, 0xFF90
 
 
 class TooLargeError(Exception):
-    """The picture has more pixels, or would take more time, than its reader wants to spend."""
+    """The picture has more pixels, or would take more time, than its reader wants to spend.
+
+    Args:
+        message: Which, in a few words.
+        pixels: How many it has, if a reader may allow so many.
+    """
+
+    def __init__(self, message: str, pixels: int = 0) -> None:
+        super().__init__(message)
+        self.pixels = pixels
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:
@@ -34,7 +43,8 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
     if max(width, height) > MAX_SIDE:
         raise TooLargeError(f"{width} x {height} pixels are longer than {MAX_SIDE:,} on one side")
     if width * height > max_megapixels * 1e6:
-        raise TooLargeError(f"{width} x {height} pixels are more than {max_megapixels:g} megapixels")
+        message = f"{width} x {height} pixels are more than {max_megapixels:g} megapixels"
+        raise TooLargeError(message, width * height)
 
 
 def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> None:

@@ -46,7 +46,8 @@ def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> Unre
     if isinstance(error, UnidentifiedImageError):
         error = _unidentified(source, reads_heif)
     extra = error.extra if isinstance(error, MissingExtraError) else ""
-    return UnreadableImage(name, _reason(error), cause=_cause(error), extra=extra)
+    pixels = error.pixels if isinstance(error, TooLargeError) else 0
+    return UnreadableImage(name, _reason(error), cause=_cause(error), extra=extra, pixels=pixels)
 
 
 class _ForeignError(Exception):

@@ -93,7 +93,7 @@ class IndexBuilder:
                 or the disk is full.
             NothingFound: There is no image file under `paths`.
         """
-        options = options or UpdateOptions()
+        options = replace(options or UpdateOptions(), max_megapixels=self._max_megapixels)
         if rebuild:
             options = replace(options, rebuild_with=self._model().fingerprint)
         elif present := find_manifest(self._index / MANIFEST_FILE):

@@ -6,6 +6,7 @@ Every commit is atomic, and between two of them little work is at stake. Counts 
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cocasearch.errors import UnreadableImage
@@ -100,7 +101,7 @@ class CommitQueue:
         """
         self.failed.append((path, error.reason))
         entry = UnreadableFile(file.root, file.path, error.reason, file.size, file.mtime_ns, error.cause, error.extra)
-        self._ledger.add(entry)
+        self._ledger.add(replace(entry, pixels=error.pixels))
         if file.known and error.cause == "file":
             self._outdated.append(record_id(file.root, file.path))
 

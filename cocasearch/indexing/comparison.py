@@ -16,7 +16,7 @@ class Comparison:
 
     def __init__(self, survey: Survey, ledger: Ledger | None) -> None:
         self._survey = survey
-        self._bad = ledger.stamps() if ledger else {}
+        self._bad = ledger.stamps(survey.options.max_megapixels) if ledger else {}
         self._excludes = Excludes(survey.excludes)
         self._walked: set[Place] = set()  # folders of which everything has been met
         self._met_bad: set[Place] = set()

@@ -1,24 +1,28 @@
 """The files that could not be read, so that each is named once and tried again only when it has changed."""
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cocasearch.atomic_files import write_text
 from cocasearch.errors import Cause, CocaSearchError
 from cocasearch.images.extras import is_installed
+from cocasearch.images.limits import MAX_MEGAPIXELS
 
 LEDGER_FILE = "unreadable.json"
 REBUILD_LEDGER_FILE = "rebuild-unreadable.json"  # of a table that is being made to take the place of the present one
+
+_TOO_LARGE = re.compile(r"(\d+) x (\d+) pixels are more than ")
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableFile:
     """A file that could not be read, as it was then: where, why, and its size and time of change (ns).
 
-    `cause` and `extra` are those of `UnreadableImage`.
+    `cause`, `extra` and `pixels` are those of `UnreadableImage`.
     """
 
     root: str
@@ -28,6 +32,7 @@ class UnreadableFile:
     mtime_ns: int
     cause: Cause = "file"
     extra: str = ""
+    pixels: int = 0
 
 
 class Ledger:
@@ -44,16 +49,21 @@ class Ledger:
     def __iter__(self) -> Iterator[UnreadableFile]:
         return iter(self._entries.values())
 
-    def stamps(self) -> dict[tuple[str, str], tuple[int, int] | None]:
+    def stamps(self, max_megapixels: float = MAX_MEGAPIXELS) -> dict[tuple[str, str], tuple[int, int] | None]:
         """Size and time of change of each file, by root and path; None if it is worth another try, though unchanged.
 
-        So it is if the system refused the file, or the extra is there now that it needs.
+        So it is if the system refused the file, the extra is there now that it needs, or it had too many pixels and
+        `max_megapixels` allows as many.
         """
         extras = {entry.extra for entry in self if entry.cause == "extra"}
         installed = set(filter(is_installed, extras))
+
+        def is_hopeful(entry: UnreadableFile) -> bool:
+            is_allowed = 0 < entry.pixels <= max_megapixels * 1e6
+            return is_allowed or entry.cause == "system" or entry.extra in installed
+
         return {
-            place: None if entry.cause == "system" or entry.extra in installed else (entry.size, entry.mtime_ns)
-            for place, entry in self._entries.items()
+            place: None if is_hopeful(entry) else (entry.size, entry.mtime_ns) for place, entry in self._entries.items()
         }
 
     def add(self, entry: UnreadableFile) -> None:
@@ -95,4 +105,6 @@ def _read_entries(file: Path) -> list[UnreadableFile]:
 def _entry(row: dict[str, Any]) -> UnreadableFile:
     if not row.pop("lasting", True):  # the second schema told no more than that the file was not to blame
         row["cause"] = "system"
-    return UnreadableFile(**row)
+    entry = UnreadableFile(**row)
+    sides = _TOO_LARGE.match(entry.reason)  # the third told the size in words alone
+    return replace(entry, pixels=int(sides[1]) * int(sides[2])) if sides else entry

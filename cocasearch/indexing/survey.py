@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.known_files import KnownFiles, Place
 from cocasearch.indexing.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, find_manifest
 from cocasearch.indexing.versions import latest_version
@@ -19,6 +20,7 @@ class UpdateOptions:
         forget_excludes: Forget the remembered ones first.
         retry_bad: Try files again that could not be read, though they have not changed.
         prune: Delete the rows of files that are gone, and of those that have been missing since earlier runs.
+        max_megapixels: Larger images are unreadable; those that were too large for a smaller limit are tried again.
         rebuild_with: Fingerprint of the model to make the whole index anew with; empty to update it.
     """
 
@@ -26,6 +28,7 @@ class UpdateOptions:
     forget_excludes: bool = False
     retry_bad: bool = False
     prune: bool = False
+    max_megapixels: float = MAX_MEGAPIXELS
     rebuild_with: str = ""
 
 
