@@ -7,7 +7,7 @@ micro-batch are the same both times.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
-from cocasearch.training.distillation import Judgement
 from cocasearch.training.embedding_losses import EmbeddingLosses, embedding_losses
+from cocasearch.training.micro_batches import Part, detached, divide, divided, joined, joined_judgement
 from cocasearch.training.objective import Embeddings, Forward, Objective
 from cocasearch.training.processes import Processes
 from cocasearch.training.sharding import shard, whole
@@ -34,17 +34,6 @@ class StepLosses:
     caption: Tensor
     name: Tensor
     distillation: Tensor  # of similarities and of next tokens together, as they are weighted
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One micro-batch, with a frozen encoder's tokens of it, the names to embed beside, and its random seed."""
-
-    batch: TrainingBatch
-    tokens: Tensor | None
-    names: Tensor | None
-    judgement: Judgement | None
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -109,7 +98,7 @@ class Gradients:
         if len(parts) == 1:
             output = self._run(parts[0], captions=weights.are_needed)
             if output.embeddings is not None:
-                compared = self._compared([_detached(output.embeddings)], parts, batch.owners, targets)
+                compared = self._compared([detached(output.embeddings)], parts, batch.owners, targets)
             captions = [self._go_back(output, compared.gradients if compared else None, weights)]
         else:
             if self.objective.has_embeddings:
@@ -126,7 +115,7 @@ class Gradients:
 
     def _parts(
         self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int
-    ) -> tuple[list[_Part], Tensor | None]:
+    ) -> tuple[list[Part], Tensor | None]:
         batches = divide(batch, self.config.parts(len(batch.pixels)))
         tokens: list[Tensor] | list[None] = [None] * len(batches)
         if encoder_is_frozen:
@@ -138,8 +127,7 @@ class Gradients:
         seed += 1_000_003 * self.processes.rank
         ids = [names.ids if names else None, *[None] * (len(batches) - 1)]
         parts = [
-            _Part(*part, seed + number)
-            for number, part in enumerate(zip(batches, tokens, ids, judgements, strict=True))
+            Part(*part, seed + number) for number, part in enumerate(zip(batches, tokens, ids, judgements, strict=True))
         ]
         return parts, names.target if names else None
 
@@ -157,7 +145,7 @@ class Gradients:
             config.distill_caption_weight * caption if config.distill_from else 0.0,
         )
 
-    def _compare(self, parts: list[_Part], owners: Tensor, targets: Tensor | None) -> EmbeddingLosses:
+    def _compare(self, parts: list[Part], owners: Tensor, targets: Tensor | None) -> EmbeddingLosses:
         found = []
         with torch.no_grad():
             for part in parts:
@@ -167,22 +155,22 @@ class Gradients:
         return self._compared(found, parts, owners, targets)
 
     def _compared(
-        self, found: list[Embeddings], parts: list[_Part], owners: Tensor, targets: Tensor | None
+        self, found: list[Embeddings], parts: list[Part], owners: Tensor, targets: Tensor | None
     ) -> EmbeddingLosses:
         """The losses that compare what was found of all parts, and what each of it should change by."""
         judged = [part.judgement for part in parts if part.judgement is not None]
-        judgement = _joined_judgement(judged) if judged else None
-        return embedding_losses(_joined(found, parts), owners, targets, judgement, self.config, self.processes)
+        judgement = joined_judgement(judged) if judged else None
+        return embedding_losses(joined(found, parts), owners, targets, judgement, self.config, self.processes)
 
-    def _repeat(self, parts: list[_Part], compared: EmbeddingLosses | None, weights: _TokenWeights) -> list[Tensor]:
-        gradients = _divided(compared.gradients, parts) if compared else [None] * len(parts)
+    def _repeat(self, parts: list[Part], compared: EmbeddingLosses | None, weights: _TokenWeights) -> list[Tensor]:
+        gradients = divided(compared.gradients, parts) if compared else [None] * len(parts)
         captions = []
         for part, part_gradients in zip(parts, gradients, strict=True):
             with nullcontext() if part is parts[-1] else self._without_exchange():
                 captions.append(self._go_back(self._run(part, captions=weights.are_needed), part_gradients, weights))
         return captions
 
-    def _run(self, part: _Part, *, captions: bool) -> Forward:
+    def _run(self, part: Part, *, captions: bool) -> Forward:
         torch.manual_seed(part.seed)
         output: Forward = self._forward(
             part.batch,
@@ -242,63 +230,3 @@ def _kept_apart(sharded: FSDPModule) -> Iterator[None]:
         yield
     finally:
         sharded.set_requires_gradient_sync(True)
-
-
-def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:
-    """A batch in so many parts of about as many pictures each, with their captions; labelled pictures likewise."""
-    if count == 1:
-        return [batch]
-    parts = []
-    for number in range(count):
-        first, end = (len(batch.pixels) * n // count for n in (number, number + 1))
-        labelled = slice(*(len(batch.labels) * n // count for n in (number, number + 1)))
-        own = (batch.owners >= first) & (batch.owners < end)
-        parts.append(
-            TrainingBatch(
-                pixels=batch.pixels[first:end],
-                ids=batch.ids[own],
-                owners=batch.owners[own] - first,
-                labelled_pixels=batch.labelled_pixels[labelled],
-                labels=batch.labels[labelled],
-                labelled_ids=batch.labelled_ids[labelled],
-            )
-        )
-    return parts
-
-
-def _joined(found: Sequence[Embeddings], parts: Sequence[_Part]) -> Embeddings:
-    """The embeddings of all parts; captioned pictures first, labelled ones after."""
-    captioned, labelled = [], []
-    for own, part in zip(found, parts, strict=True):
-        captioned.append(own.image[: len(part.batch.pixels)])
-        labelled.append(own.image[len(part.batch.pixels) :])
-    image = torch.cat([*captioned, *labelled])
-    text = torch.cat([own.text for own in found])
-    return Embeddings(image, text, found[0].names, found[0].logit_scale, found[0].logit_bias)
-
-
-def _joined_judgement(judged: Sequence[Judgement]) -> Judgement:
-    image, text = torch.cat([own.image for own in judged]), torch.cat([own.text for own in judged])
-    return Judgement(image, text, judged[0].logit_scale, None)
-
-
-def _divided(gradients: Embeddings, parts: Sequence[_Part]) -> list[Embeddings]:
-    """What each part gets of the gradients; the logit scale's and the names' go to the first."""
-    batches = [part.batch for part in parts]
-    sizes = [*(len(batch.pixels) for batch in batches), *(len(batch.labels) for batch in batches)]
-    images = torch.split(gradients.image, sizes)
-    texts = torch.split(gradients.text, [len(batch.ids) for batch in batches])
-    return [
-        Embeddings(
-            torch.cat([images[number], images[len(parts) + number]]),
-            text,
-            gradients.names if number == 0 else gradients.names[:0],
-            gradients.logit_scale if number == 0 else torch.zeros_like(gradients.logit_scale),
-            gradients.logit_bias if number == 0 else torch.zeros_like(gradients.logit_bias),
-        )
-        for number, text in enumerate(texts)
-    ]
-
-
-def _detached(found: Embeddings) -> Embeddings:
-    return Embeddings(*(x.detach() for x in found))

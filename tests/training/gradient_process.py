@@ -22,7 +22,8 @@ from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.distillation import DistillationTeacher
-from cocasearch.training.gradients import Gradients, divide
+from cocasearch.training.gradients import Gradients
+from cocasearch.training.micro_batches import divide
 from cocasearch.training.objective import Objective
 from cocasearch.training.preparation import prepare
 from cocasearch.training.processes import Processes

@@ -15,7 +15,8 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.model.losses import caption_loss, grouped_contrastive_loss
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData
-from cocasearch.training.gradients import Gradients, StepLosses, divide
+from cocasearch.training.gradients import Gradients, StepLosses
+from cocasearch.training.micro_batches import divide
 from cocasearch.training.objective import NameTeacher, Objective, set_dropout
 from cocasearch.training.optimizer import build_optimizers
 from cocasearch.training.starting_point import StartingPoint
