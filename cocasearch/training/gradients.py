@@ -9,7 +9,7 @@ micro-batch are the same both times.
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -117,11 +117,14 @@ class Gradients:
         self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int
     ) -> tuple[list[Part], Tensor | None]:
         batches = divide(batch, self.config.parts(len(batch.pixels)))
+        n_idle = self._n_idle(len(batches))
         tokens: list[Tensor] | list[None] = [None] * len(batches)
         if encoder_is_frozen:
             torch.manual_seed(seed)  # of patch dropout
             with torch.no_grad():
                 tokens = [self.objective.encode(part) for part in batches]
+                for _ in range(n_idle):
+                    self.objective.encode(batches[-1])
         names = self.objective.names(batches, tokens, chance)
         judgements = [self.objective.judge(part) for part in batches]
         seed += 1_000_003 * self.processes.rank
@@ -129,7 +132,12 @@ class Gradients:
         parts = [
             Part(*part, seed + number) for number, part in enumerate(zip(batches, tokens, ids, judgements, strict=True))
         ]
-        return parts, names.target if names else None
+        idle = [replace(parts[-1], names=None, is_idle=True)] * n_idle
+        return [*parts, *idle], names.target if names else None
+
+    def _n_idle(self, n_parts: int) -> int:
+        """How many micro-batches more another process has, if the others must be there to compute them."""
+        return self.processes.highest(n_parts) - n_parts if self._sharded is not None else 0
 
     def _token_weights(self, batch: TrainingBatch, share: float) -> _TokenWeights:
         config, count = self.config, self.processes.count
@@ -151,8 +159,9 @@ class Gradients:
             for part in parts:
                 output = self._run(part, captions=False)
                 assert output.embeddings is not None
-                found.append(output.embeddings)
-        return self._compared(found, parts, owners, targets)
+                if not part.is_idle:
+                    found.append(output.embeddings)
+        return self._compared(found, [part for part in parts if not part.is_idle], owners, targets)
 
     def _compared(
         self, found: list[Embeddings], parts: list[Part], owners: Tensor, targets: Tensor | None
@@ -163,11 +172,17 @@ class Gradients:
         return embedding_losses(joined(found, parts), owners, targets, judgement, self.config, self.processes)
 
     def _repeat(self, parts: list[Part], compared: EmbeddingLosses | None, weights: _TokenWeights) -> list[Tensor]:
-        gradients = divided(compared.gradients, parts) if compared else [None] * len(parts)
+        own = [part for part in parts if not part.is_idle]
+        gradients = divided(compared.gradients, own) if compared else [None] * len(own)
         captions = []
-        for part, part_gradients in zip(parts, gradients, strict=True):
+        for number, part in enumerate(parts):
             with nullcontext() if part is parts[-1] else self._without_exchange():
-                captions.append(self._go_back(self._run(part, captions=weights.are_needed), part_gradients, weights))
+                output = self._run(part, captions=weights.are_needed)
+                if part.is_idle:
+                    nothing = output.embeddings and Embeddings(*(torch.zeros_like(x) for x in output.embeddings))
+                    self._go_back(output, nothing, _TokenWeights(0.0, 0.0, 0.0))
+                else:
+                    captions.append(self._go_back(output, gradients[number], weights))
         return captions
 
     def _run(self, part: Part, *, captions: bool) -> Forward:

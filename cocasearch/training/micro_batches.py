@@ -13,13 +13,17 @@ from cocasearch.training.objective import Embeddings
 
 @dataclass(frozen=True)
 class Part:
-    """One micro-batch, with a frozen encoder's tokens of it, the names to embed beside, and its random seed."""
+    """One micro-batch, with a frozen encoder's tokens of it, the names to embed beside, and its random seed.
+
+    An idle one is computed for the sake of processes that have more parts, and counts for nothing.
+    """
 
     batch: TrainingBatch
     tokens: Tensor | None
     names: Tensor | None
     judgement: Judgement | None
     seed: int
+    is_idle: bool = False
 
 
 def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:

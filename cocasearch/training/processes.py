@@ -79,6 +79,10 @@ class Processes:
         dist.all_gather(gathered, padded)
         return [rows[: int(count)] for rows, count in zip(gathered, counts, strict=True)]
 
+    def highest(self, number: int) -> int:
+        """The highest of every process's numbers."""
+        return max(self.gather(number))
+
     def any(self, is_so: bool) -> bool:
         """Whether it is so in any process; the same answer in all of them."""
         if self.count == 1:

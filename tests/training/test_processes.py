@@ -38,7 +38,14 @@ EXACT_CASES: list[dict[str, Any]] = [
 ]
 EXACT_CASES += [
     {"sharding": "full", **others, "several": True}
-    for others in ({}, {"micro_batch": 2}, {"local_loss": True, "accumulation": 3}, {"lock_image": True})
+    for others in (
+        {},
+        {"micro_batch": 2},
+        {"local_loss": True, "accumulation": 3},
+        {"lock_image": True},
+        {"micro_batch": 3},  # one part and two
+        {"micro_batch": 1, "objective": "caption"},  # three and four
+    )
 ]
 OPENCLIPS_CASES: list[dict[str, Any]] = [
     {"gather_with_grad": False},
