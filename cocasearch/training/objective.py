@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 
 from cocasearch.checkpoints.efficientnet_lite import Classifier
@@ -188,9 +189,8 @@ class Objective(nn.Module):
                 caption = self._caption_loss(predicting, targets)
                 if judgement is not None and judgement.states is not None:
                     divergence = self._divergence(predicting, judgement.states)
-                if self.config.label_caption_weight and len(batch.labels):
-                    _, label_states = self.model.packed_text_features(batch.labelled_ids)
-                    label_caption = self._caption_loss(*self._predicting(label_states, labelled, batch.labelled_ids))
+                if self.config.label_caption_weight:
+                    label_caption = self._label_caption(batch, labelled, own)
         return Forward(found, caption, label_caption, divergence)
 
     def judge(self, batch: TrainingBatch) -> Judgement | None:
@@ -279,6 +279,17 @@ class Objective(nn.Module):
             owners = None  # a caption each: no copies of keys and values
         packed = self.model.multimodal_decoder.packed(states[:, :-1], context, is_target, owners=owners)
         return packed, targets[is_target]
+
+    def _label_caption(self, batch: TrainingBatch, labelled: Tensor, own: Tensor) -> Tensor | None:
+        """The captioning loss of what labels say, None without labels."""
+        ids, context, weight = batch.labelled_ids, labelled, 1.0
+        if not len(batch.labels):
+            if not isinstance(self, FSDPModule):
+                return None
+            # Processes that fetch weights from each other must all come here: a caption stands in, for nothing.
+            ids, context, weight = batch.ids[:1], own[:1], 0.0
+        _, states = self.model.packed_text_features(ids)
+        return weight * self._caption_loss(*self._predicting(states, context, ids))
 
     def _caption_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """As `losses.caption_loss`, summed, with logits for the real targets only and never for all at once."""

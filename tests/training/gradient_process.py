@@ -32,13 +32,15 @@ SETTINGS = {"captions_per_image": 1, "dropout": 0, "precision": "float32", "capt
 
 
 def batch_of(case: dict[str, Any]) -> TrainingBatch:
-    """OpenCLIP's eight pictures with a text each; or seven, of which some have two or three."""
+    """OpenCLIP's eight pictures with a text each; or seven, of which some have two or three, and a labelled one."""
     pixels, ids = training_batch()
-    owners = torch.arange(8)
+    owners, labelled = torch.arange(8), slice(7, 8) if case.pop("labelled", False) else slice(0, 0)
+    labelled_pixels, labelled_ids = pixels[labelled], ids[labelled]
     if case.pop("several", False):
         pixels, owners = pixels[:7], torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 6])
         ids = torch.cat([ids, ids[:3].flip(1).roll(1, 1)])
-    return TrainingBatch(pixels, ids, owners, pixels[:0], torch.empty(0, dtype=torch.long), ids[:0])
+    labels = torch.zeros(len(labelled_ids), dtype=torch.long)
+    return TrainingBatch(pixels, ids, owners, labelled_pixels, labels, labelled_ids)
 
 
 class Larger(DistillationTeacher):

@@ -47,6 +47,11 @@ EXACT_CASES += [
         {"micro_batch": 1, "objective": "caption"},  # three and four
     )
 ]
+# a labelled picture, which one of the processes has
+EXACT_CASES += [
+    {"label_caption_weight": 0.5, "labelled": True, "several": True, **others}
+    for others in ({}, {"micro_batch": 2}, {"sharding": "full"}, {"sharding": "full", "micro_batch": 3})
+]
 OPENCLIPS_CASES: list[dict[str, Any]] = [
     {"gather_with_grad": False},
     {"gather_with_grad": True, "objective": "contrastive"},
