@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from cocasearch.cli import console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cocasearch.captioned_data import CaptionedData
     from cocasearch.training.sources import DataListener
     from cocasearch.training.splitting import LeftOut
@@ -52,13 +54,18 @@ def _name_look_alike(count: int) -> None:
     )
 
 
+def _name_file(file: "Path", count: int) -> None:
+    if count:
+        console.say(f"all {count:,} of them, with the reasons: {console.shown(str(file))}")
+
+
 def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
     """Tells all that is left out of training, and how far the comparison of photos is; of many processes, one does."""
     from cocasearch.training.sources import DataListener
 
     if os.environ.get("RANK", "0") != "0":  # torchrun's name for the number of a process
         return DataListener()
-    return DataListener(name_left_out, name_not_trained_on, _name_look_alike, progress)
+    return DataListener(name_left_out, name_not_trained_on, _name_look_alike, _name_file, progress)
 
 
 def _name_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:

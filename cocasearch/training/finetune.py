@@ -40,6 +40,7 @@ from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import RunCheckpoint, is_model_folder, refuse_taken_folder, run_folder_of
+from cocasearch.training.run_data import RunData
 from cocasearch.training.run_record import Reporting, RunRecord, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import StartingPoint, from_model_folder
@@ -147,7 +148,9 @@ class _Finetuning:
         if config.lora_rank:
             config = request.adjust(for_adapters(chosen))
         config = consistent(config)
-        (self.training,), self.held_out = split([images], request.validation, request.columns, config)
+        (self.training,), self.held_out = split(
+            [images], request.validation, request.columns, config, RunData(request.out, self.processes)
+        )
         if not self.held_out:
             raise CocaSearchError(
                 f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",

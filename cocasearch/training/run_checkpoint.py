@@ -33,6 +33,11 @@ class RunCheckpoint:
         self._file = folder / "checkpoint.pt"
         self._mark = _mark_in(folder)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether a run left its state to go on from."""
+        return self._file.is_file()
+
     def begin(self) -> None:
         """Mark that the run has begun: until `finish`, its model folder may be written again."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +77,7 @@ class RunCheckpoint:
         self._read(identity, map_location="cpu", mmap=True)
 
     def _read(self, identity: dict[str, Any], **how: Any) -> dict[str, Any] | None:
-        if not self._file.is_file():
+        if not self.is_there:
             return None
         with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
             contents: dict[str, Any] = torch.load(self._file, weights_only=True, **how)

@@ -20,6 +20,7 @@ import torch
 
 from cocasearch.atomic_files import replacing
 from cocasearch.captioned_data import CaptionedImage
+from cocasearch.file_parts import PictureSource
 from cocasearch.training.curves import draw_curves
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.remote_sync import RemoteSync, bring_back
@@ -134,15 +135,17 @@ def data_fingerprint(images: Iterable[CaptionedImage]) -> str:
     """
     digest = hashlib.blake2b(digest_size=8)
     for image in images:
-        source = image.image
-        if isinstance(source, bytes):
-            shown: object = hashlib.blake2b(source, digest_size=8).hexdigest()
-        elif isinstance(source, Path):
-            shown = source.stat().st_size if source.is_file() else -1
-        else:
-            shown = (source.offset, source.size)
-        digest.update(json.dumps([image.key, list(image.captions), shown]).encode())
+        digest.update(json.dumps([image.key, list(image.captions), shown_content(image.image)]).encode())
     return digest.hexdigest()
+
+
+def shown_content(source: PictureSource) -> object:
+    """What tells a picture from another one of its name: the size of a file, the digest of bytes in memory."""
+    if isinstance(source, bytes):
+        return hashlib.blake2b(source, digest_size=8).hexdigest()
+    if isinstance(source, Path):
+        return source.stat().st_size if source.is_file() else -1
+    return (source.offset, source.size)
 
 
 def environment() -> dict[str, Any]:

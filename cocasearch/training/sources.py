@@ -4,7 +4,7 @@ Receives paths; hands on `TrainingData` and held-out pictures. Knows nothing abo
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from cocasearch.captioned_data import CaptionedData, CaptionedImage, read_captio
 from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData
-from cocasearch.training.splitting import LeftOut, hold_out, keep_apart
+from cocasearch.training.run_data import RunData
+from cocasearch.training.splitting import LeftOut, find_alike, hold_out, keep_apart
 from cocasearch.training.starting_point import StartingPoint
 
 # Above that share of pictures that are nearly the same as one held out, the kind itself looks alike: charts, forms,
@@ -29,12 +30,14 @@ class DataListener:
         left_out: Told what is not trained on because it is measured on.
         look_alike: Told how many pictures are trained on though they are nearly the same as one that is measured on,
             since the whole kind looks alike.
+        listed: Told the file that names all that is left out or put together, and how much that is.
         progress: Told how far fetching and comparing are: what is done now, how much is done, how much there is.
     """
 
     read: Callable[[CaptionedData], None] = lambda _data: None
     left_out: Callable[[LeftOut], None] = lambda _left_out: None
     look_alike: Callable[[int], None] = lambda _count: None
+    listed: Callable[[Path, int], None] = lambda _file, _count: None
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
 
 
@@ -47,7 +50,7 @@ class Columns:
     label_template: str | None = None
     listener: DataListener = dataclasses.field(default_factory=DataListener)
 
-    def read(self, source: str | Path) -> list[CaptionedImage]:
+    def read(self, source: str | Path) -> CaptionedData:
         """The captioned pictures of one source, each once; what was left out of it is told to the listener."""
         data = unite_copies(
             read_captioned_data(
@@ -59,31 +62,43 @@ class Columns:
             )
         )
         self.listener.read(data)
-        return data.images
+        return data
 
 
 def split(
-    images: list[list[CaptionedImage]], validation: str | Path | None, columns: Columns, config: TrainingConfig
+    sources: Sequence[CaptionedData],
+    validation: str | Path | None,
+    columns: Columns,
+    config: TrainingConfig,
+    run_data: RunData,
 ) -> tuple[list[list[CaptionedImage]], list[CaptionedImage]]:
-    """What is trained on of each source, and what is measured on: other data, or a part of the first source."""
-    if validation is not None:
-        held_out = columns.read(validation)
+    """What is trained on of each source, and what is measured on: other data, or a part of the first source.
+
+    Raises:
+        CocaSearchError: The run goes on and the data are others than when it began, or nothing is left of a source.
+    """
+    others = [columns.read(validation)] if validation is not None else []
+    run_data.refuse_changed([*sources, *others])
+    images = [source.images for source in sources]
+    if others:
+        held_out = others[0].images
     else:
-        first, held_out = hold_out(images[0], config.held_out, seed=config.seed)
-        images = [first, *images[1:]]
-    if not held_out:
-        return images, held_out
-    kept, left_out = keep_apart(
-        images,
-        held_out,
-        near=not config.keep_near,
-        most_alike=_LOOK_ALIKE,
-        progress=columns.listener.progress,
-    )
-    if left_out.alike:
-        columns.listener.look_alike(left_out.alike)
-    columns.listener.left_out(left_out)
-    return kept, held_out
+        images[0], held_out = hold_out(images[0], config.held_out, seed=config.seed)
+    left_out = None
+    if held_out:
+        near, together = not config.keep_near, [image for source in images for image in source]
+        alike = run_data.compared(
+            together,
+            held_out,
+            near,
+            lambda: find_alike(together, held_out, near=near, progress=columns.listener.progress),
+        )
+        images, left_out = keep_apart(images, held_out, alike, most_alike=_LOOK_ALIKE)
+        if left_out.alike:
+            columns.listener.look_alike(left_out.alike)
+        columns.listener.left_out(left_out)
+    columns.listener.listed(*run_data.list_left_out([*sources, *others], left_out))
+    return images, held_out
 
 
 def training_data(start: StartingPoint, sources: list[Source], labelled: LabelledImages | None = None) -> TrainingData:

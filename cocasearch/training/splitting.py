@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cocasearch.captioned_data.records import CaptionedImage
 from cocasearch.errors import CocaSearchError
-from cocasearch.evaluation.duplicates import find_same_between, find_twins_between, look_at
+from cocasearch.evaluation.duplicates import Twin, find_same_between, find_twins_between, look_at
 
 Pictures = list[CaptionedImage]
 
@@ -41,43 +41,69 @@ class LeftOut:
     unreadable: list[tuple[str, str]]
     alike: int = 0
 
+    def reasons(self) -> list[tuple[str, str]]:
+        """Key of each picture, and why it is not learned from."""
+        return [
+            *((key, f"measured on, byte for byte, as {other}") for key, other in self.same),
+            *((key, f"nearly the same as {other}, which is measured on") for key, other in self.nearly_same),
+            *self.unreadable,
+        ]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """What pictures to learn from have to do with those to measure on.
+
+    Attributes:
+        twins: Pairs that are the same: `first` counts in those to measure on, `second` in those to learn from.
+        unreadable: Reason of each picture to learn from that cannot be read, by position.
+    """
+
+    twins: list[Twin]
+    unreadable: dict[int, str]
+
+
+def find_alike(
+    images: Pictures, held_out: Pictures, *, near: bool, progress: Callable[[str, int, int], None] | None = None
+) -> Alike:
+    """The pictures to learn from that are also measured on.
+
+    Args:
+        images: Pictures to learn from.
+        held_out: Pictures to measure on.
+        near: Find what is nearly the same as well, which opens each picture once, and what cannot be read.
+        progress: Called with what is being done, how much is done and how much there is.
+    """
+    tell = progress or (lambda _what, _done, _total: None)
+    if not near:
+        return Alike(find_same_between(images, held_out), {})
+    looks = look_at(images, lambda done, total: tell("comparing photos", done, total))
+    others = look_at(held_out, lambda done, total: tell("comparing those held out", done, total))
+    return Alike(find_twins_between(looks, others), looks.unreadable)
+
 
 def keep_apart(
-    sources: Sequence[Pictures],
-    held_out: Pictures,
-    *,
-    near: bool = True,
-    most_alike: float = 1.0,
-    progress: Callable[[str, int, int], None] | None = None,
+    sources: Sequence[Pictures], held_out: Pictures, found: Alike, *, most_alike: float = 1.0
 ) -> tuple[list[Pictures], LeftOut]:
     """The sources without the pictures that are also among those to measure on.
 
     Args:
         sources: Pictures to learn from.
         held_out: Pictures to measure on.
-        near: Also leave out what is nearly the same, which opens each picture once, and what cannot be read.
+        found: What `find_alike` says of all of them; it is left out, and so is what cannot be read.
         most_alike: If a larger share of the sources is nearly the same, that tells of the kind and not of copies, and
             what is nearly the same is kept.
-        progress: Called with what is being done, how much is done and how much there is.
 
     Raises:
         CocaSearchError: Nothing is left of a source.
     """
-    tell = progress or (lambda _what, _done, _total: None)
     images = [image for source in sources for image in source]
-    unreadable: dict[int, str] = {}
-    alike = 0
-    if near:
-        looks = look_at(images, lambda done, total: tell("comparing photos", done, total))
-        others = look_at(held_out, lambda done, total: tell("comparing those held out", done, total))
-        twins, unreadable = find_twins_between(looks, others), looks.unreadable
-        alike = sum(not twin.is_exact for twin in twins)
-        if alike > most_alike * len(images):
-            twins = [twin for twin in twins if twin.is_exact]
-        else:
-            alike = 0
+    twins, unreadable = found.twins, found.unreadable
+    alike = sum(not twin.is_exact for twin in twins)
+    if alike > most_alike * len(images):
+        twins = [twin for twin in twins if twin.is_exact]
     else:
-        twins = find_same_between(images, held_out)
+        alike = 0
     gone = {twin.second for twin in twins} | unreadable.keys()
     kept: list[Pictures] = []
     start = 0

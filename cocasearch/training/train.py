@@ -22,6 +22,7 @@ from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import refuse_taken_folder
+from cocasearch.training.run_data import RunData
 from cocasearch.training.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
 from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset
@@ -75,7 +76,7 @@ def train(
     processes = Processes.join(device_of_process(device))
     processes.once(lambda: bring_run_back(request.out, request.reporting))
     processes.once(lambda: refuse_taken_folder(request.out))
-    sources, held_out = _sources(request, config)
+    sources, held_out = _sources(request, config, RunData(request.out, processes))
     class_names = ClassNames.read(request.names) if request.names else None
     start = forced(_starting_point(request, config, sources, class_names), config)
     teacher = _teacher(start, class_names)
@@ -97,13 +98,15 @@ def train(
         return trainer.run()
 
 
-def _sources(request: TrainingRequest, config: TrainingConfig) -> tuple[list[Source], list[CaptionedImage]]:
+def _sources(
+    request: TrainingRequest, config: TrainingConfig, run_data: RunData
+) -> tuple[list[Source], list[CaptionedImage]]:
     if request.weights and len(request.weights) != len(request.data):
         raise CocaSearchError(f"there are {len(request.data)} data files but {len(request.weights)} weights")
     if any(weight <= 0 for weight in request.weights):
         raise CocaSearchError(f"a weight must be above 0, not {min(request.weights)}")
-    images = [request.columns.read(path) for path in request.data]
-    images, held_out = split(images, request.validation, request.columns, config)
+    read = [request.columns.read(path) for path in request.data]
+    images, held_out = split(read, request.validation, request.columns, config, run_data)
     weights = request.weights or [len(part) for part in images]
     return [Source(part, weight) for part, weight in zip(images, weights, strict=True)], held_out
 

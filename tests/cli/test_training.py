@@ -100,6 +100,7 @@ def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned
     assert "not trained on, since they are measured on, byte for byte: 1 photos" in lines
     assert "  photos/0.png: photos/0.png" in lines
     assert "  photos/3.png: photos/again.jpg" in lines
+    assert "all 2 of them, with the reasons: trained.run/left_out.csv" in lines
     assert read_model_folder(folder / "trained").provenance["pictures"] == [8]
     kept = captioned("train", "captions.tsv", "--out", "other", *options[2:], "--set", "keep_near=true")
     assert kept.exit_code == 0, kept.stderr
