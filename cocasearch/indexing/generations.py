@@ -20,7 +20,7 @@ from cocasearch.indexing.manifest import (
     read_manifest,
     write_manifest,
 )
-from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, remove_snapshots
+from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, remove_snapshots, tables_with_snapshots
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
 from cocasearch.inference.caption_options import CaptionOptions
 
@@ -108,17 +108,17 @@ def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
     return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}", decodings=())
 
 
-def unnamed_tables(index: Path) -> list[Path]:
-    """The folders of tables that no manifest names: killed rebuilds and those that have been replaced leave them."""
+def unnamed_tables(index: Path) -> set[str]:
+    """Tables that no manifest names, or whose snapshot alone is there: rebuilds leave them, and losses of tables."""
     manifests = [find_manifest(index / name) for name in (MANIFEST_FILE, REBUILD_FILE)]
-    named = {manifest.table for manifest in manifests if manifest}
-    return [table for table in index.glob(f"*{TABLE_SUFFIX}") if table.stem not in named]
+    there = {table.stem for table in index.glob(f"*{TABLE_SUFFIX}")} | tables_with_snapshots(index)
+    return there - {manifest.table for manifest in manifests if manifest}
 
 
 def sweep(index: Path) -> None:
     """Remove tables and snapshots that no manifest names, and what killed writers left half-written."""
     for table in unnamed_tables(index):
-        remove_snapshots(index, table.stem)
-        shutil.rmtree(table, ignore_errors=True)
+        remove_snapshots(index, table)
+        shutil.rmtree(index / f"{table}{TABLE_SUFFIX}", ignore_errors=True)
     remove_partial_files(index)
     remove_partial_files(index / SNAPSHOT_FOLDER)

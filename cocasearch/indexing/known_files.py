@@ -86,6 +86,13 @@ def open_known_files(index: Path, table: str) -> KnownFiles:
     return keep_known_files(index, table, IndexTable(index, table))
 
 
+def recall_known_files(index: Path, table: str) -> KnownFiles:
+    """What was last kept of a table that is lost; nothing if that is lost, too."""
+    kept = (index / _FOLDER).glob(f"{_PREFIX}{table}-v*.jsonl")
+    newest = max(kept, key=lambda file: file.stat().st_mtime_ns, default=None)
+    return (newest and _read(newest)) or KnownFiles()
+
+
 def keep_known_files(index: Path, name: str, table: "IndexTable") -> KnownFiles:
     """Read from a table what it knows of files, and keep that for the next run, in the place of what was kept before.
 

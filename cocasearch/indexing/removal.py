@@ -12,6 +12,7 @@ from pathlib import Path
 from cocasearch.errors import NothingFound
 from cocasearch.images.discovery import is_utf8
 from cocasearch.indexing.generations import Generation, open_all
+from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import (
     MANIFEST_FILE,
@@ -86,6 +87,7 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
             _clear(generation, wanted)
         write_manifest(_without(manifest, dropped, index), index / MANIFEST_FILE)
         open_snapshot(index, manifest.table)
+        keep_known_files(index, manifest.table, present.table)
         return RemovalReport(
             removed=rows - _rows(present),
             forgotten=unreadable - len(present.ledger),

@@ -15,6 +15,7 @@ import pyarrow as pa
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.generations import Generation, open_all
+from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
 from cocasearch.indexing.records import record_id
@@ -78,6 +79,7 @@ def reroot(index: Path, old: Path, new: Path) -> int:
         kept = {key: folder for key, folder in roots.items() if key not in doomed}
         write_manifest(manifest.with_roots(kept, index, partial), index / MANIFEST_FILE)
         open_snapshot(index, manifest.table)
+        keep_known_files(index, manifest.table, present.table)
         return count
 
 

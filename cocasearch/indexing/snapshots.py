@@ -21,6 +21,7 @@ from cocasearch.indexing.versions import latest_version
 
 SNAPSHOT_FOLDER = "snapshot"
 
+_SUFFIXES = (".faiss", ".arrow")  # of vectors and of rows
 _ATTEMPTS = 3
 
 
@@ -80,6 +81,12 @@ def remove_snapshots(index: Path, table: str, *, except_version: int | None = No
                 file.unlink()
 
 
+def tables_with_snapshots(index: Path) -> set[str]:
+    """The names of the tables that a snapshot of any version is there of."""
+    files = [file for suffix in _SUFFIXES for file in (index / SNAPSHOT_FOLDER).glob(f"*-v*{suffix}")]
+    return {file.stem.rpartition("-v")[0] for file in files}
+
+
 def _write_batches(vectors_file: Path, rows_file: Path, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
     """Write batch by batch, so that no more than one is held in memory."""
     with (
@@ -136,4 +143,5 @@ def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) 
 
 def _files(index: Path, table: str, version: int) -> tuple[Path, Path]:
     stem = index / SNAPSHOT_FOLDER / f"{table}-v{version}"
-    return stem.with_name(f"{stem.name}.faiss"), stem.with_name(f"{stem.name}.arrow")
+    vectors, rows = (stem.with_name(f"{stem.name}{suffix}") for suffix in _SUFFIXES)
+    return vectors, rows

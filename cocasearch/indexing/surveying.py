@@ -12,7 +12,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import expand_home, is_image_name, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.comparison import Comparison
-from cocasearch.indexing.known_files import KnownFiles, open_known_files
+from cocasearch.indexing.known_files import KnownFiles, open_known_files, recall_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.manifest import (
     MANIFEST_FILE,
@@ -103,7 +103,7 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
         known, bad = _known_to(survey.present, survey.index), Ledger(survey.index)
     for key, folder in survey.present.locate_roots(survey.index).items():
         if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
-            _leave_out(survey, folder)
+            _leave_out(survey, survey.present, folder)
         elif key in survey.present.partial_roots:
             in_ledger = (entry.path for entry in bad or () if entry.root == key)
             targets.append(Target(folder, tuple(sorted({*known.paths_in(key), *in_ledger}))))
@@ -123,19 +123,20 @@ def _left_behind(survey: Survey, present: Manifest, ledger: Ledger | None) -> li
 
 
 def _known_to(present: Manifest, index: Path) -> KnownFiles:
-    """What the present table of an index knows; nothing if it is lost or damaged, which a rebuild is to mend."""
+    """What the present table of an index knows; what it did if it is lost or damaged, which a rebuild is to mend."""
     try:
         return open_known_files(index, present.table)
     except (CocaSearchError, OSError, RuntimeError, ValueError):  # the latter are LanceDB's
-        return KnownFiles()
+        return recall_known_files(index, present.table)
 
 
 def _whole_paths(known: KnownFiles, roots: Mapping[str, Path]) -> Iterator[str]:
     return (f"{roots[key]}/{path}" for key in roots for path in known.paths_in(key))
 
 
-def _leave_out(survey: Survey, folder: Path) -> None:
-    if survey.options.rebuild_with:
+def _leave_out(survey: Survey, present: Manifest, folder: Path) -> None:
+    is_lost = latest_version(survey.index, present.table) is None  # then there is nothing to lose any more
+    if survey.options.rebuild_with and not is_lost:
         what = "an empty folder" if folder.is_dir() else "no such folder"
         hint = f"mount its drive, or take it out first: cocasearch remove {folder}"
         raise CocaSearchError(f"{what}: {folder}; a rebuild would lose its photos", hint=hint)

@@ -76,8 +76,8 @@ def verify_index(index: Path, *, repair: bool = False, progress: Progress | None
         _check_ledger(index, manifest, findings)
         _check_rebuild(index, findings)
         if not findings.has("rebuild", _DAMAGED):  # else it is not known what it refers to
-            for leftover in unnamed_tables(index):
-                findings.add("leftovers", "tables that nothing refers to", "repair", leftover.name)
+            for leftover in sorted(unnamed_tables(index)):
+                findings.add("leftovers", "tables that nothing refers to", "repair", leftover)
         if repair:
             _repair(index, manifest, findings)
     return Verification(count, tuple(findings))
