@@ -41,6 +41,9 @@ def survey_of(index, monkeypatch):
         if roots:
             manifest = Manifest("images-1", "m", "f", 8).with_roots(roots, index, partial)
             write_manifest(manifest, index / MANIFEST_FILE)
+            version = index / "images-1.lance" / "_versions" / "1.manifest"  # or the table would be lost
+            version.parent.mkdir(parents=True, exist_ok=True)
+            version.touch()
         folders = {}
         for (root, path), stamp in (known or {}).items():
             folder, _, name = path.rpartition("/")
