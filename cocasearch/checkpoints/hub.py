@@ -87,6 +87,8 @@ def fetch(
         if cached := _cached(repository, names):
             return _checked(cached, repository, progress)
         raise
+    if announced is None:
+        raise CocaSearchError(f"{repository} has no {' and no '.join(names)}")
     if not announced.blob.exists():
         _download(announced, dict(room_for or {}), progress)
     return _checked(_linked(announced), repository, progress)
@@ -98,19 +100,17 @@ def fetch_small(repository: str, name: str) -> Path | None:
     Raises:
         CocaSearchError: The repository cannot be had.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    with asking(repository):
-        try:
-            return Path(hf_hub_download(repository, name))
-        except Exception as error:
-            if status_of(error) == 404 and not isinstance(error, RepositoryNotFoundError):
-                return None
-            raise
+    try:
+        announced = _ask(repository, (name,))
+    except CocaSearchError:
+        if cached := _cached(repository, (name,)):
+            return cached
+        raise
+    return _linked(announced) if announced else None
 
 
-def _ask(repository: str, names: Sequence[str]) -> _Announced:
+def _ask(repository: str, names: Sequence[str]) -> _Announced | None:
+    """The first of several files that a repository has. One try: the hub's own library goes on for minutes."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -126,7 +126,7 @@ def _ask(repository: str, names: Sequence[str]) -> _Announced:
                 raise CocaSearchError(f"{endpoint} answers, but not as the Hugging Face hub does")
             url = hf_hub_url(repository, name, revision=found.commit_hash)
             return _Announced(repository, name, url, found.etag, found.size)
-    raise CocaSearchError(f"{repository} has no {' and no '.join(names)}")
+    return None
 
 
 def _cached(repository: str, names: Sequence[str]) -> Path | None:

@@ -101,6 +101,17 @@ def test_a_cached_file_that_has_changed_is_removed(hub: Hub, tmp_path: Path, mon
     assert get().path.read_bytes() == CONTENT
 
 
+def test_a_hub_that_fails_is_asked_once_and_the_cache_is_taken_instead(hub: Hub) -> None:
+    hub.status = 503
+    with pytest.raises(CocaSearchError, match="503"):
+        fetch_small(REPOSITORY, "open_clip_config.json")
+    assert len(hub.asked) == 1  # a hub that does not answer at all would keep us waiting with each try
+    hub.status = 0
+    fetched = fetch_small(REPOSITORY, "open_clip_config.json")
+    hub.status = 503
+    assert fetch_small(REPOSITORY, "open_clip_config.json") == fetched
+
+
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [(401, r"only to those who may have it \(401\)"), (403, "403"), (503, r"at the moment \(503")],
