@@ -67,6 +67,24 @@ class _Announced:
         return self.blob.with_name(f"{self.etag}.cocasearch.incomplete")
 
 
+def refuse_odd_repository(repository: str) -> None:
+    """Make sure that a hub could have a repository of that name.
+
+    Raises:
+        CocaSearchError: It could not.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        message = (
+            f"'{repository}' cannot be a repository: letters, digits, '-', '_' and '.' alone, as in OWNER/REPOSITORY"
+        )
+        raise CocaSearchError(message) from error
+
+
 def fetch(
     repository: str, names: Sequence[str], progress: Progress, *, room_for: Mapping[Path, int] | None = None
 ) -> HubFile:
@@ -140,7 +158,7 @@ def _linked(announced: _Announced) -> Path:
     """The file under its own name in the hub's cache, which has its content already."""
     from huggingface_hub import hf_hub_download
 
-    with asking(announced.repository):
+    with asking(announced.repository), writing(announced.blob.parent):
         return Path(hf_hub_download(announced.repository, announced.name))
 
 

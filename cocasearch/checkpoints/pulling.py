@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.checkpoints.catalogue import PublishedModel
-from cocasearch.checkpoints.hub import fetch, fetch_small
+from cocasearch.checkpoints.hub import fetch, fetch_small, refuse_odd_repository
 from cocasearch.checkpoints.importing import ROOM_BESIDE_WEIGHTS, ImportOptions, import_weights, refuse_taken
 from cocasearch.checkpoints.openclip_configs import Architecture, from_openclip_config, read_architecture
 from cocasearch.errors import CocaSearchError
@@ -33,8 +33,9 @@ def wanted_repository(repository: str, name: str | None, architecture: str | Non
     """A CoCa of anyone's, in OpenCLIP's layout; without an architecture its config says what it is.
 
     Raises:
-        CocaSearchError: The repository cannot be had, or says nothing of a CoCa.
+        CocaSearchError: There cannot be such a repository, it cannot be had, or it says nothing of a CoCa.
     """
+    refuse_odd_repository(repository)
     name = name or repository.rsplit("/", 1)[-1]
     if architecture is not None:
         return Wanted(name, repository, read_architecture(architecture))

@@ -153,6 +153,10 @@ def _survey(
         options = replace(options, rebuild_with=loading().fingerprint)
     elif present and is_model_given and loading.name != present.model_name:
         check_model(present, loading().fingerprint, loading().name, folder)
+    elif present is None and is_model_given:
+        from cocasearch.checkpoints.registry import resolve_model
+
+        resolve_model(loading.name)  # a name that nothing has is told before folders are walked
     with console.working("looking through the folders"):
         return take_survey(folder, paths, options)
 

@@ -153,6 +153,13 @@ def test_a_small_file_comes_too(hub: Hub) -> None:
     assert path.read_bytes() == b"{}"
 
 
+def test_a_cache_that_cannot_be_written_is_not_taken_for_a_hub_out_of_reach(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "models--laion--some-coca").write_text("a file where a folder should be")
+    with pytest.raises(CocaSearchError, match=r"models--laion--some-coca/blobs cannot be written: "):
+        fetch_small(REPOSITORY, "open_clip_config.json")
+
+
 def test_a_download_without_room_for_the_model_is_not_begun(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(CocaSearchError, match=r"free, and .* GB are needed"):
         fetch(REPOSITORY, NAMES, lambda *_: None, room_for={tmp_path: 10**18})

@@ -228,10 +228,13 @@ def test_a_model_that_finds_nothing_is_warned_about_when_it_is_used(prompt):
         ("models pull nope", 1, "nobody published a model 'nope'; there are coca_ViT-L-14, coca_ViT-B-32"),
         ("models pull coca_ViT-L-14 openai", 1, f"published as {COCO} and {LAION}, not as 'openai'"),
         ("models pull coca_ViT-L-14 --name mine", 2, "--arch and --name are for a repository"),
+        ("models pull -- -someone/small,coca", 1, "'-someone/small,coca' cannot be a repository: letters, digits"),
+        ("models pull someone/.small --arch coca_ViT-B-32", 1, "'someone/.small' cannot be a repository"),
         ("models pull someone/small-coca main", 2, "a repository has no TAG"),
         ("models import nowhere.bin --arch coca_ViT-L-14 --name mine", 1, "cannot read the weights nowhere.bin"),
         ("models import photos --arch ViT-L-14 --name mine", 1, "unknown architecture 'ViT-L-14'"),
         ("index photos --model coca_ViT-L-14", 1, "hint: cocasearch models pull coca_ViT-L-14"),
+        ("index photos --model nope --dry-run", 1, "error: unknown model 'nope'; there are: coca-mini, tiny"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(prompt, line, exit_code, words):
