@@ -102,7 +102,7 @@ def test_text_cut_after_its_first_padding_is_exactly_equal(tiny: CoCa) -> None:
     torch.testing.assert_close(tiny.encode_text(IDS), full, atol=2e-7, rtol=0)
     for row, length in enumerate((5, 4, 8, 2)):
         alone = tiny.encode_text(IDS[row : row + 1, :length])
-        torch.testing.assert_close(alone[0], full[row], atol=2e-7, rtol=0)
+        torch.testing.assert_close(alone[0], full[row], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
