@@ -11,12 +11,12 @@ from torch import Tensor
 
 from cocasearch.checkpoints.disk_space import refuse_small_disks
 from cocasearch.checkpoints.foreign_weights import read_foreign_weights
-from cocasearch.checkpoints.openclip import from_openclip, tidy
+from cocasearch.checkpoints.openclip import VOCABULARY, from_openclip, tidy
 from cocasearch.checkpoints.openclip_configs import Architecture
 from cocasearch.checkpoints.position_resizing import count_positions
 from cocasearch.checkpoints.storage import StorageDtype, load_tokenizer, refuse_to_replace, save_model_folder
 from cocasearch.errors import CocaSearchError
-from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
+from cocasearch.model.config import CoCaConfig, RobertaConfig, VisionTransformerConfig
 from cocasearch.text.tokenizer import Tokenizer, clip_tokenizer
 
 ROOM_BESIDE_WEIGHTS = 8_000_000  # bytes of a model folder's other files, above all its tokenizer
@@ -105,7 +105,10 @@ def _refuse_no_numbers(weights: Mapping[str, Tensor]) -> None:
 
 
 def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfig:
-    """The architecture with the picture size and text length that weights have positions for."""
+    """The architecture with the picture size and text length that weights have positions for.
+
+    The decoder of a RoBERTa may write fewer words than are read: OpenCLIP's own config gives it CLIP's number.
+    """
     image, pixels, words = (
         config.image,
         found.get("visual.positional_embedding"),
@@ -117,6 +120,10 @@ def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfi
             config = replace(config, image=replace(image, image_size=grid * image.patch_size))
     if words is not None and count_positions(words) - 1 != config.text.context_length:
         config = replace(config, text=replace(config.text, context_length=len(words) - 1))
+    if isinstance(config.text, RobertaConfig) and VOCABULARY in found:
+        written = found[VOCABULARY].shape[-1]
+        if 2 <= written < config.text.vocab_size:
+            config = replace(config, multimodal=replace(config.multimodal, vocab_size=written))
     return config
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cocasearch.checkpoints.position_resizing import resize_image_positions, resize_text_positions
-from cocasearch.checkpoints.roberta import ROBERTA_TEXT_TOWER, WORDS, refuse_narrow_vocabulary
+from cocasearch.checkpoints.roberta import ROBERTA_TEXT_TOWER, WORDS
 from cocasearch.checkpoints.tensor_sources import (
     Source,
     Table,
@@ -28,6 +28,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, RobertaConfig, VisionTransformerConfig, presets
 
+VOCABULARY = "text_decoder.text_projection"
 DOWNLOAD_AGAIN = "the file may be cut off or of another model: download it again, or name its architecture with --arch"
 
 
@@ -97,7 +98,7 @@ MULTIMODAL_DECODER: Table = {
     **_self_attending("multimodal_decoder.self_blocks", "text_decoder.resblocks"),
     **_cross_attending("multimodal_decoder.cross_blocks", "text_decoder.cross_attn"),
     **affine("multimodal_decoder.output_norm", "text_decoder.ln_final"),
-    "multimodal_decoder.vocabulary.weight": transposed("text_decoder.text_projection"),
+    "multimodal_decoder.vocabulary.weight": transposed(VOCABULARY),
 }
 
 
@@ -116,8 +117,6 @@ def from_openclip(
     """
     found = tidy(state_dict)
     _refuse_foreign(found)
-    if isinstance(config.text, RobertaConfig):
-        refuse_narrow_vocabulary(found, config.text)
     table, converted, used = _table(config, found), {}, set[str]()
     for name, shape in _parameter_shapes(config).items():
         source = source_of(table, name)

@@ -123,20 +123,6 @@ def read_roberta_config(fields: Mapping[str, Any], *, context_length: int = 76) 
     return RobertaConfig(context_length=context_length, **{ours: fields[theirs] for theirs, ours in _SIZES.items()})
 
 
-def refuse_narrow_vocabulary(found: Mapping[str, Tensor], config: RobertaConfig) -> None:
-    """Refuse a decoder as OpenCLIP's own config builds it, which cannot write all of RoBERTa's words.
-
-    Raises:
-        CocaSearchError: It is one.
-    """
-    logits = found.get("text_decoder.text_projection")
-    if logits is not None and logits.ndim == 2 and logits.shape[1] < config.vocab_size:
-        raise CocaSearchError(
-            f"its decoder can write {logits.shape[1]} of the {config.vocab_size} words that its text half reads",
-            hint=f"train it with vocab_size {config.vocab_size} in its text_cfg",
-        )
-
-
 def _attention_inputs(kind: str) -> Source:
     return stacked(*(f"{_LAYER}.attention.self.{part}.{kind}" for part in ("query", "key", "value")))
 

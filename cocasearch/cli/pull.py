@@ -1,5 +1,6 @@
 """`cocasearch models pull` and `import`: how models get here, from the Hugging Face hub or from a file."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -87,7 +88,10 @@ def import_(
     folder, options = _folder_for(name), ImportOptions(DTYPES[dtype], image_size, tokenizer, replace=force)
     architecture = read_architecture(arch, text_config)
     with console.byte_progress() as progress:
-        import_weights(file, folder, architecture, options, provenance={}, progress=progress)
+        config = import_weights(file, folder, architecture, options, provenance={}, progress=progress)
+    if config.words_written < config.text.vocab_size:
+        words = f"{config.words_written} of the {config.text.vocab_size} words"
+        console.say(f"mind: its decoder writes {words} that its text half reads")
     _tell(name, folder)
 
 
@@ -109,7 +113,7 @@ def _tell(name: str, folder: Path) -> None:
     from cocasearch.checkpoints.registry import KnownModel, best_model
 
     size = gigabytes(KnownModel(name, folder).size)
-    console.say(f"{name} is here: {folder}, {size}; use it with: cocasearch index PHOTOS --model {name}")
+    console.say(f"{name} is here: {folder}, {size}; use it with: cocasearch index PHOTOS --model {shlex.quote(name)}")
     if best_model().name == name:
         console.say("new indexes take it from now on where no --model is given")
 

@@ -169,7 +169,7 @@ class Captioner:
         return SingleSearch(prompt, rules, sampling(rules, noise, options.temperature, options.top_k, options.top_p))
 
     def _beam_search(self, prompt: Tensor, options: CaptionOptions) -> Search:
-        vocab_size = self._loaded.config.text.vocab_size
+        vocab_size = self._loaded.config.words_written
         if 2 * options.group_size > vocab_size:
             raise CocaSearchError(f"num_beams is {options.num_beams}, more than half the vocabulary of {vocab_size}")
         if options.compat:

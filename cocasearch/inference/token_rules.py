@@ -81,5 +81,6 @@ def penalise_repetition(logits: Tensor, sequences: Tensor, penalty: float) -> Te
     """CTRL's rule: logits of ids that already occur are divided by the penalty, negative ones multiplied."""
     if penalty == 1.0:
         return logits
+    sequences = sequences.where(sequences < logits.shape[1], sequences[:, :1])  # a prompt may hold what is only read
     seen = logits.gather(1, sequences)
     return logits.scatter(1, sequences, torch.where(seen < 0, seen * penalty, seen / penalty))

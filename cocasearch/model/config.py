@@ -120,11 +120,15 @@ class RobertaConfig:
 
 @dataclass(frozen=True)
 class MultimodalConfig:
-    """The multimodal decoder, as wide as the text decoder below it."""
+    """The multimodal decoder, as wide as the text decoder below it.
+
+    `vocab_size` is the number of words that it can write, the first ones; None for all that the text decoder reads.
+    """
 
     layers: int = 12
     heads: int = 8
     layer_scale: float | None = None
+    vocab_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -144,9 +148,16 @@ class CoCaConfig:
                 f"without a pooler the decoder reads image tokens of width {self.image.width}, "
                 f"so the text width must be the same, not {self.text.width}"
             )
+        if not 2 <= self.words_written <= self.text.vocab_size:
+            raise CocaSearchError(f"{self.words_written} words cannot be written: {self.text.vocab_size} are read")
         for part, width, heads in self._attentions():
             if heads < 1 or width % heads:
                 raise CocaSearchError(f"a {part} width of {width} is not shared evenly by {heads} heads")
+
+    @property
+    def words_written(self) -> int:
+        """How many words captions are made of, V."""
+        return self.multimodal.vocab_size or self.text.vocab_size
 
     def _attentions(self) -> Iterator[tuple[str, int, int]]:
         """Width and heads of each part that attends."""
@@ -164,6 +175,8 @@ class CoCaConfig:
         fields = dataclasses.asdict(self)
         fields["image"] = {"kind": IMAGE_KINDS[type(self.image)], **fields["image"]}
         fields["text"] = {"kind": TEXT_KINDS[type(self.text)], **fields["text"]}
+        if self.multimodal.vocab_size is None:  # so that fingerprints stay what they were
+            del fields["multimodal"]["vocab_size"]
         return fields
 
     @classmethod

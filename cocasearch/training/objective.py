@@ -216,7 +216,11 @@ class Objective(nn.Module):
 
     def n_targets(self, ids: Tensor) -> int:
         """How many tokens of ids (T, L) a captioning loss predicts."""
-        return int((ids[:, 1:] != self.tokenizer.pad_id).sum())
+        return int(self._is_target(ids[:, 1:]).sum())
+
+    def _is_target(self, ids: Tensor) -> Tensor:
+        """Which ids are words that the decoder can write."""
+        return (ids != self.tokenizer.pad_id) & (ids < self.model.config.words_written)
 
     @torch.no_grad()
     def names(
@@ -274,7 +278,7 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The decoder's states (n, D) where a real token follows, and those tokens (n,)."""
         targets = ids[:, 1:]
-        is_target = targets != self.tokenizer.pad_id
+        is_target = self._is_target(targets)
         if owners is not None and torch.equal(owners, torch.arange(len(context), device=owners.device)):
             owners = None  # a caption each: no copies of keys and values
         packed = self.model.multimodal_decoder.packed(states[:, :-1], context, is_target, owners=owners)

@@ -1,11 +1,10 @@
 """RoBERTa's weights in our text half give the numbers of Hugging Face's RoBERTa with a causal mask.
 
-The weights follow a seeded rule, so none are stored; `golden/README.md` says where the numbers come from. Shapes are
-written out here from the layout there, not derived from ours.
+The weights follow the seeded rule of `seeded_roberta`, so none are stored; `golden/README.md` says where the numbers
+come from.
 """
 
 import json
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,135 +13,20 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from seeded_roberta import PUBLISHED, TINY, openclip_shapes, seeded_weights, tiny_config
 from typer.testing import CliRunner, Result
 
 from cocasearch.checkpoints.openclip import from_openclip
 from cocasearch.checkpoints.roberta import read_roberta_config
 from cocasearch.cli.app import app
 from cocasearch.errors import CocaSearchError
+from cocasearch.inference.captioning import Captioner, CaptionOptions
 from cocasearch.inference.embedding import Embedder
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
-from cocasearch.model.config import (
-    CoCaConfig,
-    MultimodalConfig,
-    PoolerConfig,
-    RobertaConfig,
-    VisionTransformerConfig,
-    presets,
-)
+from cocasearch.model.config import CoCaConfig, RobertaConfig, presets
 
 GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "roberta" / "causal.safetensors")
-PUBLISHED: dict[str, Any] = {  # what roberta-base says of itself, as far as it matters
-    "model_type": "roberta",
-    "hidden_act": "gelu",
-    "vocab_size": 50265,
-    "hidden_size": 768,
-    "num_attention_heads": 12,
-    "num_hidden_layers": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
-    "layer_norm_eps": 1e-05,
-    "pad_token_id": 1,
-    "bos_token_id": 0,
-    "attention_probs_dropout_prob": 0.1,
-}
-TINY = PUBLISHED | {
-    "vocab_size": 300,
-    "hidden_size": 48,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 3,
-    "intermediate_size": 80,
-    "max_position_embeddings": 40,
-}
-Shapes = dict[str, tuple[int, ...]]
-
-
-def tiny_config() -> CoCaConfig:
-    return CoCaConfig(
-        embed_dim=24,
-        image=VisionTransformerConfig(image_size=16, patch_size=8, layers=1, width=48, head_width=16),
-        pooler=PoolerConfig(kind="none"),
-        text=read_roberta_config(TINY, context_length=16),
-        multimodal=MultimodalConfig(layers=1, heads=4),
-    )
-
-
-def openclip_shapes(config: CoCaConfig) -> Shapes:
-    """Every key of OpenCLIP's CoCa with RoBERTa, which has no pooler, with its shape."""
-    image, text = config.image, config.text
-    assert isinstance(image, VisionTransformerConfig)
-    assert isinstance(text, RobertaConfig)
-    shapes: Shapes = {
-        "logit_scale": (),
-        "visual.class_embedding": (image.width,),
-        "visual.positional_embedding": (image.grid_size**2 + 1, image.width),
-        "visual.proj": (image.width, config.embed_dim),
-        "visual.conv1.weight": (image.width, 3, image.patch_size, image.patch_size),
-        "text_decoder.text_projection": (text.width, text.vocab_size),
-        **linear_shapes("visual.ln_pre", image.width),
-        **linear_shapes("visual.ln_post", image.width),
-        **linear_shapes("text_decoder.ln_final", text.width),
-        **roberta_shapes(text, config.embed_dim),
-    }
-    for layer in range(image.layers):
-        shapes |= block_shapes(f"visual.transformer.resblocks.{layer}", image.width)
-    for layer in range(config.multimodal.layers):
-        shapes |= block_shapes(f"text_decoder.resblocks.{layer}", text.width)
-        shapes |= block_shapes(f"text_decoder.cross_attn.{layer}", text.width)
-        shapes |= linear_shapes(f"text_decoder.cross_attn.{layer}.ln_1_kv", text.width)
-    return shapes
-
-
-def roberta_shapes(text: RobertaConfig, embed_dim: int) -> Shapes:
-    embeddings, width = "text.transformer.embeddings", text.width
-    shapes: Shapes = {
-        f"{embeddings}.word_embeddings.weight": (text.vocab_size, width),
-        f"{embeddings}.position_embeddings.weight": (text.positions, width),
-        f"{embeddings}.token_type_embeddings.weight": (1, width),
-        **linear_shapes(f"{embeddings}.LayerNorm", width),
-        "text.proj.weight": (embed_dim, width),
-    }
-    for number in range(text.layers):
-        layer = f"text.transformer.encoder.layer.{number}"
-        for part in ("query", "key", "value"):
-            shapes |= linear_shapes(f"{layer}.attention.self.{part}", width, width)
-        shapes |= linear_shapes(f"{layer}.attention.output.dense", width, width)
-        shapes |= linear_shapes(f"{layer}.attention.output.LayerNorm", width)
-        shapes |= linear_shapes(f"{layer}.intermediate.dense", text.mlp_width, width)
-        shapes |= linear_shapes(f"{layer}.output.dense", width, text.mlp_width)
-        shapes |= linear_shapes(f"{layer}.output.LayerNorm", width)
-    return shapes
-
-
-def linear_shapes(name: str, outputs: int, *inputs: int) -> Shapes:
-    return {f"{name}.weight": (outputs, *inputs), f"{name}.bias": (outputs,)}
-
-
-def block_shapes(name: str, width: int) -> Shapes:
-    return {
-        **linear_shapes(f"{name}.ln_1", width),
-        **linear_shapes(f"{name}.ln_2", width),
-        f"{name}.attn.in_proj_weight": (3 * width, width),
-        f"{name}.attn.in_proj_bias": (3 * width,),
-        **linear_shapes(f"{name}.attn.out_proj", width, width),
-        **linear_shapes(f"{name}.mlp.c_fc", 4 * width, width),
-        **linear_shapes(f"{name}.mlp.c_proj", width, 4 * width),
-    }
-
-
-def seeded_weights(config: CoCaConfig) -> dict[str, Tensor]:
-    return {key: seeded_tensor(key, shape) for key, shape in openclip_shapes(config).items()}
-
-
-def seeded_tensor(key: str, shape: tuple[int, ...]) -> Tensor:
-    generator = torch.Generator().manual_seed((zlib.crc32(key.encode()) + 1000003) & 0x7FFFFFFF)
-    noise = torch.randn(shape, generator=generator)
-    if len(shape) < 2:
-        return 1 + 0.1 * noise if key.endswith(("LayerNorm.weight", "logit_scale")) else 0.1 * noise
-    return 0.5 * noise if "embeddings" in key else noise * shape[1] ** -0.5
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +67,24 @@ def test_the_real_layout_fills_the_preset() -> None:
     }
 
 
-def test_openclips_narrow_decoder_is_refused() -> None:
+def narrow_config(words: int = 290) -> CoCaConfig:
+    """With a decoder that writes fewer words than are read, as OpenCLIP's own config makes it."""
     config = tiny_config()
-    weights = seeded_weights(config) | {"text_decoder.text_projection": torch.zeros(48, 290)}
-    with pytest.raises(CocaSearchError, match="290 of the 300 words") as caught:
-        from_openclip(weights, config)
-    assert caught.value.hint == "train it with vocab_size 300 in its text_cfg"
+    return replace(config, multimodal=replace(config.multimodal, vocab_size=words))
+
+
+def test_a_decoder_of_openclips_that_writes_fewer_words_gives_its_numbers() -> None:
+    golden = load_file(Path(__file__).parents[1] / "golden" / "openclip" / "tiny_roberta.safetensors")
+    config = narrow_config()
+    coca = CoCa(config).eval()
+    coca.load_state_dict(from_openclip(seeded_weights(config), config))
+    with torch.no_grad():
+        output = coca(torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(3)), golden["ids"])
+    close = {"atol": 1e-5, "rtol": 0.0}
+    torch.testing.assert_close(output.image_embedding, golden["image_features"], **close)
+    torch.testing.assert_close(output.text_embedding, golden["text_features"], **close)
+    is_real = (golden["ids"] != 1)[:, :-1, None]
+    torch.testing.assert_close(output.caption_logits[:, :-1] * is_real, golden["logits"] * is_real, atol=1e-4, rtol=0)
 
 
 def test_missing_and_surplus_weights_are_named() -> None:
@@ -298,3 +194,21 @@ def test_import_says_what_is_missing_or_wrong(import_: Import, tmp_path: Path) -
     )
     (tmp_path / "config.json").write_text(json.dumps(TINY | {"max_position_embeddings": 80}))
     assert "hf_proj_type mlp; only linear is built here" in refused(*text_config)
+
+
+def test_a_decoder_that_writes_fewer_words_is_imported_and_writes(import_: Import, tmp_path: Path) -> None:
+    narrow = replace(narrow_config(300), text=read_roberta_config(json.loads((tmp_path / "config.json").read_text())))
+    save_file(seeded_weights(narrow), tmp_path / "coca.safetensors")
+    result = import_("--text-config", "config.json")
+    assert result.exit_code == 0, result.output
+    assert "mind: its decoder writes 300 of the 320 words that its text half reads" in " ".join(result.stderr.split())
+    loaded = load_model(tmp_path / "home" / "models" / "mine", device="cpu")
+    assert loaded.config.multimodal.vocab_size == 300
+    words = ("dog", "boat", "sea.", "above the", "triangles")
+    prompt = next(word for word in words if max(loaded.tokenizer.encode(word)) >= 300)
+    pixels = torch.randn(2, 3, 16, 16)
+    options = CaptionOptions(prompt=prompt, repetition_penalty=1.5, max_length=12)
+    for strategy in ("beam", "greedy", "sample"):
+        captions = Captioner(loaded).caption_pixels(pixels, replace(options, strategy=strategy))
+        ids = [caption.token_ids[-len(caption.token_logprobs) :] for caption in captions]
+        assert all(max(row) < 300 for row in ids)

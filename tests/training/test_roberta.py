@@ -15,6 +15,7 @@ from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.loaded_model import load_model
+from cocasearch.model.coca import CoCa
 from cocasearch.model.config import RobertaConfig
 from cocasearch.model.losses import caption_loss
 from cocasearch.text.tokenizer import clip_tokenizer
@@ -48,6 +49,21 @@ def test_padding_is_robertas_and_is_not_trained(roberta_model_folder: Path, draw
         for position in range(1, length)
     ]
     torch.testing.assert_close(found.caption, torch.stack(targets).mean().detach())
+
+
+def test_words_that_the_decoder_cannot_write_are_no_targets(roberta_model_folder: Path, drawings: list) -> None:
+    start, words = from_model_folder(roberta_model_folder), 270
+    config = start.model.config
+    model = CoCa(replace(config, multimodal=replace(config.multimodal, vocab_size=words)))
+    data = TrainingData([Source(drawings, 1.0)], start.tokenizer, Preprocess(start.preprocess), 20)
+    batch = next(data.batches(PLAIN, first_step=0, steps=1))
+    writable = batch.ids.where(batch.ids < words, 1)
+    assert not torch.equal(writable, batch.ids)
+    found = Gradients(Objective(model, start.tokenizer, PLAIN), PLAIN).compute(
+        batch, encoder_is_frozen=False, chance=random.Random(0)
+    )
+    logits = model(batch.pixels, batch.ids).caption_logits
+    torch.testing.assert_close(found.caption, caption_loss(logits, writable, pad_id=1).detach())
 
 
 def test_finetuning_teaches_it(
