@@ -205,7 +205,12 @@ def shown(path: str | Path) -> str:
     """A path on one line, as a person at this prompt would write it: from the working folder if it lies below it."""
     absolute = Path(path)
     text = str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
-    return _escaped(text)
+    return on_one_line(text)
+
+
+def on_one_line(text: str) -> str:
+    """The text with what would move a terminal's cursor, or change its colours, spelt out."""
+    return _CONTROL.sub(lambda mark: repr(mark[0])[1:-1], text)
 
 
 class _LogLines:
@@ -223,12 +228,7 @@ def _cell(name: str, value: object) -> str:
         return shown(str(value))
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else _escaped(" ".join(str(value).split()))
-
-
-def _escaped(text: str) -> str:
-    """The text with what would move a terminal's cursor, or change its colours, spelt out."""
-    return _CONTROL.sub(lambda mark: repr(mark[0])[1:-1], text)
+    return f"{value:.3f}" if isinstance(value, float) else on_one_line(" ".join(str(value).split()))
 
 
 def _as_csv(rows: Sequence[Row]) -> str:

@@ -11,6 +11,8 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
 from cocasearch.paths import index_folder
 
+_SHOWN = 10  # rows that an import leaves out
+
 
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A Parquet file, or a folder for clip-retrieval.")],
@@ -59,10 +61,13 @@ def import_(
             loaded = load_model(model)
     with console.progress("importing", "photos") as advance:
         report = import_embeddings(index, folder, photos=expand_home(photos).resolve(), loaded=loaded, progress=advance)
+    for sentence in report.refused[:_SHOWN]:
+        console.say(console.on_one_line(f"left out: {sentence}"))
     counts = {
         "imported": report.imported,
         "repeated and left out": report.repeated,
         "without a path or a usable vector and left out": report.unusable,
+        "with a path that is refused and left out": len(report.refused),
         "not where their path says": report.absent,
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)

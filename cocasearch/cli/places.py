@@ -1,9 +1,10 @@
-"""Arguments that name a file, a folder, an index or a model: none may be empty.
+"""Arguments that name a file, a folder, an index or a model: none may be empty, and no path longer than any can be.
 
 An empty path would mean the folder one is in, and an empty name the folder of all that have one; a script whose
 variable is not set means neither.
 """
 
+import errno
 import inspect
 from collections.abc import Callable
 from copy import copy
@@ -15,10 +16,11 @@ import typer
 from typer.models import ParameterInfo
 
 _PLACES = {"DATA", "FILE", "FOLDER", "MODEL", "NAME"}  # words in the metavar of a string that names one
+_SHOWN = 60  # characters of a path that is too long
 
 
-def never_empty(parameter: inspect.Parameter) -> inspect.Parameter:
-    """The parameter of a command, refusing an empty value if it is one that names a place."""
+def checked(parameter: inspect.Parameter) -> inspect.Parameter:
+    """The parameter of a command, refusing what names no place if it is one that names a place."""
     kind, *notes = get_args(parameter.annotation) or (parameter.annotation,)
     reader = _reader(kind, notes[0]) if notes and isinstance(notes[0], ParameterInfo) else None
     if reader is None:
@@ -44,9 +46,19 @@ def _holds(kind: object, wanted: type) -> bool:
 def _path(word: str | Path, info: ParameterInfo) -> Path:
     _refuse_nothing(str(word), "a path is empty; the folder that you are in is '.'")
     path = Path(word)
+    _refuse_too_long(path)
     if info.exists and not (path.exists() if info.file_okay else path.is_dir()):
         raise typer.BadParameter(f"no such {'file' if info.file_okay else 'folder'}: {path}")
     return path
+
+
+def _refuse_too_long(path: Path) -> None:
+    """Nothing lies at such a path, nor ever did or can, and few functions expect to be told so by the system."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise typer.BadParameter(f"no file has so long a path: {str(path)[:_SHOWN]}…") from error
 
 
 def _name(word: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.places import never_empty
+from cocasearch.cli.places import checked
 from cocasearch.errors import CocaSearchError
 
 UNEXPECTED = 1
@@ -21,7 +21,7 @@ _DEBUG = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=Fals
 
 
 def reporting(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option `--debug`, no empty places, its errors told on stderr and turned into exit codes."""
+    """The command with `--debug`, its places checked, its errors told on stderr and turned into exit codes."""
 
     def reported(*args: object, debug: bool, **options: object) -> None:
         try:
@@ -43,7 +43,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
 
     functools.update_wrapper(reported, command)
     signature = inspect.signature(command)
-    parameters = [*map(never_empty, signature.parameters.values()), _DEBUG]
+    parameters = [*map(checked, signature.parameters.values()), _DEBUG]
     reported.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     reported.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return reported

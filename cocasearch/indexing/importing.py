@@ -40,6 +40,7 @@ class ImportReport:
         imported: Pictures in the new index.
         repeated: Rows left out because an earlier one is of the same picture.
         unusable: Rows left out because their vector is zero or no numbers, or they have no path.
+        refused: Sentences about rows left out because the system does not look at their paths.
         absent: Imported pictures that do not lie where their path says.
         model: Who made the vectors.
     """
@@ -47,6 +48,7 @@ class ImportReport:
     imported: int
     repeated: int
     unusable: int
+    refused: tuple[str, ...]
     absent: int
     model: VectorModel
 
@@ -70,7 +72,7 @@ def import_embeddings(
 
     Raises:
         CocaSearchError: There is an index already, the folder is damaged, or its vectors are not the model's.
-        NothingFound: It has no rows.
+        NothingFound: It has no rows, or none that can be used.
     """
     source = EmbeddingsFolder(folder)
     if not len(source):
@@ -89,11 +91,14 @@ def import_embeddings(
         table = IndexTable.create(index, _TABLE, source.dimension)
         remove_snapshots(index, _TABLE)  # a stopped import's: version numbers begin anew
         _store(rows, source, table, progress)
+        report = rows.report(model)
+        if not report.imported:
+            raise NothingFound(f"not one row of {folder} can be used", hint=next(iter(report.refused), None))
         open_snapshot(index, _TABLE)
         manifest = Manifest(_TABLE, model.name, model.fingerprint, source.dimension)
         manifest = manifest.with_roots({_ROOT: rows.root}, index, {_ROOT})
         write_manifest(manifest, index / MANIFEST_FILE)  # from here on it is an index
-    return rows.report(model)
+    return report
 
 
 def _store(rows: "_Rows", source: EmbeddingsFolder, table: IndexTable, progress: Progress | None) -> None:
@@ -113,6 +118,7 @@ class _Rows:
         self.root, self._photos, self._fingerprint = root, photos, fingerprint
         self._ids: set[str] = set()
         self._repeated = self._unusable = self._absent = 0
+        self._refused: list[str] = []
 
     def take(self, batch: EmbeddingBatch) -> list[ImageRecord]:
         lengths = np.linalg.norm(batch.vectors, axis=1)
@@ -121,19 +127,22 @@ class _Rows:
             if not path or not np.isfinite(length) or length == 0:
                 self._unusable += 1
                 continue
-            file = _absolute(path, self._photos)
-            record = self._record(file, caption, vector / length)
+            try:
+                record = self._record(_absolute(path, self._photos), caption, vector / length)
+            except CocaSearchError as error:
+                self._refused.append(str(error))
+                continue
             if record.id in self._ids:
                 self._repeated += 1
                 continue
             self._ids.add(record.id)
+            self._absent += (record.size, record.mtime_ns) == (0, 0)
             records.append(record)
         return records
 
     def _record(self, file: Path, caption: str | None, vector: Vectors) -> ImageRecord:
         path = file.relative_to(self.root).as_posix()
         status = status_of(file)
-        self._absent += status is None
         return ImageRecord(
             id=record_id(_ROOT, path),
             root=_ROOT,
@@ -156,7 +165,7 @@ class _Rows:
         )
 
     def report(self, model: VectorModel) -> ImportReport:
-        return ImportReport(len(self._ids), self._repeated, self._unusable, self._absent, model)
+        return ImportReport(len(self._ids), self._repeated, self._unusable, tuple(self._refused), self._absent, model)
 
 
 def _check_model(source: EmbeddingsFolder, loaded: LoadedModel, folder: Path, photos: Path) -> None:
@@ -187,8 +196,15 @@ def _check_model(source: EmbeddingsFolder, loaded: LoadedModel, folder: Path, ph
 def _present_pictures(source: EmbeddingsFolder, photos: Path) -> Iterator[tuple[Path, Vectors]]:
     for batch in source.batches():
         for path, vector in zip(batch.paths, batch.vectors, strict=True):
-            if path and (file := _absolute(path, photos)).is_file() and np.isfinite(vector).all() and vector.any():
+            if path and np.isfinite(vector).all() and vector.any() and _is_there(file := _absolute(path, photos)):
                 yield file, vector
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return status_of(file) is not None
+    except CocaSearchError:
+        return False
 
 
 def _make_folder(index: Path) -> None:

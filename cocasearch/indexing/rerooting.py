@@ -5,6 +5,7 @@ to a new one: new places, the same vectors and captions.
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -53,12 +54,13 @@ def reroot(index: Path, old: Path, new: Path) -> int:
         new: An existing folder, with the same files below.
 
     Raises:
-        CocaSearchError: No index there, `new` is no folder, none of the photos lies below it, or another process is
-            writing. Nothing has changed then.
+        CocaSearchError: No index there, `new` is no folder that can be looked at, none of the photos lies below it, or
+            another process is writing. Nothing has changed then.
         NothingFound: The index holds nothing below `old`.
     """
     read_manifest(index)
-    if not new.is_dir():
+    status = status_of(new)
+    if status is None or not stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(f"there is no folder {new}", hint="give the folder in which the photos are now")
     with writer_lock(index), uninterrupted():
         present, *others = open_all(index)

@@ -107,6 +107,13 @@ def test_an_empty_place_is_refused(prompt, line):
         assert "is empty" in result.stderr
 
 
+@pytest.mark.parametrize("line", ["index X", "reroot photos X", "remove X", "export X", "query --image X", "import X"])
+@pytest.mark.parametrize("path", ["x" * 300, "x/" * 3000])
+def test_a_path_that_is_too_long_is_refused(prompt, line, path):
+    result = prompt(*[path if word == "X" else word for word in line.split()])
+    assert (result.exit_code, "no file has so long a path: " in result.stderr) == (USAGE, True), result.stderr
+
+
 def test_a_photo_whose_name_is_a_space_is_no_empty_path(prompt):
     (prompt.folder / "photos" / "red-square.jpg").rename(prompt.folder / " ")
     assert "1 added" in prompt("index", " ", "--model", "tiny").stderr

@@ -55,3 +55,15 @@ def test_vectors_without_a_model_refuse_words_and_the_next_index_run(indexed):
     assert refused.exit_code == 1 and "was built with model unknown@unknown" in refused.stderr
     assert indexed("index", "--rebuild", "--model", "tiny", "--index", "again").exit_code == 0
     assert indexed("query", "red", "--index", "again").exit_code == 0
+
+
+def test_rows_that_an_import_leaves_out_are_named(indexed):
+    assert indexed("export", "out", "--layout", "clip-retrieval").exit_code == 0
+    metadata = indexed.folder / "out" / "metadata" / "metadata_0.parquet"
+    table = pq.read_table(metadata)
+    paths = ["photos/a\n\0.png", *table["image_path"].to_pylist()[1:]]
+    column = table.schema.get_field_index("image_path")
+    pq.write_table(table.set_column(column, table.schema.field(column), [paths]), metadata)
+    told = indexed("import", "out", "--index", "again").stderr
+    assert r"photos/a\n\x00.png: embedded null byte" in told
+    assert "3 imported, 1 with a path that is refused and left out; index 'again' holds 3 photos" in told

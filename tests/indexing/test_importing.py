@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.export import export_clip_retrieval
 from cocasearch.indexing.importing import import_embeddings
-from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.manifest import MANIFEST_FILE, find_manifest, read_manifest
 from cocasearch.search.query import Query, QueryTerm
 from cocasearch.search.searcher import Searcher
 
@@ -104,6 +104,26 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(photos, tmp_path, row
     (row,) = rows(tmp_path / "new")
     np.testing.assert_allclose(row["embedding"], vectors[0], atol=1e-3)
     assert np.linalg.norm(row["embedding"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_paths_that_no_file_can_have_are_left_out_and_told(photos, tmp_path, rows, loaded):
+    paths = ["p0.png", "p1\0.png", "p2.png", "long/" * 1000 + "p3.png", "x" * 300]
+    folder = write_folder(tmp_path / "out", [(paths, random_vectors(5))])
+    with pytest.raises(CocaSearchError, match="did not make the vectors"):  # it looks at those that are there
+        import_embeddings(tmp_path / "new", folder, photos=photos, loaded=loaded)
+    report = import_embeddings(tmp_path / "new", folder, photos=photos)
+    assert (report.imported, report.unusable, report.absent) == (2, 0, 0)
+    told = [sentence.partition(str(photos))[2] for sentence in report.refused]
+    assert [one.rpartition(": ")[2] for one in told] == ["embedded null byte", *["file name too long"] * 2]
+    assert [row["path"].rpartition("/")[2] for row in rows(tmp_path / "new")] == ["p0.png", "p2.png"]
+
+
+def test_an_import_of_nothing_is_no_index(photos, tmp_path):
+    folder = write_folder(tmp_path / "out", [(["x" * 300], random_vectors(1))])
+    with pytest.raises(NothingFound, match="not one row") as told:
+        import_embeddings(tmp_path / "new", folder, photos=photos)
+    assert "file name too long" in told.value.hint
+    assert find_manifest(tmp_path / "new" / MANIFEST_FILE) is None
 
 
 def test_a_stopped_import_is_no_index_and_the_next_begins_anew(photos, tmp_path):

@@ -1,5 +1,6 @@
 import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,12 @@ def test_a_wrong_folder_changes_nothing(build, index, photos, tmp_path, rows):
     with pytest.raises(NothingFound, match="holds nothing below"):
         reroot(index, tmp_path / "other", tmp_path / "empty")
     assert (read_manifest(index).roots, rows(index)) == before
+
+
+def test_a_folder_that_cannot_be_looked_at_is_told(build, index, photos):
+    build(photos)
+    with pytest.raises(CocaSearchError, match="file name too long"):
+        reroot(index, photos, Path("x" * 300))
 
 
 def test_a_pending_rebuild_follows(build, index, nested, tmp_path, other_model, rows, encoded):
