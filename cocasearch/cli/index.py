@@ -156,6 +156,7 @@ def _survey(
     elif present is None and is_model_given:
         from cocasearch.checkpoints.registry import resolve_model
 
+        _look_at(folder, paths)
         resolve_model(loading.name)  # a name that nothing has is told before folders are walked
     with console.working("looking through the folders"):
         return take_survey(folder, paths, options)
