@@ -16,6 +16,7 @@ from cocasearch.errors import CocaSearchError
 
 LOCK_FILE = "writer.lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}  # by another process, as systems say it
 _HINT = "wait for it to end, or stop it, and run again"
 
 
@@ -25,7 +26,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         CocaSearchError: Another process holds it; the message says which, where and since when. Or the folder cannot be
-            written to, or the disk fills while the lock is held.
+            written to, its drive knows no locks, or the disk fills while the lock is held.
     """
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -33,8 +34,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
         raise CocaSearchError(f"cannot write to the index at {folder}: {str(error.strerror).lower()}") from error
     # Closing the file gives the lock back; it has no buffer, or closing it on a full disk would fail once more.
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        if not _try_to_lock(file):
-            raise CocaSearchError(_held_message(folder, file), hint=_HINT)
+        _lock_or_refuse(file, folder)
         with _telling_of_a_full_disk(folder):
             _write_owner(file)
             try:
@@ -47,15 +47,27 @@ def refuse_if_locked(folder: Path) -> None:
     """Say at once that another process is writing, before any work is done that would be in vain.
 
     Raises:
-        CocaSearchError: One is; the message says which, where and since when.
+        CocaSearchError: One is; the message says which, where and since when. Or the drive knows no locks.
     """
     try:
         file = (folder / LOCK_FILE).open("r+b")
     except OSError:  # nobody ever wrote, or this process may not: the lock itself will tell
         return
     with file:
-        if not _try_to_lock(file):
-            raise CocaSearchError(_held_message(folder, file), hint=_HINT)
+        _lock_or_refuse(file, folder)
+
+
+def _lock_or_refuse(file: BinaryIO, folder: Path) -> None:
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in _HELD:
+            raise CocaSearchError(_held_message(folder, file), hint=_HINT) from error
+        raise CocaSearchError(
+            f"files on the drive of {folder} cannot be locked ({str(error.strerror).lower()}), and without a lock two "
+            "runs could spoil the index",
+            hint="keep the index on another drive: --index FOLDER; the photos may stay where they are",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -105,20 +117,12 @@ def _age(seconds: float) -> str:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_to_lock(file: BinaryIO) -> bool:
+    def _lock(file: BinaryIO) -> None:
         file.seek(1 << 30)  # far behind the owner's note, which others must be able to read
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _try_to_lock(file: BinaryIO) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+    def _lock(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -78,3 +78,19 @@ def test_a_disk_that_fills_meanwhile_is_named(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with writer_lock(tmp_path):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks in another way")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL])
+def test_a_drive_without_locks_is_named(tmp_path, monkeypatch, number):
+    """As some network drives are, of which a test has none."""
+    (tmp_path / LOCK_FILE).touch()
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for attempt in (refuse_if_locked, lambda folder: writer_lock(folder).__enter__()):
+        with pytest.raises(CocaSearchError, match=f"cannot be locked \\({os.strerror(number).lower()}\\)") as told:
+            attempt(tmp_path)
+        assert "--index FOLDER" in told.value.hint
