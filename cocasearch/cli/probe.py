@@ -8,6 +8,7 @@ from cocasearch.cli import console
 from cocasearch.cli.left_out import name_left_out
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, BatchSize, Device, ImageKey, ModelName
+from cocasearch.errors import CocaSearchError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ Templates = Annotated[
     list[str],
     typer.Option("--template", metavar="TEXT", help="Words around a label, for the comparison with words; repeatable."),
 ]
-Seed = Annotated[int, typer.Option(help="Of what is held out.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of what is held out.")]
 
 
 def probe(
@@ -51,14 +52,21 @@ def probe(
     """Measure how well labels can be read from a model's vectors: by a linear classifier, and by words alone."""
     import numpy as np
 
+    from cocasearch.captioned_data.columns import WantedColumns
     from cocasearch.evaluation import linear_probe
     from cocasearch.inference.embedding import Embedder
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.training.splitting import hold_out
 
+    for text in template:
+        WantedColumns(label_template=text)  # which refuses one without a place for the label
     rows = _read(data, image_key, label_key)
     training, held_out = (rows, _read(val, image_key, label_key)) if val else hold_out(rows, len(rows), seed=seed)
     names = _classes(data, training, held_out)
+    if val and not {row.captions[0] for row in held_out} & set(names):
+        raise CocaSearchError(
+            f"no label of {val} is among those of {data}", hint="--label-key COLUMN names the labels of both"
+        )
     with console.working("loading the model"):
         loaded = load_model(chosen_model(model), device=device, towers=("image", "text"))
     embeddings, labels = _embed(loaded, training, names, batch_size, "reading photos to learn from")
@@ -81,7 +89,6 @@ def probe(
 
 def _read(data: str, image_key: str | None, label_key: str | None) -> "list[CaptionedImage]":
     from cocasearch.captioned_data import read_captioned_data, unite_copies
-    from cocasearch.errors import CocaSearchError
 
     try:
         read = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=label_key))
@@ -92,7 +99,6 @@ def _read(data: str, image_key: str | None, label_key: str | None) -> "list[Capt
 
 
 def _classes(data: str, training: "list[CaptionedImage]", held_out: "list[CaptionedImage]") -> list[str]:
-    from cocasearch.errors import CocaSearchError
 
     names = sorted({row.captions[0] for row in training})
     if len(names) < 2:
@@ -113,7 +119,6 @@ def _embed(
     """Vectors of the readable photos, and the number of each one's label; -1 for one that training lacks."""
     import numpy as np
 
-    from cocasearch.errors import CocaSearchError
     from cocasearch.images.batching import decode_batches
     from cocasearch.inference.embedding import Embedder
 

@@ -20,6 +20,7 @@ from cocasearch.cli.recipe_options import (
 )
 from cocasearch.cli.settings import Settings
 from cocasearch.cli.training_progress import summary, training_progress
+from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
 
 Sources = Annotated[
@@ -97,6 +98,7 @@ def train(
     Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
     """
     config = with_recipe(TrainingConfig(), settings or (), lora, distill, precision, objective)
+    text = _read_card(card) if card else ""
     from cocasearch.training.sources import Columns
     from cocasearch.training.train import TrainingRequest
     from cocasearch.training.train import train as run
@@ -116,7 +118,7 @@ def train(
             label_key=label_key,
             validation=validation,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
-            card=card.read_text(encoding="utf-8") if card else "",
+            card=text,
             reporting=reporting_of(report_to, remote_sync),
         )
         result = run(request, config, progress=progress, device=device)
@@ -124,3 +126,10 @@ def train(
     if result.validation:
         console.say(f"best: {summary(result.validation)}")
     console.say(f"wrote {out} after {result.steps} steps; use it with: cocasearch index PHOTOS --model {out}")
+
+
+def _read_card(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CocaSearchError(f"{file} is no text in UTF-8 that could be a model card") from error

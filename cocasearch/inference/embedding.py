@@ -61,15 +61,19 @@ class Embedder:
         return vectors
 
 
+class NoNumbersError(CocaSearchError):
+    """A model's vectors are infinite or no numbers."""
+
+
 def as_numpy(vectors: Tensor) -> Vectors:
     """The same rows as numpy's, in float32, on the CPU.
 
     Raises:
-        CocaSearchError: Not all are numbers.
+        NoNumbersError: Not all are numbers.
     """
     rows: Vectors = vectors.float().cpu().numpy()
     if not np.isfinite(rows).all():
-        raise CocaSearchError(
+        raise NoNumbersError(
             "the model gives vectors that are no numbers: it overflows, or its weights are damaged",
             hint="COCASEARCH_DTYPE=float32 in front of the same command",
         )

@@ -152,18 +152,16 @@ class TrainingConfig:
     compile: bool = False  # with torch's compiler, where there is one
 
     def __post_init__(self) -> None:
-        for name in _ABOVE_ZERO:
-            if not getattr(self, name) > 0:  # nor is what is no number
-                raise CocaSearchError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in _NOT_NEGATIVE:
-            if not getattr(self, name) >= 0:
-                raise CocaSearchError(f"{name} must be 0 or above, not {getattr(self, name)}")
+        for name in _ABOVE_ZERO + _NOT_NEGATIVE:
+            value, lowest = getattr(self, name), "above 0" if name in _ABOVE_ZERO else "0 or above"
+            if not (value > 0 or (value == 0 and lowest == "0 or above")):  # nor is what is no number
+                raise CocaSearchError(f"{name} must be {lowest}, not {value}")
+            if not math.isfinite(value) and name not in _MAY_BE_INFINITE:
+                raise CocaSearchError(f"{name} must be a finite number, not {value}")
         for name in _SHARES:
             _check_between(name, getattr(self, name), 0, 1)
         for name in _BELOW_ONE:
             _check_between(name, getattr(self, name), 0, 0.99999)
-        if not math.isfinite(self.passes):
-            raise CocaSearchError(f"passes must be a number of passes, not {self.passes}")
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise CocaSearchError(f"{name} must be {_either(get_args(kind))}, not '{getattr(self, name)}'")
@@ -247,7 +245,9 @@ _ABOVE_ZERO = (
     "lora_alpha",
     "sigmoid_temperature",
 )
+_MAY_BE_INFINITE = {"frozen_passes", "checkpoint_minutes", "max_gradient_norm"}
 _NOT_NEGATIVE = (
+    "seed",
     "checkpointed_image_blocks",
     "warmup_steps",
     "max_gradient_norm",

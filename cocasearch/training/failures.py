@@ -5,6 +5,7 @@ import math
 import torch
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.inference.embedding import NoNumbersError
 from cocasearch.training.config import TrainingConfig
 
 STEADYING = ("learning_rate", "muon_learning_rate", "encoder_learning_rate", "max_gradient_norm", "precision")
@@ -39,6 +40,11 @@ def explained(error: BaseException, config: TrainingConfig, step: int, pictures:
         return CocaSearchError(
             f"{at_once} pictures at once do not fit in memory; the {step} steps done are kept",
             hint=smaller if at_once > 1 else "a smaller model, or more memory",
+        )
+    if isinstance(error, NoNumbersError):
+        return CocaSearchError(
+            f"after step {step} the model's vectors are no numbers any more: it has diverged",
+            hint="--out NEW_FOLDER with a lower learning rate starts anew",
         )
     if isinstance(error, torch.distributed.DistError | ConnectionError) or "closed by peer" in str(error):
         return CocaSearchError(

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination, examine
 from cocasearch.evaluation.comparison import Comparison, compare
+from cocasearch.images.decoding import read_image
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.device import choose_device
 from cocasearch.inference.loaded_model import LoadedModel, load_model
@@ -128,6 +130,14 @@ def finetune(
     return _Finetuning(request, listener or FinetuneListener(), device).run()
 
 
+def _is_readable(image: CaptionedImage) -> bool:
+    try:
+        read_image(image.image, min_side=1)
+    except UnreadableImage:
+        return False
+    return True
+
+
 def _refuse_mixed(out: Path) -> None:
     """Stop a run whose last act, writing a share of the starting weights, was done when it was killed."""
     if is_model_folder(out) and "kept" in read_model_folder(out).provenance:
@@ -157,6 +167,8 @@ class _Finetuning:
                 hint="five pictures at least, or --val DATA",
             )
         self.guard = request.columns.read(request.guard) if request.guard else None
+        if self.guard is not None and not any(map(_is_readable, self.guard)):
+            raise CocaSearchError(f"not one of the {len(self.guard)} pictures of {request.guard} can be read")
         self.plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
 
     def run(self) -> FinetuneResult:

@@ -18,6 +18,8 @@ from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.starting_point import StartingPoint
 
+_SHORTEST = 3  # token ids
+
 
 def forced(start: StartingPoint, config: TrainingConfig) -> StartingPoint:
     """The starting point as the config's `force_…` settings want it; its weights are used, positions resized.
@@ -47,6 +49,11 @@ def _architecture(present: CoCaConfig, config: TrainingConfig) -> CoCaConfig:
             )
         image = replace(image, image_size=size)
     if config.force_context_length:
+        if config.force_context_length < _SHORTEST:
+            raise CocaSearchError(
+                f"force_context_length must be {_SHORTEST} at least, for the start, a word and the end, "
+                f"not {config.force_context_length}"
+            )
         text = replace(text, context_length=config.force_context_length)
     return replace(present, image=image, text=text, quick_gelu=present.quick_gelu or config.force_quick_gelu)
 

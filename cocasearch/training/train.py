@@ -4,6 +4,7 @@ Receives paths and settings; reads the data, sets pictures aside and runs the tr
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +104,8 @@ def _sources(
 ) -> tuple[list[Source], list[CaptionedImage]]:
     if request.weights and len(request.weights) != len(request.data):
         raise CocaSearchError(f"there are {len(request.data)} data files but {len(request.weights)} weights")
-    if any(weight <= 0 for weight in request.weights):
-        raise CocaSearchError(f"a weight must be above 0, not {min(request.weights)}")
+    if wrong := [weight for weight in request.weights if not 0 < weight < math.inf]:
+        raise CocaSearchError(f"a weight must be a number above 0, not {wrong[0]}")
     read = [request.columns.read(path) for path in request.data]
     images, held_out = split(read, request.validation, request.columns, config, run_data)
     weights = request.weights or [len(part) for part in images]

@@ -59,3 +59,12 @@ def test_a_photo_under_two_names_is_not_both_learned_and_measured(labelled):
     result = labelled("probe", "labels.csv", "--model", "tiny", "--json")
     report = json.loads(result.stdout)
     assert (report["n_training"], report["n_held_out"]) == (32, 8)
+
+
+def test_templates_without_a_place_and_other_labels_are_refused(labelled):
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--template", "a photo")
+    assert "error: the label template 'a photo' has no place for the {name}" in result.stderr
+    (labelled.folder / "val.csv").write_text("filepath,label\n1.png,green\n")
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--val", "val.csv")
+    assert result.exit_code == 1
+    assert "error: no label of val.csv is among those of labels.csv" in result.stderr

@@ -169,3 +169,19 @@ def test_a_teacher_that_is_not_there_is_named(captioned):
     assert result.exit_code == 1
     assert "nobody" in result.stderr
     assert not (captioned.folder / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--weight", "nan"), "a weight must be a number above 0, not nan"),
+        (("--weight", "inf"), "a weight must be a number above 0, not inf"),
+        (("--card", "photos/0.png"), "photos/0.png is no text in UTF-8 that could be a model card"),
+        (("--set", "force_context_length=2"), "force_context_length must be 3 at least"),
+    ],
+)
+def test_what_is_no_use_is_refused_in_a_sentence(captioned, options, words):
+    result = captioned("train", "captions.tsv", "--out", "trained", "--model", "tiny", *TINY_RUN, *options)
+    assert result.exit_code == 1
+    assert f"error: {words}" in result.stderr
+    assert not (captioned.folder / "trained").exists()

@@ -10,7 +10,9 @@ from cocasearch.training.config import TrainingConfig
     ("settings", "message"),
     [
         ({"passes": 0}, "passes must be above 0, not 0"),
-        ({"passes": float("inf")}, "passes must be a number of passes, not inf"),
+        ({"passes": float("inf")}, "passes must be a finite number, not inf"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a finite number, not inf"),
+        ({"seed": -1}, "seed must be 0 or above, not -1"),
         ({"images_per_step": -1}, "images_per_step must be above 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"dropout": 1.0}, "dropout must be from 0 to"),

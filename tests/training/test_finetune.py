@@ -220,6 +220,34 @@ def test_what_settings_make_impossible_is_refused_before_anything_is_measured(
     assert stages == []
 
 
+def test_a_guard_of_which_nothing_can_be_read_is_refused_before_anything_is_measured(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"torn")
+    guard = tmp_path / "guard.csv"
+    guard.write_text("image,caption\ntorn.jpg,a thing\n")
+    stages: list[str] = []
+    listener = FinetuneListener(stage=lambda what, _done, _total: stages.append(what))
+    with pytest.raises(CocaSearchError, match=r"not one of the 1 pictures of .*guard\.csv can be read"):
+        finetune(
+            FinetuneRequest(data, tmp_path / "m", model_folder, guard=guard, adjust=quick),
+            listener=listener,
+            device="cpu",
+        )
+    assert stages == []
+
+
+def test_a_run_that_diverged_is_told_when_it_is_measured(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    def wildly(config: TrainingConfig) -> TrainingConfig:
+        return replace(quick(config), learning_rate=1e30, images_per_step=24, ema_decay=0.0)
+
+    with pytest.raises(
+        CocaSearchError, match=r"after step 1 the model's vectors are no numbers .* has diverged"
+    ) as caught:
+        finetune(FinetuneRequest(data, tmp_path / "m", model_folder, adjust=wildly), device="cpu")
+    assert "lower learning rate" in str(caught.value.hint)
+
+
 def test_another_run_in_its_place_is_refused_before_anything_is_measured(
     data: Path, model_folder: Path, tmp_path: Path
 ) -> None:
