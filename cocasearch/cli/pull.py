@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cocasearch.checkpoints.importing import ImportOptions
     from cocasearch.checkpoints.pulling import Wanted
     from cocasearch.checkpoints.storage import StorageDtype
+    from cocasearch.model.config import CoCaConfig
 
 Dtype = Annotated[
     Literal["fp32", "bf16", "fp16"], typer.Option(help="How weights are stored: fp32 as published, or half as large.")
@@ -89,10 +90,21 @@ def import_(
     architecture = read_architecture(arch, text_config)
     with console.byte_progress() as progress:
         config = import_weights(file, folder, architecture, options, provenance={}, progress=progress)
+    _tell_differences(config)
+    _tell(name, folder)
+
+
+def _tell_differences(config: "CoCaConfig") -> None:
+    """Say in what a model is not as OpenCLIP has it, or not as one would think."""
+    from cocasearch.model.config import RobertaConfig
+
+    if isinstance(config.text, RobertaConfig):
+        console.say(
+            "mind: its RoBERTa reads forwards alone, as writing needs it: its vectors of texts are not OpenCLIP's"
+        )
     if config.words_written < config.text.vocab_size:
         words = f"{config.words_written} of the {config.text.vocab_size} words"
         console.say(f"mind: its decoder writes {words} that its text half reads")
-    _tell(name, folder)
 
 
 def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:

@@ -160,6 +160,8 @@ def import_(tmp_path: Path, roberta_tokenizer_file: Path, monkeypatch: pytest.Mo
 def test_import_takes_text_half_and_tokenizer_from_files(import_: Import, tmp_path: Path) -> None:
     result = import_("--text-config", "config.json")
     assert result.exit_code == 0, result.output
+    assert "its vectors of texts are not OpenCLIP's" in " ".join(result.stderr.split())
+    assert "its decoder writes" not in result.stderr
     loaded = load_model(tmp_path / "home" / "models" / "mine", device="cpu")
     assert loaded.config.text == RobertaConfig(
         vocab_size=320, width=48, heads=4, layers=3, mlp_width=80, positions=80, norm_epsilon=1e-5, pad_id=1
