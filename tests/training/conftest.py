@@ -128,10 +128,10 @@ def new_start(tokenizer: Tokenizer) -> StartFactory:
     return build
 
 
-@pytest.fixture
-def model_folder(tmp_path: Path, new_start: StartFactory) -> Path:
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory, new_start: StartFactory) -> Path:
     """An untrained model in a folder."""
-    start, folder = new_start(), tmp_path / "untrained"
+    start, folder = new_start(), tmp_path_factory.mktemp("models") / "untrained"
     save_model_folder(
         folder,
         start.model.state_dict(),

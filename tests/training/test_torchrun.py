@@ -1,61 +1,32 @@
 """The commands under `torchrun`: the model that one process makes, told and written once, resumed by any number."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torchrun_command import CONFIG, torchrun
 
 from cocasearch.checkpoints.storage import read_model_folder
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.train import TrainingRequest, train
 
-CONFIG = TrainingConfig(
-    passes=2.0,
-    optimizer="adamw",  # Muon rounds to bfloat16, and so enlarges differences of rounding
-    images_per_step=5,
-    captions_per_image=2,
-    dropout=0.0,  # each process draws its own
-    frozen_passes=1.0,
-    frozen_blocks=0,
-    held_out=4,
-    validations=2,
-    precision="float32",
-    checkpoint_minutes=0.0,
-    ema_decay=0.5,
-    augmentation=AugmentationConfig(min_area=0.8, flip=True, color=0.1),
-)
-SETTINGS = ("passes", "images_per_step", "captions_per_image", "dropout", "frozen_passes", "frozen_blocks", "held_out")
-SETTINGS += ("optimizer", "validations", "precision", "checkpoint_minutes", "ema_decay")
+
+@pytest.fixture(scope="module")
+def data(
+    csv_of: Callable[..., Path], more_drawings: Callable[..., list], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return csv_of(tmp_path_factory.mktemp("data") / "photos", more_drawings(24))
 
 
-@pytest.fixture
-def data(csv_of: Callable[..., Path], more_drawings: Callable[..., list], tmp_path: Path) -> Path:
-    return csv_of(tmp_path / "photos", more_drawings(24))
-
-
-@pytest.fixture
-def alone(data: Path, model_folder: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def alone(data: Path, model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model that one process makes."""
-    train(TrainingRequest([data], tmp_path / "alone", model=str(model_folder)), CONFIG, device="cpu")
-    return tmp_path / "alone"
-
-
-def torchrun(processes: int, data: Path, out: Path, model: Path, *options: str) -> subprocess.Popen[str]:
-    settings = [f"{name}={getattr(CONFIG, name)}" for name in SETTINGS]
-    settings += [f"augmentation.{name}={getattr(CONFIG.augmentation, name)}" for name in ("min_area", "flip", "color")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command += ["-m", "cocasearch", "train", str(data), "--out", str(out), "--model", str(model), "--device", "cpu"]
-    for setting in (*settings, *options):
-        command += ["--set", setting]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    out = tmp_path_factory.mktemp("models") / "alone"
+    train(TrainingRequest([data], out, model=str(model_folder)), CONFIG, device="cpu")
+    return out
 
 
 def assert_alike(found: Path, expected: Path, start: Path) -> None:
@@ -77,7 +48,7 @@ def test_two_processes_make_the_model_of_one(
     assert stderr.count("wrote ") == 1
     assert stderr.count("text to image") == 3  # two validations and the best
     log = [json.loads(line) for line in (tmp_path / "shared.run" / "log.jsonl").read_text().splitlines()]
-    whole = [json.loads(line) for line in (tmp_path / "alone.run" / "log.jsonl").read_text().splitlines()]
+    whole = [json.loads(line) for line in (alone.with_name("alone.run") / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [entry["step"] for entry in whole] == list(range(1, 9))
     for name in ("contrastive_loss", "caption_loss"):
         assert log[-1][name] == pytest.approx(whole[-1][name], rel=1e-3)
