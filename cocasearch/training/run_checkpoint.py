@@ -55,10 +55,20 @@ class RunCheckpoint:
             contents: The trainer's state.
             identity: What must be the same for it to be resumed.
             may_change: The settings in it that need not.
+
+        Raises:
+            CocaSearchError: It cannot be written; the one before stays.
         """
         stored = {"identity": json.dumps(identity, sort_keys=True), "may_change": list(may_change)}
-        with replacing(self._file) as partial:
-            torch.save({**contents, **stored}, partial)
+        try:
+            with replacing(self._file) as partial:
+                torch.save({**contents, **stored}, partial)
+        except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "the disk may be full"
+            raise CocaSearchError(
+                f"cannot write the checkpoint {self._file}: {reason.lower()}",
+                hint="free some room; the same command goes on from the checkpoint before",
+            ) from error
 
     def load(self, identity: dict[str, Any], device: torch.device) -> dict[str, Any] | None:
         """What `save` was given, or None without a checkpoint.

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -176,3 +177,26 @@ def test_nothing_but_a_model_is_replaced(runs, tmp_path: Path, kind: str) -> Non
     (tmp_path / "empty").mkdir()
     runs.plain(tmp_path / "empty").run()
     assert read_model_folder(tmp_path / "empty").provenance["trained_steps"] == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits no files")
+def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(runs, tmp_path: Path) -> None:
+    import resource
+
+    def progress(progress: TrainingProgress) -> None:
+        if progress.step == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited))  # bytes
+
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    every_step = replace(runs.plain(tmp_path / "model").config, checkpoint_minutes=0.0)
+    start = {"config": every_step, "held_out": 0, "names": False}
+    try:
+        with pytest.raises(CocaSearchError, match=r"cannot write the checkpoint .+checkpoint\.pt: ") as caught:
+            runs.trainer(tmp_path / "model", progress=progress, **start).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    assert "free some room" in str(caught.value.hint)
+    resumed = runs.trainer(tmp_path / "model", **start)
+    resumed._resume()
+    assert resumed.state.step == 2
+    assert [file.name for file in resumed.run_folder.iterdir() if "partial" in file.name] == []
