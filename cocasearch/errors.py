@@ -36,6 +36,10 @@ class NothingFound(CocaSearchError):  # noqa: N818  an outcome, not a fault
     exit_code = 3
 
 
+class ToldByAnother(CocaSearchError):  # noqa: N818  nothing more to say
+    """The failure of a job of several processes, of which another of them tells."""
+
+
 class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
     """One picture that cannot be turned into pixels.
 

@@ -38,7 +38,7 @@ def stopping(*, at_once: bool) -> Iterator[Callable[[], bool]]:
 
     Args:
         at_once: Raise KeyboardInterrupt where the signal finds the block. Otherwise the block goes on, and ends itself
-            when it suits.
+            when it suits; if it fails, signals are without effect from then on, so that the reason can be told.
     """
     asked: list[int] = []
 
@@ -53,8 +53,12 @@ def stopping(*, at_once: bool) -> Iterator[Callable[[], bool]]:
     # A job that ignores Ctrl-C, as one that a shell runs in the background, goes on ignoring it.
     numbers = [n for n in _ENDING[at_once:] if signal.getsignal(n) is not signal.SIG_IGN]  # at once Ctrl-C is as it is
     before = {number: signal.signal(number, note) for number in numbers}
+    has_failed = False
     try:
         yield lambda: bool(asked)
+    except Exception:
+        has_failed = True
+        raise
     finally:
-        for number, handler in before.items():
+        for number, handler in {} if has_failed and not at_once else before.items():
             signal.signal(number, handler)

@@ -10,7 +10,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.places import checked
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, ToldByAnother
 
 UNEXPECTED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -29,6 +29,10 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as error:
             console.say("\nstopped: what was done is kept, the same command goes on from there")
             raise typer.Exit(INTERRUPTED) from error
+        except ToldByAnother as error:
+            if debug:
+                console.trace(traceback.format_exc())
+            raise typer.Exit(error.exit_code) from error
         except CocaSearchError as error:
             _tell(str(error), error.hint, debug)
             raise typer.Exit(error.exit_code) from error

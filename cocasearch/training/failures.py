@@ -1,16 +1,27 @@
-"""What stops a run from outside its data: each in one sentence, with how to go on from what is kept."""
+"""What stops a run from outside its data: each in one sentence, told once, with how to go on from what is kept."""
 
+import errno
+import functools
 import math
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, ToldByAnother
 from cocasearch.inference.embedding import NoNumbersError
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.processes import is_first_to_tell
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 STEADYING = ("learning_rate", "muon_learning_rate", "encoder_learning_rate", "max_gradient_norm", "precision")
 """The settings that may be changed when a run goes on that left the numbers."""
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What gloo says in the process that waited.
+_PEER_IS_GONE = ("closed by peer", "reset by peer", "broken pipe", "gloo/transport")
 # How PyTorch's allocators and the C library say that there is no more.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
 
@@ -25,20 +36,23 @@ class NotANumberError(CocaSearchError):
         )
 
 
-def explained(error: BaseException, config: TrainingConfig, step: int, pictures: int) -> CocaSearchError | None:
+def explained(
+    error: BaseException, config: TrainingConfig, *, step: int, kept: int, pictures: int
+) -> CocaSearchError | None:
     """What a user is told of an error in a step, or None where it is told well already or unknown.
 
     Args:
         error: What was raised.
         config: How the step was computed.
-        step: How many steps are done and kept.
+        step: How many steps are done.
+        kept: How many of them can be gone on from.
         pictures: How many captioned pictures this process had in it.
     """
     if is_out_of_memory(error):
         at_once = math.ceil(pictures / config.parts(pictures))
         smaller = f"the same command with --set micro_batch={max(1, at_once // 2)} goes on from there"
         return CocaSearchError(
-            f"{at_once} pictures at once do not fit in memory; the {step} steps done are kept",
+            f"{at_once} pictures at once do not fit in memory; the {kept} steps done are kept",
             hint=smaller if at_once > 1 else "a smaller model, or more memory",
         )
     if isinstance(error, NoNumbersError):
@@ -46,12 +60,45 @@ def explained(error: BaseException, config: TrainingConfig, step: int, pictures:
             f"after step {step} the model's vectors are no numbers any more: it has diverged",
             hint="--out NEW_FOLDER with a lower learning rate starts anew",
         )
-    if isinstance(error, torch.distributed.DistError | ConnectionError) or "closed by peer" in str(error):
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return CocaSearchError(
-            f"another process of this run ended; the {step} steps done are kept",
-            hint="its own message says why; the same command goes on from there",
+            f"{error.filename or 'a file of this run'} cannot be written: {str(error.strerror).lower()}; "
+            f"the {kept} steps that were saved are kept",
+            hint="free some room; the same command goes on from there",
         )
     return None
+
+
+def told_once(job: Callable[P, R]) -> Callable[P, R]:
+    """A job of which, if it fails in several processes, one alone tells: the one that failed first, if it still can.
+
+    Raises:
+        ToldByAnother: In the others.
+    """
+
+    @functools.wraps(job)
+    def run(*arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return job(*arguments, **options)
+        except Exception as error:
+            if not is_first_to_tell():
+                raise ToldByAnother("another process of this run tells why it ended") from error
+            if is_gone_peer(error):
+                raise CocaSearchError(
+                    "another process of this run ended without a word, as one that is killed does",
+                    hint="the same command goes on from the last checkpoint",
+                ) from error
+            raise
+
+    return run
+
+
+def is_gone_peer(error: BaseException) -> bool:
+    """Whether another process ended while this one was exchanging something with it."""
+    words = str(error).lower()
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and any(gone in words for gone in _PEER_IS_GONE)
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -24,6 +24,7 @@ from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source
 from cocasearch.training.distillation import read_teacher
+from cocasearch.training.failures import told_once
 from cocasearch.training.finetune_defaults import (
     Plan,
     choose_config,
@@ -113,6 +114,7 @@ class FinetuneResult:
     fingerprint: str
 
 
+@told_once
 def finetune(
     request: FinetuneRequest, *, listener: FinetuneListener | None = None, device: str = "auto"
 ) -> FinetuneResult:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.device import choose_device
@@ -19,6 +20,11 @@ T = TypeVar("T")
 
 # Only one process validates and writes, and the others wait for it: longer than the libraries' ten minutes.
 _PATIENCE = timedelta(hours=6)
+# Until the last of them has begun.
+_GATHERING = timedelta(minutes=5)
+
+_LAUNCHER = os.getppid()
+_store: Any = None  # what all of them can write notes into
 
 
 def device_of_process(device: str = "auto") -> torch.device:
@@ -47,11 +53,22 @@ class Processes:
 
     @classmethod
     def join(cls, device: torch.device) -> "Processes":
-        """Join the others that `torchrun` started; NCCL between GPUs, gloo between CPUs. Alone without it."""
-        if "WORLD_SIZE" not in os.environ:
+        """Join the others that `torchrun` started; NCCL between GPUs, gloo between CPUs. Alone without it.
+
+        Raises:
+            CocaSearchError: The environment speaks of others that cannot be found.
+        """
+        if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
             return cls()
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+            try:
+                _meet("nccl" if device.type == "cuda" else "gloo")
+            except (ValueError, RuntimeError) as error:
+                raise CocaSearchError(
+                    f"the {os.environ['WORLD_SIZE']} processes of this run do not find each other: "
+                    f"{str(error).partition(chr(10))[0]}",
+                    hint="start them with torchrun; to train in one process, unset WORLD_SIZE",
+                ) from error
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -94,7 +111,7 @@ class Processes:
         """What the first process makes, for all of them; the others wait for it.
 
         Raises:
-            CocaSearchError: The first process failed with one; all do then.
+            CocaSearchError: The first process failed with one; all do then. KeyboardInterrupt likewise.
         """
         if self.count == 1:
             return make()
@@ -102,10 +119,10 @@ class Processes:
         if self.is_first:
             try:
                 outcome = [make()]
-            except CocaSearchError as error:
+            except (CocaSearchError, KeyboardInterrupt) as error:
                 outcome = [error]
         dist.broadcast_object_list(outcome, src=0)
-        if isinstance(outcome[0], CocaSearchError):
+        if isinstance(outcome[0], CocaSearchError | KeyboardInterrupt):
             raise outcome[0]
         made: T = outcome[0]
         return made
@@ -121,3 +138,24 @@ class Processes:
         """End the exchange with the others."""
         if self.count > 1:
             dist.destroy_process_group()
+
+
+def has_lost_launcher() -> bool:
+    """Whether `torchrun`, which would end this process with the others, is gone itself."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.getppid() != _LAUNCHER
+
+
+def is_first_to_tell() -> bool:
+    """Whether none of the processes has asked this before; if that cannot be known, it is."""
+    if _store is None:
+        return True
+    try:
+        return bool(_store.add("told", 1) == 1)
+    except RuntimeError:  # the process that keeps the notes is gone
+        return True
+
+
+def _meet(backend: str) -> None:
+    global _store
+    _store, rank, count = next(iter(rendezvous("env://", timeout=_GATHERING)))
+    dist.init_process_group(backend, store=_store, rank=rank, world_size=count, timeout=_PATIENCE)

@@ -18,6 +18,7 @@ from cocasearch.model.config import EfficientNetLiteConfig, PoolerKind
 from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source
+from cocasearch.training.failures import told_once
 from cocasearch.training.objective import NameTeacher
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
@@ -66,6 +67,7 @@ class TrainingRequest:
     reporting: Reporting = dataclasses.field(default_factory=Reporting)
 
 
+@told_once
 def train(
     request: TrainingRequest, config: TrainingConfig, *, progress: OnProgress | None = None, device: str = "auto"
 ) -> TrainingResult:

@@ -9,6 +9,7 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.inference.device import give_back_freed_memory, keep_freed_memory
 from cocasearch.inference.loaded_model import image_memory_format, lay_out_image_encoder
@@ -31,7 +33,7 @@ from cocasearch.training.objective import NameTeacher, Objective
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.precision import gradient_scaler
 from cocasearch.training.preparation import prepare
-from cocasearch.training.processes import Processes, device_of_process
+from cocasearch.training.processes import Processes, device_of_process, has_lost_launcher
 from cocasearch.training.progress import ProgressReport, TrainingProgress
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of, run_identity
 from cocasearch.training.run_log import RunLog
@@ -120,6 +122,8 @@ class Trainer:
         self.thaw_step = min(self.steps, round(min(config.frozen_passes, config.passes) * self.steps_per_pass))
         self.state = _State()
         self._is_updating = False
+        self._kept = 0  # steps
+        self._is_asked_to_stop: Callable[[], bool] = lambda: False
         self._checkpoint = RunCheckpoint(self.run_folder)
         self.best_report: EvaluationReport | None = None
 
@@ -143,18 +147,17 @@ class Trainer:
         self._resume()
         self.processes.once(self._checkpoint.begin)
         # Processes stop after the same step: none may leave while others wait for it in the middle of one.
-        with stopping(at_once=self.processes.count == 1) as is_asked_to_stop:
+        with stopping(at_once=self.processes.count == 1) as self._is_asked_to_stop:
             try:
-                self._go_on(is_asked_to_stop)
+                self._go_on()
             except KeyboardInterrupt:
                 self._save_checkpoint()
                 raise
             except Exception as error:
-                # To put divided weights together takes all processes, and they agree on this error alone.
-                if isinstance(error, NotANumberError) or not is_sharded(self.model):
-                    self._save_checkpoint(is_unsteady=isinstance(error, NotANumberError))
+                self._save_after(error)
                 pictures = -(-self.config.images_per_step // self.processes.count)
-                if (reason := explained(error, self.config, self.state.step, pictures)) is not None:
+                step, kept = self.state.step, self._kept
+                if (reason := explained(error, self.config, step=step, kept=kept, pictures=pictures)) is not None:
                     raise reason from error
                 raise
         result = self._result()
@@ -176,7 +179,7 @@ class Trainer:
         """Drop the checkpoint of a run that is over: what it made is a finished model now."""
         self.processes.once(self._checkpoint.finish)
 
-    def _go_on(self, is_asked_to_stop: Callable[[], bool]) -> None:
+    def _go_on(self) -> None:
         rank, processes = self.processes.rank, self.processes.count
         first_step, saved_at, report = self.state.step, time.monotonic(), self._new_report()
         batches = self.data.batches(
@@ -193,7 +196,7 @@ class Trainer:
                 if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
                     self._save_checkpoint()
                     saved_at = time.monotonic()
-                if self.processes.count > 1 and self.processes.any(is_asked_to_stop()):
+                if self.processes.any(self._is_asked_to_stop() or has_lost_launcher()):
                     raise KeyboardInterrupt
         finally:
             batches.close()
@@ -275,9 +278,14 @@ class Trainer:
 
     def _measure(self, weights: Mapping[str, Tensor]) -> EvaluationReport:
         model = self._trained.loaded(weights, self.device)
-        report = evaluate(model, self.held_out, caption_options=None, batch_size=64)
+        report = evaluate(model, self.held_out, caption_options=None, batch_size=64, progress=self._stop_if_asked)
         self.data.unreadable.update(report.unreadable)
         return report
+
+    def _stop_if_asked(self, *_: int) -> None:
+        """Leave a validation, which may take longer than whoever ends a job waits; it is made up for."""
+        if self._is_asked_to_stop():
+            raise KeyboardInterrupt
 
     @property
     def _trained(self) -> TrainedModel:
@@ -307,7 +315,8 @@ class Trainer:
             larger=larger.fingerprint if larger else "",
         )
 
-    def _save_checkpoint(self, *, is_unsteady: bool = False) -> None:
+    def _save_checkpoint(self, *, is_unsteady: bool = False, together: bool = True) -> None:
+        """Save all that the run goes on from; without the help of the other processes only if it is not divided."""
         if self._is_updating:  # what was changed in part is worth nothing: the last checkpoint stays
             return
         contents = {
@@ -318,8 +327,23 @@ class Trainer:
             "optimizers": [whole(optimizer.state_dict()) for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
         }
-        if self.processes.is_first:
-            self._checkpoint.save(contents, self._identity(), may_change=STEADYING if is_unsteady else ())
+        may_change = STEADYING if is_unsteady else ()
+
+        def save() -> None:
+            self._checkpoint.save(contents, self._identity(), may_change=may_change)
+
+        if together:
+            self.processes.once(save)
+        elif self.processes.is_first:
+            save()
+        self._kept = self.state.step
+
+    def _save_after(self, error: Exception) -> None:
+        """Save what can be saved after a failure, which the other processes may not have met."""
+        is_met_by_all = isinstance(error, NotANumberError)
+        if is_met_by_all or not is_sharded(self.model):
+            with suppress(CocaSearchError):  # the failure is what is to be told
+                self._save_checkpoint(is_unsteady=is_met_by_all, together=is_met_by_all)
 
     def _resume(self) -> None:
         contents = self._checkpoint.load(self._identity(), self.device)
@@ -332,6 +356,7 @@ class Trainer:
             load_optimizer(optimizer, state)
         self.scaler.load_state_dict(contents.get("scaler", {}))
         self.state = _State(**contents["state"])
+        self._kept = self.state.step
         self.state.losses += [0.0] * (4 - len(self.state.losses))  # an older checkpoint knows fewer
         self.best_report = contents.get("best_report")
 

@@ -49,19 +49,19 @@ def test_no_memory_is_known_when_seen(error: Exception) -> None:
 
 @pytest.mark.parametrize(("config", "at_once", "smaller"), [({}, 64, 32), ({"micro_batch": 10}, 10, 5)])
 def test_no_memory_says_what_fits_better(config: dict[str, int], at_once: int, smaller: int) -> None:
-    told = explained(MemoryError(), replace(CONFIG, **config), step=7, pictures=64)
+    told = explained(MemoryError(), replace(CONFIG, **config), step=7, kept=7, pictures=64)
     assert str(told) == f"{at_once} pictures at once do not fit in memory; the 7 steps done are kept"
     assert f"--set micro_batch={smaller} " in str(told.hint)
 
 
 def test_one_picture_that_does_not_fit_is_not_divided() -> None:
-    told = explained(MemoryError(), replace(CONFIG, micro_batch=1), step=0, pictures=64)
+    told = explained(MemoryError(), replace(CONFIG, micro_batch=1), step=0, kept=0, pictures=64)
     assert "micro_batch" not in str(told.hint)
 
 
 def test_what_is_told_well_already_is_left_alone() -> None:
-    assert explained(CocaSearchError("no pictures"), CONFIG, step=0, pictures=64) is None
-    assert explained(ValueError("a mistake of ours"), CONFIG, step=0, pictures=64) is None
+    assert explained(CocaSearchError("no pictures"), CONFIG, step=0, kept=0, pictures=64) is None
+    assert explained(ValueError("a mistake of ours"), CONFIG, step=0, kept=0, pictures=64) is None
 
 
 def test_a_run_without_memory_goes_on_in_smaller_parts(runs, tmp_path: Path) -> None:

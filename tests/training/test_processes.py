@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ import torch
 from openclip_gradients import assert_openclips, in_openclips_layout
 from safetensors.torch import load_file
 from torch import Tensor
+
+import cocasearch.training.processes as processes_module
+from cocasearch.errors import CocaSearchError
+from cocasearch.training.processes import Processes
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden" / "openclip" / "tiny_main_training.safetensors"
@@ -118,3 +123,24 @@ def test_the_modes_differ(found: Find) -> None:
     assert (local - exact).norm() > 0.1 * exact.norm()
     for number in (1, 2, 3):
         torch.testing.assert_close(found(1)[at + number][name], found(1)[at][name], rtol=1e-4, atol=1e-6)
+
+
+def test_an_environment_of_one_process_needs_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "192.0.2.1", "MASTER_PORT": "9"}.items():
+        monkeypatch.setenv(name, value)
+    assert Processes.join(torch.device("cpu")).count == 1
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"), [({}, "MASTER_ADDR"), ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}, "imed out")]
+)
+def test_processes_that_never_come_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], reason: str
+) -> None:
+    monkeypatch.setattr(processes_module, "_GATHERING", timedelta(seconds=0.5))
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", **settings}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CocaSearchError, match=f"2 processes of this run do not find each other: .*{reason}") as caught:
+        Processes.join(torch.device("cpu"))
+    assert "torchrun" in str(caught.value.hint)
