@@ -60,7 +60,7 @@ def read_architecture(name_or_file: str, text_config: Path | None = None) -> Arc
     Raises:
         CocaSearchError: There is no such name or file, or it describes what cannot be built here.
     """
-    roberta = _read_roberta(text_config) if text_config else None
+    roberta = read_text_config(text_config) if text_config else None
     known = {name: config for name, config in presets().items() if isinstance(config.image, VisionTransformerConfig)}
     if name_or_file in known:
         config = _with_text(known[name_or_file], roberta)
@@ -78,7 +78,12 @@ def read_architecture(name_or_file: str, text_config: Path | None = None) -> Arc
         raise CocaSearchError(f"{file}: {error}", hint=error.hint) from error
 
 
-def _read_roberta(file: Path) -> RobertaConfig:
+def read_text_config(file: Path) -> RobertaConfig:
+    """The text half in a `config.json` of Hugging Face's.
+
+    Raises:
+        CocaSearchError: It cannot be read, or is not one of a RoBERTa.
+    """
     described = read_json(file, "text config")
     try:
         return read_roberta_config(described)

@@ -8,7 +8,12 @@ from pathlib import Path
 from cocasearch.checkpoints.catalogue import PublishedModel
 from cocasearch.checkpoints.hub import fetch, fetch_small, refuse_odd_repository
 from cocasearch.checkpoints.importing import ROOM_BESIDE_WEIGHTS, ImportOptions, import_weights, refuse_taken
-from cocasearch.checkpoints.openclip_configs import Architecture, from_openclip_config, read_architecture
+from cocasearch.checkpoints.openclip_configs import (
+    Architecture,
+    from_openclip_config,
+    read_architecture,
+    read_text_config,
+)
 from cocasearch.errors import CocaSearchError
 
 CONFIG_IN_REPOSITORY = "open_clip_config.json"
@@ -29,8 +34,12 @@ def wanted_published(model: PublishedModel) -> Wanted:
     return Wanted(model.name, model.repository, read_architecture(model.architecture), model)
 
 
-def wanted_repository(repository: str, name: str | None, architecture: str | None) -> Wanted:
+def wanted_repository(
+    repository: str, name: str | None, architecture: str | None, text_config: Path | None = None
+) -> Wanted:
     """A CoCa of anyone's, in OpenCLIP's layout; without an architecture its config says what it is.
+
+    `text_config` is the `config.json` of its text half, where that is a RoBERTa of Hugging Face's.
 
     Raises:
         CocaSearchError: There cannot be such a repository, it cannot be had, or it says nothing of a CoCa.
@@ -38,14 +47,16 @@ def wanted_repository(repository: str, name: str | None, architecture: str | Non
     refuse_odd_repository(repository)
     name = name or repository.rsplit("/", 1)[-1]
     if architecture is not None:
-        return Wanted(name, repository, read_architecture(architecture))
+        return Wanted(name, repository, read_architecture(architecture, text_config))
     file = fetch_small(repository, CONFIG_IN_REPOSITORY)
     if file is None:
         raise CocaSearchError(
             f"{repository} does not say what it is: it has no {CONFIG_IN_REPOSITORY}", hint="--arch NAME or a JSON file"
         )
+    roberta = read_text_config(text_config) if text_config else None
     try:
-        return Wanted(name, repository, from_openclip_config(name, json.loads(file.read_text(encoding="utf-8"))))
+        described = json.loads(file.read_text(encoding="utf-8"))
+        return Wanted(name, repository, from_openclip_config(name, described, roberta))
     except ValueError as error:
         raise CocaSearchError(f"{CONFIG_IN_REPOSITORY} of {repository} is not JSON: {error}") from error
 

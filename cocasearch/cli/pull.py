@@ -54,6 +54,7 @@ def pull(
     dtype: Dtype = "fp32",
     image_size: ImageSize = None,
     tokenizer: TokenizerFile = None,
+    text_config: TextConfigFile = None,
     force: Force = False,
 ) -> None:
     """Download a published CoCa from the Hugging Face hub, once.
@@ -63,7 +64,7 @@ def pull(
     """
     from cocasearch.checkpoints.importing import ImportOptions
 
-    wanted = _wanted(model, tag, name, arch)
+    wanted = _wanted(model, tag, name, arch, text_config)
     folder = _folder_for(wanted.name)
     if not force and wanted.published and _is_here(wanted.published):
         console.say(f"{wanted.name} is here already: {folder}")
@@ -110,12 +111,14 @@ def _tell_differences(config: "CoCaConfig") -> None:
 def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:
     from cocasearch.checkpoints.disk_space import gigabytes
     from cocasearch.checkpoints.pulling import pull
+    from cocasearch.checkpoints.storage import read_model_folder
 
     if wanted.published:
         console.say(f"{wanted.name}: {gigabytes(wanted.published.download_size)} from {wanted.repository}")
         warn_about(wanted.name)
     with console.byte_progress() as progress:
         file = pull(wanted, folder, options, progress)
+    _tell_differences(read_model_folder(folder).config)
     console.say(f"the download stays in the hub's cache, and may be removed there: {file}")
     _tell(wanted.name, folder)
 
@@ -130,22 +133,22 @@ def _tell(name: str, folder: Path) -> None:
         console.say("new indexes take it from now on where no --model is given")
 
 
-def _wanted(model: str, tag: str | None, name: str | None, arch: str | None) -> "Wanted":
+def _wanted(model: str, tag: str | None, name: str | None, arch: str | None, text_config: Path | None) -> "Wanted":
     from cocasearch.checkpoints.catalogue import PUBLISHED, find_published
     from cocasearch.checkpoints.pulling import wanted_published, wanted_repository
 
     if model.count("/") == 1 and not model.startswith((".", "~", "/")):
         if tag is not None:
             raise typer.BadParameter("a repository has no TAG")
-        return wanted_repository(model, name, arch)
+        return wanted_repository(model, name, arch, text_config)
     published = find_published(model, tag)
     if published is None:
         names = ", ".join(dict.fromkeys(known.architecture for known in PUBLISHED))
         raise CocaSearchError(
             f"nobody published a model '{model}'; there are {names}", hint="cocasearch models list, or OWNER/REPOSITORY"
         )
-    if arch is not None or name not in (None, published.name):
-        raise typer.BadParameter("--arch and --name are for a repository: published models have theirs")
+    if arch is not None or text_config is not None or name not in (None, published.name):
+        raise typer.BadParameter("--arch, --text-config and --name are for a repository: published models have theirs")
     return wanted_published(published)
 
 

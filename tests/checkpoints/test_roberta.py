@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from hub_server import serving, use
 from safetensors.torch import load_file, save_file
 from seeded_roberta import PUBLISHED, TINY, openclip_shapes, seeded_weights, tiny_config
 from typer.testing import CliRunner, Result
@@ -214,3 +215,22 @@ def test_a_decoder_that_writes_fewer_words_is_imported_and_writes(import_: Impor
         captions = Captioner(loaded).caption_pixels(pixels, replace(options, strategy=strategy))
         ids = [caption.token_ids[-len(caption.token_logprobs) :] for caption in captions]
         assert all(max(row) < 300 for row in ids)
+
+
+def test_a_repository_with_a_roberta_is_pulled_with_its_text_config(
+    import_: Import, tmp_path: Path, roberta_tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as hub:
+        use(hub, tmp_path / "cache", monkeypatch)
+        hub.repositories["someone/roberta"] = {
+            "open_clip_config.json": (tmp_path / "arch.json").read_bytes(),
+            "open_clip_model.safetensors": (tmp_path / "coca.safetensors").read_bytes(),
+        }
+        command = ["models", "pull", "someone/roberta", "--tokenizer", str(roberta_tokenizer_file)]
+        refused = CliRunner().invoke(app, command)
+        assert refused.exit_code == 1
+        assert "hint: --text-config and --tokenizer" in refused.stderr
+        pulled = CliRunner().invoke(app, [*command, "--text-config", "config.json"])
+    assert pulled.exit_code == 0, pulled.output
+    assert "its vectors of texts are not OpenCLIP's" in " ".join(pulled.stderr.split())
+    assert load_model(tmp_path / "home" / "models" / "roberta", device="cpu").config.text.vocab_size == 320

@@ -227,7 +227,7 @@ def test_a_model_that_finds_nothing_is_warned_about_when_it_is_used(prompt):
     [
         ("models pull nope", 1, "nobody published a model 'nope'; there are coca_ViT-L-14, coca_ViT-B-32"),
         ("models pull coca_ViT-L-14 openai", 1, f"published as {COCO} and {LAION}, not as 'openai'"),
-        ("models pull coca_ViT-L-14 --name mine", 2, "--arch and --name are for a repository"),
+        ("models pull coca_ViT-L-14 --name mine", 2, "--arch, --text-config and --name are for a repository"),
         ("models pull -- -someone/small,coca", 1, "'-someone/small,coca' cannot be a repository: letters, digits"),
         ("models pull someone/.small --arch coca_ViT-B-32", 1, "'someone/.small' cannot be a repository"),
         ("models pull someone/small-coca main", 2, "a repository has no TAG"),
