@@ -12,7 +12,7 @@ from typing import Any
 
 from cocasearch.captioned_data.columns import WantedColumns, words
 from cocasearch.captioned_data.records import BadRow, Found, Row
-from cocasearch.captioned_data.tables import NOT_UTF8, delimited_rows, is_unicode, refuse_binary, row_of_cell
+from cocasearch.captioned_data.tables import NOT_UTF8, delimited_rows, is_unicode, refuse_binary, row_of_record
 from cocasearch.errors import CocaSearchError
 
 _TOKEN = re.compile(r"^(?P<name>[^\t]+)#(?P<number>\d+)\t(?P<caption>.*)$")
@@ -38,7 +38,7 @@ def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, i
         return _listed(document, name, wanted)
     entries = document.get("images") if isinstance(document, dict) else None
     if isinstance(entries, list) and isinstance(document.get("annotations"), list):
-        return _in_folder(list(_coco(document, name)), path, name, images)
+        return _in_folder(list(_coco(document, name)), path, name, images, kind="coco")
     if isinstance(entries, list) and any(isinstance(entry, dict) and "sentences" in entry for entry in entries):
         return _in_folder(list(_karpathy(entries, name, split)), path, name, images)
     raise CocaSearchError(
@@ -80,9 +80,7 @@ def _listed(records: Sequence[Any], name: str, wanted: WantedColumns) -> Iterato
     for number, record in enumerate(records, start=1):
         where = f"object {number} of {name}"
         if isinstance(record, dict):
-            key = record.get(image)
-            key = key.strip() if isinstance(key, str) else ""
-            yield row_of_cell(where, key, key, record.get(caption), wanted, caption)
+            yield row_of_record(where, record, image, caption, wanted)
         else:
             yield BadRow(where, "it is not a JSON object")
 
@@ -93,16 +91,19 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Found]:
     files = {
         entry["id"]: entry["file_name"]
         for entry in document["images"]
-        if isinstance(entry, dict) and "id" in entry and isinstance(entry.get("file_name"), str)
+        if isinstance(entry, dict)
+        and isinstance(entry.get("id"), int | str)
+        and isinstance(entry.get("file_name"), str)
     }
     bare = dict(files)
     for number, note in enumerate(document["annotations"], start=1):
         where = f"annotation {number} of {name}"
-        if not isinstance(note, dict) or note.get("image_id") not in files:
+        image = note.get("image_id") if isinstance(note, dict) else None
+        if not isinstance(image, int | str) or image not in files:
             yield BadRow(where, "its image is not in the list of images")
             continue
-        file, caption = files[note["image_id"]], note.get("caption")
-        bare.pop(note["image_id"], None)
+        file, caption = files[image], note.get("caption")
+        bare.pop(image, None)
         yield Row(where, file, file, words(caption) if isinstance(caption, str) else [])
     for number, file in bare.items():
         yield Row(f"image {number} of {name}", file, file, [])
@@ -122,22 +123,25 @@ def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[
         if not isinstance(entry, dict) or not isinstance(entry.get("filename"), str):
             yield BadRow(where, "it has no filename")
         elif split is None or str(entry.get("split")) == split:
-            file = "/".join(part for part in (entry.get("filepath"), entry["filename"]) if part)
-            sentences = entry.get("sentences") or []
-            yield Row(where, file, file, [text for sentence in sentences for text in words(sentence.get("raw"))])
+            folder, sentences = entry.get("filepath"), entry.get("sentences")
+            file = f"{folder}/{entry['filename']}" if folder else entry["filename"]
+            texts = (
+                [item.get("raw") for item in sentences if isinstance(item, dict)] if isinstance(sentences, list) else []
+            )
+            yield Row(where, file, file, words([text for text in texts if isinstance(text, str)]))
 
 
-def _in_folder(rows: list[Found], path: Path, name: str, images: Path | None) -> Iterator[Found]:
+def _in_folder(rows: list[Found], path: Path, name: str, images: Path | None, kind: str = "flickr") -> Iterator[Found]:
     """The rows with their pictures in the folder told, or in the one of the usual places that has them."""
     names = [row.image for row in rows if isinstance(row, Row) and isinstance(row.image, str)]
-    folder = images or _find_folder(path, name, names)
+    folder = images or _find_folder(path, name, names, kind)
     for row in rows:
         if isinstance(row, Row) and isinstance(row.image, str) and row.image:
             row = Row(row.where, folder / row.image, row.key, row.captions)
         yield row
 
 
-def _find_folder(path: Path, name: str, names: Sequence[str]) -> Path:
+def _find_folder(path: Path, name: str, names: Sequence[str], kind: str) -> Path:
     some = list(dict.fromkeys(names))[:20]  # a few may be missing
     subset = path.stem.rpartition("_")[2]  # captions_val2017.json -> val2017
     usual = [path.parent / folder for folder in _USUAL_FOLDERS]
@@ -146,7 +150,6 @@ def _find_folder(path: Path, name: str, names: Sequence[str]) -> Path:
     different = {folder.resolve(): folder for folder in found}
     if len(different) == 1:
         return found[0]
-    kind = "coco" if path.suffix.lower() == ".json" and subset and subset[-4:].isdigit() else "flickr"
     why = "are not beside it" if not different else f"could be in {found[0]} or in {found[1]}"
     example = f", such as {some[0]}" if some else ""
     raise CocaSearchError(

@@ -64,11 +64,12 @@ def words(cell: object) -> list[str]:
     cells = cell if isinstance(cell, list) else [] if cell is None else [cell]
     texts = [text for text in cells if isinstance(text, str)]
     if len(texts) < len(cells):
-        raise NotWordsError(f"{_short(cell)} is not words")
+        raise NotWordsError(f"{shortened(cell)} is not words")
     return [text.strip() for text in texts if text.strip()]
 
 
-def _short(cell: object) -> str:
+def shortened(cell: object) -> str:
+    """A cell as it can stand in a sentence."""
     text = repr(cell)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

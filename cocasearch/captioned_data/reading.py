@@ -156,14 +156,18 @@ class _Gathered:
 def _why_missing(image: Path, key: str) -> str:
     if "://" in key:
         return "an address, not a file"
+    if "\\" in key and Path(str(image).replace("\\", "/")).is_file():
+        return "no such file: it has \\ where this system has / in paths"
     return "a folder, not a file" if image.is_dir() else "no such file"
 
 
 _MENDING = {  # words of a reason -> how to go on where most rows have it
     "not words": "name another column with --caption-key",
+    "not a path": "name another column with --image-key",
     "cells": "put captions that hold the separator in quotation marks",
     "UTF-8": "iconv -f latin1 -t utf-8 would convert it from Latin-1",
 }
+_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".json", ".token")
 _KINDS = (
     "give a .csv, .tsv, .jsonl, .parquet or .tar file, captions of COCO or Flickr, "
@@ -180,6 +184,11 @@ def _nothing(data: CaptionedData, path: Path) -> CocaSearchError:
             f"not one of the {len(data.missing)} pictures of {data.source} is there, "
             f"beginning with {first.where}: {first.reason}",
             hint=f"relative paths start at the data file's folder, {folder.resolve()}",
+        )
+    if path.suffix.lower() in _TABLES and not data.bad_rows:
+        return CocaSearchError(
+            f"{data.source} holds no captioned pictures: it has no rows",
+            hint="one for each caption: the picture, and its words",
         )
     why = f": {data.bad_rows[0].where}: {data.bad_rows[0].reason}" if data.bad_rows else ""
     files = sorted(file.name for file in path.iterdir() if _is_data(file)) if path.is_dir() else []

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocasearch.captioned_data.columns import NotWordsError, WantedColumns
+from cocasearch.captioned_data.columns import NotWordsError, WantedColumns, shortened
 from cocasearch.captioned_data.records import BadRow, Found, Row
 from cocasearch.errors import CocaSearchError
 
@@ -118,9 +118,7 @@ def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
                 yield BadRow(where, record)
                 continue
             columns = columns or wanted.choose(name, list(record))
-            image, cell = record.get(columns[0]), record.get(columns[1])
-            key = image if isinstance(image, str) else ""
-            yield row_of_cell(where, key.strip(), key.strip(), cell, wanted, columns[1])
+            yield row_of_record(where, record, *columns, wanted)
 
 
 def _json_object(line: str) -> dict[str, Any] | str:
@@ -132,6 +130,15 @@ def _json_object(line: str) -> dict[str, Any] | str:
     except (json.JSONDecodeError, RecursionError) as error:
         return f"it is not JSON: {error.msg if isinstance(error, json.JSONDecodeError) else 'nested too deeply'}"
     return record if isinstance(record, dict) else "it is not a JSON object"
+
+
+def row_of_record(where: str, record: dict[str, Any], image: str, caption: str, wanted: WantedColumns) -> Found:
+    """A row of a JSON object with these keys, whose values may be anything."""
+    path = record.get(image)
+    if path is not None and not isinstance(path, str):
+        return BadRow(where, f"column {image!r}: {shortened(path)} is not a path")
+    key = (path or "").strip()
+    return row_of_cell(where, key, key, record.get(caption), wanted, caption)
 
 
 def row_of_cell(where: str, image: str | bytes, key: str, cell: object, wanted: WantedColumns, column: str) -> Found:

@@ -99,6 +99,8 @@ def _convert(annotations: Path, out: Path, images: Path | None, split: str | Non
     from cocasearch.captioned_data import read_captioned_data
     from cocasearch.captioned_data.writing import write_csv
 
+    if out.exists() and annotations.exists() and out.samefile(annotations):
+        raise CocaSearchError(f"{out} is what is to be read", hint="--out OTHER.csv")
     data = read_captioned_data(annotations, images=images, split=split)
     rows = write_csv(data, out)
     name_left_out(data)

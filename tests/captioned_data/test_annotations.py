@@ -140,3 +140,27 @@ def test_a_json_document_of_another_kind_is_refused(tmp_path: Path, text: str) -
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(CocaSearchError, match=r"a\.json (is not JSON|holds no captions)"):
         read_captioned_data(tmp_path / "a.json")
+
+
+def test_annotations_that_hold_anything_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").touch()
+    notes = [{"image_id": 1, "caption": "A cat."}, {"image_id": {}, "caption": "x"}, {"image_id": 1, "caption": 7}]
+    document = {"images": [{"id": 1, "file_name": "1.jpg"}, {"id": [], "file_name": "2.jpg"}], "annotations": notes}
+    file = tmp_path / "captions.json"
+    file.write_text(json.dumps(document))
+    data = read_captioned_data(file)
+    assert [row.captions for row in data] == [("A cat.",)]
+    assert [bad.reason for bad in data.bad_rows] == ["its image is not in the list of images", "no caption"]
+    sentences = ([{"raw": "A dog."}, {"raw": 7}, 8], 9, None)
+    images = [{"filename": "1.jpg", "filepath": [], "sentences": some} for some in sentences]
+    file.write_text(json.dumps({"images": [*images, {"filename": "1.jpg", "filepath": 3, "sentences": []}]}))
+    data = read_captioned_data(file)
+    assert [row.captions for row in data] == [("A dog.",)]
+
+
+def test_what_tells_where_the_pictures_are_is_said_for_the_kind_that_it_is(tmp_path: Path) -> None:
+    notes = [{"image_id": 1, "caption": "A cat."}]
+    (tmp_path / "mine.json").write_text(json.dumps({"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": notes}))
+    with pytest.raises(CocaSearchError, match="are not beside it") as error:
+        read_captioned_data(tmp_path / "mine.json")
+    assert str(error.value.hint).startswith("cocasearch data coco ")

@@ -146,6 +146,7 @@ def test_bad_lines_of_jsonl_are_left_out_and_listed(tmp_path: Path) -> None:
         good[1],
         '{"image": 7, "text": "x"}',
         good[2],
+        good[2],
     ]
     data = read_captioned_data(write(tmp_path / "a.jsonl", "\n".join(lines)))
     assert list(captions_of(data)) == ["a.jpg", "b.jpg", "c.jpg"]
@@ -154,7 +155,7 @@ def test_bad_lines_of_jsonl_are_left_out_and_listed(tmp_path: Path) -> None:
         ("line 2", "it is not JSON: Expecting value"),
         ("line 3", "it is not a JSON object"),
         ("line 4", "column 'text': 3 is not words"),
-        ("line 7", "no picture"),
+        ("line 7", "column 'image': 7 is not a path"),
     ]
 
 
@@ -194,7 +195,7 @@ def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_look
         ("a.csv", b"image caption\na.jpg x\n", "no image column; its columns are: image caption"),
         ("a.csv", b"image,text\na.jpg,x\nb.jpg,a, b\nc.jpg,d, e\n", "2 of 3 rows .* beginning with row 2 .* 3 cells"),
         ("a.csv", b'image,text\na.jpg,x\nb.jpg,"oh\nc.jpg,y\n', "row 2 of .* quotation mark that is never closed"),
-        ("a.csv", b"image,text\n", "holds no captioned pictures"),
+        ("a.csv", b"image,text\n", "holds no captioned pictures: it has no rows"),
         ("a.csv", b"image,text\n,x\n", "holds no captioned pictures: row 1 of .*: no picture"),
         ("a.csv", "image,text\na.jpg,x\n".encode("utf-16"), "is UTF-16, not UTF-8"),
         ("a.csv", b"\x7fELF\x02\x00\x00,\n", "is not text: it has a zero byte"),
@@ -254,3 +255,12 @@ def test_a_template_without_a_place_for_the_name_is_refused(tmp_path: Path) -> N
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CocaSearchError, match="there is no captioned data at"):
         read_captioned_data(tmp_path / "nowhere.csv")
+
+
+def test_paths_of_windows_are_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.jpg").touch()
+    file = write(tmp_path / "data.csv", "image,text\np\\a.jpg,A cat\np\\gone.jpg,A dog\na.jpg,A bird\n")
+    missing = {bad.where: bad.reason for bad in read_captioned_data(file).missing}
+    assert missing["p\\a.jpg"] == "no such file: it has \\ where this system has / in paths"
+    assert missing["p\\gone.jpg"] == "no such file"

@@ -139,3 +139,12 @@ def test_flickrs_captions_become_a_table_one_split_at_a_time(collection):
     nowhere = collection("data", "flickr", "tokens.txt", "--out", "no/such/folder.csv")
     assert nowhere.exit_code == 1
     assert "cannot write" in nowhere.stderr
+
+
+def test_annotations_are_not_written_over(prompt):
+    file = prompt.folder / "captions.csv"
+    file.write_text("image,caption,more\nphotos/turned.jpg,a thing,kept\n")
+    result = prompt("data", "coco", "captions.csv", "--out", "./captions.csv")
+    assert result.exit_code == 1
+    assert "error: captions.csv is what is to be read" in result.stderr
+    assert "kept" in file.read_text()
