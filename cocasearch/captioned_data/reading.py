@@ -17,6 +17,7 @@ from cocasearch.captioned_data.shards import tar_rows
 from cocasearch.captioned_data.sidecars import sidecar_rows
 from cocasearch.captioned_data.sources import SourceFile, source_files
 from cocasearch.captioned_data.tables import delimited_rows, jsonl_rows, parquet_rows
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.file_parts import FilePart, PictureSource
 
@@ -122,7 +123,7 @@ class _Gathered:
         if len(broken) > good:
             first = broken[0]
             raise CocaSearchError(
-                f"{len(broken)} of {good + len(broken)} rows of {file.name} cannot be understood, "
+                f"{len(broken)} of {counted(good + len(broken), 'row')} of {file.name} cannot be understood, "
                 f"beginning with {first.where}: {first.reason}",
                 hint=next((hint for words, hint in _MENDING.items() if words in first.reason), None),
             )
@@ -181,7 +182,7 @@ def _nothing(data: CaptionedData, path: Path) -> CocaSearchError:
         first = data.missing[0]
         folder = path if path.is_dir() else path.parent
         return CocaSearchError(
-            f"not one of the {len(data.missing)} pictures of {data.source} is there, "
+            f"not one of {counted(len(data.missing), 'picture')} of {data.source} is there, "
             f"beginning with {first.where}: {first.reason}",
             hint=f"relative paths start at the data file's folder, {folder.resolve()}",
         )

@@ -10,6 +10,7 @@ from cocasearch.cli.console import Format
 from cocasearch.cli.left_out import NAMED, name_left_out
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, CaptionedData, CaptionKey, ImageKey, LabelTemplate, ModelName, OutputFormat
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _convert(annotations: Path, out: Path, images: Path | None, split: str | Non
     data = read_captioned_data(annotations, images=images, split=split)
     rows = write_csv(data, out)
     name_left_out(data)
-    console.say(f"wrote {rows:,} captions of {len(data):,} photos to {out}")
+    console.say(f"wrote {counted(rows, 'caption')} of {counted(len(data), 'photo')} to {out}")
 
 
 def _print(report: "DataReport") -> None:
@@ -112,8 +113,10 @@ def _print(report: "DataReport") -> None:
     lengths = report.lengths
     counts = report.counts()
     lines = [
-        f"{report.images:,} photos, {report.captions:,} captions; {least} to {most} a photo, {median} in the middle",
-        f"{report.distinct_captions:,} different captions, {report.shared_captions:,} of them of several photos",
+        f"{counted(report.images, 'photo')}, {counted(report.captions, 'caption')}; "
+        f"{least} to {most} a photo, {median} in the middle",
+        f"{counted(report.distinct_captions, 'different caption')}, "
+        f"{report.shared_captions:,} of them of several photos",
         f"captions have {lengths.median} tokens in the middle and {lengths.most} at most; "
         f"{lengths.cut:,} are longer than the {lengths.context} that the model reads",
     ]

@@ -18,6 +18,7 @@ from cocasearch.cli.options import (
     NoCaptions,
     default_caption_options,
 )
+from cocasearch.counting import counted
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.benchmark import EvaluationReport
@@ -60,7 +61,7 @@ def evaluate(
 
 
 def _print(report: "EvaluationReport") -> None:
-    console.write(f"{report.model} on {report.n_images} photos and {report.n_texts} texts\n\n")
+    console.write(f"{report.model} on {counted(report.n_images, 'photo')} and {counted(report.n_texts, 'text')}\n\n")
     ways = {"text to image": report.retrieval.text_to_image, "image to text": report.retrieval.image_to_text}
     console.write_table([{"retrieval": way, **scores.to_dict()} for way, scores in ways.items()])
     if report.captions:

@@ -7,6 +7,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options import IndexName
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
 from cocasearch.paths import index_folder
@@ -32,7 +33,7 @@ def export(
     write = export_parquet if layout == "parquet" else export_clip_retrieval
     with console.progress("exporting", "photos") as advance:
         count = write(index_folder(name), out, progress=advance)
-    console.say(f"{count} photos of index '{index_name(index_folder(name))}' are in {out}")
+    console.say(f"{counted(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}")
 
 
 def import_(
@@ -71,6 +72,6 @@ def import_(
         "not where their path says": report.absent,
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    console.say(f"{told}; index '{index_name(index)}' holds {report.imported} photos")
+    console.say(f"{told}; index '{index_name(index)}' holds {counted(report.imported, 'photo')}")
     if not report.model.is_known:
         console.say("nobody named the model that made the vectors: photos among them can be looked for, words cannot")

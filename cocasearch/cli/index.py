@@ -21,6 +21,7 @@ from cocasearch.cli.options import (
     NoCaptions,
     default_caption_options,
 )
+from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
 from cocasearch.images.discovery import discover_images, expand_home
 from cocasearch.images.excludes import as_written
@@ -213,19 +214,26 @@ def summarise(report: BuildReport, folder: Path) -> None:
         console.say(f"no photos in {path}{kept}")
     if report.left_behind:
         shown = [*map(console.shown, report.left_behind[:_SHOWN]), *["…"] * (len(report.left_behind) > _SHOWN)]
-        console.say(f"{len(report.left_behind)} photos are not there and left the index: {', '.join(shown)}")
+        console.say(
+            f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
+            f"{', '.join(shown)}"
+        )
     kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "unchanged", "removed")
     counts = {kind: getattr(report, kind) for kind in kinds}
     counts |= {"unreadable": len(report.failed), "unreadable as before": report.known_bad}
     speed = (
         f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if report.added + report.updated else ""
     )
-    console.say(f"{_told(counts)}{speed}; index '{index_name(folder)}' holds {report.total} photos")
+    console.say(f"{_told(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}")
     if report.missing:
         forget_them = index_command(folder, "--prune")
-        console.say(f"{report.missing} photos are missing and not searched; forget them with: {forget_them}")
+        console.say(
+            f"{counted(report.missing, 'photo is', 'photos are')} missing and not searched; forget with: {forget_them}"
+        )
     if report.captionless:
         write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"
-        console.say(f"{report.captionless} photos have no caption; write them with: {write_them}")
+        console.say(
+            f"{counted(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
+        )
     if not report.total:
         raise NothingFound("none of the photos could be read")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
+from cocasearch.counting import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,15 +22,24 @@ def name_left_out(data: "CaptionedData") -> None:
     """How much was left out of a source and put together, and the first few with their reasons, on stderr."""
     if data.copies:
         console.say(
-            f"{console.shown(data.source)}: {len(data.copies):,} photos are another one under a second name, and "
-            "count as one with it"
+            f"{console.shown(data.source)}: "
+            + counted(
+                len(data.copies),
+                "photo is another one under a second name, and counts as one with it",
+                "photos are another one under a second name, and count as one with it",
+            )
         )
         _name_some([(copy.where, copy.reason) for copy in data.copies])
     if not data.left_out:
         return
     console.say(
-        f"{console.shown(data.source)}: left out {len(data.bad_rows):,} rows that lack something or make no sense, "
-        f"and {len(data.missing):,} photos that are not there"
+        f"{console.shown(data.source)}: left out "
+        + counted(
+            len(data.bad_rows),
+            "row that lacks something or makes no sense",
+            "rows that lack something or make no sense",
+        )
+        + f", and {counted(len(data.missing), 'photo that is not there', 'photos that are not there')}"
     )
     check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
     _name_some([(bad.where, bad.reason) for bad in data.left_out], check)
@@ -43,14 +53,14 @@ def name_not_trained_on(left_out: "LeftOut") -> None:
         (left_out.unreadable, "cannot be read"),
     ):
         if pairs:
-            console.say(f"not trained on, since they {what}: {len(pairs):,} photos")
+            console.say(f"not trained on, since they {what}: {counted(len(pairs), 'photo')}")
             _name_some(pairs)
 
 
 def _name_look_alike(count: int) -> None:
     console.say(
-        f"{count:,} photos are nearly the same as one that is measured on; so many, the kind looks alike, and they are "
-        "trained on (--val DATA measures on others)"
+        f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; so many, the kind "
+        "looks alike, and they are trained on (--val DATA measures on others)"
     )
 
 

@@ -8,6 +8,7 @@ from cocasearch.cli import console
 from cocasearch.cli.left_out import name_left_out
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, BatchSize, Device, ImageKey, ModelName
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def probe(
         sides = {"linear_probe": found.to_dict() | {"penalty": fitted.penalty}, "zero_shot": by_words.to_dict()}
         console.write_json({"model": loaded.name, **counts, **sides, "verdict": sentence})
     else:
-        console.write(f"{len(names):,} labels, {len(labels):,} photos to learn from, {len(truth):,} held out\n\n")
+        console.write(
+            f"{counted(len(names), 'label')}, {counted(len(labels), 'photo')} to learn from, "
+            f"{len(truth):,} held out\n\n"
+        )
         console.write_table([_row("linear classifier", found), _row("words alone", by_words)])
     console.say(sentence)
 
@@ -133,7 +137,7 @@ def _embed(
             advance(len(labels) + len(failures), len(rows))
     console.name_unreadable(failures)
     if not labels:
-        raise CocaSearchError(f"none of the {len(rows)} photos can be read")
+        raise CocaSearchError(f"not one of {counted(len(rows), 'photo')} can be read")
     return np.concatenate(vectors), np.array(labels, dtype=np.int64)
 
 

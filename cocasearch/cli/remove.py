@@ -7,6 +7,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options import IndexName
+from cocasearch.counting import counted
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
 from cocasearch.paths import index_folder
 
@@ -34,7 +35,9 @@ def remove(
             f"left out from now on: {console.shown(path)}; to take it in again: cocasearch index, with its path"
         )
     unreadable = f", {report.forgotten} unreadable forgotten" if report.forgotten else ""
-    console.say(f"{report.removed} removed{unreadable}; index '{index_name(index)}' holds {report.total} photos")
+    console.say(
+        f"{report.removed} removed{unreadable}; index '{index_name(index)}' holds {counted(report.total, 'photo')}"
+    )
 
 
 def reroot(
@@ -49,4 +52,4 @@ def reroot(
     index = index_folder(name)
     with console.working("moving"):
         count = follow(index, expand_home(old), expand_home(new))
-    console.say(f"{count} photos of index '{index_name(index)}' are now below {console.shown(new)}")
+    console.say(f"{counted(count, 'photo')} of index '{index_name(index)}' moved to {console.shown(new)}")

@@ -7,6 +7,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options import AsJson
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import index_folder
 
@@ -61,7 +62,8 @@ def _lines(summary: "IndexSummary") -> list[str]:
 
     parts = ", ".join(f"{part} {size / 1e6:.2f}" for part, size in summary.bytes_by_part.items())
     lines = [
-        f"{summary.name}: {summary.photos} photos, {summary.bytes / 1e6:.2f} MB in {console.shown(summary.folder)}",
+        f"{summary.name}: {counted(summary.photos, 'photo')}, {summary.bytes / 1e6:.2f} MB "
+        f"in {console.shown(summary.folder)}",
         f"  captions {summary.captions} of {summary.photos}",
         *(f"  written  {CaptionOptions(**decoding)}" for decoding in summary.decodings),
         f"  model    {summary.model}, {summary.dimension} numbers a vector",

@@ -7,6 +7,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options import AsJson, IndexName
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, index_name
 from cocasearch.paths import index_folder
@@ -43,13 +44,13 @@ def verify(
 def _line(problem: "Problem") -> str:
     ending = "; repaired" if problem.repaired else ""
     examples = ", ".join(map(console.shown, problem.examples))
-    return f"{problem.part}: {problem.count} {problem.what} ({examples}{', …' * (problem.count > 3)}){ending}"
+    return f"{problem.part}: {problem.what}: {problem.count:,} ({examples}{', …' * (problem.count > 3)}){ending}"
 
 
 def _conclude(found: "Verification", index: "Path", *, repair: bool) -> None:
     name = index_name(index)
     if found.ok:
-        console.say(f"index '{name}' with {found.rows} rows is in order")
+        console.say(f"index '{name}' with {counted(found.rows, 'row')} is in order")
         if any(problem.remedy == "index" for problem in found.problems):
             console.say(f"it is behind its photos: {index_command(index)}")
         return

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cocasearch.captioned_data import CaptionedImage
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
 from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures, retrieval_figures
@@ -151,4 +152,4 @@ def _none_readable(unreadable: Sequence[tuple[str, str]]) -> str:
     if not unreadable:
         return "there are no pictures to evaluate"
     key, reason = unreadable[0]
-    return f"none of the {len(unreadable)} pictures can be read, beginning with {key}: {reason}"
+    return f"not one of {counted(len(unreadable), 'picture')} can be read, beginning with {key}: {reason}"

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.export import EMBEDDINGS_FOLDER, FINGERPRINT_KEY, METADATA_FOLDER, MODEL_NAME_KEY
 from cocasearch.indexing.manifest import UNKNOWN_MODEL
@@ -115,7 +116,7 @@ def _check(vectors_file: Path, metadata_file: Path) -> tuple[int, int, VectorMod
     if "image_path" not in metadata.names:
         raise CocaSearchError(f"{metadata_file} has no column image_path; it has {', '.join(metadata.names)}")
     if rows != len(vectors):
-        raise CocaSearchError(f"{vectors_file} has {len(vectors)} rows and {metadata_file} {rows}")
+        raise CocaSearchError(f"{vectors_file} has {counted(len(vectors), 'row')} and {metadata_file} {rows}")
     named = metadata.metadata or {}
     unknown = UNKNOWN_MODEL.encode()
     model = (named.get(key, unknown).decode() for key in (MODEL_NAME_KEY, FINGERPRINT_KEY))

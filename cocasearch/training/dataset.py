@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
+from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.file_parts import PictureSource
 from cocasearch.images.decoding import read_image
@@ -99,7 +100,7 @@ class TrainingData:
         """
         if (pictures := sum(self._shares(config))) < processes:
             raise CocaSearchError(
-                f"a step of {pictures} pictures cannot be shared by {processes} processes",
+                f"a step of {counted(pictures, 'picture')} cannot be shared by {processes} processes",
                 hint=f"images_per_step of {processes} at least, or fewer processes",
             )
         pool = ThreadPoolExecutor(2, thread_name_prefix="training-views")

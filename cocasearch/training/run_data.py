@@ -165,7 +165,7 @@ def _changes(then: Sequence[Entry], now: Sequence[Entry]) -> str:
         "photos have other captions": [name for name in both if before[name][0] != after[name][0]],
         "photos have another size": [name for name in both if before[name][1] != after[name][1]],
     }
-    told = [f"{len(names):,} {what} ({names[0][0]})" for what, names in kinds.items() if names]
+    told = [f"{what}: {len(names):,} ({names[0][0]})" for what, names in kinds.items() if names]
     return ", ".join(told) or "its rows are in another order"
 
 

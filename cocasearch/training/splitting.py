@@ -112,7 +112,7 @@ def keep_apart(
         start += len(source)
         if source and not kept[-1]:
             raise CocaSearchError(
-                f"nothing is left to train on: all of {len(source)} pictures are also measured on, or cannot be read",
+                "nothing is left to train on: all of it is also measured on, or cannot be read",
                 hint="other pictures with --val, or cocasearch data check DATA",
             )
 

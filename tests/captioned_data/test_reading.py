@@ -179,9 +179,7 @@ def test_pictures_that_are_not_there_are_listed_and_left_out(tmp_path: Path) -> 
 
 
 def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_looked_in(tmp_path: Path) -> None:
-    with pytest.raises(
-        CocaSearchError, match=r"not one of the 2 pictures .* beginning with x/a\.jpg: no such"
-    ) as error:
+    with pytest.raises(CocaSearchError, match=r"not one of 2 pictures .* beginning with x/a\.jpg: no such") as error:
         read_captioned_data(write(tmp_path / "data.csv", "image,caption\nx/a.jpg,one\nx/b.jpg,two\n"))
     assert str(tmp_path.resolve()) in str(error.value.hint)
 
@@ -200,7 +198,7 @@ def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_look
         ("a.csv", "image,text\na.jpg,x\n".encode("utf-16"), "is UTF-16, not UTF-8"),
         ("a.csv", b"\x7fELF\x02\x00\x00,\n", "is not text: it has a zero byte"),
         ("a.csv", b"image,text\na.jpg,\xe9\xe8\nb.jpg,\xe9\n", "2 of 2 rows .* row 1 of .*: it is not UTF-8"),
-        ("a.tsv", b"image\ttext\na.jpg\tone\ttwo\n", "1 of 1 rows .* it has 3 cells where the header has 2"),
+        ("a.tsv", b"image\ttext\na.jpg\tone\ttwo\n", "1 of 1 row .* it has 3 cells where the header has 2"),
         ("a.jsonl", b'{"image": "a", "text": 3}', "beginning with line 1 of .*: column 'text': 3 is not words"),
         ("a.jsonl", b'\n{"image": ', "beginning with line 2 of .*: it is not JSON"),
         ("a.jsonl", b"[1]", "line 1 of .*: it is not a JSON object"),

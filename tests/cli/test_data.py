@@ -117,7 +117,7 @@ def test_cocos_captions_become_a_table_that_can_be_read(collection):
     assert "--images FOLDER" in result.stderr
     result = collection("data", "coco", "notes/captions.json", "--images", ".", "--out", "coco.csv")
     assert result.exit_code == 0, result.stderr
-    assert "1 photos that are not there" in result.stderr
+    assert "1 photo that is not there" in result.stderr
     assert "gone.jpg: no such file" in result.stderr
     assert "wrote 4 captions of 4 photos to coco.csv" in result.stderr
     rows = list(csv.DictReader(io.StringIO((folder / "coco.csv").read_text())))
@@ -135,7 +135,7 @@ def test_flickrs_captions_become_a_table_one_split_at_a_time(collection):
     result = collection("data", "flickr", "dataset.json", "--split", "train", "--out", "train.csv")
     assert "wrote 2 captions of 2 photos" in result.stderr
     (collection.folder / "tokens.txt").write_text(f"{PHOTOS[0].name}#0\tOne .\n{PHOTOS[0].name}#1\tTwo .\n")
-    assert "2 captions of 1 photos" in collection("data", "flickr", "tokens.txt", "--out", "tokens.csv").stderr
+    assert "2 captions of 1 photo " in collection("data", "flickr", "tokens.txt", "--out", "tokens.csv").stderr
     nowhere = collection("data", "flickr", "tokens.txt", "--out", "no/such/folder.csv")
     assert nowhere.exit_code == 1
     assert "cannot write" in nowhere.stderr

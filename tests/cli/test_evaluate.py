@@ -76,5 +76,5 @@ def test_a_photo_under_two_names_counts_once(captioned):
     result = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions")
     assert result.stdout.splitlines()[0] == "tiny on 2 photos and 4 texts"
     lines = result.stderr.splitlines()
-    at = lines.index("data.tsv: 1 photos are another one under a second name, and count as one with it")
+    at = lines.index("data.tsv: 1 photo is another one under a second name, and counts as one with it")
     assert lines[at + 1] == "  photos/again.jpg: the same bytes as photos/red-square.jpg"

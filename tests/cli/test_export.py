@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 def test_an_index_goes_into_one_file(indexed):
     result = indexed("export", "all.parquet")
     assert result.exit_code == 0
-    assert "4 photos of index 'default' are in all.parquet" in result.stderr
+    assert "4 photos of index 'default' written to all.parquet" in result.stderr
     assert pq.read_table(indexed.folder / "all.parquet").num_rows == 4
 
 

@@ -24,7 +24,7 @@ def test_index_again_does_only_what_is_new(indexed):
     result = indexed("index", "photos", "--model", "tiny")
     assert "plan: 1 copied, 1 gone, 1 bad, 3 unchanged\n" in result.stderr
     assert "1 copied, 1 gone, 3 unchanged, 1 unreadable as before" in result.stderr
-    assert "1 photos are missing and not searched; forget them with: cocasearch index --prune" in result.stderr
+    assert "1 photo is missing and not searched; forget with: cocasearch index --prune" in result.stderr
 
 
 def test_index_goes_on_with_the_model_that_made_it(indexed):

@@ -50,7 +50,7 @@ def test_photos_that_are_left_behind_are_named_before_and_after(other):
     (other.folder / "photos" / "blue-circle.png").unlink()
     assert "1 left behind" in other("index", "--rebuild", "--dry-run").stderr
     told = other("index", "--rebuild").stderr
-    assert "1 photos are not there and left the index: photos/blue-circle.png\n" in told
+    assert "1 photo is not there and left the index: photos/blue-circle.png\n" in told
 
 
 def test_words_are_encoded_by_the_old_model_until_the_new_one_has_seen_every_photo(other):

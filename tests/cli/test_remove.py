@@ -29,7 +29,7 @@ def test_what_is_not_indexed_cannot_be_removed(indexed):
 def test_a_moved_folder_is_followed(indexed):
     (indexed.folder / "photos").rename(indexed.folder / "pictures")
     result = indexed("reroot", "photos", "pictures")
-    assert (result.exit_code, result.stderr) == (0, "4 photos of index 'default' are now below pictures\n")
+    assert (result.exit_code, result.stderr) == (0, "4 photos of index 'default' moved to pictures\n")
     assert "pictures/" in indexed("query", "red", "--format", "paths").stdout
     wrong = indexed("reroot", "pictures", "home")
     assert wrong.exit_code == 1 and "none of the photos below" in wrong.stderr

@@ -97,7 +97,7 @@ def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned
     result = captioned("train", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
     lines = result.stderr.splitlines()
-    assert "not trained on, since they are measured on, byte for byte: 1 photos" in lines
+    assert "not trained on, since they are measured on, byte for byte: 1 photo" in lines
     assert "  photos/0.png: photos/0.png" in lines
     assert "  photos/3.png: photos/again.jpg" in lines
     assert "all 2 of them, with the reasons: trained.run/left_out.csv" in lines

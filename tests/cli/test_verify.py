@@ -13,7 +13,7 @@ def test_changed_photos_are_named_with_the_command_that_takes_them_in(indexed):
     result = indexed("verify")
     assert (result.exit_code, result.stdout) == (
         0,
-        "files: 1 photos that are not there any more (photos/blue-circle.png)\n",
+        "files: photos that are not there any more: 1 (photos/blue-circle.png)\n",
     )
     assert "it is behind its photos: cocasearch index" in result.stderr
 

@@ -218,7 +218,7 @@ def test_a_full_text_index_that_lacks_a_caption_or_is_damaged_is_made_anew(build
     for file in listed:
         file.write_bytes(file.read_bytes()[:40])
     spoiled = verify_in_another_process(index)
-    assert "captions: 1 files that are damaged" in spoiled.stdout
+    assert "captions: files that are damaged: 1" in spoiled.stdout
     assert verify_in_another_process(index, "--repair").returncode == 0
     assert verify_in_another_process(index).stdout == ""
     assert kept

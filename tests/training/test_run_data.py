@@ -43,12 +43,15 @@ def without(word: str) -> Callable[[list[str]], list[str]]:
 @pytest.mark.parametrize(
     ("edited", "words"),
     [
-        (lambda rows: [*rows, "more.png,a new one"], r"1 photos are new \(more.png\)"),
-        (without("red-square-0"), r"1 photos are gone \(red-square-0.png\)"),
-        (lambda rows: [row.replace("the circle", "a circle") for row in rows], r"6 photos have other captions \(red-c"),
-        (lambda rows: [rows[0], *rows[:0:-1]], r"18 photos have other captions"),  # in another order
+        (lambda rows: [*rows, "more.png,a new one"], r"photos are new: 1 \(more.png\)"),
+        (without("red-square-0"), r"photos are gone: 1 \(red-square-0.png\)"),
+        (
+            lambda rows: [row.replace("the circle", "a circle") for row in rows],
+            r"photos have other captions: 6 \(red-c",
+        ),
+        (lambda rows: [rows[0], *rows[:0:-1]], r"photos have other captions: 18 "),  # in another order
         (lambda rows: [rows[0], *rows[4:], *rows[1:4]], "its rows are in another order"),
-        (lambda rows: [rows[0], *rows[4:], "more.png,a new one"], r"1 photos are new .*, 1 photos are gone"),
+        (lambda rows: [rows[0], *rows[4:], "more.png,a new one"], r"photos are new: 1 .*, photos are gone: 1"),
     ],
 )
 def test_data_that_changed_while_a_run_was_stopped_are_told(
@@ -79,7 +82,7 @@ def test_a_picture_that_changed_while_a_run_was_stopped_is_told(
         train(request, FEW_STEPS, progress=stop, device="cpu")
     picture = next(validation.parent.glob("*.png"))
     picture.write_bytes(picture.read_bytes() + b"more")
-    with pytest.raises(CocaSearchError, match=rf"others.*1 photos have another size \({picture.name}\)"):
+    with pytest.raises(CocaSearchError, match=rf"others.*photos have another size: 1 \({picture.name}\)"):
         train(request, FEW_STEPS, device="cpu")
 
 
