@@ -1,6 +1,7 @@
 """`cocasearch finetune`: the model, taught your own captioned photos."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,7 +114,7 @@ def finetune(
         console.write_json({"model": str(out), **to_dict(result)})
     else:
         say_what_changed(result, out)
-    console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {out} --rebuild")
+    console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
 
 
 def _say_plan(plan: "Plan") -> None:

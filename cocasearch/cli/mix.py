@@ -1,5 +1,6 @@
 """`cocasearch models mix`: a fine-tuned model with a share of the weights it started from, without training again."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,7 @@ def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
     )
     with console.working("mixing"):
         interpolate_folders(start_folder, model.folder, keep, out, card=card)
-    console.say(f"wrote {out}; measure it with: cocasearch eval DATA --model {out}")
+    console.say(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
 
 
 def _started_from(model: "ModelFolder") -> Path:

@@ -1,5 +1,6 @@
 """`cocasearch train`: a model from a preset, on captioned photos of any number of sources."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -125,7 +126,8 @@ def train(
     console.name_unreadable(result.unreadable.items())
     if result.validation:
         console.say(f"best: {summary(result.validation)}")
-    console.say(f"wrote {out} after {result.steps} steps; use it with: cocasearch index PHOTOS --model {out}")
+    use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
+    console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
 
 
 def _read_card(file: Path) -> str:

@@ -58,10 +58,10 @@ class RunData:
     def _refuse_changed(self, sources: Sequence[CaptionedData]) -> None:
         file = self._folder / DATA_FILE
         entries = [[_entry(image) for image in source] for source in sources]
-        if not (RunCheckpoint(self._folder).is_there and file.is_file()):
+        before = _read_entries(file) if RunCheckpoint(self._folder).is_there else None
+        if before is None:
             self._write(file, (json.dumps(line) + "\n" for line in entries))
             return
-        before = [[(key, words, size) for key, words, size in json.loads(line)] for line in _lines(file)]
         if len(before) != len(entries):
             return  # another command, which the checkpoint itself will not go with
         for source, then, now in zip(sources, before, entries, strict=True):
@@ -146,8 +146,13 @@ def _as_csv(rows: Iterable[Sequence[str]]) -> Iterable[str]:
     return (writer.writerow(row) for row in rows)
 
 
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines()
+def _read_entries(file: Path) -> list[list[Entry]] | None:
+    """The pictures of each source as they were noted; None if they were not, or not in a way that can be read."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return [[(key, words, size) for key, words, size in json.loads(line)] for line in lines]
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _entry(image: CaptionedImage) -> Entry:

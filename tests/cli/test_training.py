@@ -53,11 +53,12 @@ def test_wrong_setting_is_named(setting, words):
 
 
 def test_trained_model_can_be_used(captioned):
-    result = captioned("train", "captions.tsv", "--out", "trained", "--model", "tiny", *TINY_RUN)
+    result = captioned("train", "captions.tsv", "--out", "my model", "--model", "tiny", *TINY_RUN)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
-    assert "wrote trained after 2 steps" in result.stderr
-    assert captioned("index", "photos", "--model", "./trained").exit_code == 0
+    told = "wrote my model after 2 steps; use it with: cocasearch index PHOTOS --model 'my model'"
+    assert told in result.stderr.splitlines()
+    assert captioned("index", "photos", "--model", "./my model").exit_code == 0
 
 
 def test_finetuning_measures_the_same_photos_before_and_after(captioned):

@@ -86,6 +86,24 @@ def test_a_picture_that_changed_while_a_run_was_stopped_is_told(
         train(request, FEW_STEPS, device="cpu")
 
 
+def test_a_damaged_checkpoint_is_told_and_a_damaged_note_of_the_data_is_written_anew(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    request = TrainingRequest([data], tmp_path / "m", model=str(model_folder))
+    with pytest.raises(KeyboardInterrupt):
+        train(request, FEW_STEPS, progress=stop, device="cpu")
+    note, checkpoint = (tmp_path / "m.run" / name for name in ("data.jsonl", "checkpoint.pt"))
+    whole = note.read_bytes()
+    note.write_bytes(whole[:40])
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(CocaSearchError, match=r"checkpoint\.pt is damaged") as caught:
+        train(request, FEW_STEPS, device="cpu")
+    assert note.read_bytes() == whole
+    assert caught.value.hint == f"delete {checkpoint} to start anew"
+    checkpoint.unlink()
+    assert train(request, FEW_STEPS, device="cpu").steps == 2
+
+
 def test_data_may_change_before_anything_is_learned_from_them(data: Path, model_folder: Path, tmp_path: Path) -> None:
     request = TrainingRequest([data], tmp_path / "m", model=str(model_folder))
     refused = replace(FEW_STEPS, contrastive_weight=0.0, caption_weight=0.0)
