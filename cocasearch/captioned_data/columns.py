@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from cocasearch.errors import CocaSearchError
 
-IMAGE_COLUMNS = ("filepath", "image", "path", "file_name", "image_name")
-CAPTION_COLUMNS = ("title", "caption", "captions", "text", "comment")
+IMAGE_COLUMNS = ("filepath", "image", "path", "file_name", "filename", "image_name", "image_path", "img", "file")
+CAPTION_COLUMNS = ("title", "caption", "captions", "text", "comment", "description")
 LABEL_COLUMNS = ("name", "names", "label")
 
 

@@ -194,6 +194,8 @@ def _nothing(data: CaptionedData, path: Path) -> CocaSearchError:
     why = f": {data.bad_rows[0].where}: {data.bad_rows[0].reason}" if data.bad_rows else ""
     files = sorted(file.name for file in path.iterdir() if _is_data(file)) if path.is_dir() else []
     hint = f"give one of the data files in it: {', '.join(files)}" if files else _KINDS
+    if path.suffix.lower() == ".tar" and why:
+        hint = "a picture and its text must lie next to each other in a shard, as tar --sort=name puts them"
     return CocaSearchError(f"{data.source} holds no captioned pictures{why}", hint=hint)
 
 

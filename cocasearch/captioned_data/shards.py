@@ -1,7 +1,8 @@
 """WebDataset shards: tar files whose members next to each other with the same name are one sample.
 
 Only headers and texts are read; a picture is a part of the shard and is read when it is needed, so that shards larger
-than memory can be trained on. Captions are those of `.txt` and `.caption`; without these, of the `.json` beside them.
+than memory can be trained on. Captions are those of `.txt` and `.caption`, or `.jpg.txt` as in folders; without these,
+of the `.json` beside them.
 """
 
 import json
@@ -25,6 +26,7 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX")
 @dataclass
 class _Sample:
     name: str
+    picture: str = ""  # the name of the member that is it
     image: FilePart | None = None
     captions: dict[str, list[str] | None] = field(default_factory=dict)
     metadata: bytes | None = None
@@ -63,23 +65,27 @@ def tar_rows(path: Path, name: str) -> Iterator[Found]:
 
 
 def _samples(path: Path, name: str) -> Iterator[Found]:
-    sample, count = _Sample(""), 0
+    sample = _Sample("")
     with tarfile.open(path, "r:") as shard:
         for member in shard:
             if not member.isreg():
                 continue
             stem, suffix = _split(member.name)
-            if stem != sample.name:
+            is_of_whole_name = suffix in SIDECAR_SUFFIXES and stem == sample.picture
+            if stem != sample.name and not is_of_whole_name:
                 if sample.name:
                     yield sample.row(name)
-                sample, count = _Sample(stem), count + 1
+                sample = _Sample(stem)
             if suffix in SIDECAR_SUFFIXES:
                 file = shard.extractfile(member)
-                sample.captions[suffix] = lines_of(file.read()) if file else []
+                found = lines_of(file.read()) if file else []
+                if is_of_whole_name or suffix not in sample.captions:
+                    sample.captions[suffix] = found
             elif suffix == ".json":
                 file = shard.extractfile(member)
                 sample.metadata = file.read() if file else None
             elif suffix not in NOT_A_PICTURE:
+                sample.picture = str(PurePosixPath(member.name))
                 sample.image = FilePart(path, member.offset_data, member.size)
         _refuse_cut_off(path, name, shard.offset, sample.name)
     if sample.name:

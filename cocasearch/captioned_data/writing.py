@@ -20,7 +20,7 @@ def write_csv(data: CaptionedData, out: Path) -> int:
     folder = out.parent.resolve()
     rows = 0
     try:
-        with replacing(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        with replacing(out) as partial, partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("filepath", "title"))
             for image in data:

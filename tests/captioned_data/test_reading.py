@@ -73,6 +73,13 @@ def test_the_usual_columns_are_known_in_capitals_and_in_the_plural(tmp_path: Pat
         read_captioned_data(file, caption_key="caption")  # what is told is meant to the letter
 
 
+@pytest.mark.parametrize("header", ["filename,caption", "image_path,description", "img,text", "file,title"])
+def test_other_names_of_columns_are_known(tmp_path: Path, header: str) -> None:
+    assert captions_of(read_captioned_data(write(tmp_path / "a.csv", f"{header}\na.jpg,A cat.\n"))) == {
+        "a.jpg": ("A cat.",)
+    }
+
+
 def test_jsonl_takes_one_caption_or_several(tmp_path: Path) -> None:
     records = [{"path": "a.jpg", "text": ["one", "two"]}, {"path": "b.jpg", "text": "three"}, {"path": "c.jpg"}]
     file = write(tmp_path / "data.jsonl", "\n".join(map(json.dumps, records)))

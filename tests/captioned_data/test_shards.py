@@ -50,6 +50,29 @@ def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tm
     ]
 
 
+def test_texts_of_a_pictures_whole_name_are_its_own(tmp_path: Path) -> None:
+    members = {
+        "1.png": b"one",
+        "1.png.txt": b"longer",
+        "1.txt": b"shorter",
+        "a/2.txt": b"shorter",
+        "a/2.jpg": b"two",
+        "a/2.jpg.txt": b"longer",
+        "3.png": b"three",
+        "3.png.caption": b"third",
+    }
+    data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
+    assert {row.key: row.captions for row in data} == {"1": ("longer",), "a/2": ("longer",), "3": ("third",)}
+    assert data.left_out == []
+
+
+def test_a_shard_that_is_not_in_order_is_told_so(tmp_path: Path) -> None:
+    members = {"1.png": b"one", "2.png": b"two", "1.txt": b"x", "2.txt": b"y"}
+    with pytest.raises(CocaSearchError, match=r"sample 1 of .*: no caption") as caught:
+        read_captioned_data(write_shard(tmp_path / "a.tar", members))
+    assert "next to each other" in str(caught.value.hint)
+
+
 def test_captions_are_taken_from_json_where_there_is_no_text(tmp_path: Path) -> None:
     members = {
         "1.jpg": b"one",

@@ -148,3 +148,11 @@ def test_annotations_are_not_written_over(prompt):
     assert result.exit_code == 1
     assert "error: captions.csv is what is to be read" in result.stderr
     assert "kept" in file.read_text()
+
+
+def test_half_a_letter_is_written_as_a_question_mark(prompt):
+    row = {"image": "photos/turned.jpg", "caption": "half \ud83d"}
+    (prompt.folder / "captions.jsonl").write_text(json.dumps(row))
+    result = prompt("data", "coco", "captions.jsonl", "--out", "captions.csv")
+    assert result.exit_code == 0, result.stderr
+    assert "half ?" in (prompt.folder / "captions.csv").read_text()
