@@ -60,6 +60,9 @@ def _parse(name: str, value: Any, present: Any) -> Any:
     if not isinstance(value, str) or isinstance(present, str):
         return value
     kind = type(present)
+    if dataclasses.is_dataclass(kind):
+        first = dataclasses.fields(kind)[0].name
+        raise CocaSearchError(f"'{name}' has settings of its own, such as {name}.{first}")
     try:
         parsed = json.loads(value.lower()) if kind is bool else kind(value)
     except ValueError:

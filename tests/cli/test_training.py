@@ -42,6 +42,7 @@ def test_settings_change_fields_by_name_and_type():
         ("dropuot=0.1", "did you mean 'dropout'"),
         ("augmentation.colour=0.1", "did you mean 'color'"),
         ("passes", "'passes' gives no value"),
+        ("augmentation=3", "'augmentation' has settings of its own, such as augmentation.min_area"),
         ("passes=many", "'passes' takes a number, not 'many'"),
         ("images_per_step=1.5", "'images_per_step' takes a whole number"),
         ("dropout=2", "dropout must be from 0"),
