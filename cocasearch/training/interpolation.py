@@ -3,14 +3,18 @@
 Receives weights by name, or model folders, of one architecture; knows nothing about how they were trained.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cocasearch.checkpoints.storage import StorageDtype, read_model_folder, save_model_folder
+from cocasearch.checkpoints.storage import ModelFolder, StorageDtype, read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.resizing import forced
+from cocasearch.training.starting_point import from_model_folder
 
 
 @torch.no_grad()
@@ -42,13 +46,18 @@ def interpolate_folders(
 ) -> str:
     """Write the model between two model folders, described as `trained` is, and give its fingerprint.
 
+    A folder that keeps a share of `start` already is mixed by as much less, so that `keep` is the share in the end, and
+    sizes that training forced upon the model are forced upon `start` as well.
+
     Raises:
-        CocaSearchError: The two differ in more than weights, or what `interpolate` and `save_model_folder` raise.
+        CocaSearchError: The two differ in more than weights, `trained` keeps a larger share already, or what
+            `interpolate` and `save_model_folder` raise.
     """
     before, after = read_model_folder(start), read_model_folder(trained)
     if before.tokenizer.to_json() != after.tokenizer.to_json():
         raise CocaSearchError(f"{start} and {trained} read words differently, so their weights cannot be mixed")
-    weights = interpolate(before.load_model().state_dict(), after.load_model().state_dict(), keep)
+    started_from = forced(from_model_folder(start), _forced_settings(after)).model.state_dict()
+    weights = interpolate(started_from, after.load_model().state_dict(), _further(keep, before, after))
     kept = {"share": keep, "of": {"name": start.resolve().name, "fingerprint": before.fingerprint}}
     return save_model_folder(
         out,
@@ -60,3 +69,22 @@ def interpolate_folders(
         card=card,
         dtype=dtype,
     )
+
+
+def _further(keep: float, before: ModelFolder, after: ModelFolder) -> float:
+    """The share by which `after` is mixed with `before` so that it keeps a share of `keep` in the end."""
+    kept = after.provenance.get("kept", {"share": 0.0, "of": {}})
+    share = kept["share"] if kept["of"].get("fingerprint") == before.fingerprint else 0.0
+    if keep < share:
+        raise CocaSearchError(
+            f"{after.folder} keeps {share:g} of the weights it started from already, and cannot keep {keep:g}",
+            hint=f"--keep {share:g} to 1, or train it again with --keep {keep:g}",
+        )
+    return (keep - share) / (1 - share) if share < 1 else 0.0
+
+
+def _forced_settings(trained: ModelFolder) -> TrainingConfig:
+    """What training forced upon the model before it began, by the provenance; nothing else."""
+    settings = trained.provenance.get("training", {})
+    names = {field.name for field in dataclasses.fields(TrainingConfig) if field.name.startswith("force_")}
+    return TrainingConfig(**{name: settings[name] for name in names & settings.keys()})

@@ -1,5 +1,7 @@
 """What a user does wrong: the exit code, and the words on stderr that help on; nothing on stdout, no traceback."""
 
+import os
+import stat
 import sys
 from types import ModuleType
 
@@ -171,3 +173,13 @@ def test_ctrl_c_while_the_program_starts_ends_with_130(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 130
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_is_neither_waited_for_nor_replaced(indexed):
+    os.mkfifo(indexed.folder / "pipe.jpg")
+    query = indexed("query", "--image", "pipe.jpg")
+    assert (query.exit_code, "pipe.jpg is no file but a pipe or a device" in query.stderr) == (FAILED, True)
+    export = indexed("export", "pipe.jpg", "--overwrite")
+    assert (export.exit_code, "it is a device or a pipe, not a file" in export.stderr) == (FAILED, True)
+    assert stat.S_ISFIFO((indexed.folder / "pipe.jpg").stat().st_mode)

@@ -121,6 +121,12 @@ def test_a_wrong_folder_changes_nothing(build, index, photos, tmp_path, rows):
     assert (read_manifest(index).roots, rows(index)) == before
 
 
+def test_a_folder_that_stays_where_it_is_is_no_move(build, index, photos):
+    build(photos)
+    with pytest.raises(NothingFound, match=r"photos is where index '.*' looks for its photos already"):
+        reroot(index, photos, photos)
+
+
 def test_a_folder_that_cannot_be_looked_at_is_told(build, index, photos):
     build(photos)
     with pytest.raises(CocaSearchError, match="file name too long"):
