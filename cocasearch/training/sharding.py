@@ -61,17 +61,27 @@ def load_model(model: nn.Module, weights: dict[str, Tensor]) -> None:
     model.load_state_dict({name: divided_as(value, present[name]) for name, value in weights.items()})
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load the whole state of an optimizer whose parameters may be divided."""
+def stored_moments(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
+    """What an optimizer remembers of each parameter, whole, by the parameter's name; in all processes, or in none."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {names[id(parameter)]: whole(state) for parameter, state in optimizer.state.items()}
+
+
+def load_moments(optimizer: torch.optim.Optimizer, model: nn.Module, stored: dict[str, Any]) -> None:
+    """Load what `stored_moments` gave, however parameters are divided and grouped now; rates stay as they are."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if "param_groups" in stored:  # an older checkpoint, which counted parameters
+        stored = {names[id(parameters[index])]: state for index, state in stored["state"].items()}
     moments = {
         index: {
-            name: divided_as(value, parameters[index]) if isinstance(value, Tensor) else value
-            for name, value in stored.items()
+            name: divided_as(value, parameter) if isinstance(value, Tensor) else value
+            for name, value in stored[names[id(parameter)]].items()
         }
-        for index, stored in state["state"].items()
+        for index, parameter in enumerate(parameters)
+        if names[id(parameter)] in stored
     }
-    optimizer.load_state_dict({**state, "state": moments})
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
 def _mapped(stored: Any, change: Callable[[Tensor], Tensor]) -> Any:

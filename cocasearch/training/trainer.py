@@ -39,7 +39,7 @@ from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folde
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.saved_passes import SavedPasses
 from cocasearch.training.schedule import caption_share
-from cocasearch.training.sharding import divided_as, is_sharded, load_model, load_optimizer, whole
+from cocasearch.training.sharding import divided_as, is_sharded, load_model, load_moments, stored_moments, whole
 from cocasearch.training.starting_point import StartingPoint
 from cocasearch.training.trained_model import TrainedModel
 
@@ -324,7 +324,7 @@ class Trainer:
             "best_report": self.best_report,
             "model": whole(self.model.state_dict()),
             "average": whole(self.average.weights),
-            "optimizers": [whole(optimizer.state_dict()) for optimizer in self.optimizers],
+            "optimizers": [stored_moments(optimizer, self.model) for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
         }
         may_change = STEADYING if is_unsteady else ()
@@ -353,7 +353,7 @@ class Trainer:
         present = self.average.weights
         self.average.weights = {name: divided_as(x, present[name]) for name, x in contents["average"].items()}
         for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
-            load_optimizer(optimizer, state)
+            load_moments(optimizer, self.model, state)
         self.scaler.load_state_dict(contents.get("scaler", {}))
         self.state = _State(**contents["state"])
         self._kept = self.state.step

@@ -89,6 +89,7 @@ def test_a_run_that_left_the_numbers_goes_on_at_a_lower_rate(runs, tmp_path: Pat
     lower = runs.plain(tmp_path / "model", learning_rate=1e-5, muon_learning_rate=1e-5)
     lower._resume()
     assert lower.state.step == 2
+    assert {group["peak_lr"] for optimizer in lower.optimizers for group in optimizer.param_groups} == {1e-5, 1e-3}
     with pytest.raises(CocaSearchError, match="other settings or data"):
         runs.plain(tmp_path / "model", dropout=0.3)._resume()
 

@@ -1,17 +1,25 @@
 """The commands under `torchrun`: the model that one process makes, told and written once, resumed by any number."""
 
+import dataclasses
 import json
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torchrun_command import CONFIG, torchrun
 
 from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.evaluation.benchmark import EvaluationReport
+from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.train import TrainingRequest, train
+
+FAILING = Path(__file__).parent / "failing_process.py"
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,70 @@ def test_two_processes_stop_together_and_one_goes_on(
     assert result.steps == 8
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(1, 9))
     assert_alike(tmp_path / "shared", alone, model_folder)
+
+
+def stop_after(step: int, out: Path, data: Path, model: Path, config: TrainingConfig) -> None:
+    """One process trains until then."""
+
+    def stop(progress: TrainingProgress) -> None:
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(TrainingRequest([data], out, model=str(model)), config, progress=stop, device="cpu")
+
+
+def checkpoint(out: Path) -> dict[str, Any]:
+    with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
+        return torch.load(out.with_name(f"{out.name}.run") / "checkpoint.pt", weights_only=True)
+
+
+def stored_tensors(stored: Any) -> list[torch.Tensor]:
+    is_named = isinstance(stored, dict)
+    children = [stored[name] for name in sorted(stored)] if is_named else stored if isinstance(stored, list) else []
+    own = [stored.float().flatten()] if isinstance(stored, torch.Tensor) else []
+    return own + [tensor for child in children for tensor in stored_tensors(child)]
+
+
+ONCE_DIVIDED = [(3, "full")]
+THREE_WAYS = [(3, "full"), (5, "none"), (6, "full")]
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "tolerance"),
+    [
+        (ONCE_DIVIDED, {}, 1e-5),
+        pytest.param(THREE_WAYS, {}, 1e-5, marks=pytest.mark.soak),
+        pytest.param(THREE_WAYS, {"lora_rank": 2}, 1e-5, marks=pytest.mark.soak),
+        pytest.param(THREE_WAYS, {"lock_image": True, "micro_batch": 2}, 1e-5, marks=pytest.mark.soak),
+        # It rounds to bfloat16, and so enlarges differences of rounding.
+        pytest.param(THREE_WAYS, {"optimizer": "muon"}, 1e-2, marks=pytest.mark.soak),
+    ],
+    ids=str,
+)
+def test_a_run_goes_on_with_any_number_of_processes_and_any_sharding(
+    data: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    stages: list[tuple[int, str]],
+    changes: dict[str, Any],
+    tolerance: float,
+) -> None:
+    config = dataclasses.replace(CONFIG, **changes)
+    settings = [f"{name}={value}" for name, value in changes.items()]
+    out, whole = tmp_path / "changing", tmp_path / "whole"
+    stop_after(1, out, data, model_folder, config)
+    for step, sharding in stages:
+        program = (FAILING, "launcher stopped", "0", str(step - 1))
+        running = torchrun(2, data, out, model_folder, f"sharding={sharding}", *settings, program=program)
+        _, stderr = running.communicate(timeout=120)
+        assert checkpoint(out)["state"]["step"] == step, stderr
+    stop_after(7, out, data, model_folder, config)
+    stop_after(7, whole, data, model_folder, config)
+    found, expected = checkpoint(out), checkpoint(whole)
+    for part, times in (("model", 1), ("average", 1), ("optimizers", 10)):  # squares of gradients differ by more
+        ours, alone = (torch.cat(stored_tensors(stored[part])) for stored in (found, expected))
+        assert (ours - alone).norm() <= times * tolerance * alone.norm(), part
 
 
 def test_fewer_pictures_than_processes_are_refused(data: Path, model_folder: Path, tmp_path: Path) -> None:
