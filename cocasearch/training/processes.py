@@ -116,14 +116,17 @@ class Processes:
         if self.count == 1:
             return make()
         outcome: list[Any] = [None]
+        failure: BaseException | None = None
         if self.is_first:
             try:
                 outcome = [make()]
-            except (CocaSearchError, KeyboardInterrupt) as error:
-                outcome = [error]
+            except KeyboardInterrupt as error:
+                failure, outcome = error, [error]
+            except CocaSearchError as error:  # not all of its kinds can be sent
+                failure, outcome = error, [CocaSearchError(str(error), hint=error.hint)]
         dist.broadcast_object_list(outcome, src=0)
         if isinstance(outcome[0], CocaSearchError | KeyboardInterrupt):
-            raise outcome[0]
+            raise failure or outcome[0]
         made: T = outcome[0]
         return made
 
