@@ -21,8 +21,13 @@ _HINT = "wait for it to end, or stop it, and run again"
 
 
 @contextlib.contextmanager
-def writer_lock(folder: Path) -> Iterator[None]:
+def writer_lock(folder: Path, what: str = "index", *, is_optional: bool = False) -> Iterator[None]:
     """Hold the right to write to the index in `folder`, which must exist.
+
+    Args:
+        folder: Where the lock lies.
+        what: What else than an index is there.
+        is_optional: Go on without a lock on a drive that knows none.
 
     Raises:
         CocaSearchError: Another process holds it; the message says which, where and since when. Or the folder cannot be
@@ -31,11 +36,11 @@ def writer_lock(folder: Path) -> Iterator[None]:
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise CocaSearchError(f"cannot write to the index at {folder}: {str(error.strerror).lower()}") from error
+        raise CocaSearchError(f"cannot write to the {what} at {folder}: {str(error.strerror).lower()}") from error
     # Closing the file gives the lock back; it has no buffer, or closing it on a full disk would fail once more.
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        _lock_or_refuse(file, folder)
-        with _telling_of_a_full_disk(folder):
+        _lock_or_refuse(file, folder, what, is_optional=is_optional)
+        with _telling_of_a_full_disk(folder, what):
             _write_owner(file)
             try:
                 yield
@@ -57,12 +62,14 @@ def refuse_if_locked(folder: Path) -> None:
         _lock_or_refuse(file, folder)
 
 
-def _lock_or_refuse(file: BinaryIO, folder: Path) -> None:
+def _lock_or_refuse(file: BinaryIO, folder: Path, what: str = "index", *, is_optional: bool = False) -> None:
     try:
         _lock(file)
     except OSError as error:
         if error.errno in _HELD:
-            raise CocaSearchError(_held_message(folder, file), hint=_HINT) from error
+            raise CocaSearchError(_held_message(folder, file, what), hint=_HINT) from error
+        if is_optional:
+            return
         raise CocaSearchError(
             f"files on the drive of {folder} cannot be locked ({str(error.strerror).lower()}), and without a lock two "
             "runs could spoil the index",
@@ -71,13 +78,13 @@ def _lock_or_refuse(file: BinaryIO, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _telling_of_a_full_disk(folder: Path) -> Iterator[None]:
+def _telling_of_a_full_disk(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        message = f"cannot write to the index at {folder}: {str(error.strerror).lower()}"
+        message = f"cannot write to the {what} at {folder}: {str(error.strerror).lower()}"
         raise CocaSearchError(message, hint="free some room and run again: what was stored is kept") from error
 
 
@@ -88,7 +95,7 @@ def _write_owner(file: BinaryIO) -> None:
     file.write(json.dumps(owner).encode())
 
 
-def _held_message(folder: Path, file: BinaryIO) -> str:
+def _held_message(folder: Path, file: BinaryIO, what: str) -> str:
     try:
         file.seek(0)
         owner = json.loads(file.read())
@@ -96,7 +103,7 @@ def _held_message(folder: Path, file: BinaryIO) -> str:
         who = f"process {owner['pid']} on {owner['host']}{user}, for {_age(time.time() - owner['since'])}"
     except (OSError, ValueError, KeyError, TypeError):
         who = "another process"
-    return f"the index at {folder} is being written by {who}"
+    return f"the {what} at {folder} is being written by {who}"
 
 
 def _user() -> str:

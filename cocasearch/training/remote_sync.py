@@ -47,7 +47,7 @@ class RemoteSync:
     def _send(self, folder: Path) -> None:
         for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
             name = file.relative_to(folder).as_posix()
-            if not file.is_file() or file.suffix == ".partial":
+            if not file.is_file() or file.suffix in (".partial", ".lock"):
                 continue
             state = file.stat().st_size, file.stat().st_mtime_ns
             if self._sent.get(file) != state:

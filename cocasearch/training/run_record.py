@@ -21,6 +21,7 @@ import torch
 from cocasearch.atomic_files import replacing
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.file_parts import PictureSource
+from cocasearch.indexing.lock import writer_lock
 from cocasearch.training.curves import draw_curves
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.remote_sync import RemoteSync, bring_back
@@ -88,15 +89,16 @@ def recording(
     """The record of the run that writes the model folder `out`; of several processes the first alone keeps one.
 
     Raises:
-        CocaSearchError: A reporter is not installed, or the remote place cannot be reached.
+        CocaSearchError: Another run writes there, a reporter is not installed, or the remote place cannot be reached.
     """
     folder = run_folder_of(out)
     if not is_first:
         yield RunRecord(folder)
         return
     with ExitStack() as stack:
-        reporters = [stack.enter_context(open_reporter(name, folder, facts)) for name in reporting.to]
         folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(writer_lock(folder, "run", is_optional=True))
+        reporters = [stack.enter_context(open_reporter(name, folder, facts)) for name in reporting.to]
         _write_facts(folder / RECORD_FILE, facts)
         remote = RemoteSync(reporting.remote, [out, folder]) if reporting.remote else None
         try:

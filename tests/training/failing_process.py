@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import time
 
 import torch
 
@@ -24,8 +25,10 @@ def fail(fault: str, batch: TrainingBatch) -> TrainingBatch:
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault == "launcher killed":
         os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(1)  # until it is gone
     elif fault == "launcher stopped":
         os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(1)  # until it has passed it on
     elif fault == "memory":
         torch.empty(2**60, dtype=torch.uint8)
     elif fault == "disk":

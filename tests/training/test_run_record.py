@@ -125,6 +125,19 @@ def test_missing_reporter_names_its_extra(tmp_path: Path, monkeypatch: pytest.Mo
         pass
 
 
+def test_two_runs_do_not_write_one_model(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    def another(progress: TrainingProgress) -> None:
+        record = (tmp_path / "m.run" / "run.json").read_bytes()
+        with pytest.raises(CocaSearchError, match=r"the run at .+m\.run is being written by process \d+"):
+            train(request(data, model_folder, tmp_path / "m"), FEW_STEPS, device="cpu")
+        assert (tmp_path / "m.run" / "run.json").read_bytes() == record
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(request(data, model_folder, tmp_path / "m"), FEW_STEPS, progress=another, device="cpu")
+    train(request(data, model_folder, tmp_path / "m"), FEW_STEPS, device="cpu")
+
+
 def test_interrupted_run_goes_on_from_its_remote_copy(data: Path, model_folder: Path, tmp_path: Path) -> None:
     """On another machine: neither the run nor the model is there, and the weights are those of a run without a stop."""
     here, remote = tmp_path / "here" / "m", tmp_path / "remote"
