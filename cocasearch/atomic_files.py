@@ -1,6 +1,7 @@
 """Files that are either the old one or the new one, whatever happens in between. Knows nothing about their content."""
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -13,7 +14,13 @@ _SURELY_LEFT_BEHIND_SECONDS = 3600.0
 
 @contextlib.contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path beside `file` to write to; it takes the place of `file` when the block ends well, else it vanishes."""
+    """A path beside `file` to write to; it takes the place of `file` when the block ends well, else it vanishes.
+
+    Raises:
+        FileExistsError: A device or a pipe has that name, whose place no file should take.
+    """
+    if file.exists() and not (file.is_file() or file.is_dir()):  # the system itself refuses a folder
+        raise FileExistsError(errno.EEXIST, "it is a device or a pipe, not a file", str(file))
     partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
         yield partial

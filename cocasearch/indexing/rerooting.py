@@ -139,6 +139,8 @@ def _check(
     whole = [key for key in before if roots[key] != before[key] and key not in merged]
     followers = [*moves, *(_Move(key, "", key, "") for key in whole)]
     count = sum(present.table.count_below(move.root, move.path) for move in followers)
+    if not count and old == new:
+        raise NothingFound(f"{old} is where index '{index_name(index)}' looks for its photos already")
     if not count:
         raise NothingFound(f"index '{index_name(index)}' holds nothing below {old}", hint="cocasearch status")
     files = [

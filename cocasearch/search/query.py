@@ -102,4 +102,6 @@ def _image_term(term: str) -> QueryTerm:
     if not status:
         as_words = f"cocasearch query --text {shlex.quote(term)}"
         raise CocaSearchError(f"no such file: {term}", hint=f"check the path, or, if these are words: {as_words}")
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, without an end
+        raise CocaSearchError(f"{term} is no file but a pipe or a device; a query takes one picture")
     return QueryTerm("image", str(path))
