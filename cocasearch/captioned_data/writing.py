@@ -26,7 +26,7 @@ def write_csv(data: CaptionedData, out: Path) -> int:
             for image in data:
                 if not isinstance(image.image, Path):
                     raise CocaSearchError(f"{image.key} of {data.source} is no file of its own", hint="use it as it is")
-                path = image.image.resolve()
+                path = image.image.parent.resolve() / image.image.name  # a link stays one, and moves with its folder
                 shown = path.relative_to(folder) if path.is_relative_to(folder) else path
                 writer.writerows((shown.as_posix(), caption) for caption in image.captions)
                 rows += len(image.captions)

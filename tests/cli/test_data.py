@@ -156,3 +156,11 @@ def test_half_a_letter_is_written_as_a_question_mark(prompt):
     result = prompt("data", "coco", "captions.jsonl", "--out", "captions.csv")
     assert result.exit_code == 0, result.stderr
     assert "half ?" in (prompt.folder / "captions.csv").read_text()
+
+
+def test_a_photo_that_is_a_link_is_written_by_its_own_name(prompt):
+    (prompt.folder / "links").mkdir()
+    (prompt.folder / "links" / "a.jpg").symlink_to(prompt.folder / "photos" / "turned.jpg")
+    (prompt.folder / "links" / "captions.csv").write_text("image,caption\na.jpg,a thing\n")
+    assert prompt("data", "coco", "links/captions.csv", "--out", "links/out.csv").exit_code == 0
+    assert (prompt.folder / "links" / "out.csv").read_text().splitlines() == ["filepath,title", "a.jpg,a thing"]
