@@ -22,7 +22,7 @@ from cocasearch.cli.options import (
     default_caption_options,
 )
 from cocasearch.counting import counted
-from cocasearch.errors import NothingFound
+from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import discover_images, expand_home
 from cocasearch.images.excludes import as_written
 from cocasearch.images.limits import MAX_MEGAPIXELS
@@ -30,6 +30,7 @@ from cocasearch.indexing.lock import refuse_if_locked
 from cocasearch.indexing.manifest import (
     DEFAULT_INDEX,
     MANIFEST_FILE,
+    REBUILD_FILE,
     UNKNOWN_MODEL,
     check_model,
     find_manifest,
@@ -204,6 +205,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
 
     Raises:
         NothingFound: Not one photo is in the index.
+        CocaSearchError: A rebuild has to wait for photos.
     """
     console.name_unreadable(report.failed)
     roots = set(map(str, read_manifest(folder).locate_roots(folder).values()))
@@ -212,7 +214,9 @@ def summarise(report: BuildReport, folder: Path) -> None:
             f": is its drive away? All is kept, until: cocasearch remove {shlex.quote(path)}" if path in roots else ""
         )
         console.say(f"no photos in {path}{kept}")
-    if report.left_behind:
+    if report.vanished:
+        console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
+    if report.left_behind and not report.awaited:
         shown = [*map(console.shown, report.left_behind[:_SHOWN]), *["…"] * (len(report.left_behind) > _SHOWN)]
         console.say(
             f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
@@ -234,6 +238,13 @@ def summarise(report: BuildReport, folder: Path) -> None:
         write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"
         console.say(
             f"{counted(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
+        )
+    if report.awaited:
+        pending = find_manifest(folder / REBUILD_FILE)
+        model = ("--model", shlex.quote(pending.model_name)) if pending else ()
+        raise CocaSearchError(
+            f"{counted(report.awaited, 'photo')} could not be read now, so the old index stays in use",
+            hint=f"is their drive away? To go on: {index_command(folder, '--rebuild', *model)}",
         )
     if not report.total:
         raise NothingFound("none of the photos could be read")

@@ -25,7 +25,7 @@ from cocasearch.indexing.records import ImageRecord, record_id
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
-from cocasearch.indexing.surveying import take_survey
+from cocasearch.indexing.surveying import known_to, photos_at_stake, take_survey
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.loaded_model import LoadedModel
@@ -168,9 +168,13 @@ class IndexBuilder:
         """Derive what is derived from the table, let readers find it, and say what was done."""
         survey, name = plan.survey, generation.manifest.table
         generation.table.compact()
-        open_snapshot(self._index, name)
-        publish(generation, self._index)
-        counts = keep_known_files(self._index, name, generation.table).counts
+        awaited = photos_at_stake(survey, [*queue.vanished, *queue.refused])
+        if survey.present and awaited:
+            counts = known_to(survey.present, self._index).counts
+        else:
+            open_snapshot(self._index, name)
+            publish(generation, self._index)
+            counts = keep_known_files(self._index, name, generation.table).counts
         return BuildReport(
             **queue.done,
             unchanged=survey.unchanged,
@@ -180,6 +184,8 @@ class IndexBuilder:
             left_behind=tuple(survey.left_behind),
             total=counts.present,
             missing=counts.missing,
+            vanished=len(queue.vanished),
+            awaited=awaited,
             captionless=counts.captionless if self._caption_options else 0,
             seconds=time.perf_counter() - started,
         )
@@ -239,11 +245,15 @@ class _Run:
                 self.queue.put(reading.file, self._record(reading.file, reading.content_hash, metadata, description))
             elif self.reader.is_there(file):  # the next run takes it as it will be then
                 self.queue.failed.append((str(self.reader.path(file)), "changed while it was read"))
+            else:
+                self.queue.vanished.append((file.root, file.path))
 
     def _note_failure(self, file: Candidate, error: UnreadableImage) -> None:
         reading, _ = self.reader.finish(file)
         if self.reader.is_there(file):  # one that has vanished meanwhile is no bad file
             self.queue.put_unreadable(reading.file, str(self.reader.path(file)), error)
+        else:
+            self.queue.vanished.append((file.root, file.path))
 
     def _record(
         self, file: Candidate, content_hash: str, metadata: ImageMetadata, description: ImageDescription

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cocasearch.errors import UnreadableImage
+from cocasearch.indexing.known_files import Place
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.plan import BuildPlan, Reuse
 from cocasearch.indexing.records import ImageRecord, record_id, rows_in_new_places
@@ -32,11 +33,15 @@ class CommitQueue:
     Attributes:
         done: The number of records of each kind stored or deleted, by the name of its field in a `BuildReport`.
         failed: Path and reason of each file that could not be read.
+        vanished: Places of files that were gone when their turn came.
+        refused: Places of files that the system did not let read, and which may be fine.
     """
 
     def __init__(self, table: IndexTable, ledger: Ledger, *, seconds: float) -> None:
         self.done: Counter[str] = Counter()
         self.failed: list[tuple[str, str]] = []
+        self.vanished: list[Place] = []
+        self.refused: list[Place] = []
         self._table = table
         self._ledger = ledger
         self._seconds = seconds
@@ -102,6 +107,8 @@ class CommitQueue:
         self.failed.append((path, error.reason))
         entry = UnreadableFile(file.root, file.path, error.reason, file.size, file.mtime_ns, error.cause, error.extra)
         self._ledger.add(replace(entry, pixels=error.pixels))
+        if error.cause == "system":
+            self.refused.append((file.root, file.path))
         if file.known and error.cause == "file":
             self._outdated.append(record_id(file.root, file.path))
 

@@ -25,6 +25,8 @@ class BuildReport:
         left_behind: Images of the old table that a rebuild has not met, and the new one has not.
         total: Images in the index now.
         missing: Images kept back because their file is gone.
+        vanished: Files that were gone when their turn came.
+        awaited: Photos of the index that could not be read now, for which a rebuild waits: the index is the old one.
         captionless: Images in the index without a caption, if this run was to write captions; else 0.
         seconds: From the end of the walk to the complete index.
     """
@@ -44,6 +46,8 @@ class BuildReport:
     left_behind: tuple[str, ...] = ()
     total: int = 0
     missing: int = 0
+    vanished: int = 0
+    awaited: int = 0
     captionless: int = 0
     seconds: float = 0.0
 

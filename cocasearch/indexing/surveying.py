@@ -12,7 +12,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import expand_home, is_image_name, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.comparison import Comparison
-from cocasearch.indexing.known_files import KnownFiles, open_known_files, recall_known_files
+from cocasearch.indexing.known_files import KnownFiles, Place, open_known_files, recall_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.manifest import (
     MANIFEST_FILE,
@@ -100,7 +100,7 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
         return targets
     known, bad = survey.known, ledger
     if survey.base is not survey.present:  # what a rebuild has to read again, the present table knows
-        known, bad = _known_to(survey.present, survey.index), Ledger(survey.index)
+        known, bad = known_to(survey.present, survey.index), Ledger(survey.index)
     for key, folder in survey.present.locate_roots(survey.index).items():
         if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
             _leave_out(survey, survey.present, folder)
@@ -112,17 +112,34 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
     return targets
 
 
+def photos_at_stake(survey: Survey, unread: Iterable[Place]) -> int:
+    """The number of photos that a rebuild must not leave behind: they may be fine, as on a drive that has gone away.
+
+    Args:
+        survey: What the rebuild follows from.
+        unread: Places of files that have vanished since, or that the system did not let read.
+    """
+    present = survey.present
+    if present is None or not survey.options.rebuild_with or latest_version(survey.index, present.table) is None:
+        return 0
+    known = known_to(present, survey.index)
+    paths = {root: set(known.paths_in(root)) for root in survey.roots}
+    unread_folders = [path for path, _ in survey.skipped]
+    hidden = (path for path in survey.left_behind if any(map(Path(path).is_relative_to, unread_folders)))
+    return sum(path in paths[root] for root, path in unread) + sum(1 for _ in hidden)
+
+
 def _left_behind(survey: Survey, present: Manifest, ledger: Ledger | None) -> list[str]:
     """The photos of the present table that the one to be made does not get, nor call unreadable."""
     roots = survey.roots
     kept = {f"{roots[file.root]}/{file.path}" for file in survey.candidates}
     kept.update(_whole_paths(survey.known, roots))
     kept.update(f"{roots[entry.root]}/{entry.path}" for entry in ledger or () if entry.root in roots)
-    known = _known_to(present, survey.index)
+    known = known_to(present, survey.index)
     return sorted(path for path in _whole_paths(known, roots) if path not in kept)
 
 
-def _known_to(present: Manifest, index: Path) -> KnownFiles:
+def known_to(present: Manifest, index: Path) -> KnownFiles:
     """What the present table of an index knows; what it did if it is lost or damaged, which a rebuild is to mend."""
     try:
         return open_known_files(index, present.table)

@@ -9,6 +9,7 @@ import pytest
 from cocasearch.checkpoints.storage import save_model_folder
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.inference.description import ImageDescriber
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
 
@@ -71,3 +72,25 @@ def test_words_are_encoded_by_the_old_model_until_the_new_one_has_seen_every_pho
     (summary,) = (one for one in json.loads(other("status", "--json").stdout) if one["name"] == "default")
     assert (summary["model"].split("@")[0], summary["rebuild"], summary["snapshot"]) == ("other", None, "fresh")
     assert other("verify").stderr.endswith("index 'default' with 4 rows is in order\n")
+
+
+def test_a_rebuild_whose_photos_go_away_meanwhile_leaves_the_old_index_in_use_and_goes_on(other, monkeypatch):
+    old, photos = scores(other), other.folder / "photos"
+    describe = ImageDescriber.describe
+
+    def describe_then_lose(*given):
+        if photos.exists():
+            photos.rename(other.folder / "away")
+        return describe(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageDescriber, "describe", describe_then_lose)
+        stopped = other("index", "--rebuild", "--model", "other", "--batch-size", "2")
+    assert stopped.exit_code == 1
+    assert "photos were gone when their turn came" in stopped.stderr
+    assert "photos could not be read now, so the old index stays in use" in stopped.stderr
+    assert scores(other) == old
+    (other.folder / "away").rename(photos)
+    hint = re.search(r"To go on: cocasearch (index --rebuild .*)", stopped.stderr)[1]
+    assert other(*hint.split()).exit_code == 0
+    assert len(scores(other)) == 4 and scores(other) != old
