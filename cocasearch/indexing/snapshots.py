@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.vector_file import VectorFileWriter, no_vectors
+from cocasearch.indexing.vector_file import VectorFileWriter, map_vectors, no_vectors
 from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot
 from cocasearch.indexing.versions import latest_version
 
@@ -41,7 +41,7 @@ def find_snapshot(index: Path, table: str, version: int) -> VectorSnapshot | Non
     """The snapshot of that version of the table, memory-mapped; None if it is missing or not whole."""
     vectors_file, rows_file = _files(index, table, version)
     try:
-        vectors = faiss.read_index(str(vectors_file), faiss.IO_FLAG_MMAP_IFC)
+        vectors = map_vectors(vectors_file)
         rows = pa.ipc.open_file(pa.memory_map(str(rows_file))).read_all()
     except (RuntimeError, OSError, pa.ArrowInvalid):
         return None

@@ -20,6 +20,18 @@ def no_vectors(dimension: int) -> faiss.Index:
     return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
 
 
+def map_vectors(file: Path) -> faiss.Index:
+    """The index of vectors in a file, mapped into memory.
+
+    Raises:
+        RuntimeError: It is not whole.
+        OSError: It is not there.
+    """
+    if file.stat().st_size < faiss.serialize_index(no_vectors(1)).size:  # FAISS would read beyond its end, and crash
+        raise RuntimeError(f"{file} is cut short")
+    return faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+
+
 class VectorFileWriter:
     """Writes a new file that FAISS reads as an index of all vectors added; a context manager.
 
