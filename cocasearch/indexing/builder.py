@@ -28,6 +28,7 @@ from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
 from cocasearch.indexing.surveying import known_to, photos_at_stake, take_survey
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
+from cocasearch.inference.device import give_back_freed_memory
 from cocasearch.inference.loaded_model import LoadedModel
 
 Progress = Callable[[int, int], None]
@@ -167,6 +168,7 @@ class IndexBuilder:
     def _finish(self, plan: BuildPlan, generation: Generation, queue: CommitQueue, started: float) -> BuildReport:
         """Derive what is derived from the table, let readers find it, and say what was done."""
         survey, name = plan.survey, generation.manifest.table
+        give_back_freed_memory()  # what describing took
         generation.table.compact()
         awaited = photos_at_stake(survey, [*queue.vanished, *queue.refused])
         if survey.present and awaited:

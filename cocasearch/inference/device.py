@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from cocasearch.errors import CocaSearchError
 
 # glibc's mallopt parameters, malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_ARENAS = 2  # one for what computes, one for the threads that read, decode and store beside it
 # How many times as fast bfloat16 must be for its rounding.
 _WORTH_IT = 1.2
 
@@ -94,7 +95,8 @@ def keep_freed_memory() -> None:
     """Let the process keep large freed blocks, once per process, where glibc is the allocator.
 
     By default glibc returns them to the kernel after every batch, and faulting the pages in again costs a
-    convolutional encoder about half its speed.
+    convolutional encoder about half its speed. As each of its pools (arenas) keeps its own, there are few of them:
+    otherwise every thread of a database may leave one behind, full of what no other thread can use.
     """
     if sys.platform != "linux":
         return
@@ -104,12 +106,14 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def give_back_freed_memory() -> None:
     """Hand what lies free between blocks in use back to the kernel, where glibc is the allocator.
 
-    For once in a step of training, whose large blocks would otherwise never fit the holes that the last one left.
+    For once in a step of training, whose large blocks would otherwise never fit the holes that the last one left, and
+    when work of one kind is done and that of another, with blocks of other sizes, begins.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
