@@ -18,6 +18,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.export import EMBEDDINGS_FOLDER, FINGERPRINT_KEY, METADATA_FOLDER, MODEL_NAME_KEY
 from cocasearch.indexing.manifest import UNKNOWN_MODEL
 
+_COLUMNS = ("image_path", "caption")
 _ROWS_PER_READ = 16_384
 
 
@@ -77,9 +78,10 @@ class EmbeddingsFolder:
             vectors = np.load(vectors_file, mmap_mode="r")
             start = 0
             with pq.ParquetFile(metadata_file) as metadata:
-                columns = [name for name in ("image_path", "caption") if name in metadata.schema_arrow.names]
+                columns = [name for name in _COLUMNS if name in metadata.schema_arrow.names]
                 for batch in metadata.iter_batches(_ROWS_PER_READ, columns=columns):
-                    rows = vectors[start : start + batch.num_rows].astype(np.float32)
+                    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is left out for that
+                        rows = vectors[start : start + batch.num_rows].astype(np.float32)
                     start += batch.num_rows
                     captions = batch.column("caption").to_pylist() if "caption" in columns else [None] * len(rows)
                     yield EmbeddingBatch(batch.column("image_path").to_pylist(), captions, rows)
@@ -111,13 +113,22 @@ def _check(vectors_file: Path, metadata_file: Path) -> tuple[int, int, VectorMod
     except (OSError, ValueError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0]
         raise CocaSearchError(f"{vectors_file} or {metadata_file.name} is damaged: {reason}") from error
-    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
         raise CocaSearchError(f"{vectors_file} holds no rows of vectors but {vectors.dtype} {vectors.shape}")
     if "image_path" not in metadata.names:
         raise CocaSearchError(f"{metadata_file} has no column image_path; it has {', '.join(metadata.names)}")
+    for name in _COLUMNS:
+        if name in metadata.names and not _is_text(kind := metadata.field(name).type):
+            raise CocaSearchError(f"{name} of {metadata_file} holds no text but {kind}")
     if rows != len(vectors):
         raise CocaSearchError(f"{vectors_file} has {counted(len(vectors), 'row')} and {metadata_file} {rows}")
     named = metadata.metadata or {}
     unknown = UNKNOWN_MODEL.encode()
     model = (named.get(key, unknown).decode() for key in (MODEL_NAME_KEY, FINGERPRINT_KEY))
     return rows, vectors.shape[1], VectorModel(*model)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column can be read as words, or holds nothing at all."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_null(plain))

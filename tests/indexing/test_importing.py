@@ -168,3 +168,24 @@ def test_a_damaged_folder_is_named(photos, tmp_path, spoil, told):
     with pytest.raises(CocaSearchError, match=told):
         import_embeddings(tmp_path / "new", folder, photos=photos)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "vectors", "told"),
+    [
+        ({"image_path": [1, 2]}, random_vectors(2), "image_path of .* holds no text but int64"),
+        ({"image_path": [b"a", b"b"]}, random_vectors(2), "image_path of .* holds no text but binary"),
+        (
+            {"image_path": ["a", "b"], "caption": [["a"], None]},
+            random_vectors(2),
+            "caption of .* holds no text but list",
+        ),
+        ({"image_path": ["a", "b"]}, np.zeros((2, 0), np.float32), "holds no rows of vectors but"),
+        ({"image_path": ["a", "b"]}, np.full((2, 3), 1e300), "not one row of .* can be used"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_columns_of_another_kind_are_named(tmp_path, columns, vectors, told):
+    folder = write_folder(tmp_path / "out", [(columns.pop("image_path"), vectors)], **columns)
+    with pytest.raises(CocaSearchError, match=told):
+        import_embeddings(tmp_path / "new", folder, photos=tmp_path)
