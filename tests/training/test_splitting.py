@@ -67,7 +67,7 @@ def test_what_is_nearly_the_same_is_kept_where_wanted() -> None:
 
 
 def test_a_source_of_which_nothing_is_left_is_refused() -> None:
-    with pytest.raises(CocaSearchError, match="nothing is left to train on: all of 2 pictures"):
+    with pytest.raises(CocaSearchError, match="nothing is left to train on: all of it is also"):
         apart([[named("a", PHOTOS[0]), named("b", b"torn")]], [named("x", PHOTOS[0])])
 
 

@@ -60,7 +60,7 @@ def test_training_goes_on_from_a_model_with_several_sources(
     ("changes", "message"),
     [
         ({"weights": [1.0, 2.0]}, "there are 1 data files but 2 weights"),
-        ({"weights": [0.0]}, "a weight must be above 0, not 0"),
+        ({"weights": [0.0]}, "a weight must be a number above 0, not 0"),
         ({"preset": "coca-maxi"}, "unknown preset 'coca-maxi'; there are .*coca-mini"),
         ({"labels": [Path("labels.csv")], "preset": "coca-mini"}, "labelled pictures need the names of their classes"),
         ({"names": Path("none.tsv")}, "cannot read class names from none.tsv"),
