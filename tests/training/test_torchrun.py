@@ -45,11 +45,20 @@ def assert_alike(found: Path, expected: Path, start: Path) -> None:
     assert (ours - whole).norm() < 0.02 * (whole - before).norm()
 
 
-@pytest.mark.parametrize("sharding", ["none", "full"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("sharding=none",),
+        ("sharding=full",),
+        pytest.param(("sharding=none", "compile=true"), marks=pytest.mark.soak),
+        pytest.param(("sharding=full", "compile=true"), marks=pytest.mark.soak),
+    ],
+    ids=str,
+)
 def test_two_processes_make_the_model_of_one(
-    data: Path, alone: Path, model_folder: Path, tmp_path: Path, sharding: str
+    data: Path, alone: Path, model_folder: Path, tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
-    running = torchrun(2, data, tmp_path / "shared", model_folder, f"sharding={sharding}")
+    running = torchrun(2, data, tmp_path / "shared", model_folder, *settings)
     stdout, stderr = running.communicate(timeout=240)
     assert running.returncode == 0, stderr
     assert stdout == ""
