@@ -1,7 +1,7 @@
 """`cocasearch index`: photos become searchable."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,7 +108,7 @@ def index(
     if survey.is_current and not dry_run:
         summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
         return
-    plan = _plan(survey, as_json=as_json)
+    plan = _plan(survey, as_json=as_json, is_last=dry_run)
     if dry_run:
         return
     if plan.to_describe:  # before the progress of what it is for
@@ -178,7 +178,7 @@ def _present_model(folder: Path) -> str | None:
     return manifest.model_name if manifest and manifest.model_name != UNKNOWN_MODEL else None
 
 
-def _plan(survey: Survey, *, as_json: bool) -> BuildPlan:
+def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
     """Make the plan and show it."""
     with console.progress("comparing", "files") as advance:
         plan = make_plan(survey, advance)
@@ -186,6 +186,8 @@ def _plan(survey: Survey, *, as_json: bool) -> BuildPlan:
         console.write_json({"counts": plan.counts(), **plan.paths()})
     else:
         console.say(f"plan: {_told(plan.counts())}")
+        if is_last:  # else the summary tells
+            _tell_empty(map(str, survey.empty), plan.away_paths(), survey.roots)
     return plan
 
 
@@ -200,6 +202,14 @@ def _told(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
 
 
+def _tell_empty(empty: Iterable[str], away: Collection[str], roots: Mapping[str, Path]) -> None:
+    """Name folders without photos and, of those that the index has photos of, how to have it forget them."""
+    kept = {*map(str, roots.values()), *away}
+    for path in (*empty, *away):
+        hint = f": is its drive away? All is kept, until: cocasearch remove {shlex.quote(path)}"
+        console.say(f"no photos in {console.shown(path)}{hint if path in kept else ''}")
+
+
 def summarise(report: BuildReport, folder: Path) -> None:
     """Say on stderr what a run did, and what can be done now.
 
@@ -208,12 +218,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
         CocaSearchError: A rebuild has to wait for photos.
     """
     console.name_unreadable(report.failed)
-    roots = set(map(str, read_manifest(folder).locate_roots(folder).values()))
-    for path in report.empty:
-        kept = (
-            f": is its drive away? All is kept, until: cocasearch remove {shlex.quote(path)}" if path in roots else ""
-        )
-        console.say(f"no photos in {path}{kept}")
+    _tell_empty(report.empty, report.away, read_manifest(folder).locate_roots(folder))
     if report.vanished:
         console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
     if report.left_behind and not report.awaited:

@@ -183,6 +183,7 @@ class IndexBuilder:
             failed=(*survey.skipped, *queue.failed),
             known_bad=survey.known_bad,
             empty=tuple(map(str, survey.empty)),
+            away=tuple(plan.away_paths()),
             left_behind=tuple(survey.left_behind),
             total=counts.present,
             missing=counts.missing,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cocasearch.images.discovery import Entry, is_walked
 from cocasearch.images.excludes import Excludes
+from cocasearch.indexing.away import EmptyFolders
 from cocasearch.indexing.known_files import Place, Stamp, join
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.roots import Target, extend_roots, list_target, place_folders, scopes
@@ -21,6 +22,8 @@ class Comparison:
         self._walked: set[Place] = set()  # folders of which everything has been met
         self._met_bad: set[Place] = set()
         self._met_roots: set[str] = set()
+        self._away: set[Place] = set()
+        self._empty = EmptyFolders({}, self._excludes)
 
     def make(self, targets: Iterable[Target]) -> None:
         survey = self._survey
@@ -28,6 +31,7 @@ class Comparison:
         partial = survey.present.partial_roots if survey.present else frozenset()
         targets = sorted(dict.fromkeys(targets), key=lambda target: target.names is not None)  # whole folders first
         roots = extend_roots(before, targets, partial)
+        self._empty = EmptyFolders(roots, self._excludes)
         filled = [target for target in targets if self._compare(target, roots)]
         survey.empty += [target.path for target in targets if target not in filled]
         folders = {target.folder for target in filled}
@@ -37,6 +41,7 @@ class Comparison:
         survey.partial = frozenset(key for key in parts if not self._is_walked(survey.roots[key], walked))
         survey.candidates = list(dict.fromkeys(survey.candidates))  # a rebuild may be told to read what it would anyway
         self._find_gone(filled)
+        survey.away = sorted(self._away)
 
     def _is_walked(self, folder: Path, starts: Iterable[Path]) -> bool:
         """Whether a walk from one of some folders has come to a folder."""
@@ -97,7 +102,7 @@ class Comparison:
             for place in self._bad
             if place not in self._met_bad
             and _is_covered((place[0], place[1].rpartition("/")[0]), covered)
-            and not self._is_hidden(*place)
+            and not (self._is_hidden(*place) or self._is_away(place[0], place[1].rpartition("/")[0]))
         ]
 
     def _covered(self, filled: Iterable[Target]) -> Iterator[Place]:
@@ -114,10 +119,19 @@ class Comparison:
                     survey.empty.append(folder)
 
     def _note_absent(self, root: str, folder: str, stamps: Mapping[str, Stamp]) -> None:
+        if stamps and self._is_away(root, folder):
+            return
         for name, stamp in stamps.items():
             was_missing = len(stamp) == 3
             absent = self._survey.still_missing if was_missing else self._survey.gone
             absent.append((root, join(folder, name)))
+
+    def _is_away(self, root: str, folder: str) -> bool:
+        """Whether a folder is, or was in, one that is empty now: its drive may not be mounted."""
+        empty = self._empty.around(root, folder)
+        if empty:
+            self._away.add(empty)
+        return empty is not None
 
     def _skip(self, path: Path, reason: str) -> None:
         self._survey.skipped.append((str(path), reason))

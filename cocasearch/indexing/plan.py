@@ -43,6 +43,7 @@ class BuildPlan:
         touched: Files whose content is that of their row, though their time of change is not.
         gone: Places whose file is not there any more, nor anywhere else.
         still_missing: Places of which that was known before.
+        away: Empty folders inside roots whose photos, not found anywhere else, stay in the index.
     """
 
     survey: Survey
@@ -53,6 +54,7 @@ class BuildPlan:
     touched: list[Reuse] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
     still_missing: list[Place] = field(default_factory=list)
+    away: list[Place] = field(default_factory=list)
 
     @property
     def to_describe(self) -> list[Candidate]:
@@ -61,13 +63,17 @@ class BuildPlan:
 
     def paths(self) -> dict[str, list[str]]:
         """The files of each kind that there is something to do for, by the kind's name."""
-        roots = self.survey.roots
         files = {"new": self.new, "changed": self.changed}
         files |= {kind: [reuse.file for reuse in getattr(self, kind)] for kind in ("moved", "copied", "touched")}
         places = {kind: [(file.root, file.path) for file in listed] for kind, listed in files.items()}
         places |= {"gone": self.gone, "back": self.survey.back}
-        paths = {kind: [str(roots[root] / path) for root, path in listed] for kind, listed in places.items()}
-        return paths | {"left behind": self.survey.left_behind}
+        paths = {kind: self.survey.whole_paths(listed) for kind, listed in places.items()}
+        empty = [*map(str, self.survey.empty), *self.away_paths()]
+        return paths | {"left behind": self.survey.left_behind, "empty": empty}
+
+    def away_paths(self) -> list[str]:
+        """The whole paths of `away`."""
+        return self.survey.whole_paths(self.away)
 
     def counts(self) -> dict[str, int]:
         """The number of files of each kind, by the kind's name."""
@@ -90,7 +96,7 @@ def make_plan(survey: Survey, progress: Callable[[int, int], None] | None = None
         survey: What was found.
         progress: Called with the number of files looked into and their total.
     """
-    plan = BuildPlan(survey, gone=survey.gone, still_missing=survey.still_missing)
+    plan = BuildPlan(survey, gone=survey.gone, still_missing=survey.still_missing, away=survey.away)
     sizes = survey.known.sizes_among({file.size for file in survey.candidates})
     alike: list[Candidate] = []
     for file in survey.candidates:
@@ -137,6 +143,13 @@ class _Matching:
         moved_from = {self._absent[id] for id in self._taken if id in self._absent}
         self._plan.gone = [place for place in self._plan.gone if place not in moved_from]
         self._plan.still_missing = [place for place in self._plan.still_missing if place not in moved_from]
+        self._plan.away = list(filter(self._keeps_photos, self._plan.away))
+
+    def _keeps_photos(self, folder: Place) -> bool:
+        """Whether not every photo that was below a folder has been found elsewhere."""
+        root, path = folder
+        below = (known for known in self._plan.survey.known.paths_in(root) if known.startswith(f"{path}/"))
+        return any(self._id_of(root, known) not in self._taken for known in below)
 
     def _match(self, hashes: dict[Candidate, str]) -> None:
         holders: dict[str, list[_Holder]] = {}

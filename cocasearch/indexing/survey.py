@@ -1,5 +1,6 @@
 """What a walk through folders has shown, compared with what the index knows: the first half of a plan."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +68,7 @@ class Survey:
         known_bad: Number of files that could not be read before and have not changed since.
         empty: Paths without any image file, or that are not there. Nothing under them counts as gone: a drive may not
             be mounted.
+        away: Empty folders inside roots from which the index knows photos. Nothing under them counts as gone either.
         skipped: Path and reason of what had to be left out. Nothing under them counts as gone either.
     """
 
@@ -89,6 +91,7 @@ class Survey:
     unchanged: int = 0
     known_bad: int = 0
     empty: list[Path] = field(default_factory=list)
+    away: list[Place] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -97,6 +100,10 @@ class Survey:
         to_store = self.candidates or self.back or self.gone or self.gone_bad
         to_prune = self.options.prune and self.still_missing
         return not (to_store or to_prune or self.base is not self.present or self._has_new_settings())
+
+    def whole_paths(self, places: Iterable[Place]) -> list[str]:
+        """Where places are."""
+        return [str(self.roots[root] / path) for root, path in places]
 
     def check_unchanged(self) -> None:
         """Refuse to go on if another run has written to the index since. For the holder of the writer's lock.

@@ -4,13 +4,13 @@ Compares path, size and time of change. Files that differ are left for `plan` to
 over with this.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import expand_home, is_image_name, is_walked
 from cocasearch.images.excludes import Excludes
+from cocasearch.indexing.away import EmptyFolders, holds_nothing
 from cocasearch.indexing.comparison import Comparison
 from cocasearch.indexing.known_files import KnownFiles, Place, open_known_files, recall_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
@@ -109,7 +109,19 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
             targets.append(Target(folder, tuple(sorted({*known.paths_in(key), *in_ledger}))))
         else:
             targets.append(Target(folder))
+    if survey.options.rebuild_with:
+        _refuse_empty_folders(survey, survey.present, known)
     return targets
+
+
+def _refuse_empty_folders(survey: Survey, present: Manifest, known: KnownFiles) -> None:
+    """Refuse a rebuild if a folder inside a root is empty from which the index has photos."""
+    roots = present.locate_roots(survey.index)
+    empty = EmptyFolders(roots, Excludes(survey.excludes))
+    for root, folder in known.folders():
+        stamps = known.stamps(root, folder).values()
+        if (place := empty.around(root, folder)) and any(len(stamp) == 2 for stamp in stamps):  # all missing is no loss
+            _leave_out(survey, present, roots[root] / place[1])
 
 
 def photos_at_stake(survey: Survey, unread: Iterable[Place]) -> int:
@@ -157,13 +169,13 @@ def _leave_out(survey: Survey, present: Manifest, folder: Path) -> None:
         what = "an empty folder" if folder.is_dir() else "no such folder"
         hint = f"mount its drive, or take it out first: cocasearch remove {folder}"
         raise CocaSearchError(f"{what}: {folder}; a rebuild would lose its photos", hint=hint)
-    survey.empty.append(folder)
+    if folder not in survey.empty:
+        survey.empty.append(folder)
 
 
 def _is_unmounted(folder: Path) -> bool:
     """Whether a folder holds nothing at all, as where a drive is mounted at other times."""
     try:
-        with os.scandir(folder) as listing:
-            return not any(listing)
+        return holds_nothing(folder)
     except OSError:  # it is not there either, or walking through it will tell
         return False

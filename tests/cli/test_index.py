@@ -216,3 +216,17 @@ def test_who_writes_is_told_before_any_work(indexed):
         result = indexed("index", "nowhere")
     assert result.exit_code == 1
     assert f"is being written by process {os.getpid()} on " in result.stderr
+
+
+def test_a_drive_that_is_away_is_told_with_what_would_forget_it(indexed):
+    drive, red = indexed.folder / "photos" / "drive", indexed.folder / "photos" / "red-square.jpg"
+    drive.mkdir()
+    (drive / "more.jpg").write_bytes(red.read_bytes())
+    indexed("index")
+    (drive / "more.jpg").unlink()
+    told = f"no photos in photos/drive: is its drive away? All is kept, until: cocasearch remove {drive}\n"
+    assert told in indexed("index", "--prune", "--dry-run").stderr
+    assert json.loads(indexed("index", "--dry-run", "--json").stdout)["empty"] == [str(drive)]
+    assert "holds 5 photos" in indexed("index", "--prune").stderr
+    assert "1 removed" in indexed("remove", str(drive)).stderr
+    assert "no photos" not in indexed("index").stderr

@@ -276,3 +276,30 @@ def test_the_deepest_folders_and_longest_names_are_met(tmp_path, survey_of):
     finally:  # too deep for pytest, whose later runs would fail to clean it up
         subprocess.run(["rm", "-r", folder], check=True)
     assert [len(file.path) for file in survey.candidates] == [1_500 * 2 + 255]
+
+
+@pytest.mark.parametrize("partial", [set(), {"1"}])
+def test_a_drive_mounted_inside_a_root_is_not_gone(tree, survey_of, partial):
+    (tree / "a" / "nas").mkdir()
+    known = {
+        ("1", "nas/x.jpg"): (4, 5),
+        ("1", "nas/y/z.jpg"): (4, 5, 1),
+        ("1", "was/x.jpg"): (4, 5),
+        ("1", "1.jpg"): (4, 5),
+    }
+    bad = [UnreadableFile("1", "nas/bad.jpg", "truncated", 4, 5)]
+    survey = survey_of([], {"1": tree / "a"}, known, bad, partial, prune=True)
+    assert (survey.gone, survey.still_missing, survey.gone_bad) == ([("1", "was/x.jpg")], [], [])
+    assert survey.away == [("1", "nas")]
+    assert survey_of([], {"1": tree / "a"}, known, bad, excludes=("nas",)).away == []
+    (tree / "a" / "nas" / "README").touch()
+    assert ("1", "nas/x.jpg") in survey_of([], {"1": tree / "a"}, known, bad, partial).gone
+
+
+def test_a_rebuild_does_not_go_on_without_a_drive_inside_a_root(tree, survey_of):
+    (tree / "a" / "nas").mkdir()
+    known = {("1", "nas/x/y.jpg"): (4, 5, 1), ("1", "1.jpg"): (4, 5)}
+    assert survey_of([], {"1": tree / "a"}, known, rebuild_with="other").candidates
+    known["1", "nas/x.jpg"] = (4, 5)
+    with pytest.raises(CocaSearchError, match=r"an empty folder: .*nas; a rebuild would lose its photos"):
+        survey_of([], {"1": tree / "a"}, known, rebuild_with="other")

@@ -364,3 +364,17 @@ def test_a_named_file_is_left_out_once_that_is_wanted(build, index, photos, odd_
     assert build(photos).gone == 0
     assert remove_paths(index, [odd_files[0]]).removed == 1
     assert build(photos).added == 0
+
+
+def test_photos_of_a_drive_mounted_in_a_folder_are_kept_unless_they_are_found_elsewhere(build, index, photos, draw):
+    draw(photos / "nas" / "1.png", 20)
+    draw(photos / "nas" / "2.png", 21)
+    total = build(photos).total
+    (photos / "nas").rename(photos.parent / "away")
+    (photos / "nas").mkdir()
+    report = build(photos, options=UpdateOptions(prune=True))
+    assert (report.removed, report.total, report.away) == (0, total, (str(photos / "nas"),))
+    for away, name in enumerate("12"):
+        shutil.move(photos.parent / "away" / f"{name}.png", photos / f"moved{name}.png")
+        report = build(photos)
+        assert (report.moved, report.total, len(report.away)) == (1, total, 1 - away)
