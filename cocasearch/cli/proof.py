@@ -1,6 +1,7 @@
 """What a fine-tuning was worth: the table of before and after on stdout, and the plain sentences about it."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,23 +40,34 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
         console.say(sentence)
     if result.kept == 1:
         console.say("nothing got better: the model is as it was before training")
-    _suggest(result, out)
+    if said := suggestion(result.shares, result.kept, out):
+        console.say(said)
 
 
-def _suggest(result: "FinetuneResult", out: Path) -> None:
+def suggestion(shares: Sequence["KeptShare"], kept: float, out: Path) -> str:
+    """Which share is best kept and how to get it, where a guard can tell; else nothing.
+
+    Args:
+        shares: What each gives, of none to all of the starting weights.
+        kept: The share in the model folder `out`.
+        out: That folder.
+    """
     from cocasearch.training.kept_shares import TOLERATED_LOSS, suggested
 
-    if not result.shares or result.shares[-1].old is None:
-        return
-    share = suggested(result.shares)
+    if not shares or shares[-1].old is None or kept == 1:
+        return ""
+    share, lost = suggested(shares), f"{100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind"
     if share is None:
-        console.say(f"every share loses more than {100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind")
+        return f"every share loses more than {lost}"
+    written = shlex.quote(str(out))
+    if share.keep == kept:
+        how = f"{written} is that"
+    elif share.keep < kept:
+        how = f"{written} keeps {kept:g}, so it takes training anew with --keep {share.keep:g}"
     else:
-        console.say(
-            f"--keep {share.keep:g} finds most of the new kind among the shares that lose at most "
-            f"{100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind; write it with: "
-            f"cocasearch models mix {shlex.quote(str(out))} --keep {share.keep:g} --out {shlex.quote(f'{out}-kept')}"
-        )
+        kept_folder = shlex.quote(f"{out}-kept")
+        how = f"write it with: cocasearch models mix {written} --keep {share.keep:g} --out {kept_folder}"
+    return f"--keep {share.keep:g} finds most of the new kind among the shares that lose at most {lost}; {how}"
 
 
 def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:

@@ -8,7 +8,10 @@ import torch
 from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.text.tokenizer import train_tokenizer
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.interpolation import interpolate, interpolate_folders
+from cocasearch.training.resizing import forced
+from cocasearch.training.starting_point import StartingPoint, from_model_folder
 
 
 def test_a_mixture_lies_between_and_ends_at_both() -> None:
@@ -41,20 +44,23 @@ def test_what_cannot_be_mixed_is_refused(start: dict[str, torch.Tensor], keep: f
         interpolate(start, {"a": torch.ones(2)}, keep)
 
 
-@pytest.fixture
-def trained_folder(tmp_path: Path, model_folder: Path) -> Path:
-    stored = read_model_folder(model_folder)
-    moved = {name: value + 0.5 for name, value in stored.load_model().state_dict().items()}
+def save_moved(start: StartingPoint, folder: Path, **provenance: object) -> Path:
+    """The model folder of weights half a unit away from those of `start`."""
     save_model_folder(
-        tmp_path / "trained",
-        moved,
-        config=stored.config,
-        preprocess=stored.preprocess,
-        tokenizer=stored.tokenizer,
-        provenance={"trained_steps": 7},
+        folder,
+        {name: value + 0.5 for name, value in start.model.state_dict().items()},
+        config=start.model.config,
+        preprocess=start.preprocess,
+        tokenizer=start.tokenizer,
+        provenance=provenance,
         dtype="float32",
     )
-    return tmp_path / "trained"
+    return folder
+
+
+@pytest.fixture
+def trained_folder(tmp_path: Path, model_folder: Path) -> Path:
+    return save_moved(from_model_folder(model_folder), tmp_path / "trained", trained_steps=7)
 
 
 def test_the_mixture_of_two_folders_is_a_model_folder(tmp_path: Path, model_folder: Path, trained_folder: Path) -> None:
@@ -64,6 +70,48 @@ def test_the_mixture_of_two_folders_is_a_model_folder(tmp_path: Path, model_fold
     kept = {"share": 0.4, "of": {"name": "untrained", "fingerprint": start.fingerprint}}
     assert mixed.provenance == {"trained_steps": 7, "kept": kept}
     for name, value in start.load_model().state_dict().items():
+        torch.testing.assert_close(mixed.load_model().state_dict()[name], value + 0.3)
+
+
+def test_share_that_is_kept_already_counts(tmp_path: Path, model_folder: Path, trained_folder: Path) -> None:
+    start = read_model_folder(model_folder).load_model().state_dict()
+
+    def mix(trained: Path, keep: float) -> Path:
+        out = tmp_path / f"{trained.name}-mixed-{keep}"
+        interpolate_folders(model_folder, trained, keep, out, dtype="float32")
+        return out
+
+    mixed = mix(trained_folder, 0.6)
+    for keep in (0.6, 0.9, 1.0):
+        more = read_model_folder(mix(mixed, keep))
+        assert more.provenance["kept"]["share"] == keep
+        for name, value in start.items():
+            torch.testing.assert_close(more.load_model().state_dict()[name], value + 0.5 * (1 - keep))
+    with pytest.raises(
+        CocaSearchError, match=r"keeps 0\.6 of the weights it started from already, and cannot keep 0\.5"
+    ):
+        mix(mixed, 0.5)
+    untrained = mix(trained_folder, 1.0)
+    again = read_model_folder(mix(untrained, 1.0)).load_model().state_dict()
+    assert all(torch.equal(value, start[name]) for name, value in again.items())
+    with pytest.raises(CocaSearchError, match="keeps 1 of the weights"):
+        mix(untrained, 0.5)
+    other = save_moved(from_model_folder(model_folder), tmp_path / "other")  # of which it keeps nothing yet
+    interpolate_folders(other, mixed, 0.5, tmp_path / "between", dtype="float32")
+    for name, value in read_model_folder(tmp_path / "between").load_model().state_dict().items():
+        torch.testing.assert_close(value, start[name] + (0.2 + 0.5) / 2)
+
+
+def test_sizes_that_training_forced_upon_the_model_are_forced_upon_its_start(
+    tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    settings = {"force_image_size": 48, "force_context_length": 30, "seed": 3}
+    start = forced(from_model_folder(tiny_model_folder), TrainingConfig(**settings))
+    trained = save_moved(start, tmp_path / "trained", training=settings)
+    interpolate_folders(tiny_model_folder, trained, 0.4, tmp_path / "mixed", dtype="float32")
+    mixed = read_model_folder(tmp_path / "mixed")
+    assert (mixed.config.image.image_size, mixed.config.text.context_length) == (48, 30)
+    for name, value in start.model.state_dict().items():
         torch.testing.assert_close(mixed.load_model().state_dict()[name], value + 0.3)
 
 
