@@ -3,12 +3,14 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".partial"
+_OF_OURS = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}")
 _SURELY_LEFT_BEHIND_SECONDS = 3600.0
 
 
@@ -38,8 +40,8 @@ def write_text(file: Path, text: str) -> None:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what killed writers left behind in `folder`; a file that may still be written is left alone."""
-    for partial in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+    """Remove what killed writers left behind in `folder`; what may still be written, or is not ours, is left alone."""
+    for partial in filter(lambda file: _OF_OURS.fullmatch(file.name), folder.glob(f".*{TEMPORARY_SUFFIX}")):
         with contextlib.suppress(OSError):  # its writer may finish at this moment
             if time.time() - partial.stat().st_mtime > _SURELY_LEFT_BEHIND_SECONDS:
                 partial.unlink()

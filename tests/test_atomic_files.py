@@ -15,9 +15,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
-    for name in (".f.1a2b.partial", ".f.3c4d.partial", "f.partial", ".hidden", "f"):
+    for name in (".f.1a2b3c4d.partial", ".f.3c4d5e6f.partial", ".f.partial", ".hidden", "f"):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 0))
-    (tmp_path / ".f.3c4d.partial").touch()  # being written
+    (tmp_path / ".f.3c4d5e6f.partial").touch()  # being written
     remove_partial_files(tmp_path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [".f.3c4d.partial", ".hidden", "f", "f.partial"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".f.3c4d5e6f.partial", ".f.partial", ".hidden", "f"]

@@ -4,6 +4,7 @@ Readers go by the manifest alone. A rebuild writes a table of its own, described
 becomes the index when that file takes the manifest's place; until then it can be stopped and continued.
 """
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
 from cocasearch.inference.caption_options import CaptionOptions
 
 _TABLE_PREFIX = "images-"
+_OUR_TABLE = re.compile(rf"{_TABLE_PREFIX}\d+")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def unnamed_tables(index: Path) -> set[str]:
     """Tables that no manifest names, or whose snapshot alone is there: rebuilds leave them, and losses of tables."""
     manifests = [find_manifest(index / name) for name in (MANIFEST_FILE, REBUILD_FILE)]
     there = {table.stem for table in index.glob(f"*{TABLE_SUFFIX}")} | tables_with_snapshots(index)
-    return there - {manifest.table for manifest in manifests if manifest}
+    ours = set(filter(_OUR_TABLE.fullmatch, there))  # in a folder that others write to as well
+    return ours - {manifest.table for manifest in manifests if manifest}
 
 
 def sweep(index: Path) -> None:

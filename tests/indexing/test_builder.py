@@ -23,6 +23,7 @@ from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest
 from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.verification import verify_index
 from cocasearch.search.searcher import Searcher
 
 
@@ -432,3 +433,18 @@ def test_an_index_of_the_first_schema_is_upgraded_by_the_next_run(first_schema, 
     assert (report.added, report.unchanged, encoded.since_last_look()) == (1, 10, 1)
     assert read_manifest(first_schema).schema_version == 4
     assert {row["missing_since"] for row in rows(first_schema)} == {None}
+
+
+def test_tables_and_files_of_others_in_the_index_folder_stay(build, index, photos):
+    index.mkdir(parents=True)
+    lancedb.connect(index).create_table("documents", [{"text": "mine"}])
+    theirs = [index / ".notes.partial", index / "snapshot" / "documents-v1.arrow"]
+    for file in theirs:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        os.utime(file, (0, 0))
+    build(photos)
+    build(photos, rebuild=True)
+    assert lancedb.connect(index).open_table("documents").count_rows() == 1
+    assert all(file.exists() for file in theirs)
+    assert verify_index(index).problems == ()
