@@ -18,6 +18,8 @@ class NotWordsError(ValueError):
 class WantedColumns:
     """The columns that the user means; None for the usual names.
 
+    With `or_usual` they are of other data, and the usual names do where these lack the columns.
+
     Raises:
         CocaSearchError: A label template without a place for the label.
     """
@@ -25,6 +27,7 @@ class WantedColumns:
     image_key: str | None = None
     caption_key: str | None = None
     label_template: str | None = None
+    or_usual: bool = False
 
     def __post_init__(self) -> None:
         if self.label_template is not None and "{name}" not in self.label_template:
@@ -36,8 +39,28 @@ class WantedColumns:
         Raises:
             CocaSearchError: One of them is not there.
         """
-        image = _pick(name, found, "image", self.image_key, IMAGE_COLUMNS)
-        return image, _pick(name, found, "caption", self.caption_key, CAPTION_COLUMNS + LABEL_COLUMNS)
+        image = self._pick(name, found, "image", self.image_key, IMAGE_COLUMNS)
+        return image, self._pick(name, found, "caption", self.caption_key, CAPTION_COLUMNS + LABEL_COLUMNS)
+
+    def _pick(self, name: str, found: list[str], role: str, key: str | None, usual: tuple[str, ...]) -> str:
+        if key in found:
+            return key
+        by_name = {
+            column.lower(): column for column in reversed(found)
+        }  # of several that differ in case only, the first
+        for column in () if key and not self.or_usual else usual:
+            if column in by_name:
+                return by_name[column]
+        if not found:
+            raise CocaSearchError(f"{name} is empty")
+        missing = f"no column {key!r}" if key else f"no {role} column"
+        listed = ", ".join(found)
+        headless = any("." in column or " " in column for column in found)  # rows where names should be
+        raise CocaSearchError(
+            f"{name} has {missing}; its columns are: {listed if len(listed) <= 300 else listed[:297] + '...'}",
+            hint=(f"call it {key} or {usual[0]}" if key and self.or_usual else f"name it with --{role}-key COLUMN")
+            + (", or name the columns in a first line: filepath,title" if headless else ""),
+        )
 
     def reader(self, column: str) -> Callable[[object], list[str]]:
         """What turns a cell of the caption column into captions; for labels, into one at most.
@@ -72,22 +95,3 @@ def shortened(cell: object) -> str:
     """A cell as it can stand in a sentence."""
     text = repr(cell)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _pick(name: str, found: list[str], role: str, key: str | None, usual: tuple[str, ...]) -> str:
-    if key in found:
-        return key
-    by_name = {column.lower(): column for column in reversed(found)}  # of several that differ in case only, the first
-    for column in () if key else usual:
-        if column in by_name:
-            return by_name[column]
-    if not found:
-        raise CocaSearchError(f"{name} is empty")
-    missing = f"no column {key!r}" if key else f"no {role} column"
-    listed = ", ".join(found)
-    headless = any("." in column or " " in column for column in found)  # rows where names should be
-    raise CocaSearchError(
-        f"{name} has {missing}; its columns are: {listed if len(listed) <= 300 else listed[:297] + '...'}",
-        hint=f"name it with --{role}-key COLUMN"
-        + (", or name the columns in a first line: filepath,title" if headless else ""),
-    )

@@ -28,6 +28,7 @@ def read_captioned_data(
     image_key: str | None = None,
     caption_key: str | None = None,
     label_template: str | None = None,
+    or_usual: bool = False,
     images: Path | None = None,
     split: str | None = None,
     progress: Progress | None = None,
@@ -45,6 +46,7 @@ def read_captioned_data(
         caption_key: The column of the captions, likewise.
         label_template: Words around a label, such as "a photo of a {name}"; a column named by `caption_key` is
             then read as labels, while the usual caption columns stay as they are.
+        or_usual: Take the usual names where the source lacks the columns that are named.
         images: The folder that relative picture paths start at, instead of the data file's.
         split: Which of Karpathy's splits to read.
         progress: Called while objects of a store are fetched: which, the bytes that are here and the bytes in all.
@@ -53,7 +55,7 @@ def read_captioned_data(
         CocaSearchError: The source is missing, of an unknown kind, lacks a column, is damaged, holds no captions, or
             not one of its pictures is there.
     """
-    reader = _Reader(WantedColumns(image_key, caption_key, label_template), images, split)
+    reader = _Reader(WantedColumns(image_key, caption_key, label_template, or_usual), images, split)
     gathered = _Gathered()
     files = source_files(source, progress)
     for file in files:

@@ -56,17 +56,18 @@ def check(
     from cocasearch.checkpoints.storage import read_model_folder
     from cocasearch.evaluation.data_check import check_data
 
-    def read(source: str) -> "Captioned":
+    def read(source: str, *, beside: bool = False) -> "Captioned":
         with console.byte_progress() as fetched:
             return read_captioned_data(
                 source,
                 image_key=image_key,
                 caption_key=caption_key,
                 label_template=label_template,
+                or_usual=beside,
                 progress=fetched,
             )
 
-    captioned, validation = read(data), read(val) if val else None
+    captioned, validation = read(data), read(val, beside=True) if val else None
     stored = read_model_folder(resolve_model(chosen_model(model)))
     with console.staged_progress("photos") as tell:
         report = check_data(

@@ -62,7 +62,9 @@ def probe(
     for text in template:
         WantedColumns(label_template=text)  # which refuses one without a place for the label
     rows = _read(data, image_key, label_key)
-    training, held_out = (rows, _read(val, image_key, label_key)) if val else hold_out(rows, len(rows), seed=seed)
+    training, held_out = (
+        (rows, _read(val, image_key, label_key, beside=True)) if val else hold_out(rows, len(rows), seed=seed)
+    )
     names = _classes(data, training, held_out)
     if val and not {row.captions[0] for row in held_out} & set(names):
         raise CocaSearchError(
@@ -91,11 +93,11 @@ def probe(
     console.say(sentence)
 
 
-def _read(data: str, image_key: str | None, label_key: str | None) -> "list[CaptionedImage]":
+def _read(data: str, image_key: str | None, label_key: str | None, *, beside: bool = False) -> "list[CaptionedImage]":
     from cocasearch.captioned_data import read_captioned_data, unite_copies
 
     try:
-        read = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=label_key))
+        read = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=label_key, or_usual=beside))
     except CocaSearchError as error:
         raise CocaSearchError(str(error), hint=error.hint and error.hint.replace("--caption", "--label")) from error
     name_left_out(read)

@@ -168,7 +168,7 @@ class _Finetuning:
                 f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",
                 hint="five pictures at least, or --val DATA",
             )
-        self.guard = request.columns.read(request.guard) if request.guard else None
+        self.guard = request.columns.read(request.guard, beside=True) if request.guard else None
         if self.guard is not None and not any(map(_is_readable, self.guard)):
             raise CocaSearchError(f"not one of the {len(self.guard)} pictures of {request.guard} can be read")
         self.plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))

@@ -50,14 +50,20 @@ class Columns:
     label_template: str | None = None
     listener: DataListener = dataclasses.field(default_factory=DataListener)
 
-    def read(self, source: str | Path) -> CaptionedData:
-        """The captioned pictures of one source, each once; what was left out of it is told to the listener."""
+    def read(self, source: str | Path, *, beside: bool = False) -> CaptionedData:
+        """The captioned pictures of one source, each once; what was left out of it is told to the listener.
+
+        Args:
+            source: What `read_captioned_data` reads.
+            beside: It is other data than those whose columns these are, and may have the usual ones.
+        """
         data = unite_copies(
             read_captioned_data(
                 source,
                 image_key=self.image_key,
                 caption_key=self.caption_key,
                 label_template=self.label_template,
+                or_usual=beside,
                 progress=self.listener.progress,
             )
         )
@@ -77,7 +83,7 @@ def split(
     Raises:
         CocaSearchError: The run goes on and the data are others than when it began, or nothing is left of a source.
     """
-    others = [columns.read(validation)] if validation is not None else []
+    others = [columns.read(validation, beside=True)] if validation is not None else []
     run_data.refuse_changed([*sources, *others])
     images = [source.images for source in sources]
     if others:

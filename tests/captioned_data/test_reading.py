@@ -62,6 +62,18 @@ def test_named_columns_are_used_before_the_usual_ones(tmp_path: Path) -> None:
     assert captions_of(read_captioned_data(file, image_key="photo", caption_key="alt")) == {"b.jpg": ("yes",)}
 
 
+def test_usual_columns_do_beside_data_of_named_ones(tmp_path: Path) -> None:
+    usual = write(tmp_path / "usual.csv", "filepath,words,title\na.jpg,named,usual\n")
+    found = read_captioned_data(usual, image_key="foto", caption_key="words", or_usual=True)
+    assert captions_of(found) == {"a.jpg": ("named",)}
+    with pytest.raises(CocaSearchError, match="no column 'foto'"):
+        read_captioned_data(usual, image_key="foto")
+    other = write(tmp_path / "other.csv", "photo,title\na.jpg,a\n")
+    with pytest.raises(CocaSearchError, match="no column 'foto'; its columns are: photo, title") as caught:
+        read_captioned_data(other, image_key="foto", or_usual=True)
+    assert caught.value.hint == "call it foto or filepath"
+
+
 def test_the_usual_columns_are_known_in_capitals_and_in_the_plural(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", "\ufeffImage;Caption\r\na.jpg;A cat.\r\n")
     assert captions_of(read_captioned_data(file)) == {"a.jpg": ("A cat.",)}

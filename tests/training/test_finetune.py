@@ -162,11 +162,12 @@ def test_finetuning_measures_on_other_data_if_given(csv_of, more_drawings, data,
     assert read_model_folder(tmp_path / "mine").provenance["pictures"] == [24]
 
 
-def test_columns_of_other_names(data: Path, model_folder: Path, tmp_path: Path) -> None:
+def test_columns_of_other_names(csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path) -> None:
     data.write_text(data.read_text().replace("filepath,title", "foto,words"))
     columns = Columns(image_key="foto", caption_key="words")
-    request = FinetuneRequest(data, tmp_path / "mine", model_folder, columns=columns, adjust=quick)
-    assert finetune(request, device="cpu").after.n_images == 4
+    usual = csv_of(tmp_path / "others", more_drawings(3, first=300))
+    request = FinetuneRequest(data, tmp_path / "mine", model_folder, usual, usual, columns=columns, adjust=quick)
+    assert finetune(request, device="cpu").after.n_images == 3
     with pytest.raises(CocaSearchError, match="its columns are: foto, words"):
         finetune(FinetuneRequest(data, tmp_path / "other", model_folder))
 
