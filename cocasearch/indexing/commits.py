@@ -70,18 +70,21 @@ class CommitQueue:
     def _reuse(self, kind: str, reuses: Sequence[Reuse]) -> Iterator[Candidate]:
         """Store files by rows of the same content, in one step; those for which that cannot be done."""
         rows = self._table.rows(sorted({reuse.donor for reuse in reuses}))
-        held = zip(rows["id"].to_pylist(), rows["content_hash"].to_pylist(), strict=True)
-        positions = {holder: position for position, holder in enumerate(held)}
-        fit = [reuse for reuse in reuses if (reuse.donor, reuse.content_hash) in positions]
+        positions = {donor: position for position, donor in enumerate(rows["id"].to_pylist())}
+        hashes = dict(zip(positions, rows["content_hash"].to_pylist(), strict=True))
+        fit = [reuse for reuse in reuses if reuse.fits(hashes.get(reuse.donor))]
         if fit:
-            files = [(record_id(file.root, file.path), file.root, file.path, file.mtime_ns) for file, *_ in fit]
-            sources = [positions[reuse.donor, reuse.content_hash] for reuse in fit]
+            files = [
+                (record_id(file.root, file.path), file.root, file.path, file.mtime_ns, content_hash or hashes[donor])
+                for file, content_hash, donor in fit
+            ]
+            sources = [positions[reuse.donor] for reuse in fit]
             without = [reuse.donor for reuse in fit] if kind == "moved" else []
             self._table.put(rows_in_new_places(rows, files, sources), without)
             self.done[kind] += len(fit)
         for file, *_ in fit:
             self._ledger.discard(file.root, file.path)
-        return (reuse.file for reuse in reuses if (reuse.donor, reuse.content_hash) not in positions)
+        return (reuse.file for reuse in reuses if not reuse.fits(hashes.get(reuse.donor)))
 
     def _settle_gone(self, plan: BuildPlan) -> None:
         gone = [record_id(*place) for place in plan.gone]

@@ -1,13 +1,15 @@
 """A survey of folders in, what a run has to do out: the second half of a plan.
 
 Reads those files whose size is one that the table knows, to see whether their content is known: what has only been
-moved, copied or touched keeps its vector and caption. Changes nothing.
+moved, copied or touched keeps its vector and caption. Rows without a hash, as an import makes them, are known by name,
+size and time of change. Changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from cocasearch.errors import CocaSearchError
@@ -20,14 +22,19 @@ if TYPE_CHECKING:
 
 _WORKERS = 4  # that wait for the disk
 _FILES_AT_ONCE = 2_000
+_FOLDERS_AT_HAND = 16
 
 
 class Reuse(NamedTuple):
-    """A file whose content the table knows, and the id of a row that holds it."""
+    """A file whose content the table knows, and the id of a row that holds it; the hash is None if nobody looked."""
 
     file: Candidate
-    content_hash: str
+    content_hash: str | None
     donor: str
+
+    def fits(self, held: str | None) -> bool:
+        """Whether the donor still holds that content, by its row's hash; None if there is no such row any more."""
+        return held is not None and (self.content_hash is None or held in (self.content_hash, ""))
 
 
 @dataclass
@@ -38,7 +45,8 @@ class BuildPlan:
         survey: What it follows from, with what is back, unchanged and known to be bad.
         new: Files to describe that the table has no row for.
         changed: Files to describe whose row is outdated.
-        moved: Files whose content was known in a place that is gone, and takes that row over.
+        moved: Files whose content was known in a place that is gone, or in a root around a new one, and whose row they
+            take over.
         copied: Files whose content is known in another place too.
         touched: Files whose content is that of their row, though their time of change is not.
         gone: Places whose file is not there any more, nor anywhere else.
@@ -97,20 +105,41 @@ def make_plan(survey: Survey, progress: Callable[[int, int], None] | None = None
         progress: Called with the number of files looked into and their total.
     """
     plan = BuildPlan(survey, gone=survey.gone, still_missing=survey.still_missing, away=survey.away)
+    twins = dict(_find_twins(survey))
     sizes = survey.known.sizes_among({file.size for file in survey.candidates})
     alike: list[Candidate] = []
     for file in survey.candidates:
-        if file.size in sizes:
-            alike.append(file)
-        else:
+        if file.size not in sizes:
             (plan.changed if file.known else plan.new).append(file)
-    if alike and survey.base:
+        elif file not in twins:
+            alike.append(file)
+    if (alike or twins) and survey.base:
         from cocasearch.indexing.table import IndexTable  # brings LanceDB, which most runs without new files do without
 
-        _Matching(plan, IndexTable(survey.index, survey.base.table)).make(alike, progress)
+        _Matching(plan, IndexTable(survey.index, survey.base.table)).make(twins, alike, progress)
         plan.new.sort()  # as they were met
         plan.changed.sort()
     return plan
+
+
+def _find_twins(survey: Survey) -> Iterator[tuple[Candidate, Place]]:
+    """New files that the table knows, unchanged, at the same whole path: in a partial root around a new one."""
+    roots, stamps_in = survey.roots, lru_cache(_FOLDERS_AT_HAND)(survey.known.stamps)
+    around = {
+        key: [
+            (outer, folder.relative_to(roots[outer]).as_posix())
+            for outer in survey.partial
+            if outer != key and folder.is_relative_to(roots[outer])
+        ]
+        for key, folder in roots.items()
+    }
+    for file in survey.candidates:
+        for outer, inside in around[file.root] if not file.known else ():
+            path = f"{inside}/{file.path}"
+            folder, _, name = path.rpartition("/")
+            if stamps_in(outer, folder).get(name, [])[:2] == [file.size, file.mtime_ns]:
+                yield file, (outer, path)
+                break
 
 
 class _Holder(NamedTuple):
@@ -134,7 +163,16 @@ class _Matching:
         self._taken: set[str] = set()
         self._id_of = record_id
 
-    def make(self, files: list[Candidate], progress: Callable[[int, int], None] | None) -> None:
+    def make(
+        self,
+        twins: Mapping[Candidate, Place],
+        files: list[Candidate],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        for file, place in twins.items():
+            donor = self._id_of(*place)
+            self._taken.add(donor)
+            self._plan.moved.append(Reuse(file, None, donor))
         for start in range(0, len(files), _FILES_AT_ONCE):
             some = files[start : start + _FILES_AT_ONCE]
             self._match(dict(_hash_all(some, self._plan.survey.roots)))
@@ -155,8 +193,13 @@ class _Matching:
         holders: dict[str, list[_Holder]] = {}
         for content_hash, *holder in self._table.holders_of(sorted({hash for hash in hashes.values() if hash})):
             holders.setdefault(content_hash, []).append(_Holder(*holder))
+        unknown = [file for file, content_hash in hashes.items() if content_hash and content_hash not in holders]
+        unhashed: dict[tuple[str, int, int], list[_Holder]] = {}
+        for size, mtime_ns, *holder in self._table.unhashed_of(sorted({file.mtime_ns for file in unknown})):
+            unhashed.setdefault((PurePosixPath(holder[2]).name, size, mtime_ns), []).append(_Holder(*holder))
         for file, content_hash in hashes.items():
-            self._place(file, content_hash, sorted(holders.get(content_hash, ())))
+            alike = unhashed.get((PurePosixPath(file.path).name, file.size, file.mtime_ns), ())
+            self._place(file, content_hash, sorted(holders.get(content_hash, alike)))
 
     def _place(self, file: Candidate, content_hash: str, holders: list[_Holder]) -> None:
         plan, own = self._plan, self._id_of(file.root, file.path)

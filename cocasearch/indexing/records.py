@@ -108,15 +108,18 @@ def records_to_table(records: Sequence[ImageRecord], schema: pa.Schema) -> pa.Ta
     return pa.table(plain | {"embedding": vectors}, schema=schema)
 
 
-def rows_in_new_places(rows: pa.Table, places: Sequence[tuple[str, str, str, int]], sources: Sequence[int]) -> pa.Table:
+def rows_in_new_places(
+    rows: pa.Table, places: Sequence[tuple[str, str, str, int, str]], sources: Sequence[int]
+) -> pa.Table:
     """Rows of the image table for files of the same content elsewhere.
 
     Args:
         rows: Whole rows.
-        places: Root, path, and time of the last change (ns) of each of N files, with the id of its record first.
+        places: Root, path, time of the last change (ns) and content hash of each of N files, with the id of its record
+            first.
         sources: For each of the N files the position in `rows` of the row to take everything else from.
     """
-    changed = dict(zip(("id", "root", "path", "mtime_ns"), zip(*places, strict=True), strict=True))
+    changed = dict(zip(("id", "root", "path", "mtime_ns", "content_hash"), zip(*places, strict=True), strict=True))
     taken = rows.take(pa.array(sources, pa.int64()))
     for name, values in (changed | {MISSING_SINCE.name: [None] * len(places)}).items():
         column = rows.schema.get_field_index(name)

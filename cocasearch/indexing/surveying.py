@@ -106,7 +106,8 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
             _leave_out(survey, survey.present, folder)
         elif key in survey.present.partial_roots:
             in_ledger = (entry.path for entry in bad or () if entry.root == key)
-            targets.append(Target(folder, tuple(sorted({*known.paths_in(key), *in_ledger}))))
+            if names := {*known.paths_in(key), *in_ledger}:  # a root of its own may have taken all
+                targets.append(Target(folder, tuple(sorted(names))))
         else:
             targets.append(Target(folder))
     if survey.options.rebuild_with:

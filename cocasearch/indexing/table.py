@@ -26,6 +26,7 @@ ROWS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
 _VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
+_UNHASHED = "content_hash = ''"
 _WORDS_PER_SEARCH = 256
 _UNINDEXED_KEPT = 4_096  # captions read one by one in a search for words, which takes some milliseconds
 CAPTION_INDEX = "caption_words"
@@ -151,6 +152,15 @@ class IndexTable:
             for row in self._table.search().where(chosen).select(names).to_list():
                 yield row["content_hash"], row["id"], row["root"], row["path"]
 
+    def unhashed_of(self, times: Sequence[int]) -> Iterator[tuple[int, int, str, str, str]]:
+        """Size, time of change (ns), id, root and path of rows without a content hash that have one of these times."""
+        if not times or not self._table.count_rows(_UNHASHED):
+            return
+        names = ["size", "mtime_ns", "id", "root", "path"]
+        for chosen in _conditions(times, "mtime_ns"):
+            for row in self._table.search().where(f"{_UNHASHED} AND {chosen}").select(names).to_list():
+                yield row["size"], row["mtime_ns"], row["id"], row["root"], row["path"]
+
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in any order; unknown ids are no error."""
         found = [self._table.search().where(chosen).to_arrow() for chosen in _conditions(ids)]
@@ -242,8 +252,8 @@ class IndexTable:
             raise CocaSearchError(f"cannot write to the index at {self._index}: {reason}", hint=hint) from error
 
 
-def _conditions(values: Sequence[str], column: str = "id") -> Iterator[str]:
-    """Conditions that together choose the rows with these values, which are hexadecimal, in a column."""
+def _conditions(values: Sequence[str] | Sequence[int], column: str = "id") -> Iterator[str]:
+    """Conditions that together choose the rows with these values, hexadecimal or numbers, in a column."""
     for start in range(0, len(values), ROWS_PER_CHANGE):
         yield f"{column} IN ({', '.join(map(repr, values[start : start + ROWS_PER_CHANGE]))})"
 

@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -6,9 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.export import export_clip_retrieval
 from cocasearch.indexing.importing import import_embeddings
 from cocasearch.indexing.manifest import MANIFEST_FILE, find_manifest, read_manifest
+from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.verification import verify_index
 from cocasearch.search.query import Query, QueryTerm
 from cocasearch.search.searcher import Searcher
 
@@ -189,3 +193,29 @@ def test_columns_of_another_kind_are_named(tmp_path, columns, vectors, told):
     folder = write_folder(tmp_path / "out", [(columns.pop("image_path"), vectors)], **columns)
     with pytest.raises(CocaSearchError, match=told):
         import_embeddings(tmp_path / "new", folder, photos=tmp_path)
+
+
+def test_folders_of_an_imported_index_can_be_indexed_without_encoding_them_anew(
+    build, index, photos, draw, tmp_path, loaded, encoded, rows
+):
+    draw(photos / "sub" / "s.png", 71)
+    build(photos, draw(tmp_path / "other" / "o.png", 70).parent)
+    export_clip_retrieval(index, tmp_path / "out")
+    imported = tmp_path / "indexes" / "imported"
+    import_embeddings(imported, tmp_path / "out", photos=tmp_path)
+    IndexTable(imported, "images-1").set_captions({row["id"]: ("MY WORDS", None, None) for row in rows(imported)})
+    encoded.since_last_look()
+    builder = IndexBuilder(imported, loaded, commit_seconds=0)
+    report = builder.build([photos])
+    assert (report.moved, report.added, report.total, encoded.since_last_look()) == (11, 0, 12, 0)
+    assert builder.build().unchanged == 12
+    shutil.copy2(photos / "p3.png", photos / "sub" / "p3.png")
+    (photos / "p2.png").rename(photos / "sub" / "p2.png")
+    report = builder.build()
+    assert (report.moved, report.copied, report.total, encoded.since_last_look()) == (1, 1, 13, 0)
+    report = builder.build([tmp_path / "other"])
+    assert (report.moved, report.total, report.empty) == (1, 13, ())
+    assert builder.build().empty == ()
+    assert {row["caption"] for row in rows(imported)} == {"MY WORDS"}
+    assert sum(row["content_hash"] != "" for row in rows(imported)) == 2
+    assert verify_index(imported).ok
