@@ -57,7 +57,7 @@ def name_not_trained_on(left_out: "LeftOut") -> None:
             _name_some(pairs)
 
 
-def _name_look_alike(count: int) -> None:
+def name_look_alike(count: int) -> None:
     console.say(
         f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; so many, the kind "
         "looks alike, and they are trained on (--val DATA measures on others)"
@@ -75,7 +75,7 @@ def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
 
     if os.environ.get("RANK", "0") != "0":  # torchrun's name for the number of a process
         return DataListener()
-    return DataListener(name_left_out, name_not_trained_on, _name_look_alike, _name_file, progress)
+    return DataListener(name_left_out, name_not_trained_on, name_look_alike, _name_file, progress)
 
 
 def _name_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.left_out import name_left_out
+from cocasearch.cli.left_out import name_left_out, name_look_alike, name_not_trained_on
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, BatchSize, Device, ImageKey, ModelName
 from cocasearch.counting import counted
@@ -66,6 +66,8 @@ def probe(
         (rows, _read(val, image_key, label_key, beside=True)) if val else hold_out(rows, len(rows), seed=seed)
     )
     names = _classes(data, training, held_out)
+    training, n_left_out = _apart(training, held_out)
+    names = _classes(f"{data} without what is measured on", training, held_out) if n_left_out else names
     if val and not {row.captions[0] for row in held_out} & set(names):
         raise CocaSearchError(
             f"no label of {val} is among those of {data}", hint="--label-key COLUMN names the labels of both"
@@ -81,7 +83,12 @@ def probe(
     by_words = linear_probe.accuracy((measured @ vectors.T).astype(np.float64), truth, seed=seed)
     sentence = linear_probe.verdict(found, by_words, np.bincount(labels, minlength=len(names)).tolist())
     if as_json:
-        counts = {"n_training": len(labels), "n_held_out": len(truth), "n_classes": len(names)}
+        counts = {
+            "n_training": len(labels),
+            "n_held_out": len(truth),
+            "n_classes": len(names),
+            "n_left_out": n_left_out,
+        }
         sides = {"linear_probe": found.to_dict() | {"penalty": fitted.penalty}, "zero_shot": by_words.to_dict()}
         console.write_json({"model": loaded.name, **counts, **sides, "verdict": sentence})
     else:
@@ -102,6 +109,19 @@ def _read(data: str, image_key: str | None, label_key: str | None, *, beside: bo
         raise CocaSearchError(str(error), hint=error.hint and error.hint.replace("--caption", "--label")) from error
     name_left_out(read)
     return read.images
+
+
+def _apart(training: "list[CaptionedImage]", held_out: "list[CaptionedImage]") -> "tuple[list[CaptionedImage], int]":
+    """The photos to learn from that are not also measured on, as training tells them apart; how many are left out."""
+    from cocasearch.training.splitting import LOOK_ALIKE, find_alike, keep_apart
+
+    with console.staged_progress("photos") as tell:
+        found = find_alike(training, held_out, near=True, progress=tell)
+    (kept,), left_out = keep_apart([training], held_out, found, most_alike=LOOK_ALIKE)
+    if left_out.alike:
+        name_look_alike(left_out.alike)
+    name_not_trained_on(left_out)
+    return kept, len(training) - len(kept)
 
 
 def _classes(data: str, training: "list[CaptionedImage]", held_out: "list[CaptionedImage]") -> list[str]:

@@ -13,12 +13,8 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData
 from cocasearch.training.run_data import RunData
-from cocasearch.training.splitting import LeftOut, find_alike, hold_out, keep_apart
+from cocasearch.training.splitting import LOOK_ALIKE, LeftOut, find_alike, hold_out, keep_apart
 from cocasearch.training.starting_point import StartingPoint
-
-# Above that share of pictures that are nearly the same as one held out, the kind itself looks alike: charts, forms,
-# drawings. Their captions tell apart what the comparison does not, and without them little would be left to learn from.
-_LOOK_ALIKE = 0.1
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ def split(
             near,
             lambda: find_alike(together, held_out, near=near, progress=columns.listener.progress),
         )
-        images, left_out = keep_apart(images, held_out, alike, most_alike=_LOOK_ALIKE)
+        images, left_out = keep_apart(images, held_out, alike, most_alike=LOOK_ALIKE)
         if left_out.alike:
             columns.listener.look_alike(left_out.alike)
         columns.listener.left_out(left_out)

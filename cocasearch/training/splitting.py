@@ -14,6 +14,10 @@ from cocasearch.evaluation.duplicates import Twin, find_same_between, find_twins
 
 Pictures = list[CaptionedImage]
 
+# Above that share of pictures that are nearly the same as one held out, the kind itself looks alike: charts, forms,
+# drawings. Their captions tell apart what the comparison does not, and without them little would be left to learn from.
+LOOK_ALIKE = 0.1
+
 
 def hold_out(images: Sequence[CaptionedImage], count: int, *, seed: int) -> tuple[Pictures, Pictures]:
     """Pictures to train on and pictures set aside, at most a fifth of all.

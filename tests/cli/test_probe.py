@@ -1,15 +1,15 @@
 """Labels read from a model's vectors, told as a table and a sentence, or as JSON."""
 
 import json
+import random
 
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
 def labelled(prompt, photo_folder):
     """Forty photos in two plain colours that any encoder can tell apart, labelled by colour."""
-    from PIL import Image
-
     folder = photo_folder.parent
     rows = ["filepath,label,sentence"]
     for number in range(40):
@@ -59,6 +59,29 @@ def test_a_photo_under_two_names_is_not_both_learned_and_measured(labelled):
     result = labelled("probe", "labels.csv", "--model", "tiny", "--json")
     report = json.loads(result.stdout)
     assert (report["n_training"], report["n_held_out"]) == (32, 8)
+
+
+def test_photos_that_are_also_measured_on_are_named_and_not_learned_from(labelled):
+    folder = labelled.folder
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--val", "labels.csv")
+    assert result.exit_code == 1
+    assert "nothing is left to train on: all of it is also measured on" in result.stderr
+    rows = (folder / "labels.csv").read_text().splitlines()
+    for number in range(4):  # unlike the others
+        picture = Image.frombytes("RGB", (6, 4), random.Random(number).randbytes(72))
+        picture.resize((96, 64), Image.Resampling.NEAREST).save(folder / f"odd-{number}.png")
+        rows.append(f"odd-{number}.png,red,odd")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    with Image.open(folder / "odd-1.png") as picture:
+        picture.resize((120, 80)).save(folder / "again.jpg", quality=90)
+    (folder / "val.csv").write_text("filepath,label\nodd-0.png,red\nagain.jpg,blue\n")
+    result = labelled("probe", "labels.csv", "--model", "tiny", "--val", "val.csv", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["n_training"], report["n_held_out"], report["n_left_out"]) == (42, 2, 2)
+    lines = result.stderr.splitlines()
+    assert "  odd-0.png: odd-0.png" in lines
+    assert "  odd-1.png: again.jpg" in lines
 
 
 def test_templates_without_a_place_and_other_labels_are_refused(labelled):
