@@ -61,7 +61,8 @@ def summary(report: "EvaluationReport") -> str:
         f"{side} recall " + " ".join(f"@{k} {100 * share:.1f} %" for k, share in recall.at.items())
         for side, recall in sides
     )
-    return f"{recalls}; CIDEr-D {report.captions.cider_d:.3f}" if report.captions else recalls
+    cider = f"; CIDEr-D {report.captions.cider_d:.3f}" if report.captions else ""
+    return recalls + cider + ("" if report.caption_loss is None else f"; caption loss {report.caption_loss:.3f}")
 
 
 def _standing(progress: "TrainingProgress") -> str:

@@ -34,6 +34,7 @@ class EvaluationReport:
         retrieval: Recall from 0 to 1 and median rank, both ways.
         captions: Scores of the written captions; None where none were asked for.
         unreadable: Key and reason of each picture that could not be read, left out of everything else.
+        caption_loss: Of the captions there are, in nats per token; None but in a run that trains it alone.
     """
 
     model: str
@@ -42,6 +43,7 @@ class EvaluationReport:
     retrieval: RetrievalScores
     captions: CaptionScores | None
     unreadable: tuple[tuple[str, str], ...]
+    caption_loss: float | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The report as `eval --json` prints it."""
@@ -53,6 +55,7 @@ class EvaluationReport:
             "text_to_image": self.retrieval.text_to_image.to_dict(),
             "image_to_text": self.retrieval.image_to_text.to_dict(),
             "captions": self.captions.to_dict() if self.captions else None,
+            **({} if self.caption_loss is None else {"caption_loss": self.caption_loss}),
         }
 
 

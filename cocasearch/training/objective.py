@@ -119,8 +119,12 @@ class Objective(nn.Module):
     @property
     def has_embeddings(self) -> bool:
         """Whether a loss compares embeddings: the contrastive one, or that of names."""
-        distils = self.larger is not None and self.config.distill_weight > 0
-        return self._is_contrastive or self.teacher is not None or (distils and self.config.objective != "caption")
+        return self._compares_with_captions or self.teacher is not None
+
+    @property
+    def trains_retrieval(self) -> bool:
+        """Whether recall says what a run learns: not where all that compares pictures and captions has no weight."""
+        return self._compares_with_captions or not self.has_captions
 
     @property
     def has_captions(self) -> bool:
@@ -147,8 +151,9 @@ class Objective(nn.Module):
             )
 
     @property
-    def _is_contrastive(self) -> bool:
-        return self.config.objective != "caption" and self.config.contrastive_weight > 0
+    def _compares_with_captions(self) -> bool:
+        distils = self.larger is not None and self.config.distill_weight > 0
+        return self.config.objective != "caption" and (self.config.contrastive_weight > 0 or distils)
 
     def forward(
         self,

@@ -54,6 +54,8 @@ def scalars(progress: TrainingProgress) -> dict[str, float]:
         retrieval = progress.validation.retrieval
         for way, recall in (("text_to_image", retrieval.text_to_image), ("image_to_text", retrieval.image_to_text)):
             values |= {f"held_out/{way}/recall@{k}": share for k, share in recall.at.items()}
+        if progress.validation.caption_loss is not None:
+            values["held_out/caption_loss"] = progress.validation.caption_loss
     return values
 
 

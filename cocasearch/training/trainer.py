@@ -6,6 +6,7 @@ of one that was not. Several processes go through the loop in step; the first al
 """
 
 import dataclasses
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ from cocasearch.training.dataset import TrainingBatch, TrainingData
 from cocasearch.training.distillation import read_teacher
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
 from cocasearch.training.gradients import Gradients, StepLosses
+from cocasearch.training.judging import caption_loss, score
 from cocasearch.training.objective import NameTeacher, Objective
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.precision import gradient_scaler
@@ -44,7 +46,6 @@ from cocasearch.training.starting_point import StartingPoint
 from cocasearch.training.trained_model import TrainedModel
 
 MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
-_RECALL_STEP = 0.02  # of recall@1: what two sets of weights must differ by
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _State:
     """What changes while a run goes on, besides weights; stored in the checkpoint."""
 
     step: int = 0
-    best: float = -1.0
+    best: float = -math.inf
     best_step: int = 0
     validated_step: int = 0
     losses: list[float] = field(default_factory=lambda: [0.0] * 4)
@@ -268,11 +269,11 @@ class Trainer:
     def _validate(self) -> EvaluationReport:
         weights = whole(self.average.weights)
         report = self.processes.once(lambda: self._measure(weights))
-        score = retrieval_score(report)
-        if score >= self.state.best:  # of equals the one that was trained longer
+        worth = score(report)
+        if worth >= self.state.best:  # of equals the one that was trained longer
             self._write_model(report)
             self.best_report = report
-            self.state.best, self.state.best_step = score, self.state.step
+            self.state.best, self.state.best_step = worth, self.state.step
         self.state.validated_step = self.state.step
         return report
 
@@ -280,6 +281,9 @@ class Trainer:
         model = self._trained.loaded(weights, self.device)
         report = evaluate(model, self.held_out, caption_options=None, batch_size=64, progress=self._stop_if_asked)
         self.data.unreadable.update(report.unreadable)
+        if not self.objective.trains_retrieval:
+            loss = caption_loss(model, self.held_out, self.config, self._stop_if_asked)
+            report = dataclasses.replace(report, caption_loss=loss)
         return report
 
     def _stop_if_asked(self, *_: int) -> None:
@@ -369,14 +373,3 @@ class Trainer:
             key: reason for found in self.processes.gather(self.data.unreadable) for key, reason in found.items()
         }
         return TrainingResult(self.out, fingerprint, self.steps, self.best_report, unreadable)
-
-
-def retrieval_score(report: EvaluationReport) -> float:
-    """The figure by which weights are chosen: the mean recall@10 of both directions, then recall@1 in 2-point steps.
-
-    On a dozen pictures almost anything has the right one among the first ten, and recall@1 must decide. Less than a
-    step apart, weights are equals, of which the longer trained write better captions.
-    """
-    ways = report.retrieval.text_to_image, report.retrieval.image_to_text
-    first, tenth = (sum(way.at[k] for way in ways) / 2 for k in (1, 10))
-    return tenth + 1e-6 * round(first / _RECALL_STEP)

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import cocasearch.training.trainer as trainer_module
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.retrieval_metrics import Recall
+from cocasearch.images.decoding import read_image
+from cocasearch.images.transforms import Preprocess
 from cocasearch.training.gradients import StepLosses
+from cocasearch.training.judging import retrieval_score, score
 from cocasearch.training.progress import TrainingProgress
-from cocasearch.training.trainer import MAX_LOGIT_SCALE, Trainer, TrainingResult, retrieval_score
+from cocasearch.training.trainer import MAX_LOGIT_SCALE, Trainer, TrainingResult
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +84,7 @@ def test_progress_says_how_long_it_takes(learned) -> None:
 
 def test_the_best_validated_weights_are_kept(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.2, 0.5, 0.5, 0.4])  # of equals the later
-    monkeypatch.setattr(trainer_module, "retrieval_score", lambda report: next(scores))
+    monkeypatch.setattr(trainer_module, "score", lambda report: next(scores))
     averages: dict[int, dict[str, Tensor]] = {}
 
     def progress(progress: TrainingProgress) -> None:
@@ -107,6 +111,39 @@ def test_few_pictures_are_judged_by_the_first_hit(learned) -> None:
     assert retrieval_score(with_recalls(0.5, 1.0)) > retrieval_score(with_recalls(0.4, 1.0))
     assert retrieval_score(with_recalls(0.983, 1.0)) == retrieval_score(with_recalls(0.982, 1.0))
     assert retrieval_score(with_recalls(0.0, 0.702)) > retrieval_score(with_recalls(1.0, 0.7))
+
+
+@pytest.mark.parametrize("settings", [{"objective": "caption"}, {"contrastive_weight": 0.0, "label_smoothing": 0.1}])
+def test_a_run_that_learns_to_caption_alone_is_judged_by_the_held_out_captions(
+    runs, more_drawings, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    """One sentence learned by heart: of all the others less and less is known."""
+    steps: list[TrainingProgress] = []
+    images = [replace(image, captions=("a red square.",)) for image in more_drawings(6)]
+    eager = {"optimizer": "adamw", "learning_rate": 3e-3, "schedule": "const", "dropout": 0.0, "frozen_passes": 60.0}
+    config = replace(runs.trainer(tmp_path).config, passes=60, validations=6, **eager, **settings)
+    trainer = runs.trainer(
+        tmp_path / "model", config=config, progress=steps.append, images=images, held_out=18, names=False
+    )
+    result = trainer.run()
+    losses = {step.step: step.validation.caption_loss for step in steps if step.validation}
+    best = min(losses, key=losses.__getitem__)
+    assert best < trainer.steps, losses
+    assert read_model_folder(tmp_path / "model").provenance["trained_steps"] == best
+    assert result.validation.caption_loss == losses[best]
+    assert score(result.validation) > score(replace(result.validation, caption_loss=losses[trainer.steps]))
+    # the loss is what the model's own forward pass gives
+    model = read_model_folder(tmp_path / "model").load_model()
+    images = trainer.held_out
+    ids = torch.cat([trainer.start.tokenizer(image.captions, 24) for image in images])
+    pixels = torch.stack(
+        [Preprocess(trainer.start.preprocess)(read_image(image.image, min_side=1)[0]) for image in images]
+    )
+    with torch.no_grad():
+        logits = model(pixels.repeat_interleave(3, dim=0), ids).caption_logits
+    pad = trainer.start.tokenizer.pad_id
+    expected = F.cross_entropy(logits[:, : ids.shape[1] - 1].flatten(0, 1), ids[:, 1:].flatten(), ignore_index=pad)
+    assert losses[best] == pytest.approx(expected.item(), rel=1e-2)  # the folder is in float16
 
 
 @pytest.mark.parametrize("convolutional", [True, False])
