@@ -98,6 +98,15 @@ def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
         assert shares(step) == ({round(warm * factor, 9)}, {round(factor, 9)})
 
 
+@pytest.mark.parametrize("thaw_step", [0, 3])
+def test_the_encoder_shares_the_warm_up_that_it_thaws_in(new_start, thaw_step: int) -> None:
+    optimizers = build_optimizers(new_start().model, CONFIG)
+    for step in range(20):
+        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, thaw_step=thaw_step)
+        rates = {group["lr"] for optimizer in optimizers for group in optimizer.param_groups if group["is_encoder"]}
+        assert rates == {6e-5 * rate_share(replace(CONFIG, warmup=0.1), step, 100) if step >= thaw_step else 0.0}
+
+
 def test_the_average_forgets_the_start_and_may_be_switched_off() -> None:
     model = nn.Linear(1, 1, bias=False)
     averages = {decay: WeightAverage(model, decay) for decay in (0.0, 0.9)}
