@@ -26,6 +26,12 @@ def warmup_steps(config: TrainingConfig, steps: int) -> int:
     return config.warmup_steps or round(config.warmup * steps)
 
 
+def is_validated(config: TrainingConfig, step: int, steps: int) -> bool:
+    """Whether a run is validated after so many of `steps`: `validations` times, evenly, and at its end."""
+    times = config.validations
+    return step == steps or step * times // steps > (step - 1) * times // steps
+
+
 def _cooled(config: TrainingConfig, step: int, steps: int) -> float:
     length = round(config.cooldown * steps)
     done = step - (steps - length)

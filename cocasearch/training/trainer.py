@@ -40,7 +40,7 @@ from cocasearch.training.progress import ProgressReport, TrainingProgress
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of, run_identity
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.saved_passes import SavedPasses
-from cocasearch.training.schedule import caption_share
+from cocasearch.training.schedule import caption_share, is_validated
 from cocasearch.training.sharding import divided_as, is_sharded, load_model, load_moments, stored_moments, whole
 from cocasearch.training.starting_point import StartingPoint
 from cocasearch.training.trained_model import TrainedModel
@@ -262,9 +262,7 @@ class Trainer:
     def _is_validation_due(self) -> bool:
         if not self.held_out or self.state.validated_step == self.state.step:
             return False
-        every = max(1, self.steps // max(1, self.config.validations))
-        # The first validation waits for a model worth measuring; the last step always has one.
-        return self.state.step == self.steps or self.state.step % every == 0
+        return is_validated(self.config, self.state.step, self.steps)
 
     def _validate(self) -> EvaluationReport:
         weights = whole(self.average.weights)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.schedule import caption_share, rate_share
+from cocasearch.training.schedule import caption_share, is_validated, rate_share
 
 CONFIG = TrainingConfig(warmup=0.1)
 
@@ -44,6 +44,21 @@ def test_const_cooldown_falls_over_the_last_steps(end: float, power: float) -> N
     # OpenCLIP's formula (its scheduler.py), with a peak of 1
     assert found[80:] == pytest.approx([(1 - step / 20) ** power * (1 - end) + end for step in range(21)])
     assert shares(replace(config, cooldown=0.0))[9:] == 92 * [1.0]
+
+
+@pytest.mark.parametrize(("steps", "times"), [(150, 4), (23, 12), (16, 4), (7, 7), (1, 1), (1000, 12)])
+def test_a_run_is_validated_as_often_as_it_says(steps: int, times: int) -> None:
+    config = replace(CONFIG, validations=times)
+    due = [step for step in range(1, steps + 1) if is_validated(config, step, steps)]
+    assert (len(due), due[-1]) == (times, steps)
+    gaps = {after - before for before, after in zip([0, *due], due, strict=False)}
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_a_run_is_validated_at_its_end_and_once_a_step_at_most() -> None:
+    for times, expected in ((0, [5]), (9, [1, 2, 3, 4, 5])):
+        config = replace(CONFIG, validations=times)
+        assert [step for step in range(1, 6) if is_validated(config, step, 5)] == expected
 
 
 def test_the_captioning_loss_may_wait_and_grow() -> None:
