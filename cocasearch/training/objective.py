@@ -137,7 +137,8 @@ class Objective(nn.Module):
         """Make sure that every step has something to learn.
 
         Raises:
-            CocaSearchError: No loss has a weight, or none while the captioning loss waits.
+            CocaSearchError: No loss has a weight, or none while the captioning loss waits, or none reaches what is
+                trained.
         """
         if not (self.has_embeddings or self.has_captions):
             raise CocaSearchError(
@@ -149,6 +150,24 @@ class Objective(nn.Module):
                 "caption_start leaves steps without anything to learn, since no other loss has a weight",
                 hint="caption_start=0, or contrastive_weight above 0",
             )
+        # Nothing that a loss reaches in the first step is out of reach of a later one.
+        trained = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+        if trained and all(name.startswith(self._out_of_reach_at_first) for name in trained):
+            parts = ", ".join(sorted({name.partition(".")[0] for name in trained}))
+            raise CocaSearchError(
+                f"the run would begin with steps that learn nothing: it trains {parts}, which no loss reaches then",
+                hint="more to train, such as lora_extras=logit_scale or lora_towers=text",
+            )
+
+    @property
+    def _out_of_reach_at_first(self) -> tuple[str, ...]:
+        """How the names of parameters begin that get no gradients in the first step."""
+        config = self.config
+        return (
+            *(["multimodal_decoder."] if config.caption_start or not self.has_captions else []),
+            *(["image_encoder."] if config.frozen_passes else []),
+            *([] if self.has_embeddings else ["logit_scale", LOGIT_BIAS, "image_projection."]),
+        )
 
     @property
     def _compares_with_captions(self) -> bool:

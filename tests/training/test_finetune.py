@@ -26,6 +26,8 @@ from cocasearch.training.run_record import Reporting
 from cocasearch.training.sources import Columns, DataListener
 from cocasearch.training.splitting import LeftOut
 
+CAPTION_ADAPTERS = {"lora_rank": 2, "lora_towers": "caption", "lora_extras": ""}
+
 
 def quick(config: TrainingConfig) -> TrainingConfig:
     return replace(config, passes=1.0, keep_near=True)
@@ -202,6 +204,8 @@ def test_a_picture_under_two_names_is_one_picture(
         ({"distill_from": str(bundled_model_folder())}, Reporting(), "another tokenizer"),
         ({}, Reporting(["mlflow"]), "cannot be reported to 'mlflow'"),
         ({"lora_rank": 2, "lora_towers": "vision"}, Reporting(), "lora_towers names 'vision'"),
+        ({"objective": "contrastive", **CAPTION_ADAPTERS}, Reporting(), "trains multimodal_decoder, which no loss"),
+        ({"caption_start": 0.5, **CAPTION_ADAPTERS}, Reporting(), "trains multimodal_decoder, which no loss reaches"),
     ],
 )
 def test_what_settings_make_impossible_is_refused_before_anything_is_measured(
