@@ -67,9 +67,9 @@ def add_adapters(model: CoCa, config: TrainingConfig) -> None:
         CocaSearchError: A tower or an extra that the model lacks, a locked tower, or towers without such layers.
     """
     model.requires_grad_(False)
-    _unlock_extras(model, _words(config.lora_extras))
+    _unlock_extras(model, words(config.lora_extras))
     count, chance = 0, torch.Generator().manual_seed(config.seed)
-    for tower in _words(config.lora_towers):
+    for tower in words(config.lora_towers):
         if tower not in _TOWERS:
             raise CocaSearchError(f"lora_towers names '{tower}'; a model has the towers {', '.join(_TOWERS)}")
         if {"image": config.lock_image, "text": config.lock_text}.get(tower):
@@ -107,7 +107,8 @@ def _unlock_extras(model: CoCa, extras: list[str]) -> None:
             parameter.requires_grad_(True)
 
 
-def _words(names: str) -> list[str]:
+def words(names: str) -> list[str]:
+    """The names in a setting that lists them with commas."""
     return [name.strip() for name in names.split(",") if name.strip()]
 
 

@@ -27,10 +27,9 @@ from cocasearch.training.distillation import read_teacher
 from cocasearch.training.failures import told_once
 from cocasearch.training.finetune_defaults import (
     Plan,
+    adjusted,
     choose_config,
-    consistent,
     fit_memory,
-    for_adapters,
     reason_of_rate,
 )
 from cocasearch.training.gradients import Gradients
@@ -155,11 +154,9 @@ class _Finetuning:
         self.processes = Processes.join(device_of_process(device))
         self.folder = resolve_model(request.model)
         images = request.columns.read(request.data)
-        chosen = choose_config(len(images), read_model_folder(self.folder).config, choose_device(device))
-        config = request.adjust(chosen)
-        if config.lora_rank:
-            config = request.adjust(for_adapters(chosen))
-        config = consistent(config)
+        architecture = read_model_folder(self.folder).config
+        chosen = choose_config(len(images), architecture, choose_device(device))
+        config, of_encoder = adjusted(chosen, architecture, request.adjust)
         (self.training,), self.held_out = split(
             [images], request.validation, request.columns, config, RunData(request.out, self.processes)
         )
@@ -171,7 +168,8 @@ class _Finetuning:
         self.guard = request.columns.read(request.guard, beside=True) if request.guard else None
         if self.guard is not None and not any(map(_is_readable, self.guard)):
             raise CocaSearchError(f"not one of the {len(self.guard)} pictures of {request.guard} can be read")
-        self.plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
+        plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
+        self.plan = dataclasses.replace(plan, encoder_settings=of_encoder)
 
     def run(self) -> FinetuneResult:
         """Train, measure and keep what is best."""

@@ -5,12 +5,14 @@ keeps its weights learned them as well, in a quarter of the time, and forgot les
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from cocasearch.inference.device import is_faster_in_bfloat16
-from cocasearch.model.config import CoCaConfig
+from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
+from cocasearch.training.adapters import words
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.memory_estimate import MemoryEstimate
 
@@ -18,6 +20,7 @@ from cocasearch.training.memory_estimate import MemoryEstimate
 THAWS_FROM = 5_000
 _PICTURES_SEEN = 16_000  # by a small collection, all passes together
 _RATE, _RATE_WIDTH = 3e-4, 192  # found at coca-mini's width; wider models bear less
+_ENCODER_RATE = 0.1  # of the image encoder, as a share of that of the rest
 _ADAPTER_RATE = 10.0  # of an adapter, as a multiple of a weight's
 
 
@@ -32,7 +35,7 @@ def choose_config(n_images: int, model: CoCaConfig, device: torch.device) -> Tra
         captions_per_image=3,
         optimizer="adamw",
         learning_rate=rate,
-        encoder_learning_rate=rate / 10 if thaws else 0.0,
+        encoder_learning_rate=_ENCODER_RATE * rate if thaws else 0.0,
         frozen_passes=passes / 2 if thaws else passes,
         frozen_blocks=0,
         ema_decay=0.98,
@@ -49,6 +52,26 @@ def for_adapters(config: TrainingConfig) -> TrainingConfig:
     return dataclasses.replace(config, **rates)
 
 
+def adjusted(
+    chosen: TrainingConfig, model: CoCaConfig, adjust: Callable[[TrainingConfig], TrainingConfig]
+) -> tuple[TrainingConfig, tuple[str, ...]]:
+    """The settings with the user's changes and what follows from those; which of them make the image encoder learn.
+
+    Args:
+        chosen: What `choose_config` chose.
+        model: The model that is trained.
+        adjust: Makes the user's changes.
+    """
+    config = adjust(chosen)
+    if config.lora_rank:
+        chosen = for_adapters(chosen)
+        config = adjust(chosen)
+    asked = settings_of_encoder(config, chosen, model) if config.encoder_learning_rate == 0 else []
+    if asked:
+        config = adjust(with_trained_encoder(chosen, config.learning_rate))
+    return consistent(config), tuple(asked)
+
+
 def reason_of_rate(config: TrainingConfig, chosen: TrainingConfig) -> str:
     """Why a run has its learning rate, where it is not the user's and not simply that of weights.
 
@@ -62,6 +85,31 @@ def reason_of_rate(config: TrainingConfig, chosen: TrainingConfig) -> str:
         f"{_ADAPTER_RATE:g} times that of weights, since adapters start at nothing; "
         "found with coca-mini, --lr changes it"
     )
+
+
+def settings_of_encoder(config: TrainingConfig, chosen: TrainingConfig, model: CoCaConfig) -> list[str]:
+    """The settings by which a user asks for an image encoder that is trained: without a rate they would do nothing.
+
+    Args:
+        config: The settings with the user's changes.
+        chosen: What `choose_config` chose.
+        model: The model that is trained.
+    """
+    is_locked = config.lock_image and config.unlocked_image_groups < 2  # the first group is above the encoder
+    has_adapters = config.lora_rank > 0 and isinstance(model.image, VisionTransformerConfig)
+    asks = {
+        "frozen_passes": config.frozen_passes < config.passes and config.frozen_passes != chosen.frozen_passes,
+        "image_layer_decay": config.image_layer_decay != chosen.image_layer_decay,
+        "unlocked_image_groups": config.unlocked_image_groups > 1,
+        "checkpointed_image_blocks": config.checkpointed_image_blocks > 0,
+        "lora_rank": has_adapters and "image" in words(config.lora_towers),
+    }
+    return [] if is_locked else [name for name, is_so in asks.items() if is_so]
+
+
+def with_trained_encoder(chosen: TrainingConfig, learning_rate: float) -> TrainingConfig:
+    """What was chosen, but with a rate for the image encoder: a tenth of that of the rest."""
+    return dataclasses.replace(chosen, encoder_learning_rate=_ENCODER_RATE * learning_rate)
 
 
 def consistent(config: TrainingConfig) -> TrainingConfig:
@@ -92,6 +140,7 @@ class Plan:
     available: int | None
     device: torch.device
     reason: str = ""  # of the rate, where it takes more than the model's width to know it
+    encoder_settings: tuple[str, ...] = ()  # which make that the image encoder is trained
 
     @property
     def images_at_once(self) -> int:
@@ -119,6 +168,8 @@ class Plan:
             if thaw
             else "kept as it is"
         )
+        if thaw and self.encoder_settings:
+            encoder += f" (for the sake of {', '.join(self.encoder_settings)}; --encoder-lr changes it)"
         parts = config.parts(config.images_per_step)
         step = f"{config.images_per_step} a step" + (f" in {parts} parts" if parts > 1 else "")
         adapters = f"adapters of rank {config.lora_rank}, " if config.lora_rank else ""

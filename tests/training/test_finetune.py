@@ -9,7 +9,7 @@ import torch
 from shapes_collection import line_chart
 
 from cocasearch.captioned_data import CaptionedData
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.caption_options import CaptionOptions
@@ -44,6 +44,19 @@ def strongly(config: TrainingConfig) -> TrainingConfig:
         encoder_learning_rate=3e-3,
         keep_near=True,
     )
+
+
+def planned(request: FinetuneRequest) -> Plan:
+    """What is going to be done; it is not begun."""
+    plans: list[Plan] = []
+
+    def stop(plan: Plan) -> None:
+        plans.append(plan)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(request, listener=FinetuneListener(stop), device="cpu")
+    return plans[0]
 
 
 @pytest.fixture
@@ -93,6 +106,81 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     assert result.shares[-1].new == before
     assert all(share.old is not None for share in result.shares)
     assert suggested(result.shares) in result.shares
+
+
+@pytest.fixture(scope="module")
+def transformer_folder(tmp_path_factory: pytest.TempPathFactory, new_start) -> Path:
+    """An untrained model whose image encoder is a vision transformer."""
+    start, folder = new_start(convolutional=False), tmp_path_factory.mktemp("models") / "vit"
+    save_model_folder(
+        folder,
+        start.model.state_dict(),
+        config=start.model.config,
+        preprocess=start.preprocess,
+        tokenizer=start.tokenizer,
+        provenance={},
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"image_layer_decay": 0.1}, "image_layer_decay"),
+        ({"frozen_passes": 0.5}, "frozen_passes"),
+        ({"lock_image": True, "unlocked_image_groups": 2}, "unlocked_image_groups"),
+        ({"checkpointed_image_blocks": 1}, "checkpointed_image_blocks"),
+        ({"lora_rank": 2}, "lora_rank"),
+    ],
+)
+def test_settings_of_the_image_encoder_have_it_trained(
+    data: Path, transformer_folder: Path, tmp_path: Path, settings: dict[str, object], named: str
+) -> None:
+    def asked(config: TrainingConfig) -> TrainingConfig:
+        return replace(config, passes=8.0, learning_rate=2e-3, keep_near=True, **settings)
+
+    plan = planned(FinetuneRequest(data, tmp_path / "m", transformer_folder, adjust=asked))
+    assert plan.config.encoder_learning_rate == pytest.approx(2e-4)
+    assert plan.config.frozen_passes == settings.get("frozen_passes", 2.0)
+    assert {name: getattr(plan.config, name) for name in settings} == settings
+    assert f"(for the sake of {named}; --encoder-lr changes it)" in plan.sentences()[1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"lock_image": True, "image_layer_decay": 0.1},
+        {"lock_image": True, "unlocked_image_groups": 1},  # what is above the encoder
+        {"image_layer_decay": 0.1, "encoder_learning_rate": 0.0},
+        {"lora_rank": 2, "lora_towers": "text,caption"},
+    ],
+)
+def test_image_encoder_is_kept_where_nothing_asks_for_it(
+    data: Path, transformer_folder: Path, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    request = FinetuneRequest(
+        data, tmp_path / "m", transformer_folder, adjust=lambda config: replace(quick(config), **settings)
+    )
+    plan = planned(request)
+    assert plan.config.encoder_learning_rate == 0
+    assert "image encoder kept as it is" in plan.sentences()[1]
+
+
+def test_adapters_of_the_image_encoder_learn(data: Path, transformer_folder: Path, tmp_path: Path) -> None:
+    request = FinetuneRequest(
+        data,
+        tmp_path / "m",
+        transformer_folder,
+        adjust=lambda config: replace(quick(config), passes=2.0, lora_rank=2, learning_rate=3e-2),
+    )
+    finetune(request, device="cpu")
+    trained, start = (
+        read_model_folder(folder).load_model().image_encoder for folder in (request.out, transformer_folder)
+    )
+    moved = {name for name, value in trained.state_dict().items() if not torch.equal(value, start.state_dict()[name])}
+    assert "blocks.0.attention.qkv.weight" in moved
+    assert all(name.startswith("blocks.") and name.endswith("weight") for name in moved)
 
 
 def test_share_of_the_starting_weights_is_kept(
