@@ -36,7 +36,7 @@ def fetch(url: str, progress: Progress | None = None) -> Path:
     """
     tell = progress or (lambda _what, _done, _total: None)
     try:
-        with _store(url).open_input_file(_key(url)) as remote:
+        with store_of(url).open_input_file(key_of(url)) as remote:
             version = (remote.metadata() or {}).get("ETag", b"").decode(errors="replace")
             digest = hashlib.sha256(f"{url} {version} {remote.size()}".encode()).hexdigest()[:16]
             file = shards_home() / f"{digest}-{PurePosixPath(url).name}"
@@ -56,7 +56,7 @@ def list_objects(prefix: str) -> list[str]:
     from pyarrow.fs import FileSelector
 
     try:
-        found = _store(prefix).get_file_info(FileSelector(_key(prefix).rstrip("/")))
+        found = store_of(prefix).get_file_info(FileSelector(key_of(prefix).rstrip("/")))
     except OSError as error:
         raise CocaSearchError(f"cannot list {prefix}: {_reason(error)}", hint=_HINT) from error
     names = sorted(info.path for info in found if info.is_file and info.path.lower().endswith(SHARD_SUFFIXES))
@@ -68,13 +68,15 @@ def list_objects(prefix: str) -> list[str]:
 _HINT = "AWS_ENDPOINT_URL names another store than Amazon's, AWS_NO_SIGN_REQUEST=true asks without credentials"
 
 
-def _key(url: str) -> str:
+def key_of(url: str) -> str:
+    """Bucket and key of an address."""
     return url.removeprefix(SCHEME)
 
 
-def _store(url: str) -> Any:
+def store_of(url: str) -> Any:
+    """The file system that an address is on, with the settings of the usual AWS variables and files."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    bucket = _key(url).split("/")[0]
+    bucket = key_of(url).split("/")[0]
     return _connect(
         None if endpoint else bucket,
         endpoint,

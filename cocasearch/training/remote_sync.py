@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cocasearch.captioned_data.object_store import SCHEME, key_of, store_of
 from cocasearch.errors import CocaSearchError
 
 MINUTES_BETWEEN = 5.0
@@ -94,7 +95,10 @@ def _open(address: str) -> tuple[Any, str]:
     from pyarrow.fs import FileSystem
 
     try:
-        store, base = FileSystem.from_uri(address if "://" in address else Path(address).resolve().as_uri())
+        if address.startswith(SCHEME) and not set(address) & {"?", "@"}:  # neither settings nor a key in it
+            store, base = store_of(address), key_of(address)
+        else:
+            store, base = FileSystem.from_uri(address if "://" in address else Path(address).resolve().as_uri())
         store.create_dir(base, recursive=True)
     except (OSError, ValueError) as error:
         raise CocaSearchError(

@@ -27,18 +27,13 @@ def shard(*names: str, filler: int = 10) -> bytes:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ObjectStore]:
     """A store with two shards below `photos/train`, spoken to without credentials."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
     with serving() as found:
         found.objects = {
             "photos/train/000.tar": shard("a", "b"),
             "photos/train/001.tar": shard("c", filler=300_000),
             "photos/train/notes.txt": b"not a shard",
         }
-        monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
-        monkeypatch.setenv("AWS_NO_SIGN_REQUEST", "true")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        found.be_the_one(monkeypatch)
         monkeypatch.setenv("COCASEARCH_HOME", str(tmp_path / "home"))
         yield found
 

@@ -3,10 +3,12 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from object_store_server import serving
 from PIL import Image
 
 from cocasearch.captioned_data import CaptionedImage
@@ -138,27 +140,48 @@ def test_two_runs_do_not_write_one_model(data: Path, model_folder: Path, tmp_pat
     train(request(data, model_folder, tmp_path / "m"), FEW_STEPS, device="cpu")
 
 
-def test_interrupted_run_goes_on_from_its_remote_copy(data: Path, model_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(params=["folder", "s3"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The address of a remote place, and what is there now, by name."""
+    if request.param == "folder":
+        place = tmp_path / "remote"
+        files = lambda: [file for file in place.rglob("*") if file.is_file()]  # noqa: E731
+        yield place.as_uri(), lambda: {file.relative_to(place).as_posix(): file.read_bytes() for file in files()}
+        return
+    with serving() as store:
+        store.be_the_one(monkeypatch)
+        objects = store.objects
+        yield (
+            "s3://mine/runs",
+            lambda: {name.removeprefix("mine/runs/"): objects[name] for name in objects if not name.endswith("/")},
+        )
+
+
+def test_interrupted_run_goes_on_from_its_remote_copy(
+    data: Path, model_folder: Path, tmp_path: Path, remote: tuple[str, Callable[[], dict[str, bytes]]]
+) -> None:
     """On another machine: neither the run nor the model is there, and the weights are those of a run without a stop."""
-    here, remote = tmp_path / "here" / "m", tmp_path / "remote"
+    here, (address, there) = tmp_path / "here" / "m", remote
 
     def stop(progress: TrainingProgress) -> None:
         if progress.step == 4:
             raise KeyboardInterrupt
 
-    asked = request(data, model_folder, here, remote=remote.as_uri())
+    asked = request(data, model_folder, here, remote=address)
     with pytest.raises(KeyboardInterrupt):
         train(asked, FEW_STEPS, progress=stop, device="cpu")
-    assert (remote / "m.run" / "checkpoint.pt").is_file()
+    assert "m.run/checkpoint.pt" in there()
     shutil.rmtree(here.parent)
     steps: list[int] = []
     train(asked, FEW_STEPS, progress=lambda progress: steps.append(progress.step), device="cpu")
     assert steps[0] == 5
     whole = train(request(data, model_folder, tmp_path / "whole"), FEW_STEPS, device="cpu")
     assert read_model_folder(here).fingerprint == whole.fingerprint
-    assert not (remote / "m.run" / "checkpoint.pt").exists()  # finished here, finished there
+    left = there()
+    assert "m.run/checkpoint.pt" not in left  # finished here, finished there
+    assert not [name for name in left if name.endswith(".arriving")]
     for file in ("m/model.safetensors", "m.run/run.json", "m.run/curves.png", "m.run/log.jsonl"):
-        assert (remote / file).read_bytes() == (here.parent / file).read_bytes()
+        assert left[file] == (here.parent / file).read_bytes()
 
 
 def test_remote_copy_is_made_of_what_changed_alone(tmp_path: Path) -> None:
