@@ -4,6 +4,7 @@
 that is broken off replaces nothing.
 """
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,28 +68,37 @@ class RemoteSync:
 def bring_back(address: str, folders: Sequence[Path]) -> list[Path]:
     """Fetch those folders that are at a remote place and not here, and name them: a run goes on on another machine.
 
+    Each folder is here as a whole or not at all.
+
     Raises:
         CocaSearchError: The place cannot be reached.
     """
+    store, base = _open(address)
+    try:
+        return [folder for folder in folders if not folder.exists() and _fetch(store, f"{base}/{folder.name}", folder)]
+    except OSError as error:
+        raise CocaSearchError(
+            f"cannot fetch the run from {address}: {_first_line(error)}", hint="the same command tries again"
+        ) from error
+
+
+def _fetch(store: Any, top: str, folder: Path) -> bool:
+    """Whether there is a remote folder, which is here then."""
     from pyarrow.fs import FileSelector
 
-    store, base = _open(address)
-    fetched = []
-    for folder in folders:
-        if folder.exists():
-            continue
-        top = f"{base}/{folder.name}"
-        found = store.get_file_info(FileSelector(top, recursive=True, allow_not_found=True))
-        files = [info.path for info in found if info.is_file and not info.path.endswith(_ARRIVING)]
-        for path in files:
-            target = folder / path.removeprefix(top).lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with store.open_input_stream(path) as remote, target.open("wb") as local:
-                while piece := remote.read(_PIECE):
-                    local.write(piece)
-        if files:
-            fetched.append(folder)
-    return fetched
+    found = store.get_file_info(FileSelector(top, recursive=True, allow_not_found=True))
+    files = [info.path for info in found if info.is_file and not info.path.endswith(_ARRIVING)]
+    arriving = folder.with_name(folder.name + _ARRIVING)
+    shutil.rmtree(arriving, ignore_errors=True)
+    for path in files:
+        target = arriving / path.removeprefix(top).lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with store.open_input_stream(path) as remote, target.open("wb") as local:
+            while piece := remote.read(_PIECE):
+                local.write(piece)
+    if files:
+        arriving.rename(folder)
+    return bool(files)
 
 
 def _open(address: str) -> tuple[Any, str]:
@@ -102,10 +112,14 @@ def _open(address: str) -> tuple[Any, str]:
         store.create_dir(base, recursive=True)
     except (OSError, ValueError) as error:
         raise CocaSearchError(
-            f"cannot reach {address}: {str(error).splitlines()[0]}",
+            f"cannot reach {address}: {_first_line(error)}",
             hint="--remote-sync FOLDER, file:///FOLDER or s3://BUCKET/FOLDER",
         ) from error
     return store, base.rstrip("/")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _copy(file: Path, store: Any, target: str) -> None:

@@ -201,6 +201,24 @@ def test_remote_copy_is_made_of_what_changed_alone(tmp_path: Path) -> None:
     assert bring_back(str(tmp_path / "remote"), [run, tmp_path / "m"]) == []  # here already, and not there
 
 
+def test_run_is_brought_back_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as store:
+        store.be_the_one(monkeypatch)
+        store.objects = {f"mine/runs/m.run/{name}": b"content" for name in ("checkpoint.pt", "log.jsonl", "run.json")}
+        store.whole_ranges = 1
+        with pytest.raises(CocaSearchError, match="cannot fetch the run from s3://mine/runs: ") as caught:
+            bring_back("s3://mine/runs", [tmp_path / "m.run"])
+        assert caught.value.hint == "the same command tries again"
+        assert not (tmp_path / "m.run").exists()
+        store.whole_ranges = None
+        assert bring_back("s3://mine/runs", [tmp_path / "m.run"]) == [tmp_path / "m.run"]
+        assert [file.name for file in sorted((tmp_path / "m.run").iterdir())] == [
+            "checkpoint.pt",
+            "log.jsonl",
+            "run.json",
+        ]
+
+
 def test_place_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CocaSearchError, match="cannot reach") as caught:
