@@ -11,7 +11,7 @@ from cocasearch.cli import console
 from cocasearch.cli.left_out import data_listener
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, CaptionedData, CaptionKey, Device, ImageKey, LabelTemplate, ModelName
-from cocasearch.cli.proof import say_what_changed, to_dict
+from cocasearch.cli.proof import say_what_changed
 from cocasearch.cli.recipe_options import (
     Distill,
     Lora,
@@ -19,6 +19,7 @@ from cocasearch.cli.recipe_options import (
     Precision,
     RemoteSync,
     ReportTo,
+    refuse_uncopied,
     reporting_of,
     with_recipe,
 )
@@ -111,10 +112,11 @@ def finetune(
         result = run(request, listener=listener, device=device)
     console.name_unreadable(result.training.unreadable.items())
     if as_json:
-        console.write_json({"model": str(out), **to_dict(result)})
+        console.write_json({"model": str(out), **result.to_dict()})
     else:
         say_what_changed(result, out)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
+    refuse_uncopied(result.training.not_copied, out)
 
 
 def _say_plan(plan: "Plan") -> None:

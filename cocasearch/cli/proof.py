@@ -13,23 +13,6 @@ if TYPE_CHECKING:
     from cocasearch.training.kept_shares import KeptShare
 
 
-def to_dict(result: "FinetuneResult") -> dict[str, Any]:
-    """All of it, as `--json` prints it."""
-    from cocasearch.training.kept_shares import suggested
-
-    share = suggested(result.shares)
-    return {
-        "fingerprint": result.fingerprint,
-        "plan": result.plan.to_dict(),
-        "before": result.before.to_dict(),
-        "after": result.after.to_dict(),
-        "comparison": [figure.to_dict() for figure in result.comparison.figures],
-        "kept": result.kept,
-        "shares": [share.to_dict() for share in result.shares],
-        "suggested_keep": share.keep if share else None,
-    }
-
-
 def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
     console.write(f"{result.comparison.n_images:,} held-out photos, with 95 % intervals\n\n")

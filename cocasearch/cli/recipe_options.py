@@ -1,11 +1,13 @@
 """Options of training commands for the recipes that are asked for most; `--set` reaches every other setting."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cocasearch.cli.settings import apply_settings
+from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -50,6 +52,16 @@ def reporting_of(report_to: str | None, remote_sync: str | None) -> "Reporting":
 
     names = [name.strip() for name in (report_to or "").split(",")]
     return Reporting([name for name in names if name], remote_sync or "")
+
+
+def refuse_uncopied(reason: str, out: Path) -> None:
+    """End with an error if a run that is finished here could not be copied to its remote place.
+
+    Raises:
+        CocaSearchError: It could not.
+    """
+    if reason:
+        raise CocaSearchError(reason, hint=f"all of it is here: copy {out} and {out}.run")
 
 
 def with_recipe(

@@ -16,6 +16,7 @@ from cocasearch.cli.recipe_options import (
     Precision,
     RemoteSync,
     ReportTo,
+    refuse_uncopied,
     reporting_of,
     with_recipe,
 )
@@ -128,6 +129,7 @@ def train(
         console.say(f"best: {summary(result.validation)}")
     use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
     console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
+    refuse_uncopied(result.not_copied, out)
 
 
 def _read_card(file: Path) -> str:

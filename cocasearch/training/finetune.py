@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -34,7 +35,7 @@ from cocasearch.training.finetune_defaults import (
 )
 from cocasearch.training.gradients import Gradients
 from cocasearch.training.interpolation import interpolate
-from cocasearch.training.kept_shares import KeptShare, measure_shares
+from cocasearch.training.kept_shares import KeptShare, measure_shares, suggested
 from cocasearch.training.memory_estimate import estimate_memory, free_memory
 from cocasearch.training.objective import Objective
 from cocasearch.training.preparation import prepare
@@ -112,6 +113,21 @@ class FinetuneResult:
     kept: float
     fingerprint: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as `--json` prints it and the run's `result.json` keeps it."""
+        share = suggested(self.shares)
+        return {
+            "fingerprint": self.fingerprint,
+            "plan": self.plan.to_dict(),
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "comparison": [figure.to_dict() for figure in self.comparison.figures],
+            "verdict": self.comparison.sentences(),
+            "kept": self.kept,
+            "shares": [share.to_dict() for share in self.shares],
+            "suggested_keep": share.keep if share else None,
+        }
+
 
 @told_once
 def finetune(
@@ -181,9 +197,13 @@ class _Finetuning:
             before = self.processes.once(lambda: self._measure("before", load_model(self.folder, device=self.device)))
             training = trainer.run(forget=False)
             after, comparison, kept, shares = self.processes.once(lambda: self._judge(before))
+            fingerprint = read_model_folder(self.request.out).fingerprint
+            result = FinetuneResult(
+                training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint
+            )
+            self.processes.once(lambda: record.keep(result.to_dict()))
             trainer.forget()
-        fingerprint = read_model_folder(self.request.out).fingerprint
-        return FinetuneResult(training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint)
+        return dataclasses.replace(result, training=dataclasses.replace(training, not_copied=record.not_copied))
 
     def _start(self) -> StartingPoint:
         return forced(from_model_folder(self.folder), self.plan.config)

@@ -6,12 +6,13 @@ that is broken off replaces nothing.
 
 import shutil
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cocasearch.captioned_data.object_store import SCHEME, key_of, store_of
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, CocaSearchWarning
 
 MINUTES_BETWEEN = 5.0
 _ARRIVING = ".arriving"
@@ -34,17 +35,25 @@ class RemoteSync:
         self._store, self._base = _open(address)
         self._sent: dict[Path, tuple[int, int]] = {}
         self._last = time.monotonic()
+        self._has_warned = False
 
     def step(self, *, now: bool) -> None:
-        """Copy what has changed, at once or if the last time was some minutes ago."""
+        """Copy what has changed, at once or if the last time was some minutes ago; what fails is tried again then."""
         if not now and time.monotonic() - self._last < 60 * MINUTES_BETWEEN:
             return
+        if (failure := self.copy()) and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(f"{failure}; the run goes on, and it is tried again", CocaSearchWarning, stacklevel=2)
+
+    def copy(self) -> str:
+        """Copy what has changed; a sentence on what stood in the way, empty if nothing did."""
+        self._last = time.monotonic()
         try:
             for folder in self._folders:
                 self._send(folder)
         except OSError as error:
-            raise CocaSearchError(f"cannot copy the run to {self._address}: {error}") from error
-        self._last = time.monotonic()
+            return f"cannot copy the run to {self._address}: {_first_line(error)}"
+        return ""
 
     def _send(self, folder: Path) -> None:
         for file in sorted(folder.rglob("*")) if folder.is_dir() else ():

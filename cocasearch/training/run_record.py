@@ -28,7 +28,7 @@ from cocasearch.training.remote_sync import RemoteSync, bring_back
 from cocasearch.training.reporters import Reporter, open_reporter
 from cocasearch.training.run_checkpoint import run_folder_of
 
-RECORD_FILE, CURVES_FILE, LOG_FILE = "run.json", "curves.png", "log.jsonl"
+RECORD_FILE, RESULT_FILE, CURVES_FILE, LOG_FILE = "run.json", "result.json", "curves.png", "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,16 @@ class Reporting:
 
 @dataclass
 class RunRecord:
-    """Takes in a run's steps; made by `recording`."""
+    """Takes in a run's steps; made by `recording`.
+
+    Attributes:
+        not_copied: At the end, why its last state is not at the remote place; empty if it is.
+    """
 
     folder: Path
     reporters: list[Reporter] = field(default_factory=list)
     remote: RemoteSync | None = None
+    not_copied: str = ""
 
     def __call__(self, progress: TrainingProgress) -> None:
         """Pass a step on; after a validation the curves are drawn anew, and copies made."""
@@ -60,6 +65,10 @@ class RunRecord:
             draw_curves(self.folder / LOG_FILE, self.folder / CURVES_FILE)
         if self.remote is not None:
             self.remote.step(now=progress.validation is not None)
+
+    def keep(self, result: Mapping[str, Any]) -> None:
+        """Write down what came of the run."""
+        _write_json(self.folder / RESULT_FILE, result)
 
     def telling(self, progress: Callable[[TrainingProgress], None] | None) -> Callable[[TrainingProgress], None]:
         """Somebody else who is told each step first."""
@@ -99,14 +108,19 @@ def recording(
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(writer_lock(folder, "run", is_optional=True))
         reporters = [stack.enter_context(open_reporter(name, folder, facts)) for name in reporting.to]
-        _write_facts(folder / RECORD_FILE, facts)
+        (folder / RESULT_FILE).unlink(missing_ok=True)  # of an earlier run
+        _write_json(folder / RECORD_FILE, facts)
         remote = RemoteSync(reporting.remote, [out, folder]) if reporting.remote else None
+        record, is_over = RunRecord(folder, reporters, remote), False
         try:
-            yield RunRecord(folder, reporters, remote)
+            yield record
+            is_over = True
         finally:
             if (folder / LOG_FILE).is_file():
                 draw_curves(folder / LOG_FILE, folder / CURVES_FILE)
-            if remote is not None:
+            if remote is not None and is_over:
+                record.not_copied = remote.copy()
+            elif remote is not None:
                 remote.step(now=True)
 
 
@@ -165,6 +179,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _write_facts(file: Path, facts: Mapping[str, Any]) -> None:
+def _write_json(file: Path, facts: Mapping[str, Any]) -> None:
     with replacing(file) as partial:
         partial.write_text(json.dumps(facts, indent=2, default=str) + "\n", encoding="utf-8")

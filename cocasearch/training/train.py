@@ -98,7 +98,8 @@ def train(
             card=request.card,
             device=device,
         )
-        return trainer.run()
+        result = trainer.run()
+    return dataclasses.replace(result, not_copied=record.not_copied)
 
 
 def _sources(

@@ -50,13 +50,17 @@ MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run: the model folder, its best validation and the pictures that could not be read."""
+    """A finished run: the model folder, its best validation and the pictures that could not be read.
+
+    `not_copied` says why its last state is not at the remote place that it was to be copied to.
+    """
 
     folder: Path
     fingerprint: str
     steps: int
     validation: EvaluationReport | None
     unreadable: dict[str, str]
+    not_copied: str = ""
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """A model folder trained further on one's own pictures: what is chosen, measured, kept and told."""
 
+import json
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -367,6 +369,24 @@ def test_remote_copy_is_of_the_model_as_it_is_at_last(data: Path, model_folder: 
     weights = "model.safetensors"
     assert (remote / "mine" / weights).read_bytes() == (tmp_path / "mine" / weights).read_bytes()
     assert not (remote / "mine.run" / "checkpoint.pt").exists()
+
+
+def test_proof_is_kept_whatever_becomes_of_the_remote_place(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+
+    def fail(moment: str, _report: EvaluationReport) -> None:
+        if moment == "after":
+            shutil.rmtree(remote)
+            remote.write_text("no folder")
+
+    request = FinetuneRequest(
+        data, tmp_path / "mine", model_folder, adjust=quick, reporting=Reporting(remote=str(remote))
+    )
+    result = finetune(request, listener=FinetuneListener(measured=fail), device="cpu")
+    assert result.training.not_copied.startswith(f"cannot copy the run to {remote}: ")
+    kept = json.loads((tmp_path / "mine.run" / "result.json").read_text())
+    assert kept == json.loads(json.dumps(result.to_dict()))
+    assert kept["verdict"] == result.comparison.sentences()
 
 
 def test_what_is_measured_on_is_not_trained_on_and_told(

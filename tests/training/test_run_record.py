@@ -1,6 +1,7 @@
 """What is left of a run besides its model: facts, curves, reports, and copies that it can go on from elsewhere."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from PIL import Image
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.storage import read_model_folder
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.curves import COLORS, draw_curves
 from cocasearch.training.progress import TrainingProgress
@@ -182,6 +183,38 @@ def test_interrupted_run_goes_on_from_its_remote_copy(
     assert not [name for name in left if name.endswith(".arriving")]
     for file in ("m/model.safetensors", "m.run/run.json", "m.run/curves.png", "m.run/log.jsonl"):
         assert left[file] == (here.parent / file).read_bytes()
+
+
+class Outage:
+    """Takes the remote place away from the first validation on, and gives it back before the last one if it `ends`."""
+
+    def __init__(self, remote: Path, *, ends: bool) -> None:
+        self.remote, self.ends, self.aside = remote, ends, remote.with_name("aside")
+
+    def __call__(self, progress: TrainingProgress) -> None:
+        if progress.validation and not self.aside.exists() and progress.step < progress.steps:
+            self.remote.rename(self.aside)
+            self.remote.write_text("no folder")
+        elif progress.step == progress.steps and self.ends:
+            self.remote.unlink()
+            self.aside.rename(self.remote)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_hiccup_of_the_remote_place_ends_no_run(data: Path, model_folder: Path, tmp_path: Path, *, ends: bool) -> None:
+    remote = tmp_path / "remote"
+    asked = request(data, model_folder, tmp_path / "m", remote=str(remote))
+    every_step = replace(FEW_STEPS, validations=100)
+    with pytest.warns(CocaSearchWarning) as warned:
+        result = train(asked, every_step, progress=Outage(remote, ends=ends), device="cpu")
+    (told,) = [str(warning.message) for warning in warned if warning.category is CocaSearchWarning]  # once
+    assert re.fullmatch(rf"cannot copy the run to {remote}: .+; the run goes on, and it is tried again", told)
+    assert read_model_folder(tmp_path / "m").fingerprint == result.fingerprint
+    if ends:
+        assert result.not_copied == ""
+        assert (remote / "m.run" / "log.jsonl").read_bytes() == (tmp_path / "m.run" / "log.jsonl").read_bytes()
+    else:
+        assert result.not_copied.startswith(f"cannot copy the run to {remote}: ")
 
 
 def test_remote_copy_is_made_of_what_changed_alone(tmp_path: Path) -> None:
