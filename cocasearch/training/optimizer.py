@@ -78,6 +78,17 @@ def set_learning_rates(
             group["lr"] = group["peak_lr"] * share * (thawed if group["is_encoder"] else 1.0)
 
 
+def learning_rates(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, float]:
+    """The highest rate now of all that is trained by one rule: "image_encoder", "muon" and the "rest"."""
+    rates: dict[str, float] = {}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            rule = "muon" if isinstance(optimizer, torch.optim.Muon) else "rest"
+            name = "image_encoder" if group["is_encoder"] else rule
+            rates[name] = max(rates.get(name, 0.0), group["lr"])
+    return rates
+
+
 def clip_gradients(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> Tensor:
     """Scale gradients down to `max_gradient_norm`, in place, where it is not 0; their norm before."""
     trained = [parameter for parameter in parameters if parameter.grad is not None]

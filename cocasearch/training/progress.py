@@ -2,8 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.training.gradients import StepLosses
@@ -14,7 +14,14 @@ _AVERAGED_STEPS = 20
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a run stands after a step. Losses are averages over the last steps, rates in captioned pictures."""
+    """Where a run stands after a step. Losses are averages over the last steps.
+
+    Attributes:
+        images_per_second: In captioned pictures.
+        total_loss: All losses as they are weighted.
+        logit_scale: What similarities are multiplied by, not its logarithm.
+        rates: The learning rates of the step, as `learning_rates` names them.
+    """
 
     step: int
     steps: int
@@ -25,6 +32,9 @@ class TrainingProgress:
     images_per_second: float
     seconds_left: float
     validation: EvaluationReport | None = None
+    total_loss: float = 0.0
+    logit_scale: float = 0.0
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 class ProgressReport:
@@ -51,9 +61,18 @@ class ProgressReport:
         self._images_per_step, self._steps, self._first_step = images_per_step, steps, first_step
         self._started = time.monotonic()
 
-    def add(self, step: int, averages: list[float], losses: StepLosses, report: EvaluationReport | None) -> None:
+    def add(
+        self,
+        step: int,
+        averages: list[float],
+        losses: StepLosses,
+        report: EvaluationReport | None,
+        *,
+        logit_scale: float,
+        rates: Mapping[str, float],
+    ) -> None:
         """Take a step's losses into the averages, in place, and tell."""
-        latest = (losses.contrastive, losses.caption, losses.name, losses.distillation)
+        latest = (losses.contrastive, losses.caption, losses.name, losses.distillation, losses.total)
         weight = 1 / min(step, _AVERAGED_STEPS)
         averages[:] = [(1 - weight) * old + weight * float(new) for old, new in zip(averages, latest, strict=True)]
         seconds, done = time.monotonic() - self._started, step - self._first_step
@@ -67,6 +86,9 @@ class ProgressReport:
             images_per_second=done * self._images_per_step / seconds,
             seconds_left=(self._steps - step) * seconds / done,
             validation=report,
+            total_loss=averages[4],
+            logit_scale=logit_scale,
+            rates=rates,
         )
         entry = dataclasses.asdict(dataclasses.replace(progress, validation=None))
         self._log.add({**entry, "validation": report.to_dict() if report else None})

@@ -44,11 +44,14 @@ def open_reporter(name: str, folder: Path, facts: Mapping[str, Any]) -> Iterator
 def scalars(progress: TrainingProgress) -> dict[str, float]:
     """What can be drawn of a step, by name."""
     values = {
+        "loss/total": progress.total_loss,
         "loss/contrastive": progress.contrastive_loss,
         "loss/caption": progress.caption_loss,
         "loss/name": progress.name_loss,
         "loss/distillation": progress.distillation_loss,
         "speed/images_per_second": progress.images_per_second,
+        "logit_scale": progress.logit_scale,
+        **{f"rate/{name}": rate for name, rate in progress.rates.items()},
     }
     if progress.validation is not None:
         retrieval = progress.validation.retrieval
@@ -63,14 +66,19 @@ class _TensorBoard:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
+        self._new_writer: Any = SummaryWriter
+        self._folder = folder / "tensorboard"
+        self._writer: Any = None
 
     def add(self, progress: TrainingProgress) -> None:
+        if self._writer is None:  # steps that a killed run told of, and that are taken again, are not shown twice
+            self._writer = self._new_writer(str(self._folder), purge_step=progress.step)
         for name, value in scalars(progress).items():
             self._writer.add_scalar(name, value, progress.step)
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class _WeightsAndBiases:

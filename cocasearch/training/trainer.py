@@ -32,7 +32,13 @@ from cocasearch.training.failures import STEADYING, NotANumberError, explained
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.judging import caption_loss, score
 from cocasearch.training.objective import NameTeacher, Objective
-from cocasearch.training.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
+from cocasearch.training.optimizer import (
+    WeightAverage,
+    build_optimizers,
+    clip_gradients,
+    learning_rates,
+    set_learning_rates,
+)
 from cocasearch.training.precision import gradient_scaler
 from cocasearch.training.preparation import prepare
 from cocasearch.training.processes import Processes, device_of_process, has_lost_launcher
@@ -71,7 +77,7 @@ class _State:
     best: float = -math.inf
     best_step: int = 0
     validated_step: int = 0
-    losses: list[float] = field(default_factory=lambda: [0.0] * 4)
+    losses: list[float] = field(default_factory=lambda: [0.0] * 5)
 
 
 class Trainer:
@@ -197,7 +203,14 @@ class Trainer:
                 losses = self.step(batch)
                 validation = self._validate() if self._is_validation_due() else None
                 self._save_pass()
-                report.add(self.state.step, self.state.losses, losses, validation)
+                report.add(
+                    self.state.step,
+                    self.state.losses,
+                    losses,
+                    validation,
+                    logit_scale=float(self.model.logit_scale.detach().exp()),
+                    rates=learning_rates(self.optimizers),
+                )
                 if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
                     self._save_checkpoint()
                     saved_at = time.monotonic()
@@ -363,7 +376,7 @@ class Trainer:
         self.scaler.load_state_dict(contents.get("scaler", {}))
         self.state = _State(**contents["state"])
         self._kept = self.state.step
-        self.state.losses += [0.0] * (4 - len(self.state.losses))  # an older checkpoint knows fewer
+        self.state.losses += [0.0] * (5 - len(self.state.losses))  # an older checkpoint knows fewer
         self.best_report = contents.get("best_report")
 
     def _result(self) -> TrainingResult:

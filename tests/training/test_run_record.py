@@ -21,6 +21,7 @@ from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.remote_sync import RemoteSync, bring_back
 from cocasearch.training.reporters import open_reporter, scalars
 from cocasearch.training.run_record import Reporting, data_fingerprint, run_facts
+from cocasearch.training.schedule import rate_share
 from cocasearch.training.train import TrainingRequest, train
 
 FEW_STEPS = TrainingConfig(
@@ -104,6 +105,35 @@ def test_tensorboard_gets_every_step_and_validation(data: Path, model_folder: Pa
             if progress.validation
         }
     )
+
+
+def test_tensorboard_shows_no_step_twice_that_a_killed_run_took_before(tmp_path: Path) -> None:
+    accumulation = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for steps in (range(1, 6), range(4, 8)):
+        with open_reporter("tensorboard", tmp_path, {}) as reporter:
+            for step in steps:
+                reporter.add(TrainingProgress(step, 7, 0.5, 0.25, 0.0, 0.0, 10.0, 1.0))
+    events = accumulation.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss/caption")] == list(range(1, 8))
+
+
+def test_log_has_rates_logit_scale_and_total_loss(runs, tmp_path: Path) -> None:
+    trainer = runs.plain(tmp_path / "model", encoder_learning_rate=1e-4, contrastive_weight=2.0, warmup=0.5)
+    told: list[TrainingProgress] = []
+    trainer.progress = told.append
+    trainer.run()
+    lines = [json.loads(line) for line in (tmp_path / "model.run" / "log.jsonl").read_text().splitlines()]
+    config = trainer.config
+    peaks = {"muon": config.muon_learning_rate, "rest": config.learning_rate, "image_encoder": 1e-4}
+    for number, (line, progress) in enumerate(zip(lines, told, strict=True)):
+        rates = {name: rate_share(config, number, 4) * peak for name, peak in peaks.items()}
+        assert line["rates"] == pytest.approx(rates)
+        assert line["total_loss"] == pytest.approx(2 * line["contrastive_loss"] + line["caption_loss"], rel=1e-4)
+        shown = scalars(progress)
+        assert shown["rate/image_encoder"] == line["rates"]["image_encoder"]
+        assert (shown["loss/total"], shown["logit_scale"]) == (line["total_loss"], line["logit_scale"])
+    assert lines[-1]["logit_scale"] == pytest.approx(trainer.model.logit_scale.exp().item())
 
 
 @pytest.mark.filterwarnings("ignore")
