@@ -147,6 +147,7 @@ class TrainingConfig:
     force_resize_mode: Literal["", "shortest", "longest", "squash"] = ""
     force_interpolation: Literal["", "bicubic", "bilinear"] = ""
     force_patch_dropout: float = 0.0  # share of the patches of a vision transformer that each step leaves out
+    workers: int = 0  # threads of each process that decode pictures; 0: as many as it has cores, from 2 to 16
     gradient_checkpointing: bool = False  # less memory for more time: all blocks are computed again on the way back
     checkpointed_image_blocks: int = 0  # without it: so many of the image encoder's first blocks alone
     compile: bool = False  # with torch's compiler, where there is one
@@ -223,6 +224,7 @@ class TrainingConfig:
 # Settings that change how fast, and in how much memory, a run is computed or saved, and not what comes of it.
 _WITHOUT_EFFECT = (
     "checkpoint_minutes",
+    "workers",
     "save_passes",
     "saves_kept",
     "micro_batch",
@@ -248,6 +250,7 @@ _ABOVE_ZERO = (
 _MAY_BE_INFINITE = {"frozen_passes", "checkpoint_minutes", "max_gradient_norm"}
 _NOT_NEGATIVE = (
     "seed",
+    "workers",
     "checkpointed_image_blocks",
     "warmup_steps",
     "max_gradient_norm",

@@ -5,6 +5,7 @@ Worker threads decode and augment ahead of the model; a picture that cannot be r
 """
 
 import functools
+import os
 import random
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -28,6 +29,7 @@ from cocasearch.training.class_names import in_template
 from cocasearch.training.config import TrainingConfig
 
 STEPS_AHEAD = 2
+_MOST_WORKERS = 16
 # A label as people would write it below a picture.
 CAPTION_TEMPLATES = ("{a} {name}.", "a photo of {a} {name}.", "a close up of {a} {name}.")
 
@@ -103,7 +105,7 @@ class TrainingData:
                 f"a step of {counted(pictures, 'picture')} cannot be shared by {processes} processes",
                 hint=f"images_per_step of {processes} at least, or fewer processes",
             )
-        pool = ThreadPoolExecutor(2, thread_name_prefix="training-views")
+        pool = ThreadPoolExecutor(config.workers or own_cores(), thread_name_prefix="training-views")
         ahead: deque[tuple[_Plan, list[Future[Tensor]]]] = deque()
         try:
             for step in range(first_step, steps):
@@ -212,6 +214,13 @@ class _Plan:
             self.labels[labelled],
             self.label_captions[labelled],
         )
+
+
+def own_cores() -> int:
+    """How many threads a process has cores for, among those on its machine that train together: from 2 to 16."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    return min(_MOST_WORKERS, max(2, cores // processes))
 
 
 def _chosen(size: int, share: int, step: int, config: TrainingConfig, seed: str) -> list[int]:

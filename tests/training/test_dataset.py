@@ -1,6 +1,7 @@
 """What a step trains on: every picture once a pass, sources mixed by weight, the same for the same seed and step."""
 
 import io
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
-from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData
+from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData, own_cores
 
 LEVELS = Preprocess(PreprocessConfig(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), resize_mode="squash"))
 CONFIG = TrainingConfig(
@@ -63,6 +64,32 @@ def test_every_picture_is_seen_once_a_pass_and_in_another_order_each_time(tokeni
     passes = [order[:12], order[12:24], order[24:]]
     assert [sorted(numbers) for numbers in passes] == [list(range(12))] * 3
     assert len({tuple(numbers) for numbers in passes}) == 3
+
+
+def test_batches_are_the_same_with_any_number_of_workers(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = training_data(tokenizer, Source(pictures(12), 1.0), Source(pictures(5, source=1), 1.0))
+    augmented = replace(CONFIG, augmentation=AugmentationConfig(min_area=0.3, color=0.3))
+    threads: set[int] = set()
+    monkeypatch.setattr(
+        data, "_view", lambda *view: threads.add(threading.get_ident()) or TrainingData._view(data, *view)
+    )
+    one = batches(data, replace(augmented, workers=1), 6)
+    assert len(threads) == 1
+    for workers in (0, 5):
+        for found, expected in zip(batches(data, replace(augmented, workers=workers), 6), one, strict=True):
+            assert all(torch.equal(getattr(found, name), getattr(expected, name)) for name in vars(expected))
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    found = {}
+    for processes in ("1", "3", "12"):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        found[processes] = own_cores()
+    assert found == {"1": 12, "3": 4, "12": 2}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(96)), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert own_cores() == 16
 
 
 def test_passes_need_not_end_with_a_step(tokenizer: Tokenizer) -> None:

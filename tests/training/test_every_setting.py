@@ -120,6 +120,7 @@ SHOWN_ELSEWHERE = {
     "validations": "test_resume.py::test_the_run_has_what_could_go_wrong",
     "save_passes": "test_saved_passes.py::test_the_model_of_every_pass_is_kept",
     "saves_kept": "test_saved_passes.py::test_the_last_ones_alone_stay",
+    "workers": "test_dataset.py::test_batches_are_the_same_with_any_number_of_workers",
     "checkpoint_minutes": "test_resume.py::test_resumed_after_a_kill",
     "gradient_checkpointing": "test_memory.py::test_checkpointing_gives_the_same_gradients_for_less_memory",
     "checkpointed_image_blocks": "test_memory.py::test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone",
