@@ -62,6 +62,22 @@ def test_trained_model_can_be_used(captioned):
     assert captioned("index", "photos", "--model", "./my model").exit_code == 0
 
 
+def test_proof_is_printed_though_the_remote_place_fails(captioned):
+    (captioned.folder / "mine.run").mkdir()
+    (captioned.folder / "remote").mkdir()
+    (captioned.folder / "remote" / "mine.run").write_text("no folder")
+    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--json")
+    result = captioned("finetune", "captions.tsv", *options, "--remote-sync", "remote")
+    assert result.exit_code == 1
+    assert "comparison" in json.loads(result.stdout)
+    lines = result.stderr.splitlines()
+    assert len([line for line in lines if line.startswith("mind: cannot copy the run to remote: ")]) == 1
+    last = next(number for number, line in enumerate(lines) if line.startswith("wrote mine"))
+    assert "cannot copy the run to remote: " in lines[last + 1]
+    assert "all of it is here: copy mine and mine.run" in result.stderr
+    assert captioned("models", "info", "./mine").exit_code == 0
+
+
 def test_finetuning_measures_the_same_photos_before_and_after(captioned):
     options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--json")
     result = captioned("finetune", "captions.tsv", *options)
