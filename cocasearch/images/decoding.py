@@ -10,12 +10,12 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from cocasearch.file_parts import FilePart, PictureSource
 from cocasearch.images.color import to_srgb
 from cocasearch.images.effort import check_size, choose_scale, read_in_small_pieces, shrink
-from cocasearch.images.limits import MAX_MEGAPIXELS, MEGAPIXELS_OF_PIL
+from cocasearch.images.limits import MAX_MEGAPIXELS, MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata, read_orientation
 from cocasearch.images.raw import is_raw, open_raw
 from cocasearch.images.refusals import refusal
@@ -27,6 +27,10 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG20
 # PIL refuses twice this many pixels on its own; our limit, checked before decoding, is lower.
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(MEGAPIXELS_OF_PIL / 2 * 1e6))
+
+# More text makes PIL refuse a PNG as damaged, and programs that make pictures write megabytes about how they did.
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT_CHUNK)
+PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, MAX_TEXT)
 
 # Remarks about broken EXIF blocks and the like say nothing that the result does not.
 logging.getLogger("PIL").addHandler(logging.NullHandler())

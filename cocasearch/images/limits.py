@@ -2,5 +2,7 @@
 
 MAX_MEGAPIXELS = 256.0  # beyond the largest cameras; decoded it is 1 GB
 MEGAPIXELS_OF_PIL = 1024.0  # what PIL refuses on its own
+MAX_TEXT_CHUNK = 64 << 20  # bytes, unpacked, of one text or colour profile in a PNG; PIL allows 1 MB and 64 MB in all
+MAX_TEXT = 256 << 20
 MAX_SIDE = 200_000  # pixels; PIL's time for a row grows with the square of its length
 SECONDS_PER_FILE = 8.0

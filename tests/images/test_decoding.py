@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.images import decoding
 from cocasearch.images.decoding import read_image
+from cocasearch.images.limits import MAX_TEXT_CHUNK
 
 Encode = Callable[..., bytes]
 
@@ -150,6 +151,23 @@ def test_what_is_no_picture_is_refused_with_the_reason(tmp_path: Path, content: 
             read_image(source)
     with pytest.raises(UnreadableImage, match=r"named-like-one\.jpg"):
         read_image(file)
+
+
+@pytest.mark.parametrize("count", [1, 35])
+def test_a_png_may_hold_much_text(four_corners: Image.Image, encoded: Encode, count: int) -> None:
+    text = PngImagePlugin.PngInfo()
+    for number in range(count):
+        text.add_text(f"workflow {number}", "a" * 2_000_000, zip=True)
+    text.add_itxt("XML:com.adobe.xmp", "b" * 2_000_000, zip=True)
+    image, _ = read_image(encoded(four_corners, "PNG", pnginfo=text))
+    assert_same_picture(image, four_corners)
+
+
+def test_a_png_of_endless_text_is_refused(four_corners: Image.Image, encoded: Encode) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("bomb", "a" * (MAX_TEXT_CHUNK + 1), zip=True)
+    with pytest.raises(UnreadableImage, match="damaged"):
+        read_image(encoded(four_corners, "PNG", pnginfo=text))
 
 
 def test_a_limit_of_ones_own_is_kept(four_corners: Image.Image, encoded: Encode) -> None:
