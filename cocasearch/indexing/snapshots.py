@@ -17,7 +17,7 @@ from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.vector_file import VectorFileWriter, map_vectors, no_vectors
 from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot
-from cocasearch.indexing.versions import latest_version
+from cocasearch.indexing.versions import UnreadableTable, latest_version
 
 SNAPSHOT_FOLDER = "snapshot"
 
@@ -31,7 +31,7 @@ def open_snapshot(index: Path, table: str) -> VectorSnapshot:
     Where the folder cannot be written to, it is derived in memory.
 
     Raises:
-        CocaSearchError: There is no such table.
+        CocaSearchError: There is no such table, or it cannot be read.
     """
     snapshot = _present_snapshot(index, table)
     return _derive(index, table) if snapshot is None else snapshot
@@ -120,19 +120,22 @@ def _present_snapshot(index: Path, table: str) -> VectorSnapshot | None:
 
 
 def _derive(index: Path, table: str) -> VectorSnapshot:
+    for _ in range(_ATTEMPTS - 1):  # a writer may compact the table under our hands
+        with suppress(UnreadableTable):
+            return _derive_once(index, table)
+    return _derive_once(index, table)
+
+
+def _derive_once(index: Path, table: str) -> VectorSnapshot:
     from cocasearch.indexing.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
 
-    columns = [*ROW_SCHEMA.names, "embedding"]
-    for _ in range(_ATTEMPTS):  # a writer may compact the table under our hands
-        with suppress(RuntimeError, OSError):
-            source = IndexTable(index, table)
-            with suppress(CocaSearchError):  # a medium that can only be read, or a full one
-                write_snapshot(index, table, source.version, source.dimension, source.batches(columns))
-            snapshot = find_snapshot(index, table, source.version)
-            if snapshot is None:  # not written, or already removed by one who saw a later version
-                snapshot = _in_memory(source.version, source.dimension, source.batches(columns))
-            return snapshot
-    raise CocaSearchError(f"cannot derive the search snapshot of the index at {index}: its table keeps changing")
+    source, columns = IndexTable(index, table), [*ROW_SCHEMA.names, "embedding"]
+    with suppress(CocaSearchError):  # a medium that can only be read, or a full one
+        write_snapshot(index, table, source.version, source.dimension, source.batches(columns))
+    snapshot = find_snapshot(index, table, source.version)
+    if snapshot is None:  # not written, or already removed by one who saw a later version
+        snapshot = _in_memory(source.version, source.dimension, source.batches(columns))
+    return snapshot
 
 
 def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:

@@ -21,7 +21,7 @@ from cocasearch.indexing.manifest import (
     read_manifest,
 )
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
-from cocasearch.indexing.versions import latest_version
+from cocasearch.indexing.versions import UnreadableTable, latest_version
 from cocasearch.paths import default_indexes_home
 
 SnapshotState = Literal["fresh", "stale", "missing"]
@@ -79,7 +79,7 @@ def summarise_index(index: Path) -> IndexSummary:
         CocaSearchError: No index there, or a damaged one.
     """
     for _ in range(_ATTEMPTS):  # a writer may compact the table under our hands, or put another in its place
-        with suppress(RuntimeError, OSError):
+        with suppress(RuntimeError, OSError, UnreadableTable):
             return _summary(index)
     raise CocaSearchError(
         f"the table of the index at {index} cannot be counted: it keeps changing, or it is damaged",

@@ -156,7 +156,7 @@ def known_to(present: Manifest, index: Path) -> KnownFiles:
     """What the present table of an index knows; what it did if it is lost or damaged, which a rebuild is to mend."""
     try:
         return open_known_files(index, present.table)
-    except (CocaSearchError, OSError, RuntimeError, ValueError):  # the latter are LanceDB's
+    except CocaSearchError:
         return recall_known_files(index, present.table)
 
 

@@ -14,9 +14,11 @@ import lancedb
 import pyarrow as pa
 from lancedb.index import FTS
 
+from cocasearch.atomic_files import FlushedFolder
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import index_command
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
+from cocasearch.indexing.versions import UnreadableTable
 
 Caption = tuple[str | None, float | None, float | None]
 """Words, their cosine with the image, and their mean log-probability per token."""
@@ -26,6 +28,7 @@ ROWS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
 _VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
+_NEVER = timedelta(days=36_500)
 _UNHASHED = "content_hash = ''"
 _WORDS_PER_SEARCH = 256
 _UNINDEXED_KEPT = 4_096  # captions read one by one in a search for words, which takes some milliseconds
@@ -43,16 +46,20 @@ class IndexTable:
 
     Raises:
         CocaSearchError: There is no such table.
+        UnreadableTable: It is damaged. So may everything else raise that reads rows.
     """
 
     def __init__(self, index: Path, name: str) -> None:
-        self._index = index
+        self._index, self._name = index, name
+        self._files = FlushedFolder(index / f"{name}{TABLE_SUFFIX}")
         self._versions_folder = index / f"{name}{TABLE_SUFFIX}" / "_versions"
         try:
             self._table = lancedb.connect(index).open_table(name)
         except (ValueError, FileNotFoundError) as error:
             hint = index_command(index, "./photos", "--rebuild")
             raise CocaSearchError(f"the index at {index} has lost its table {name}", hint=hint) from error
+        except (OSError, RuntimeError) as error:
+            raise UnreadableTable(index, name, error) from error
 
     @classmethod
     def create(cls, index: Path, name: str, dimension: int) -> "IndexTable":
@@ -65,11 +72,13 @@ class IndexTable:
 
     def __len__(self) -> int:
         """The number of images whose file is there."""
-        return int(self._table.count_rows(self._present))
+        with self._reading():
+            return int(self._table.count_rows(self._present))
 
     def count_missing(self) -> int:
         """The number of rows whose file is missing."""
-        return int(self._table.count_rows()) - len(self)
+        with self._reading():
+            return int(self._table.count_rows()) - len(self)
 
     @property
     def version(self) -> int:
@@ -103,11 +112,13 @@ class IndexTable:
 
     def count_below(self, root: str, path: str) -> int:
         """The number of those rows, of missing files too."""
-        return int(self._table.count_rows(_below(root, path)))
+        with self._reading():
+            return int(self._table.count_rows(_below(root, path)))
 
     def batches_below(self, root: str, path: str) -> Iterator[pa.RecordBatch]:
         """Those rows with all columns, some thousands at a time. For a table of the present schema."""
-        yield from self._table.search().where(_below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
+        with self._reading():
+            yield from self._table.search().where(_below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
 
     def set_captions(self, captions: Mapping[str, Caption]) -> None:
         """Give the rows with these ids their captions, and leave all else of them as it is."""
@@ -142,28 +153,32 @@ class IndexTable:
         if self._present and not with_missing:
             query = query.where(self._present)
         size = _VECTORS_PER_READ if "embedding" in columns else _ROWS_PER_READ
-        for batch in query.to_batches(batch_size=size):
-            yield batch if self._knows_missing else _with_nothing_missing(batch, columns)
+        with self._reading():
+            for batch in query.to_batches(batch_size=size):
+                yield batch if self._knows_missing else _with_nothing_missing(batch, columns)
 
     def holders_of(self, hashes: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
         """Content hash, id, root and path of each row with one of these hashes, its file missing or not."""
         names = ["content_hash", "id", "root", "path"]
         for chosen in _conditions(hashes, "content_hash"):
-            for row in self._table.search().where(chosen).select(names).to_list():
-                yield row["content_hash"], row["id"], row["root"], row["path"]
+            with self._reading():
+                holders = self._table.search().where(chosen).select(names).to_list()
+            yield from ((row["content_hash"], row["id"], row["root"], row["path"]) for row in holders)
 
     def unhashed_of(self, times: Sequence[int]) -> Iterator[tuple[int, int, str, str, str]]:
         """Size, time of change (ns), id, root and path of rows without a content hash that have one of these times."""
-        if not times or not self._table.count_rows(_UNHASHED):
-            return
-        names = ["size", "mtime_ns", "id", "root", "path"]
-        for chosen in _conditions(times, "mtime_ns"):
-            for row in self._table.search().where(f"{_UNHASHED} AND {chosen}").select(names).to_list():
-                yield row["size"], row["mtime_ns"], row["id"], row["root"], row["path"]
+        with self._reading():
+            if not times or not self._table.count_rows(_UNHASHED):
+                return
+            names = ["size", "mtime_ns", "id", "root", "path"]
+            for chosen in _conditions(times, "mtime_ns"):
+                for row in self._table.search().where(f"{_UNHASHED} AND {chosen}").select(names).to_list():
+                    yield row["size"], row["mtime_ns"], row["id"], row["root"], row["path"]
 
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in any order; unknown ids are no error."""
-        found = [self._table.search().where(chosen).to_arrow() for chosen in _conditions(ids)]
+        with self._reading():
+            found = [self._table.search().where(chosen).to_arrow() for chosen in _conditions(ids)]
         return pa.concat_tables([self._table.schema.empty_table(), *(rows.cast(self._table.schema) for rows in found)])
 
     def put(self, rows: pa.Table, without: Sequence[str] = ()) -> None:
@@ -181,7 +196,8 @@ class IndexTable:
 
     def count_without_caption(self) -> int:
         """The number of rows that were made without captions."""
-        return int(self._table.count_rows(" AND ".join(filter(None, ("caption IS NULL", self._present)))))
+        with self._reading():
+            return int(self._table.count_rows(" AND ".join(filter(None, ("caption IS NULL", self._present)))))
 
     def compact(self) -> None:
         """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew.
@@ -192,13 +208,15 @@ class IndexTable:
         words = self._table.index_stats(CAPTION_INDEX)
         unindexed = words.num_unindexed_rows if words else 0
         if versions > _VERSIONS_KEPT or unindexed > _UNINDEXED_KEPT:  # few cost little, and merging rewrites neighbours
-            with self._writing():
-                self._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+            for age in (_NEVER, timedelta(milliseconds=1)):  # older versions go when the new one is on the disk
+                with self._writing():
+                    self._table.optimize(cleanup_older_than=age)
 
     @property
     def has_caption_index(self) -> bool:
         """Whether there is a full-text index of captions."""
-        return self._table.index_stats(CAPTION_INDEX) is not None
+        with self._reading():
+            return self._table.index_stats(CAPTION_INDEX) is not None
 
     def index_captions(self, *, anew: bool = False) -> None:
         """Make the full-text index of captions, if there is none: even empty, it tells how words are compared."""
@@ -243,9 +261,17 @@ class IndexTable:
         return f"{MISSING_SINCE.name} IS NULL" if self._knows_missing else None
 
     @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UnreadableTable(self._index, self._name, error) from error
+
+    @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
+            self._files.flush()  # LanceDB leaves that to the system
         except (OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             hint = "see that the disk has room and can be written to, then run again: what was stored is kept"

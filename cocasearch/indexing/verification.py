@@ -20,7 +20,7 @@ from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowC
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot, open_snapshot, remove_snapshots
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.vectors import VectorSnapshot
-from cocasearch.indexing.versions import latest_version
+from cocasearch.indexing.versions import UnreadableTable, latest_version
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -99,7 +99,7 @@ def _check_rows(
             done += batch.num_rows
             if progress:
                 progress(done, total)
-    except _LANCE_ERRORS as error:
+    except UnreadableTable as error:
         findings.add("table", _DAMAGED, "rebuild", _first_line(error))
     return done
 
@@ -129,7 +129,7 @@ def _check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings)
             findings.add("captions", "no full-text index", "repair", "captions cannot be searched for words")
             return
         found = table.ids_with_words(sorted(rows.words))
-    except _LANCE_ERRORS as error:
+    except (UnreadableTable, *_LANCE_ERRORS) as error:
         findings.add("captions", _DAMAGED, "repair", _first_line(error))
         return
     for id in sorted(rows.paths_with_words.keys() - found):
@@ -160,7 +160,7 @@ def _check_rebuild(index: Path, findings: Findings) -> None:
         rows.check_dimension(table.dimension)
         for batch in table.batches(COLUMNS, with_missing=True):
             rows.check(batch)
-    except (CocaSearchError, *_LANCE_ERRORS) as error:
+    except CocaSearchError as error:
         findings.add("rebuild", _DAMAGED, "repair", _first_line(error))
 
 

@@ -1,12 +1,33 @@
 """The versions of an image table, told from the names of its files: in no time, and without LanceDB."""
 
+import shlex
 from pathlib import Path
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.manifest import index_name
 
 _LARGEST_VERSION = 2**64 - 1
 
 
 class VersionGone(Exception):  # noqa: N818  an event, not a fault
     """A writer has compacted or replaced the table meanwhile: the version asked for is not there any more."""
+
+
+class UnreadableTable(CocaSearchError):  # noqa: N818  a finding about a table
+    """A table whose files are damaged, as after a power cut, or are being replaced by a writer at this moment.
+
+    Args:
+        index: The index folder.
+        table: Name of the table.
+        error: What reading it has raised.
+    """
+
+    def __init__(self, index: Path, table: str, error: Exception) -> None:
+        reason = str(error).strip().splitlines()[0]
+        super().__init__(
+            f"the table {table} of the index at {index} cannot be read: {reason}",
+            hint=f"cocasearch verify --index {shlex.quote(index_name(index))}",
+        )
 
 
 def latest_version(index: Path, table: str) -> int | None:

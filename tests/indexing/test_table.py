@@ -1,3 +1,4 @@
+import os
 from datetime import UTC, datetime
 from operator import itemgetter
 
@@ -8,7 +9,9 @@ import pytest
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
+from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.versions import UnreadableTable
 
 DIMENSION = 8
 
@@ -111,3 +114,50 @@ def test_a_table_of_the_first_schema_is_upgraded_in_place(first_schema, record):
     again = IndexTable(first_schema, "images-1")
     assert column(again, "path") == ["0.png", "2.png", "new.png"]
     assert again._table.schema == record_schema(DIMENSION)
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """The files that the disk has been told to take, by their inodes."""
+    fsync, inodes = os.fsync, set()
+
+    def note(descriptor):
+        fsync(descriptor)
+        inodes.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return inodes
+
+
+def test_every_file_of_a_table_is_flushed_and_older_versions_go_only_then(tmp_path, flushed, record, monkeypatch):
+    def unflushed():
+        files = (tmp_path / "images-1.lance").rglob("*")
+        return [file for file in files if file.suffix != ".json" and file.stat().st_ino not in flushed]
+
+    table = IndexTable.create(tmp_path, "images-1", DIMENSION)
+    for seed in range(20):
+        table.add([record(f"{seed}.png", seed)])
+        assert not unflushed()
+    optimize = lancedb.table.LanceTable.optimize
+
+    def look_first(inner, *, cleanup_older_than):
+        assert not unflushed()
+        optimize(inner, cleanup_older_than=cleanup_older_than)
+
+    monkeypatch.setattr(lancedb.table.LanceTable, "optimize", look_first)
+    table.compact()
+    assert not unflushed()
+    (file,) = (tmp_path / "images-1.lance" / "_versions").glob("*.manifest")
+    assert file.stat().st_ino in flushed
+    assert len(table) == 20
+
+
+@pytest.mark.parametrize("folder", ["_versions", "data"])
+def test_a_table_that_a_power_cut_has_damaged_is_an_error_of_one_sentence(tmp_path, table, record, folder):
+    newest = max((tmp_path / "images-1.lance" / folder).glob("*.[lm]a*"), key=lambda file: file.stat().st_ctime_ns)
+    newest.write_bytes(b"")
+    with pytest.raises(UnreadableTable, match=r"the table images-1 of the index at .* cannot be read: .*") as caught:
+        IndexTable(tmp_path, "images-1").rows([record("4.png", 4).id])
+    assert caught.value.hint == f"cocasearch verify --index {tmp_path}"
+    with pytest.raises(UnreadableTable):
+        open_snapshot(tmp_path, "images-1")
