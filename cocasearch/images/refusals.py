@@ -50,6 +50,16 @@ def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> Unre
     return UnreadableImage(name, _reason(error), cause=_cause(error), extra=extra, pixels=pixels)
 
 
+def why_not_opened(file: Path) -> str:
+    """Why the system does not let a file be read, in the words of its refusal; empty if it does."""
+    try:
+        with file.open("rb") as opened:
+            opened.read(1)
+    except OSError as error:
+        return _reason(error)
+    return ""
+
+
 class _ForeignError(Exception):
     """The file is of another kind, or too broken to tell of which."""
 

@@ -17,12 +17,14 @@ class Comparison:
 
     def __init__(self, survey: Survey, ledger: Ledger | None) -> None:
         self._survey = survey
+        self._refused = ledger.refused() if ledger else {}
         self._bad = ledger.stamps(survey.options.max_megapixels) if ledger else {}
         self._excludes = Excludes(survey.excludes)
         self._walked: set[Place] = set()  # folders of which everything has been met
         self._met_bad: set[Place] = set()
         self._met_roots: set[str] = set()
         self._away: set[Place] = set()
+        self._roots: Mapping[str, Path] = {}
         self._empty = EmptyFolders({}, self._excludes)
 
     def make(self, targets: Iterable[Target]) -> None:
@@ -31,7 +33,7 @@ class Comparison:
         partial = survey.present.partial_roots if survey.present else frozenset()
         targets = sorted(dict.fromkeys(targets), key=lambda target: target.names is not None)  # whole folders first
         roots = extend_roots(before, targets, partial)
-        self._empty = EmptyFolders(roots, self._excludes)
+        self._roots, self._empty = roots, EmptyFolders(roots, self._excludes)
         filled = [target for target in targets if self._compare(target, roots)]
         survey.empty += [target.path for target in targets if target not in filled]
         folders = {target.folder for target in filled}
@@ -79,7 +81,8 @@ class Comparison:
         is_stored = before is not None and before[:2] == stamp  # if it is bad, a killed run has left its list behind
         if place in self._bad and not is_stored:
             self._met_bad.add(place)
-            if self._bad[place] == tuple(stamp) and not survey.options.retry_bad:
+            is_as_before = self._bad[place] == tuple(stamp) or self._is_refused_again(place)
+            if is_as_before and not survey.options.retry_bad:
                 survey.known_bad += 1
                 return
         if before == stamp:
@@ -88,6 +91,15 @@ class Comparison:
             survey.back.append(place)
         else:
             survey.candidates.append(file)
+
+    def _is_refused_again(self, place: Place) -> bool:
+        """Whether the system refuses a file, not to be opened even, as it did before. A rebuild hears it for itself."""
+        if place not in self._refused or self._survey.options.rebuild_with:
+            return False
+        from cocasearch.images.refusals import why_not_opened  # brings PIL
+
+        root, path = place
+        return why_not_opened(self._roots[root] / path) == self._refused[place]
 
     def _find_gone(self, filled: Sequence[Target]) -> None:
         """Sort out what was in folders that have vanished with all they held, and the bad files that have gone."""

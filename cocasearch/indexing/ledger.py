@@ -66,6 +66,10 @@ class Ledger:
             place: None if is_hopeful(entry) else (entry.size, entry.mtime_ns) for place, entry in self._entries.items()
         }
 
+    def refused(self) -> dict[tuple[str, str], str]:
+        """The reason of each file that the system has refused, by root and path."""
+        return {place: entry.reason for place, entry in self._entries.items() if entry.cause == "system"}
+
     def add(self, entry: UnreadableFile) -> None:
         """Note a file that could not be read."""
         self._entries[entry.root, entry.path] = entry

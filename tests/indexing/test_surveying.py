@@ -303,3 +303,25 @@ def test_a_rebuild_does_not_go_on_without_a_drive_inside_a_root(tree, survey_of)
     known["1", "nas/x.jpg"] = (4, 5)
     with pytest.raises(CocaSearchError, match=r"an empty folder: .*nas; a rebuild would lose its photos"):
         survey_of([], {"1": tree / "a"}, known, rebuild_with="other")
+
+
+def test_a_file_that_may_not_be_read_is_known_until_it_may_be(tree, survey_of, monkeypatch):
+    bad, closed, opening = (
+        [UnreadableFile("1", "1.jpg", "permission denied", 4, 5, cause="system")],
+        {tree / "a" / "1.jpg"},
+        Path.open,
+    )
+
+    def refusing(file, *args, **options):  # the superuser, who may run this, may read everything
+        if file in closed:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opening(file, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    known = {("1", "b/2.jpg"): (4, 5), ("1", "b/c/3.jpg"): (4, 5)}
+    survey = survey_of([], {"1": tree / "a"}, known, bad)
+    assert (survey.known_bad, survey.is_current) == (1, True)
+    assert survey_of([], {"1": tree / "a"}, known, bad, retry_bad=True).candidates
+    assert survey_of([], {"1": tree / "a"}, known, bad, rebuild_with="other").candidates
+    closed.clear()
+    assert places(survey_of([], {"1": tree / "a"}, known, bad).candidates) == {("1", "1.jpg")}
