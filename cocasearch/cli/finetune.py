@@ -110,7 +110,7 @@ def finetune(
             _say_plan, lambda moment, report: console.say(f"{moment}: {summary(report)}"), progress, progress.stage
         )
         result = run(request, listener=listener, device=device)
-    console.name_unreadable(result.training.unreadable.items())
+    console.name_unreadable((result.training.unreadable | dict(result.before.unreadable)).items())
     if as_json:
         console.write_json({"model": str(out), **result.to_dict()})
     else:

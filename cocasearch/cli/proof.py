@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
-    console.write(f"{result.comparison.n_images:,} held-out photos, with 95 % intervals\n\n")
+    console.write(f"{result.comparison.n_images:,} held-out photos, with 95 % intervals\n")
+    console.write(f"{_by_what_it_was_chosen(result.is_judged_apart)}\n\n")
     console.write_table([_figure_row(figure) for figure in result.comparison.figures])
     console.write("\nkeeping a share of the starting weights (--keep)\n\n")
     console.write_table([_share_row(share) for share in result.shares])
@@ -25,6 +26,17 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
         console.say("nothing got better: the model is as it was before training")
     if said := suggestion(result.shares, result.kept, out):
         console.say(said)
+
+
+def _by_what_it_was_chosen(apart: bool) -> str:
+    from cocasearch.training.splitting import JUDGED_APART_FROM
+
+    if apart:
+        return "the weights were chosen, and the shares below measured, by as many other photos"
+    return (
+        "the weights were chosen by the same photos, so that those after look a little too good; of "
+        f"{JUDGED_APART_FROM} held-out photos or more, half choose and half are measured"
+    )
 
 
 def suggestion(shares: Sequence["KeptShare"], kept: float, out: Path) -> str:

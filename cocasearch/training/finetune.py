@@ -46,6 +46,7 @@ from cocasearch.training.run_checkpoint import RunCheckpoint, is_model_folder, r
 from cocasearch.training.run_data import RunData
 from cocasearch.training.run_record import Reporting, RunRecord, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
+from cocasearch.training.splitting import choosing_and_judging
 from cocasearch.training.starting_point import StartingPoint, from_model_folder
 from cocasearch.training.trainer import Trainer, TrainingResult
 
@@ -101,7 +102,8 @@ class FinetuneResult:
     Attributes:
         fingerprint: Of the written model.
         kept: The share of the starting weights in it: 1 if training made nothing better.
-        shares: What other shares would give.
+        shares: What other shares would give, on the pictures by which the weights were chosen.
+        is_judged_apart: Whether other held-out pictures were measured before and after than the weights were chosen by.
     """
 
     training: TrainingResult
@@ -112,6 +114,7 @@ class FinetuneResult:
     shares: list[KeptShare]
     kept: float
     fingerprint: str
+    is_judged_apart: bool
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as `--json` prints it and the run's `result.json` keeps it."""
@@ -121,6 +124,7 @@ class FinetuneResult:
             "plan": self.plan.to_dict(),
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
+            "judged_apart": self.is_judged_apart,
             "comparison": [figure.to_dict() for figure in self.comparison.figures],
             "verdict": self.comparison.sentences(),
             "kept": self.kept,
@@ -181,6 +185,7 @@ class _Finetuning:
                 f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",
                 hint="five pictures at least, or --val DATA",
             )
+        self.choosing, self.judging = choosing_and_judging(self.held_out, seed=config.seed)
         self.guard = request.columns.read(request.guard, beside=True) if request.guard else None
         if self.guard is not None and not any(map(_is_readable, self.guard)):
             raise CocaSearchError(f"not one of the {len(self.guard)} pictures of {request.guard} can be read")
@@ -198,8 +203,9 @@ class _Finetuning:
             training = trainer.run(forget=False)
             after, comparison, kept, shares = self.processes.once(lambda: self._judge(before))
             fingerprint = read_model_folder(self.request.out).fingerprint
+            apart = self.judging is not self.choosing
             result = FinetuneResult(
-                training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint
+                training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint, apart
             )
             self.processes.once(lambda: record.keep(result.to_dict()))
             trainer.forget()
@@ -221,7 +227,7 @@ class _Finetuning:
         after = self._measure("after", loaded)
         comparison = compare(before.outcomes, after.outcomes, seed=self.plan.config.seed)
         shares = measure_shares(
-            out, start, trained, self.held_out, self.guard, device=self.device, progress=self.listener.stage
+            out, start, trained, self.choosing, self.guard, device=self.device, progress=self.listener.stage
         )
         kept = kept if comparison.anything_gained else 1.0
         if kept:
@@ -257,7 +263,7 @@ class _Finetuning:
             training_data(start, [Source(self.training, 1.0)]),
             self.plan.config,
             out,
-            held_out=self.held_out,
+            held_out=self.choosing,
             card=_finetuned_card(out.name, self.folder.resolve().name, len(self.training)),
             device=self.device,
         )
@@ -272,7 +278,7 @@ class _Finetuning:
     def _measure(self, moment: str, loaded: LoadedModel) -> Examination:
         examination = examine(
             loaded,
-            self.held_out,
+            self.judging,
             caption_options=CaptionOptions(),
             progress=lambda done, total: self.listener.stage(f"measuring {moment}", done, total),
         )

@@ -18,6 +18,8 @@ Pictures = list[CaptionedImage]
 # drawings. Their captions tell apart what the comparison does not, and without them little would be left to learn from.
 LOOK_ALIKE = 0.1
 
+JUDGED_APART_FROM = 200  # pictures that are held out; half of fewer would show too little
+
 
 def hold_out(images: Sequence[CaptionedImage], count: int, *, seed: int) -> tuple[Pictures, Pictures]:
     """Pictures to train on and pictures set aside, at most a fifth of all.
@@ -27,6 +29,18 @@ def hold_out(images: Sequence[CaptionedImage], count: int, *, seed: int) -> tupl
     chosen = set(random.Random(f"{seed}/held out").sample(range(len(images)), min(count, len(images) // 5)))
     training = [image for position, image in enumerate(images) if position not in chosen]
     return training, [image for position, image in enumerate(images) if position in chosen]
+
+
+def choosing_and_judging(held_out: Pictures, *, seed: int) -> tuple[Pictures, Pictures]:
+    """The pictures by which weights are chosen, and those that tell what the chosen ones are worth.
+
+    They are halves, since what was chosen by pictures looks a little too good on them; too few are both.
+    """
+    if len(held_out) < JUDGED_APART_FROM:
+        return held_out, held_out
+    chosen = set(random.Random(f"{seed}/judging").sample(range(len(held_out)), len(held_out) // 2))
+    choosing = [image for position, image in enumerate(held_out) if position not in chosen]
+    return choosing, [image for position, image in enumerate(held_out) if position in chosen]
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def test_finetuning_measures_the_same_photos_before_and_after(captioned):
     assert report["before"]["n_images"] == report["after"]["n_images"] == 2
     assert {"text to image recall@1", "caption CIDEr-D"} <= {figure["figure"] for figure in report["comparison"]}
     assert report["shares"][0]["keep"] == 0
+    assert report["judged_apart"] is False
     assert report["plan"]["config"]["passes"] == 1
     assert report["plan"]["memory"]["total"] > report["plan"]["memory"]["weights"]
     assert captioned("models", "info", "./mine").exit_code == 0
@@ -104,6 +105,7 @@ def test_finetuning_says_what_it_will_do_and_what_came_of_it(captioned):
     assert any("no difference that the 2 held-out photos could show" in line for line in said)
     assert "guard t2i@10" in result.stdout
     assert "difference 95 %" in result.stdout
+    assert "the weights were chosen by the same photos, so that those after look a little too good" in result.stdout
 
 
 def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned):

@@ -13,11 +13,12 @@ from shapes_collection import line_chart
 from cocasearch.captioned_data import CaptionedData
 from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
-from cocasearch.evaluation.benchmark import EvaluationReport
+from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.paths import bundled_model_folder
+from cocasearch.training import splitting
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.finetune import FinetuneListener, FinetuneRequest, finetune
 from cocasearch.training.finetune_defaults import Plan
@@ -95,6 +96,7 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     )
     assert figure.verdict == "better"
     assert result.kept == 0
+    assert not result.is_judged_apart
     stored = read_model_folder(out)
     assert stored.fingerprint == result.fingerprint == load_model(out, device="cpu").fingerprint
     base = {"name": "untrained", "fingerprint": read_model_folder(model_folder).fingerprint}
@@ -252,6 +254,23 @@ def test_finetuning_measures_on_other_data_if_given(csv_of, more_drawings, data,
     request = FinetuneRequest(data, tmp_path / "mine", model_folder, validation, adjust=quick)
     assert finetune(request, device="cpu").after.n_images == 3
     assert read_model_folder(tmp_path / "mine").provenance["pictures"] == [24]
+
+
+def test_weights_are_chosen_by_other_pictures_than_are_measured_where_there_are_enough(
+    csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splitting, "JUDGED_APART_FROM", 8)
+    validation = csv_of(tmp_path / "others", more_drawings(9, first=300))
+    request = FinetuneRequest(data, tmp_path / "mine", model_folder, validation, adjust=quick)
+    result = finetune(request, device="cpu")
+    assert result.is_judged_apart
+    choosing, judging = splitting.choosing_and_judging(Columns().read(validation).images, seed=0)
+    assert sorted(image.key for image in choosing + judging) == sorted(x.key for x in more_drawings(9, first=300))
+    loaded = load_model(model_folder, device="cpu", packed=False)
+    assert result.before.retrieval == evaluate(loaded, judging, caption_options=None).retrieval
+    assert result.shares[-1].new == evaluate(loaded, choosing, caption_options=None).retrieval
+    assert result.training.validation is not None
+    assert (result.training.validation.n_images, result.after.n_images) == (5, 4)
 
 
 def test_columns_of_other_names(csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path) -> None:
