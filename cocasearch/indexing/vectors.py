@@ -99,7 +99,8 @@ class VectorSnapshot:
         if len(parts) == 1:
             found = [self._nearest_in(parts[0], query, top_k, among)]
         else:
-            with ThreadPoolExecutor(len(parts)) as pool:
+            # FAISS would give each of them a team of its own, whose idle threads spin on the cores of the others.
+            with ThreadPoolExecutor(len(parts), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
                 found = list(pool.map(lambda part: self._nearest_in(part, query, top_k, among), parts))
         positions, scores = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
         best = np.argsort(-scores, kind="stable")[:top_k]
