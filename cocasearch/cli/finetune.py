@@ -40,7 +40,7 @@ Guard = Annotated[
         "--guard", metavar="DATA", help="Captioned photos of a kind it should not forget.", show_default=False
     ),
 ]
-Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to 1.")]
+Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
 Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
 EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]

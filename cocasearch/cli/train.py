@@ -31,7 +31,10 @@ Sources = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
 ]
-Preset = Annotated[str, typer.Option("--preset", "-p", help="The architecture to start from.")]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", "-p", metavar="NAME", help="The architecture to start from.", show_default="coca-mini"),
+]
 StartModel = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Start from this model instead.", show_default=False),
@@ -72,7 +75,7 @@ Card = Annotated[
 def train(
     data: Sources,
     out: Out,
-    preset: Preset = "coca-mini",
+    preset: Preset = None,
     model: StartModel = None,
     weight: Weights = None,
     pooler: Pooler = None,

@@ -18,6 +18,7 @@ from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination, examine
 from cocasearch.evaluation.comparison import Comparison, compare
+from cocasearch.evaluation.duplicates import find_same_between
 from cocasearch.images.decoding import read_image
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.device import choose_device
@@ -180,6 +181,10 @@ class _Finetuning:
         (self.training,), self.held_out = split(
             [images], request.validation, request.columns, config, RunData(request.out, self.processes)
         )
+        if not self.held_out and not config.held_out:
+            raise CocaSearchError(
+                "held_out=0 leaves no pictures to measure on", hint="held_out=1 or more, or --val DATA"
+            )
         if not self.held_out:
             raise CocaSearchError(
                 f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",
@@ -254,7 +259,9 @@ class _Finetuning:
             encoder_is_frozen=config.frozen_passes >= config.passes,
         )
         fitted = fit_memory(config, estimate, available)
-        return Plan(len(self.training), len(self.held_out), fitted, estimate, available, device, reason)
+        guarded = len(find_same_between(self.guard or [], self.training))
+        counts = len(self.training), len(self.held_out)
+        return Plan(*counts, fitted, estimate, available, device, reason, n_guard_trained_on=guarded)
 
     def _trainer(self) -> Trainer:
         out, start = self.request.out, self._start()

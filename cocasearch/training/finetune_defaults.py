@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from cocasearch.counting import counted
 from cocasearch.inference.device import is_faster_in_bfloat16
 from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
 from cocasearch.training.adapters import words
@@ -140,6 +141,7 @@ class Plan:
     available: int | None
     device: torch.device
     reason: str = ""  # of the rate, where it takes more than the model's width to know it
+    n_guard_trained_on: int = 0
     encoder_settings: tuple[str, ...] = ()  # which make that the image encoder is trained
 
     @property
@@ -175,17 +177,22 @@ class Plan:
         adapters = f"adapters of rank {config.lora_rank}, " if config.lora_rank else ""
         free = f" of {self.available / 2**30:.1f} GB free" if self.available else ""
         rate = f"{adapters}rate {config.learning_rate:.2g}" + (f" ({self.reason})" if self.reason else "")
-        return [
+        said = [
             f"{self.n_images:,} photos to learn from, {self.n_held_out:,} held out; {config.passes:g} passes, {step}",
             f"{rate}; image encoder {encoder}; {self.precision} on {self.device.type}",
             f"memory expected: {self.memory / 2**30:.1f} GB{free}",
         ]
+        if self.n_guard_trained_on:
+            photos = counted(self.n_guard_trained_on, "photo of the guard is", "photos of the guard are")
+            said.append(f"{photos} also learned from, and will not show what is forgotten")
+        return said
 
     def to_dict(self) -> dict[str, object]:
         """The plan as `--json` prints it."""
         return {
             "n_images": self.n_images,
             "n_held_out": self.n_held_out,
+            "n_guard_trained_on": self.n_guard_trained_on,
             "config": dataclasses.asdict(self.config),
             "precision": self.precision,
             "memory": self.estimate.to_dict(self.images_at_once),

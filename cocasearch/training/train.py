@@ -41,7 +41,8 @@ class TrainingRequest:
         data: Captioned data files; the first is the one that passes are counted in and pictures held out of.
         weights: Their shares of each step; by default their numbers of pictures.
         out: The model folder to write.
-        preset: The architecture to start from, with `pooler` instead of its own way of pooling; or `model`.
+        preset: The architecture to start from, with `pooler` instead of its own way of pooling; or `model`. coca-mini
+            where neither is given.
         text_model: The folder of a RoBERTa to be the preset's text half.
         model: A model name or folder to start from.
         names: A table of class names for the name loss, which needs an encoder that came with its classifier.
@@ -53,7 +54,7 @@ class TrainingRequest:
     data: Sequence[str | Path]
     out: Path
     weights: Sequence[float] = ()
-    preset: str = "coca-mini"
+    preset: str | None = None
     pooler: PoolerKind | None = None
     text_model: Path | None = None
     model: str | None = None
@@ -76,6 +77,7 @@ def train(
     Raises:
         CocaSearchError: Data, names or settings that do not fit together, each named.
     """
+    _refuse_idle_choices(request)
     processes = Processes.join(device_of_process(device))
     processes.once(lambda: bring_run_back(request.out, request.reporting))
     processes.once(lambda: refuse_taken_folder(request.out))
@@ -102,6 +104,22 @@ def train(
     return dataclasses.replace(result, not_copied=record.not_copied)
 
 
+def _refuse_idle_choices(request: TrainingRequest) -> None:
+    """Refuse what shapes a fresh model where one is given that has its shape and its weights."""
+    choices = {
+        "--preset": request.preset,
+        "--pooler": request.pooler,
+        "--text-model": request.text_model,
+        "--no-image-weights": not request.image_weights,
+    }
+    idle = [name for name, choice in choices.items() if choice]
+    if request.model is not None and idle:
+        raise CocaSearchError(
+            f"{request.model} has its architecture and its weights already, so {idle[0]} has no effect",
+            hint=f"{idle[0]} without --model starts anew",
+        )
+
+
 def _sources(
     request: TrainingRequest, config: TrainingConfig, run_data: RunData
 ) -> tuple[list[Source], list[CaptionedImage]]:
@@ -118,15 +136,13 @@ def _sources(
 def _starting_point(
     request: TrainingRequest, config: TrainingConfig, sources: list[Source], class_names: ClassNames | None
 ) -> StartingPoint:
-    if request.model is not None and request.text_model is not None:
-        raise CocaSearchError("a model has its text half already", hint="--text-model without --model")
     if request.model is not None:
         return from_model_folder(resolve_model(request.model))
     texts = [caption for source in sources for image in source.images for caption in image.captions]
     if class_names is not None:
         texts += class_names.vocabulary()
     return from_preset(
-        request.preset,
+        request.preset or "coca-mini",
         texts,
         image_weights=request.image_weights,
         pooler=request.pooler,

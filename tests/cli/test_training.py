@@ -102,6 +102,7 @@ def test_finetuning_says_what_it_will_do_and_what_came_of_it(captioned):
     said = result.stderr.splitlines()
     assert any("photos to learn from, 2 held out; 1 passes, 2 a step" in line for line in said)
     assert any(line.startswith("memory expected: ") for line in said)
+    assert "8 photos of the guard are also learned from, and will not show what is forgotten" in said
     assert any("no difference that the 2 held-out photos could show" in line for line in said)
     assert "guard t2i@10" in result.stdout
     assert "difference 95 %" in result.stdout
@@ -198,6 +199,10 @@ def test_a_teacher_that_is_not_there_is_named(captioned):
         (("--weight", "inf"), "a weight must be a number above 0, not inf"),
         (("--card", "photos/0.png"), "photos/0.png is no text in UTF-8 that could be a model card"),
         (("--set", "force_context_length=2"), "force_context_length must be 3 at least"),
+        (("--pooler", "single"), "tiny has its architecture and its weights already, so --pooler has no effect"),
+        (("--preset", "nosuch"), "tiny has its architecture and its weights already, so --preset has no effect"),
+        (("--no-image-weights",), "tiny has its architecture and its weights already, so --no-image-weights has no"),
+        (("--text-model", "photos"), "tiny has its architecture and its weights already, so --text-model has no"),
     ],
 )
 def test_what_is_no_use_is_refused_in_a_sentence(captioned, options, words):
@@ -205,3 +210,17 @@ def test_what_is_no_use_is_refused_in_a_sentence(captioned, options, words):
     assert result.exit_code == 1
     assert f"error: {words}" in result.stderr
     assert not (captioned.folder / "trained").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--keep", "1"), "keep must be from 0 to below 1, not 1"),
+        (("--set", "held_out=0"), "held_out=0 leaves no pictures to measure on"),
+    ],
+)
+def test_what_leaves_finetuning_nothing_to_show_is_refused(captioned, options, words):
+    result = captioned("finetune", "captions.tsv", "--out", "mine", "--model", "tiny", *options)
+    assert result.exit_code == 1
+    assert f"error: {words}" in result.stderr
+    assert not (captioned.folder / "mine").exists()

@@ -70,11 +70,10 @@ def test_training_goes_on_from_a_model_with_several_sources(
 def test_requests_that_do_not_fit_together(
     data: Path, model_folder: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    request = TrainingRequest(data=[data], out=tmp_path / "model", image_weights=False)
-    if "preset" not in changes:
-        request = dataclasses.replace(request, model=str(model_folder))
+    request = TrainingRequest(data=[data], out=tmp_path / "model")
+    start = {"image_weights": False} if "preset" in changes else {"model": str(model_folder)}
     with pytest.raises(CocaSearchError, match=message):
-        train(dataclasses.replace(request, **changes), FEW_STEPS)
+        train(dataclasses.replace(request, **{**start, **changes}), FEW_STEPS)
     assert not (tmp_path / "model").exists()
 
 
