@@ -181,7 +181,7 @@ def _present_model(folder: Path) -> str | None:
 def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
     """Make the plan and show it."""
     with console.progress("comparing", "files") as advance:
-        plan = make_plan(survey, advance)
+        plan = make_plan(survey, advance, keep_hashes=not is_last)
     if as_json:
         console.write_json({"counts": plan.counts(), **plan.paths()})
     else:

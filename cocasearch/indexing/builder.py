@@ -17,10 +17,11 @@ from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.file_reading import CarefulReader
 from cocasearch.indexing.generations import Generation, note_decoding, open_generation, publish
+from cocasearch.indexing.hashing import forget_hashes
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
-from cocasearch.indexing.plan import BuildPlan, make_plan
+from cocasearch.indexing.plan import BuildPlan, Progress, make_plan
 from cocasearch.indexing.records import ImageRecord, record_id
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.snapshots import open_snapshot
@@ -30,9 +31,6 @@ from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.device import give_back_freed_memory
 from cocasearch.inference.loaded_model import LoadedModel
-
-Progress = Callable[[int, int], None]
-"""Called with the number of files done and their total."""
 
 
 class IndexBuilder:
@@ -102,7 +100,7 @@ class IndexBuilder:
         survey = take_survey(self._index, paths, options)
         if survey.is_current:
             return report_nothing_to_do(survey, captions=self._caption_options is not None)
-        return self.carry_out(make_plan(survey), progress=progress)
+        return self.carry_out(make_plan(survey, keep_hashes=True), progress=progress)
 
     def carry_out(
         self, plan: BuildPlan, *, progress: Progress | None = None, on_stop: Callable[[], None] | None = None
@@ -177,6 +175,7 @@ class IndexBuilder:
             open_snapshot(self._index, name)
             publish(generation, self._index)
             counts = keep_known_files(self._index, name, generation.table).counts
+        forget_hashes(self._index)
         return BuildReport(
             **queue.done,
             unchanged=survey.unchanged,

@@ -5,11 +5,10 @@ moved, copied or touched keeps its vector and caption. Rows without a hash, as a
 size and time of change. Changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from cocasearch.errors import CocaSearchError
@@ -20,9 +19,11 @@ from cocasearch.indexing.survey import Candidate, Survey
 if TYPE_CHECKING:
     from cocasearch.indexing.table import IndexTable
 
-_WORKERS = 4  # that wait for the disk
 _FILES_AT_ONCE = 2_000
 _FOLDERS_AT_HAND = 16
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files done and their total."""
 
 
 class Reuse(NamedTuple):
@@ -97,12 +98,13 @@ class BuildPlan:
         }
 
 
-def make_plan(survey: Survey, progress: Callable[[int, int], None] | None = None) -> BuildPlan:
+def make_plan(survey: Survey, progress: Progress | None = None, *, keep_hashes: bool = False) -> BuildPlan:
     """Look into the files that may have been moved, copied or touched.
 
     Args:
         survey: What was found.
         progress: Called with the number of files looked into and their total.
+        keep_hashes: Whether to note in the index folder what files hold, for the next plan if this run is stopped.
     """
     plan = BuildPlan(survey, gone=survey.gone, still_missing=survey.still_missing, away=survey.away)
     twins = dict(_find_twins(survey))
@@ -116,7 +118,10 @@ def make_plan(survey: Survey, progress: Callable[[int, int], None] | None = None
     if (alike or twins) and survey.base:
         from cocasearch.indexing.table import IndexTable  # brings LanceDB, which most runs without new files do without
 
-        _Matching(plan, IndexTable(survey.index, survey.base.table)).make(twins, alike, progress)
+        matching = _Matching(plan, IndexTable(survey.index, survey.base.table))
+        matching.adopt(twins)
+        matching.match(alike, keep_hashes, progress)
+        matching.finish()
         plan.new.sort()  # as they were met
         plan.changed.sort()
     return plan
@@ -163,21 +168,29 @@ class _Matching:
         self._taken: set[str] = set()
         self._id_of = record_id
 
-    def make(
-        self,
-        twins: Mapping[Candidate, Place],
-        files: list[Candidate],
-        progress: Callable[[int, int], None] | None,
-    ) -> None:
+    def adopt(self, twins: Mapping[Candidate, Place]) -> None:
+        """Let files take over the rows of others."""
         for file, place in twins.items():
             donor = self._id_of(*place)
             self._taken.add(donor)
             self._plan.moved.append(Reuse(file, None, donor))
+
+    def match(self, files: list[Candidate], keep_hashes: bool, progress: Progress | None) -> None:
+        """Find out what files hold, and which rows do."""
+        from cocasearch.indexing.hashing import Hashes
+
+        hashes = Hashes(self._plan.survey.index, keep=keep_hashes)
         for start in range(0, len(files), _FILES_AT_ONCE):
             some = files[start : start + _FILES_AT_ONCE]
-            self._match(dict(_hash_all(some, self._plan.survey.roots)))
-            if progress:
-                progress(start + len(some), len(files))
+            found = {}
+            for file, content_hash in hashes.of(some, self._roots):
+                found[file] = content_hash
+                if progress:
+                    progress(start + len(found), len(files))
+            self._match(found)
+
+    def finish(self) -> None:
+        """Leave out of what is gone what has been found elsewhere."""
         moved_from = {self._absent[id] for id in self._taken if id in self._absent}
         self._plan.gone = [place for place in self._plan.gone if place not in moved_from]
         self._plan.still_missing = [place for place in self._plan.still_missing if place not in moved_from]
@@ -223,18 +236,3 @@ class _Matching:
             return holder.root in self._roots and status_of(self._roots[holder.root] / holder.path) is None
         except CocaSearchError:  # the system does not say
             return False
-
-
-def _hash_all(files: Iterable[Candidate], roots: dict[str, Path]) -> Iterator[tuple[Candidate, str]]:
-    """Each file with the hash of its content, empty if it cannot be read."""
-    from cocasearch.indexing.records import hash_file
-
-    def hashed(file: Candidate) -> str:
-        try:
-            return hash_file(roots[file.root] / file.path)
-        except OSError:  # reading it in earnest will tell why
-            return ""
-
-    listed = list(files)
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="hash") as pool:
-        yield from zip(listed, pool.map(hashed, listed), strict=True)

@@ -10,9 +10,11 @@ import pytest
 
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.indexing import builder as builder_module
+from cocasearch.indexing import hashing
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.plan import make_plan
+from cocasearch.indexing.records import hash_file
 from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
@@ -378,3 +380,27 @@ def test_photos_of_a_drive_mounted_in_a_folder_are_kept_unless_they_are_found_el
         shutil.move(photos.parent / "away" / f"{name}.png", photos / f"moved{name}.png")
         report = build(photos)
         assert (report.moved, report.total, len(report.away)) == (1, total, 1 - away)
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_what_a_stopped_plan_has_looked_into_is_not_read_again(build, index, photos, monkeypatch, how):
+    build(photos)
+    for seed in range(10):
+        os.utime(photos / f"p{seed}.png", ns=(5, seed))
+
+    def stop(done, total):
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_plan(take_survey(index, [photos]), stop, keep_hashes=True)
+    if how == "killed":  # within a line
+        (kept,) = index.glob("hashes*")
+        kept.write_bytes(kept.read_bytes()[:-9])
+    read = []
+    monkeypatch.setattr(hashing, "hash_file", lambda file: read.append(file) or hash_file(file))
+    before = sorted(index.iterdir())
+    make_plan(take_survey(index, [photos]))
+    assert (len(read), sorted(index.iterdir())) == (3 if how == "stopped" else 4, before)
+    report = build(photos)
+    assert (report.touched, list(index.glob("hashes*"))) == (10, [])

@@ -1,0 +1,69 @@
+"""Hashes of files that a plan looks into. They are kept until a run has made use of them, so that one that is stopped,
+with a terabyte to read, goes on from there.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from cocasearch.indexing.records import hash_file
+from cocasearch.indexing.survey import Candidate
+
+_FILE = "hashes.jsonl"
+_WORKERS = 4  # that wait for the disk
+
+Stamped = tuple[str, int, int]
+"""Whole path, size and time of change (ns) of a file."""
+
+
+class Hashes:
+    """The hashes of files by whole path, size and time of change.
+
+    Args:
+        index: The index folder, where those of a stopped run are.
+        keep: Whether to write there. A disk that does not take it is no error.
+    """
+
+    def __init__(self, index: Path, *, keep: bool) -> None:
+        self._file = index / _FILE
+        self._keep = keep
+        self._known = dict(_read(self._file))
+
+    def of(self, files: Sequence[Candidate], roots: dict[str, Path]) -> Iterator[tuple[Candidate, str]]:
+        """Each file with its hash, empty if it cannot be read."""
+        stamped = [(str(roots[file.root] / file.path), file.size, file.mtime_ns) for file in files]
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="hash") as pool:
+            try:
+                for file, stamp, content_hash in zip(files, stamped, pool.map(self._hash, stamped), strict=True):
+                    if self._keep and content_hash and stamp not in self._known:
+                        self._append(stamp, content_hash)
+                    yield file, content_hash
+            finally:  # one who stops waits for the files in hand alone
+                pool.shutdown(cancel_futures=True)
+
+    def _hash(self, file: Stamped) -> str:
+        if file in self._known:
+            return self._known[file]
+        try:
+            return hash_file(Path(file[0]))
+        except OSError:  # reading it in earnest will tell why
+            return ""
+
+    def _append(self, file: Stamped, content_hash: str) -> None:
+        with suppress(OSError), self._file.open("a", encoding="utf-8") as kept:
+            kept.write(json.dumps([*file, content_hash]) + "\n")
+
+
+def forget_hashes(index: Path) -> None:
+    """Remove what is kept, as the table knows it now."""
+    (index / _FILE).unlink(missing_ok=True)
+
+
+def _read(file: Path) -> Iterator[tuple[Stamped, str]]:
+    with suppress(OSError), file.open(encoding="utf-8") as kept:
+        for line in kept:
+            with suppress(ValueError):  # a killed run may have broken one off
+                path, size, mtime_ns, content_hash = json.loads(line)
+                yield (path, size, mtime_ns), content_hash
