@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def verify(
     name: IndexName = DEFAULT_INDEX,
-    repair: Annotated[bool, typer.Option("--repair", help="Make anew what is derived from the table.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Make anew what is derived from the table, or take an older version of a damaged one."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check an index: table, manifest, photos' places, unreadable files, and all that is derived for searching.

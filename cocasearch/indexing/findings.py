@@ -35,6 +35,10 @@ class Findings:
         if len(problem.examples) < _EXAMPLES:
             problem.examples.append(example)
 
+    def mend_by(self, remedy: Remedy, part: str, what: str) -> None:
+        """Name another remedy for a problem that there is."""
+        self._problems[f"{part} {what}"].remedy = remedy
+
     def __iter__(self) -> Iterator[Problem]:
         return iter(self._problems.values())
 

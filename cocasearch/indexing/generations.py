@@ -60,6 +60,8 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
         (index / unreadable).unlink(missing_ok=True)
         IndexTable.create(index, manifest.table, manifest.dimension)
     table = IndexTable(index, manifest.table)
+    remove_snapshots(index, manifest.table, except_version=table.version)  # of later ones that a power cut has taken,
+    forget_known_files(index, manifest.table, except_version=table.version)  # too: their numbers are given anew
     table.upgrade()  # before the manifest says so: a run stopped in between is finished by the next
     manifest = replace(manifest, roots=wanted.roots, excludes=wanted.excludes, named=wanted.named)
     manifest = replace(manifest, updated="", schema_version=SCHEMA_VERSION)

@@ -108,10 +108,22 @@ def keep_known_files(index: Path, name: str, table: "IndexTable") -> KnownFiles:
     return known
 
 
-def forget_known_files(index: Path, name: str) -> None:
-    """Remove what is kept of any version of a table, as of another that had its name."""
+def forget_known_files(index: Path, name: str, *, except_version: int | None = None) -> None:
+    """Remove what is kept of any version of a table, as of another that had its name, or of all versions but one."""
     for file in (index / _FOLDER).glob(f"{_PREFIX}{name}-v*"):
-        file.unlink(missing_ok=True)
+        if except_version is None or file != _file(index, name, except_version):
+            file.unlink(missing_ok=True)
+
+
+def places_since_changed(index: Path, name: str, table: "IndexTable") -> list[Place]:
+    """The places of files that were last kept as known and that a table, gone back to, does not know like this."""
+    kept, own = recall_known_files(index, name), _of_table(table).as_dict()
+    return [
+        (root, join(folder, file))
+        for (root, folder), stamps in kept.as_dict().items()
+        for file, stamp in stamps.items()
+        if own.get((root, folder), {}).get(file) != stamp
+    ]
 
 
 def is_sound(index: Path, name: str, table: "IndexTable") -> bool:

@@ -5,26 +5,28 @@ remembers, can be repaired; rows are the truth, and what is wrong with them is f
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import status_of
 from cocasearch.indexing.findings import Findings, Problem
 from cocasearch.indexing.generations import drop_rebuild, open_generation, unnamed_tables
 from cocasearch.indexing.known_files import is_sound, keep_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import REBUILD_FILE, Manifest, find_manifest, read_manifest
+from cocasearch.indexing.recovery import can_go_back, go_back
 from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot, open_snapshot, remove_snapshots
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
 from cocasearch.indexing.vectors import VectorSnapshot
 from cocasearch.indexing.versions import UnreadableTable, latest_version
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
 
+_ATTEMPTS = 3  # beside a writer
 _DAMAGED = "files that are damaged"
 _LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 
@@ -56,30 +58,81 @@ def verify_index(index: Path, *, repair: bool = False, progress: Progress | None
         progress: Called some thousands of rows at a time.
 
     Raises:
-        CocaSearchError: There is no index, its manifest or its table cannot be read at all, or, to repair, another
-            process is writing.
+        CocaSearchError: There is no index, its manifest cannot be read, its table is lost, or another process is
+            writing: to repair, none may, and what seems wrong is looked at again only a few times.
     """
+    if repair:
+        with writer_lock(index):
+            return _repaired(index, progress)
+    for _ in range(_ATTEMPTS):
+        before = _state(index)
+        try:
+            rows, findings = _check(index, progress)
+        except CocaSearchError:
+            if _state(index) == before:
+                raise
+        else:
+            found = Verification(rows, tuple(findings))
+            if found.ok or _state(index) == before:
+                return found
+    message = f"the index at {index} is being written: what was found may belong to different moments"
+    raise CocaSearchError(message, hint="wait for its writer to end, and try again")
+
+
+def _state(index: Path) -> set[tuple[Path, int, int]]:
+    """What a writer changes whenever it changes an index: the same before and after if none has done so between."""
+    patterns = ("*.json", f"{SNAPSHOT_FOLDER}/*", f"*{TABLE_SUFFIX}/_versions/*.manifest")
+    there = ((file, status_of(file)) for pattern in patterns for file in index.glob(pattern))
+    return {(file, status.st_mtime_ns, status.st_size) for file, status in there if status}
+
+
+def _check(index: Path, progress: Progress | None) -> tuple[int, Findings]:
+    """Check everything: the number of rows that could be read, and what is wrong."""
+    manifest, findings = read_manifest(index), Findings()
+    count = _check_table(index, manifest, findings, progress)
+    if findings.has("table", _DAMAGED) and can_go_back(index, manifest.table):
+        findings.mend_by("repair", "table", _DAMAGED)
+    _check_ledger(index, manifest, findings)
+    _check_rebuild(index, findings)
+    if not findings.has("rebuild", _DAMAGED):  # else it is not known what it refers to
+        for leftover in sorted(unnamed_tables(index)):
+            findings.add("leftovers", "tables that nothing refers to", "repair", leftover)
+    return count, findings
+
+
+def _check_table(index: Path, manifest: Manifest, findings: Findings, progress: Progress | None) -> int:
+    """Check the table and what is derived from the same version of it."""
+    try:
+        table = IndexTable(index, manifest.table)
+    except UnreadableTable as error:
+        findings.add("table", _DAMAGED, "rebuild", _first_line(error))
+        return 0
+    copies = CopyChecks(_open_snapshot(index, manifest, table.version, findings), findings)
+    rows = RowChecks(manifest, findings)
+    rows.check_dimension(table.dimension)
+    count = _check_rows(table, (rows, FileChecks(manifest, index, findings), copies), findings, progress)
+    if not findings.has("table", _DAMAGED):
+        copies.check_completeness()
+        _check_known_files(index, manifest, table, findings)
+        _check_caption_index(table, rows, findings)
+    return count
+
+
+def _repaired(index: Path, progress: Progress | None) -> Verification:
+    """Check and repair, for the holder of the writer's lock."""
+    count, findings = _check(index, progress)
     manifest = read_manifest(index)
-    with ExitStack() as stack:
-        if repair:
-            stack.enter_context(writer_lock(index))
-        table, findings = IndexTable(index, manifest.table), Findings()
-        copies = CopyChecks(_open_snapshot(index, manifest, findings), findings)
-        rows = RowChecks(manifest, findings)
-        rows.check_dimension(table.dimension)
-        checks = (rows, FileChecks(manifest, index, findings), copies)
-        count = _check_rows(table, checks, findings, progress)
-        if not findings.has("table", _DAMAGED):
-            copies.check_completeness()
-            _check_known_files(index, manifest, table, findings)
-            _check_caption_index(table, rows, findings)
-        _check_ledger(index, manifest, findings)
-        _check_rebuild(index, findings)
-        if not findings.has("rebuild", _DAMAGED):  # else it is not known what it refers to
-            for leftover in sorted(unnamed_tables(index)):
-                findings.add("leftovers", "tables that nothing refers to", "repair", leftover)
-        if repair:
-            _repair(index, manifest, findings)
+    if findings.has("table", _DAMAGED):
+        lost = go_back(index, manifest.table)
+        if lost is None:
+            findings.mend_by("rebuild", "table", _DAMAGED)
+        else:
+            count, findings = _check(index, progress)
+            version = f"{manifest.table}-v{latest_version(index, manifest.table)}"
+            findings.add("table", "damaged versions, in whose place an earlier one is", "repair", version)
+            for _, path in lost:
+                findings.add("table", "photos that have to be indexed again", "index", path)
+    _repair(index, manifest, findings)
     return Verification(count, tuple(findings))
 
 
@@ -104,11 +157,8 @@ def _check_rows(
     return done
 
 
-def _open_snapshot(index: Path, manifest: Manifest, findings: Findings) -> VectorSnapshot | None:
-    """The snapshot of the table's latest version; none if it is stale or missing, which the next query mends."""
-    version = latest_version(index, manifest.table)
-    if version is None:
-        return None
+def _open_snapshot(index: Path, manifest: Manifest, version: int, findings: Findings) -> VectorSnapshot | None:
+    """The snapshot of a version of the table; none if it is stale or missing, which the next query mends."""
     snapshot = find_snapshot(index, manifest.table, version)
     is_there = any((index / SNAPSHOT_FOLDER).glob(f"{manifest.table}-v{version}.*"))
     if snapshot is None and is_there:
@@ -170,9 +220,9 @@ def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
         _repair_ledger(index, manifest)
     if findings.has("rebuild"):
         drop_rebuild(index)
-    table = open_generation(index, manifest, rebuild=False).table  # sweeps up leftovers
     is_readable = not findings.has("table", _DAMAGED)
     if is_readable:
+        table = open_generation(index, manifest, rebuild=False).table  # sweeps up leftovers
         if findings.has("table", RowChecks.DOUBLED):
             table.remove_doubles()
         if findings.has("captions"):
@@ -182,7 +232,7 @@ def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
         open_snapshot(index, manifest.table)
         keep_known_files(index, manifest.table, table)
     for problem in findings:
-        problem.repaired = problem.remedy == "repair" and (is_readable or problem.part != "snapshot")
+        problem.repaired = problem.remedy == "repair" and (is_readable or problem.part in ("ledger", "rebuild"))
 
 
 def _repair_ledger(index: Path, manifest: Manifest) -> None:

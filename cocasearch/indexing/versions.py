@@ -32,17 +32,18 @@ class UnreadableTable(CocaSearchError):  # noqa: N818  a finding about a table
 
 def latest_version(index: Path, table: str) -> int | None:
     """The table's latest version, read from the names of its version files; None if it has none."""
-    return max(_versions(index, table), default=None)
+    return max(version_files(index, table), default=None)
 
 
 def has_version(index: Path, table: str, version: int) -> bool:
     """Whether there is a version of the table, still."""
-    return version in _versions(index, table)
+    return version in version_files(index, table)
 
 
-def _versions(index: Path, table: str) -> set[int]:
+def version_files(index: Path, table: str) -> dict[int, Path]:
+    """The file that makes each version of the table one."""
     files = (index / f"{table}.lance" / "_versions").glob("*.manifest")
-    return {version for file in files if (version := _version_of(file)) is not None}
+    return {version: file for file in files if (version := _version_of(file)) is not None}
 
 
 def _version_of(file: Path) -> int | None:

@@ -1,0 +1,66 @@
+"""Back to the newest version of a table that can be read, where later ones cannot be, as after a power cut.
+
+LanceDB writes each version into files of its own, so that older ones are as they were. What is derived from the later
+ones goes with them: their numbers will be given anew. For the holder of the writer's lock.
+"""
+
+from pathlib import Path
+
+import lancedb
+
+from cocasearch.indexing.known_files import Place, forget_known_files, places_since_changed
+from cocasearch.indexing.snapshots import remove_snapshots
+from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.versions import version_files
+
+_SET_ASIDE = ".damaged"
+_VERSION_HINT = "latest_version_hint.json"  # LanceDB's own, which does without
+_OF_CREATION = 2  # the first versions, without a row
+
+
+def can_go_back(index: Path, table: str) -> bool:
+    """Whether there is an older version with rows that can be read, as far as that can be told without writing."""
+    *older, latest = sorted(version_files(index, table)) or [0]
+    try:
+        lancedb.connect(index).open_table(table)
+    except (OSError, RuntimeError, ValueError):  # the older ones do not open beside it
+        return any(_OF_CREATION < version < latest for version in older)
+    return any(_count_readable(index, table, version) for version in reversed(older))
+
+
+def go_back(index: Path, table: str) -> list[Place] | None:
+    """Set damaged versions aside.
+
+    Returns:
+        The places of photos that have to be indexed again, as far as they are known; None, and nothing is changed, if
+        no older version with rows can be read.
+    """
+    files, aside = version_files(index, table), list[Path]()
+    for version in sorted(files, reverse=True):
+        if _count_readable(index, table, version):
+            break
+        aside.append(files[version])
+        files[version].replace(_beside(files[version]))
+    else:
+        for file in reversed(aside):
+            _beside(file).replace(file)
+        return None
+    (files[version].parent / _VERSION_HINT).unlink(missing_ok=True)
+    lost = places_since_changed(index, table, IndexTable(index, table))
+    remove_snapshots(index, table)
+    forget_known_files(index, table)
+    return lost
+
+
+def _count_readable(index: Path, table: str, version: int) -> int:
+    """The number of rows of a version; 0 if any of them cannot be read."""
+    try:
+        opened = lancedb.connect(index).open_table(table)
+        opened.checkout(version)
+        return sum(batch.num_rows for batch in opened.search().to_batches())
+    except (OSError, RuntimeError, ValueError):
+        return 0
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}{_SET_ASIDE}")

@@ -1,0 +1,140 @@
+"""Tables whose newest version a power cut has damaged, and what is seen of a table that is being written."""
+
+from datetime import timedelta
+
+import pytest
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing import verification
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.caption_filling import CaptionFiller
+from cocasearch.indexing.export import export_parquet
+from cocasearch.indexing.removal import remove_paths
+from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.verification import verify_index
+from cocasearch.indexing.versions import version_files
+from cocasearch.inference.caption_options import DEFAULT_OPTIONS
+from cocasearch.search.searcher import Searcher
+
+
+def newest(index, folder, ending):
+    files = (index / "images-1.lance" / folder).glob(f"*{ending}")
+    return max(files, key=lambda file: file.stat().st_mtime_ns)
+
+
+def damage(folder, ending, length):
+    def run(index):
+        file = newest(index, folder, ending)
+        file.write_bytes(file.read_bytes()[:length])
+
+    return run
+
+
+DAMAGE = [
+    pytest.param(damage("_versions", ".manifest", 0), id="empty version"),
+    pytest.param(damage("_versions", ".manifest", 500), id="half a version"),
+    pytest.param(damage("data", ".lance", 0), id="empty data"),
+    pytest.param(damage("data", ".lance", 500), id="half the data"),
+]
+
+
+@pytest.fixture
+def grown(build, index, photos, draw):
+    """An index to which two photos were added last."""
+    build(photos)
+    draw(photos / "q0.png", 60)
+    draw(photos / "q1.png", 61)
+    build(photos)
+    return index
+
+
+@pytest.mark.parametrize("spoil", DAMAGE)
+def test_a_repair_goes_back_to_the_newest_version_that_can_be_read(build, grown, photos, rows, loaded, encoded, spoil):
+    spoil(grown)
+    before = verify_index(grown)
+    assert [(problem.part, problem.remedy) for problem in before.problems] == [("table", "repair")] and not before.ok
+    repaired = verify_index(grown, repair=True)
+    assert repaired.ok and repaired.rows == 10
+    told = {problem.what: (problem.remedy, problem.count, problem.examples) for problem in repaired.problems}
+    assert told["photos that have to be indexed again"] == ("index", 2, ["q0.png", "q1.png"])
+    assert verify_index(grown).problems == ()
+    assert len(Searcher(grown, loaded)) == 10
+    encoded.since_last_look()
+    assert (build(photos).added, encoded.since_last_look()) == (2, 2)
+    assert verify_index(grown).problems == () and len(rows(grown)) == 12
+
+
+def test_a_table_without_any_version_that_can_be_read_stays_as_it_is(grown):
+    for file in (grown / "images-1.lance" / "data").iterdir():
+        file.write_bytes(b"")
+    there = {path for path in grown.rglob("*") if path.name != "unreadable.json"}
+    repaired = verify_index(grown, repair=True)
+    assert not repaired.ok and [problem.remedy for problem in repaired.problems] == ["rebuild"]
+    assert {path for path in grown.rglob("*") if path.name != "unreadable.json"} == there
+
+
+@pytest.mark.parametrize("spoil", DAMAGE[::2])
+def test_every_command_names_the_table_that_cannot_be_read(build, grown, photos, loaded, tmp_path, spoil):
+    spoil(grown)
+    for file in (grown / "snapshot").iterdir():
+        file.unlink()
+    commands = [
+        lambda: build(photos),
+        lambda: IndexBuilder(grown, loaded).build(),
+        lambda: Searcher(grown, loaded),
+        lambda: export_parquet(grown, tmp_path / "rows.parquet"),
+        lambda: remove_paths(grown, [photos / "q0.png"]),
+        lambda: CaptionFiller(grown, loaded, DEFAULT_OPTIONS).fill(),
+    ]
+    for command in commands:
+        with pytest.raises(CocaSearchError) as caught:
+            command()
+        assert caught.value.hint == f"cocasearch verify --index {grown}"
+
+
+def test_a_version_number_that_is_given_anew_brings_back_no_old_snapshot(build, grown, photos, draw, rows, loaded):
+    newest(grown, "_versions", ".manifest").unlink()  # as if it had never reached the disk
+    for photo in ("q0.png", "q1.png"):
+        (photos / photo).unlink()
+    draw(photos / "other.png", 62)
+    draw(photos / "another.png", 63)
+    build(photos)
+    assert len(version_files(grown, "images-1")) > 2
+    assert {hit.relative_path for hit in Searcher(grown, loaded).search("a dog", top_k=20)} == {
+        row["path"] for row in rows(grown)
+    }
+    assert verify_index(grown).problems == ()
+
+
+def test_verifying_starts_again_when_the_version_it_reads_is_compacted_away(grown, monkeypatch):
+    monkeypatch.setattr("cocasearch.indexing.table._VECTORS_PER_READ", 2)
+    told = []
+
+    def compact_once(done, total):
+        if not told:
+            table = IndexTable(grown, "images-1")
+            table._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+        told.append(done)
+
+    assert verify_index(grown, progress=compact_once).problems == ()
+
+
+def test_a_run_that_ends_while_another_verifies_is_no_fault(build, grown, photos, draw, monkeypatch):
+    check_rows = verification._check_rows
+
+    def write_first(*given):
+        monkeypatch.setattr(verification, "_check_rows", check_rows)
+        draw(photos / "late.png", 77)
+        build(photos)
+        return check_rows(*given)
+
+    monkeypatch.setattr(verification, "_check_rows", write_first)
+    assert verify_index(grown).problems == ()
+
+
+def test_what_is_wrong_while_others_write_is_not_told(grown, monkeypatch):
+    """It may be no more than that two things belong to different moments."""
+    (grown / "snapshot" / "images-1-v1.faiss").touch()
+    (grown / "images-7.lance").mkdir()
+    with pytest.raises(CocaSearchError, match="is being written"):
+        verify_index(grown, progress=lambda *_: (grown / "manifest.json").touch())
