@@ -135,6 +135,27 @@ def test_captions_made_of_labels_count_as_much_as_asked(start, teacher, drawings
     torch.testing.assert_close(with_them.total - without.total, 0.5 * expected.detach())
 
 
+def test_name_loss_counts_as_much_as_asked(start, teacher, drawings) -> None:
+    batch = batch_of(start, PLAIN, drawings, labels=(1, 4, 7))
+    objective = Objective(start.model, start.tokenizer, replace(PLAIN, name_weight=0.3), teacher)
+    found = losses(objective, batch)
+    gradient = start.model.image_projection.weight.grad.clone()
+    names = objective.names([batch], [None], random.Random(0))
+    start.model.zero_grad()
+    vectors = torch.cat([start.model.encode_image(x) for x in (batch.pixels, batch.labelled_pixels)])
+    texts = start.model.encode_text(padded(names.ids))
+    scores = start.model.logit_scale.exp() * vectors @ texts.T  # (9, names)
+    wanted = names.target
+    name = (torch.special.xlogy(wanted, wanted) - wanted * scores.log_softmax(dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(found.name, name.detach())
+    torch.testing.assert_close(found.total, (found.contrastive + found.caption + 0.3 * name).detach())
+    others = losses(Objective(start.model, start.tokenizer, replace(PLAIN, name_weight=0.0), teacher), batch)
+    assert others.name == found.name
+    without = start.model.image_projection.weight.grad.clone()
+    of_name = torch.autograd.grad(0.3 * name, start.model.image_projection.weight)[0]
+    torch.testing.assert_close(gradient - without, of_name, atol=1e-6, rtol=1e-4)
+
+
 def test_labels_teach_names_that_the_classifier_does_not_know(start, class_names, drawings) -> None:
     labels = torch.tensor([0, 7, 14])  # red square, green circle, blue triangle
     plain_colors = (4 * torch.eye(3) - 2)[:, :, None, None].expand(3, 3, 32, 32)

@@ -83,6 +83,23 @@ def test_without_muon_all_are_adamws(new_start) -> None:
     assert {group["peak_lr"] for name, (_, group) in groups.items() if name in MUON_MATRICES} == {1e-3}
 
 
+def test_two_steps_of_adamw_are_those_of_its_formula(new_start) -> None:
+    model, rate, beta1, beta2, decay = new_start().model, 1e-3, 0.8, 0.95, 0.05
+    config = replace(CONFIG, optimizer="adamw", beta1=beta1, beta2=beta2, adam_epsilon=1e-4)
+    weight = model.text_decoder.token_embedding.weight
+    expected, first, second = weight.detach().clone(), torch.zeros(()), torch.zeros(())
+    (optimizer,) = build_optimizers(model, config)
+    for step, scale in enumerate((1.0, 0.1), start=1):
+        gradient = torch.full_like(weight, scale)
+        weight.grad = gradient.clone()
+        optimizer.step()
+        first = beta1 * first + (1 - beta1) * gradient
+        second = beta2 * second + (1 - beta2) * gradient**2
+        upwards = (first / (1 - beta1**step)) / ((second / (1 - beta2**step)).sqrt() + 1e-4)
+        expected = (1 - rate * decay) * expected - rate * upwards
+    torch.testing.assert_close(weight.detach(), expected, atol=1e-8, rtol=1e-5)
+
+
 def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
     optimizers = build_optimizers(new_start().model, CONFIG)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
