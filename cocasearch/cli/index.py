@@ -91,7 +91,7 @@ def index(
     """Make photos searchable and write their captions.
 
     Run again, with the folders or without, it adds what is new, takes in what has changed, follows what has been moved
-    and hides what is gone.
+    and hides what is gone. A link to a folder is followed only if it is given itself.
     """
     folder = index_folder(name)
     if not paths and not rebuild and not find_manifest(folder / MANIFEST_FILE):

@@ -27,6 +27,9 @@ IMAGE_SUFFIXES = RAW_SUFFIXES | frozenset(
 
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
+LINKED_FOLDER = "a link to a folder, which is not followed"
+"""The reason for which a walk leaves one out."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,12 +72,14 @@ def _warn(path: Path, reason: str) -> None:
 def discover_images(path: Path, on_skip: Skip = _warn) -> Iterator[ImageFile]:
     """The pictures under a folder and its subfolders, those of a folder first, by name; or the one that `path` names.
 
-    Hidden files and folders, links to folders and the thumbnail and recycling folders of network drives are left out.
+    Hidden files and folders, links to folders, which may lead in circles, and the thumbnail and recycling folders of
+    network drives are left out.
     A file given by its own name is taken whatever its suffix.
 
     Args:
         path: The folder or file.
-        on_skip: Told of folders that cannot be read and names that no index can store; unless given, they are logged.
+        on_skip: Told of folders that cannot be read, names that no index can store and links to folders; unless given,
+            they are logged.
 
     Raises:
         CocaSearchError: `path` does not exist, cannot be entered, or has a name that no index can store.
@@ -188,12 +193,21 @@ def _list_folder(folder: str, on_skip: Skip, excludes: Excludes) -> tuple[list[E
                 if entry.is_dir(follow_symlinks=False):
                     if name not in SKIPPED_FOLDERS and _is_storable(entry, on_skip):
                         subfolders.append(name)
+                elif entry.is_symlink() and _is_to_folder(entry):
+                    on_skip(Path(entry.path), LINKED_FOLDER)
                 elif is_image_name(name) and _is_storable(entry, on_skip) and (file := _look_at(entry)):
                     files.append(file)
     except OSError as error:  # it may not be listed, or none of its files be looked at
         on_skip(Path(folder), f"folder cannot be read: {str(error.strerror).lower()}")
         return [], []
     return sorted(files), subfolders
+
+
+def _is_to_folder(link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_dir()
+    except OSError:  # it leads to itself, or the system does not say
+        return False
 
 
 def _look_at(entry: os.DirEntry[str]) -> Entry | None:

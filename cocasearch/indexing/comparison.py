@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cocasearch.images.discovery import Entry, is_walked
+from cocasearch.images.discovery import LINKED_FOLDER, Entry, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.away import EmptyFolders
 from cocasearch.indexing.known_files import Place, Stamp, join
@@ -146,7 +146,10 @@ class Comparison:
         return empty is not None
 
     def _skip(self, path: Path, reason: str) -> None:
-        self._survey.skipped.append((str(path), reason))
+        if reason == LINKED_FOLDER:
+            self._survey.linked.append(path)
+        else:
+            self._survey.skipped.append((str(path), reason))
 
     def _is_hidden(self, root: str, path: str) -> bool:
         """Whether a place lies in what could not be read."""

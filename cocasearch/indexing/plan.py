@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FILES_AT_ONCE = 2_000
 _FOLDERS_AT_HAND = 16
+_LINKED = "linked folders not followed"
 
 Progress = Callable[[int, int], None]
 """Called with the number of files done and their total."""
@@ -78,7 +79,11 @@ class BuildPlan:
         places |= {"gone": self.gone, "back": self.survey.back}
         paths = {kind: self.survey.whole_paths(listed) for kind, listed in places.items()}
         empty = [*map(str, self.survey.empty), *self.away_paths()]
-        return paths | {"left behind": self.survey.left_behind, "empty": empty}
+        return paths | {
+            "left behind": self.survey.left_behind,
+            "empty": empty,
+            _LINKED: list(map(str, self.survey.linked)),
+        }
 
     def away_paths(self) -> list[str]:
         """The whole paths of `away`."""
@@ -95,6 +100,7 @@ class BuildPlan:
             "bad": survey.known_bad,
             "unchanged": survey.unchanged,
             "left behind": len(survey.left_behind),
+            _LINKED: len(survey.linked),
         }
 
 

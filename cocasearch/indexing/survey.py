@@ -69,6 +69,7 @@ class Survey:
         empty: Paths without any image file, or that are not there. Nothing under them counts as gone: a drive may not
             be mounted.
         away: Empty folders inside roots from which the index knows photos. Nothing under them counts as gone either.
+        linked: Links to folders, which are not followed.
         skipped: Path and reason of what had to be left out. Nothing under them counts as gone either.
     """
 
@@ -92,6 +93,7 @@ class Survey:
     known_bad: int = 0
     empty: list[Path] = field(default_factory=list)
     away: list[Place] = field(default_factory=list)
+    linked: list[Path] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property

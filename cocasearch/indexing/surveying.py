@@ -55,7 +55,8 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
         if not looked_in:
             message = f"index '{index_name(index)}' covers no folder any more"
             raise NothingFound(message, hint=index_command(index, "./photos"))
-        raise NothingFound(f"no pictures found in {looked_in}")
+        hint = "links to folders are not followed; give the folders themselves" if survey.linked else None
+        raise NothingFound(f"no pictures found in {looked_in}", hint=hint)
     return survey
 
 

@@ -10,6 +10,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.known_files import Counts, KnownFiles
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, write_manifest
+from cocasearch.indexing.plan import make_plan
 from cocasearch.indexing.roots import Target, extend_roots
 from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
@@ -325,3 +326,20 @@ def test_a_file_that_may_not_be_read_is_known_until_it_may_be(tree, survey_of, m
     assert survey_of([], {"1": tree / "a"}, known, bad, rebuild_with="other").candidates
     closed.clear()
     assert places(survey_of([], {"1": tree / "a"}, known, bad).candidates) == {("1", "1.jpg")}
+
+
+def test_links_to_folders_are_told_and_not_followed(tree, survey_of):
+    for name, target in {"far": "d", "loop": ".", "1.png": "a"}.items():
+        (tree / "a" / "b" / name).symlink_to(tree / target, target_is_directory=True)
+    (tree / "a" / "b" / "self.jpg").symlink_to(tree / "a" / "b" / "self.jpg")
+    survey = survey_of([tree / "a"])
+    assert len(survey.candidates) == 3
+    assert sorted(path.name for path in survey.linked) == ["1.png", "far", "loop"]
+    assert survey.skipped == []
+    assert make_plan(survey).counts()["linked folders not followed"] == 3
+    assert survey_of([tree / "a"], excludes=["far"]).linked == [path for path in survey.linked if path.name != "far"]
+    (tree / "only links").mkdir()
+    (tree / "only links" / "far").symlink_to(tree / "d", target_is_directory=True)
+    with pytest.raises(NothingFound) as told:
+        survey_of([tree / "only links"])
+    assert "give the folders themselves" in told.value.hint
