@@ -1,6 +1,7 @@
 """From image files to a searchable folder on disk.
 
 manifest.json      which model, which roots, which table: a reader starts here
+manifest-copy.json the same once more, for repairs
 images-N.lance/    the table of image records, the only truth
 snapshot/          vectors and captions derived from one version of that table; safe to delete
 unreadable.json    files that could not be read, so that each is reported once

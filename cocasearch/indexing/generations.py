@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cocasearch.atomic_files import remove_partial_files
+from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.known_files import forget_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.manifest import (
@@ -17,12 +18,14 @@ from cocasearch.indexing.manifest import (
     REBUILD_FILE,
     SCHEMA_VERSION,
     Manifest,
+    copy_manifest,
     find_manifest,
     read_manifest,
     write_manifest,
 )
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, remove_snapshots, tables_with_snapshots
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
+from cocasearch.indexing.versions import UnreadableTable, latest_version
 from cocasearch.inference.caption_options import CaptionOptions
 
 _TABLE_PREFIX = "images-"
@@ -55,6 +58,8 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
     manifest = pending if beside else present
     if manifest is None or manifest.model_fingerprint != wanted.model_fingerprint:
         manifest = _new_manifest(wanted, present, pending)
+        if not (present or pending):
+            _refuse_to_replace(index, manifest.table)
         remove_snapshots(index, manifest.table)  # of a leftover table: version numbers begin anew
         forget_known_files(index, manifest.table)
         (index / unreadable).unlink(missing_ok=True)
@@ -96,6 +101,7 @@ def publish(generation: Generation, index: Path) -> None:
     if generation.file.name != MANIFEST_FILE:
         generation.ledger.rename(LEDGER_FILE)
         generation.file.replace(index / MANIFEST_FILE)
+        copy_manifest(index)  # this brings the change to the disk, too, before the old table goes
         sweep(index)
 
 
@@ -110,6 +116,26 @@ def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
     """The wanted manifest for a table of a name that no other has."""
     numbers = [int(other.table.removeprefix(_TABLE_PREFIX)) for other in others if other]
     return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}", decodings=())
+
+
+def _refuse_to_replace(index: Path, table: str) -> None:
+    """Let a table with rows be, though no manifest names it: it may be the work of days.
+
+    Raises:
+        CocaSearchError: There is one, or one that cannot be read.
+    """
+    if latest_version(index, table) is None:
+        return
+    try:
+        left = IndexTable(index, table)
+        has_rows = len(left) + left.count_missing() > 0
+    except UnreadableTable:
+        has_rows = True
+    if has_rows:
+        raise CocaSearchError(
+            f"the index at {index} has lost its {MANIFEST_FILE}, and a new one would replace its table {table}",
+            hint=f"put back a copy of {MANIFEST_FILE}; to index anew, remove {index / table}{TABLE_SUFFIX}",
+        )
 
 
 def unnamed_tables(index: Path) -> set[str]:

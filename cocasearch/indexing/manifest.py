@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ SCHEMA_VERSION = 4
 DEFAULT_INDEX = "default"
 UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"
+COPY_FILE = "manifest-copy.json"  # of the manifest, in case that is lost
 REBUILD_FILE = "rebuild.json"  # the manifest of a table that is being made to take the place of the present one
 
 
@@ -118,6 +120,29 @@ class Manifest:
 def write_manifest(manifest: Manifest, file: Path) -> None:
     """Put the manifest into `file` in one step."""
     write_text(file, json.dumps(asdict(manifest), indent=2) + "\n")
+    if file.name == MANIFEST_FILE:
+        copy_manifest(file.parent)
+
+
+def copy_manifest(index: Path) -> None:
+    """Keep a copy of the manifest that there is."""
+    write_text(index / COPY_FILE, (index / MANIFEST_FILE).read_text(encoding="utf-8"))
+
+
+def restore_manifest(index: Path) -> bool:
+    """Put the copy in the place of a manifest that is lost or damaged. For the holder of the writer's lock.
+
+    Returns:
+        Whether that was necessary, and possible.
+    """
+    with suppress(CocaSearchError):
+        if find_manifest(index / MANIFEST_FILE):
+            return False
+    with suppress(CocaSearchError):
+        if copy := find_manifest(index / COPY_FILE):
+            write_manifest(copy, index / MANIFEST_FILE)
+            return True
+    return False
 
 
 def read_manifest(index: Path) -> Manifest:
@@ -136,21 +161,24 @@ def find_manifest(file: Path) -> Manifest | None:
     """The manifest in `file`; None if there is no such file.
 
     Raises:
-        CocaSearchError: It is damaged or from a newer cocasearch.
+        CocaSearchError: It is damaged or from a newer cocasearch, or was there once, as its copy shows.
     """
+    mended_by = f"cocasearch verify --repair --index {shlex.quote(index_name(file.parent))}"
+    has_copy = file.name == MANIFEST_FILE and (file.parent / COPY_FILE).exists()
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
         if fields["schema_version"] > SCHEMA_VERSION:
             raise _too_new(file, fields["schema_version"])
         return _parse(fields)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if has_copy:
+            raise CocaSearchError(f"the index manifest {file} is lost", hint=mended_by) from error
         return None
     except OSError as error:
         raise CocaSearchError(f"the index manifest {file} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
-        hint = f"remove the folder {file.parent} and index again"
-        if file.name == REBUILD_FILE:  # the index itself is fine
-            hint = f"cocasearch verify --repair --index {shlex.quote(index_name(file.parent))}"
+        is_mendable = has_copy or file.name == REBUILD_FILE  # then the index itself is fine
+        hint = mended_by if is_mendable else "put back a copy of it, or index into another folder: --index FOLDER"
         raise CocaSearchError(f"the index manifest {file} is damaged: {error}", hint=hint) from error
 
 

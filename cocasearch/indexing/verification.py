@@ -15,7 +15,15 @@ from cocasearch.indexing.generations import drop_rebuild, open_generation, unnam
 from cocasearch.indexing.known_files import is_sound, keep_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import REBUILD_FILE, Manifest, find_manifest, read_manifest
+from cocasearch.indexing.manifest import (
+    COPY_FILE,
+    MANIFEST_FILE,
+    REBUILD_FILE,
+    Manifest,
+    find_manifest,
+    read_manifest,
+    restore_manifest,
+)
 from cocasearch.indexing.recovery import can_go_back, go_back
 from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot, open_snapshot, remove_snapshots
@@ -62,6 +70,8 @@ def verify_index(index: Path, *, repair: bool = False, progress: Progress | None
             writing: to repair, none may, and what seems wrong is looked at again only a few times.
     """
     if repair:
+        if not (index / COPY_FILE).exists():
+            read_manifest(index)  # where there is no index, nothing is written
         with writer_lock(index):
             return _repaired(index, progress)
     for _ in range(_ATTEMPTS):
@@ -120,6 +130,7 @@ def _check_table(index: Path, manifest: Manifest, findings: Findings, progress: 
 
 def _repaired(index: Path, progress: Progress | None) -> Verification:
     """Check and repair, for the holder of the writer's lock."""
+    is_restored = restore_manifest(index)
     count, findings = _check(index, progress)
     manifest = read_manifest(index)
     if findings.has("table", _DAMAGED):
@@ -132,6 +143,8 @@ def _repaired(index: Path, progress: Progress | None) -> Verification:
             findings.add("table", "damaged versions, in whose place an earlier one is", "repair", version)
             for _, path in lost:
                 findings.add("table", "photos that have to be indexed again", "index", path)
+    if is_restored:
+        findings.add("manifest", "damaged or lost, in whose place its copy is", "repair", MANIFEST_FILE)
     _repair(index, manifest, findings)
     return Verification(count, tuple(findings))
 
@@ -232,7 +245,9 @@ def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
         open_snapshot(index, manifest.table)
         keep_known_files(index, manifest.table, table)
     for problem in findings:
-        problem.repaired = problem.remedy == "repair" and (is_readable or problem.part in ("ledger", "rebuild"))
+        problem.repaired = problem.remedy == "repair" and (
+            is_readable or problem.part in ("ledger", "manifest", "rebuild")
+        )
 
 
 def _repair_ledger(index: Path, manifest: Manifest) -> None:

@@ -19,7 +19,7 @@ from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.generations import open_generation
 from cocasearch.indexing.known_files import open_known_files
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest
+from cocasearch.indexing.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
 from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
@@ -287,7 +287,9 @@ def test_a_second_ctrl_c_does_not_cut_the_last_commit_in_two(index, loaded, phot
 def test_nothing_is_taken_for_known_that_a_table_of_the_same_name_knew(build, index, photos):
     build(photos)
     version, wanted = IndexTable(index, "images-1").version, replace(read_manifest(index), table="")
-    (index / MANIFEST_FILE).unlink()  # the table cannot be found any more, and the next one takes its name
+    for file in (MANIFEST_FILE, COPY_FILE):
+        (index / file).unlink()
+    shutil.rmtree(index / "images-1.lance")  # the next one takes its name
     table = open_generation(index, wanted, rebuild=False).table
     while table.version < version:
         table.remove(["0" * 16])

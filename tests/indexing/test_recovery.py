@@ -1,5 +1,7 @@
 """Tables whose newest version a power cut has damaged, and what is seen of a table that is being written."""
 
+import shutil
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +11,7 @@ from cocasearch.indexing import verification
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.caption_filling import CaptionFiller
 from cocasearch.indexing.export import export_parquet
+from cocasearch.indexing.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
 from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
@@ -138,3 +141,44 @@ def test_what_is_wrong_while_others_write_is_not_told(grown, monkeypatch):
     (grown / "images-7.lance").mkdir()
     with pytest.raises(CocaSearchError, match="is being written"):
         verify_index(grown, progress=lambda *_: (grown / "manifest.json").touch())
+
+
+@pytest.mark.parametrize("content", [None, "", '{"schema_version'])
+def test_a_lost_or_damaged_manifest_is_mended_by_its_copy(build, grown, photos, encoded, content):
+    before, file = read_manifest(grown), grown / MANIFEST_FILE
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(CocaSearchError, match=r"manifest\.json is (lost|damaged)") as caught:
+        build(photos)
+    assert caught.value.hint == f"cocasearch verify --repair --index {grown}"
+    (problem,) = verify_index(grown, repair=True).problems
+    assert (problem.part, problem.repaired) == ("manifest", True)
+    assert read_manifest(grown) == replace(before, updated=read_manifest(grown).updated)
+    encoded.since_last_look()
+    assert (build(photos).unchanged, encoded.since_last_look()) == (12, 0)
+
+
+def test_the_copy_of_a_manifest_follows_a_rebuild(build, grown, photos):
+    build(photos, rebuild=True)
+    (grown / MANIFEST_FILE).unlink()
+    assert verify_index(grown, repair=True).ok
+    assert read_manifest(grown).table == "images-2" and verify_index(grown).problems == ()
+
+
+def test_a_table_that_has_lost_manifest_and_copy_is_not_replaced(build, grown, photos):
+    there = sorted((grown / "images-1.lance").rglob("*"))
+    for file in (MANIFEST_FILE, COPY_FILE):
+        (grown / file).unlink()
+    with pytest.raises(CocaSearchError, match="would replace its table images-1") as caught:
+        build(photos)
+    assert caught.value.hint.endswith(f"to index anew, remove {grown / 'images-1.lance'}")
+    assert sorted((grown / "images-1.lance").rglob("*")) == there
+    shutil.rmtree(grown / "images-1.lance")
+    assert build(photos).added == 12
+
+
+def test_where_there_is_no_index_a_repair_writes_nothing(tmp_path):
+    with pytest.raises(CocaSearchError, match="no index"):
+        verify_index(tmp_path, repair=True)
+    assert not list(tmp_path.iterdir())
