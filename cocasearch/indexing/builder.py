@@ -29,7 +29,7 @@ from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
 from cocasearch.indexing.surveying import known_to, photos_at_stake, take_survey
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
-from cocasearch.inference.device import give_back_freed_memory
+from cocasearch.inference.device import giving_back_freed_memory
 from cocasearch.inference.loaded_model import LoadedModel
 
 
@@ -132,7 +132,8 @@ class IndexBuilder:
                 if self._caption_options:
                     note_decoding(generation, self._model().complete(self._caption_options))
                 self._describe_and_store(files, survey.roots, queue, progress, on_stop)
-            return self._finish(plan, generation, queue, started)
+            with giving_back_freed_memory():
+                return self._finish(plan, generation, queue, started)
 
     def check_model(self, manifest: Manifest) -> None:
         """Refuse to go on with an index that another model has made.
@@ -166,7 +167,6 @@ class IndexBuilder:
     def _finish(self, plan: BuildPlan, generation: Generation, queue: CommitQueue, started: float) -> BuildReport:
         """Derive what is derived from the table, let readers find it, and say what was done."""
         survey, name = plan.survey, generation.manifest.table
-        give_back_freed_memory()  # what describing took
         generation.table.compact()
         awaited = photos_at_stake(survey, [*queue.vanished, *queue.refused])
         if survey.present and awaited:

@@ -6,14 +6,17 @@ import functools
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 
 from cocasearch.errors import CocaSearchError
 
-# glibc's mallopt parameters, malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+# glibc's mallopt parameters, malloc.h, and what they are if nobody sets them
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
+_AT_FIRST = {_M_TRIM_THRESHOLD: 2**17, _M_MMAP_THRESHOLD: 2**17, _M_MMAP_MAX: 2**16}
+_KEEPING = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_MAX: 0}
 _ARENAS = 2  # one for what computes, one for the threads that read, decode and store beside it
 # How many times as fast bfloat16 must be for its rounding.
 _WORTH_IT = 1.2
@@ -98,23 +101,44 @@ def keep_freed_memory() -> None:
     convolutional encoder about half its speed. As each of its pools (arenas) keeps its own, there are few of them:
     otherwise every thread of a database may leave one behind, full of what no other thread can use.
     """
-    if sys.platform != "linux":
-        return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(_M_ARENA_MAX, _ARENAS)
+    _set_allocator({**_KEEPING, _M_ARENA_MAX: _ARENAS})
 
 
 def give_back_freed_memory() -> None:
     """Hand what lies free between blocks in use back to the kernel, where glibc is the allocator.
 
-    For once in a step of training, whose large blocks would otherwise never fit the holes that the last one left, and
-    when work of one kind is done and that of another, with blocks of other sizes, begins.
+    For once in a step of training, whose large blocks would otherwise never fit the holes that the last one left.
     """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    if glibc := _glibc():
+        glibc.malloc_trim(0)
+
+
+@contextlib.contextmanager
+def giving_back_freed_memory() -> Iterator[None]:
+    """Hand large blocks back to the kernel as they are freed: for work that is no model's.
+
+    What a database frees fits no hole that the model has left, nor what it asks for next.
+    """
+    _set_allocator(_AT_FIRST)
+    give_back_freed_memory()
+    try:
+        yield
+    finally:
+        if keep_freed_memory.cache_info().currsize:
+            _set_allocator(_KEEPING)
+
+
+def _set_allocator(values: Mapping[int, int]) -> None:
+    if glibc := _glibc():
+        for parameter, value in values.items():
+            glibc.mallopt(parameter, value)
+
+
+@functools.cache
+def _glibc() -> ctypes.CDLL | None:
+    """The C library if it is glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6") if sys.platform == "linux" else None
+        if library and library.mallopt and library.malloc_trim:
+            return library
+    return None

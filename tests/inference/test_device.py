@@ -1,10 +1,20 @@
+import subprocess
+import sys
 import timeit
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.inference.device import choose_device, choose_dtype, is_faster_in_bfloat16
+from cocasearch.inference.device import (
+    choose_device,
+    choose_dtype,
+    giving_back_freed_memory,
+    is_faster_in_bfloat16,
+    keep_freed_memory,
+)
 
 
 @pytest.mark.parametrize("device", ["cpu:x", "cpu:1", "cpu:", "cuda:99", "cuda:-1", "mps:7", "gpu", ":", ""])
@@ -48,3 +58,29 @@ def test_the_environment_decides_what_automatic_means_and_nothing_else(monkeypat
     monkeypatch.setenv("COCASEARCH_DTYPE", "float8")
     with pytest.raises(CocaSearchError, match="unknown dtype 'float8'"):
         choose_dtype("auto")
+
+
+def memory_kept() -> None:
+    """Write by how many megabytes the process has grown once 64 are freed, within and afterwards."""
+
+    def growth() -> int:
+        before = resident()
+        block = np.ones(2**23)
+        assert resident() - before > 60
+        del block
+        return resident() - before
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20
+
+    keep_freed_memory()
+    with giving_back_freed_memory():
+        within = growth()
+    sys.stdout.write(f"{within} {growth()}")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")
+def test_memory_is_kept_but_for_work_that_is_no_models() -> None:
+    command = [sys.executable, "-c", f"import runpy; runpy.run_path({str(Path(__file__))!r})['memory_kept']()"]
+    within, after = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert within < 4 and after > 60
