@@ -53,7 +53,8 @@ def compile_blocks(model: nn.Module) -> bool:
         warnings.warn(sentence, CocaSearchWarning, stacklevel=2)
         return False
     for block in blocks(model):
-        block.compile()
+        # Convolutions pad by the size of their input, which the compiler cannot follow unless it is a number.
+        block.compile(dynamic=False if isinstance(block, InvertedBottleneck) else None)
     return True
 
 
