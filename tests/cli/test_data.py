@@ -141,6 +141,25 @@ def test_flickrs_captions_become_a_table_one_split_at_a_time(collection):
     assert "cannot write" in nowhere.stderr
 
 
+def test_flickrs_photos_may_lie_elsewhere(collection):
+    (collection.folder / "elsewhere").mkdir()
+    (collection.folder / "elsewhere" / "tokens.txt").write_text(f"{PHOTOS[0].name}#0\tOne .\n")
+    command = ("data", "flickr", "elsewhere/tokens.txt", "--out", "tokens.csv")
+    assert collection(*command).exit_code == 1
+    assert "1 caption of 1 photo " in collection(*command, "--images", ".").stderr
+
+
+def test_words_around_labels_count_in_the_length_of_captions(collection):
+    rows = [f"{photo.name},sign" for photo in PHOTOS]
+    (collection.folder / "kinds.csv").write_text("\n".join(["filepath,label", *rows]))
+
+    def length(*options):
+        report = json.loads(collection("data", "check", "kinds.csv", "--model", "tiny", "--json", *options).stdout)
+        return report["lengths"]["most"]
+
+    assert length("--label-template", "{name} {name} {name}") > length()
+
+
 def test_annotations_are_not_written_over(prompt):
     file = prompt.folder / "captions.csv"
     file.write_text("image,caption,more\nphotos/turned.jpg,a thing,kept\n")

@@ -25,6 +25,31 @@ def test_report_has_the_documented_keys(captioned):
     assert "unreadable: photos/truncated.jpg: truncated" in result.stderr
 
 
+def test_labels_are_read_with_the_words_around_them(captioned):
+    rows = ["photos/red-square.jpg,sign", 'photos/turned.jpg,"sign, poster"']
+    (captioned.folder / "kinds.csv").write_text("\n".join(["filepath,kind", *rows]))
+    options = ("--model", "tiny", "--caption-key", "kind", "--no-captions", "--json")
+    plain = json.loads(captioned("eval", "kinds.csv", *options).stdout)
+    result = captioned("eval", "kinds.csv", *options, "--label-template", "a {name}", "--batch-size", "1")
+    assert result.exit_code == 0, result.stderr
+    labels = json.loads(result.stdout)
+    assert (plain["n_images"], plain["n_texts"]) == (2, 2)
+    assert (labels["n_images"], labels["n_texts"]) == (2, 1)  # a label is its first synonym
+
+
+def test_photos_are_read_so_many_at_once(captioned, monkeypatch):
+    from cocasearch.inference.description import ImageDescriber
+
+    sizes, describe = [], ImageDescriber.describe
+    monkeypatch.setattr(
+        ImageDescriber, "describe", lambda self, pixels: sizes.append(len(pixels)) or describe(self, pixels)
+    )
+    for size in ("1", "2"):
+        options = ("--model", "tiny", "--no-captions", "--batch-size", size)
+        assert captioned("eval", "data.tsv", *options).exit_code == 0
+    assert sizes in ([1, 1, 2], [1, 1, 1, 1])  # the torn one takes its place in a batch
+
+
 def test_report_for_people_without_captions(captioned):
     lines = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions").stdout.splitlines()
     assert lines[0] == "tiny on 2 photos and 3 texts"
