@@ -1,6 +1,5 @@
 """`cocasearch caption`: captions for photos, printed, in one file or in side-cars."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,7 +8,16 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Compat, Device, MaxMegapixels, ModelName, OutputFormat
+from cocasearch.cli.options import (
+    PHOTOS_HELP,
+    BatchSize,
+    Compat,
+    Device,
+    MaxMegapixels,
+    ModelName,
+    OutputFormat,
+    tell_other_ways,
+)
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.manifest import index_command, index_name, read_manifest
@@ -142,7 +150,7 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
 
     with console.working("loading the model"):
         filler = CaptionFiller(index, load_model(model or manifest.model_name, device=device), options, **how)
-    _tell_other_ways(index, manifest.decodings, filler.options)
+    tell_other_ways(index_name(index), manifest.decodings, filler.options)
     with console.progress("captioning", "photos") as advance:
         report = filler.fill(progress=advance)
     console.name_unreadable(report.failed)
@@ -158,14 +166,6 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
         console.say(f"take in what has changed: {index_command(index)}")
     if report.failed and not report.captions:
         raise NothingFound("none of the photos could be read")
-
-
-def _tell_other_ways(index: Path, decodings: "Sequence[dict[str, Any]]", options: "CaptionOptions") -> None:
-    """Say which captions of an index, that are kept, were written in another way than those to come."""
-    from cocasearch.inference.caption_options import CaptionOptions
-
-    if others := [str(CaptionOptions(**one)) for one in decodings if one != options.to_dict()]:
-        console.say(f"mind: '{index_name(index)}' has captions by {' and by '.join(others)}; now {options}")
 
 
 def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool) -> "CaptionSink":

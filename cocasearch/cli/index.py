@@ -20,6 +20,7 @@ from cocasearch.cli.options import (
     ModelName,
     NoCaptions,
     default_caption_options,
+    tell_other_ways,
 )
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound
@@ -112,7 +113,9 @@ def index(
     if dry_run:
         return
     if plan.to_describe:  # before the progress of what it is for
-        loading()
+        loaded = loading()
+        if captions and survey.base:
+            tell_other_ways(index_name(folder), survey.base.decodings, loaded.complete(captions))
     from cocasearch.indexing.builder import IndexBuilder
 
     builder = IndexBuilder(

@@ -1,9 +1,11 @@
 """Arguments and options that several commands share, each written once."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.images.limits import MEGAPIXELS_OF_PIL
 
@@ -78,6 +80,14 @@ def default_caption_options(compat: Literal["openclip"] | None, *, no_captions: 
     from cocasearch.inference.caption_options import CaptionOptions
 
     return None if no_captions else CaptionOptions(compat=compat or "")
+
+
+def tell_other_ways(name: str, decodings: Sequence[dict[str, Any]], options: "CaptionOptions") -> None:
+    """Say which captions of an index, that are kept, were written in another way than those to come."""
+    from cocasearch.inference.caption_options import CaptionOptions
+
+    if others := [str(CaptionOptions(**one)) for one in decodings if one != options.to_dict()]:
+        console.say(f"mind: '{name}' has captions by {' and by '.join(others)}; now {options}")
 
 
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]

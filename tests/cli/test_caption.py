@@ -156,6 +156,12 @@ def test_an_index_knows_how_its_captions_were_written(prompt):
     assert "  written  greedy, max_length 8\n" in prompt("status").stdout
     (summary,) = json.loads(prompt("status", "--json").stdout)
     assert [decoding["strategy"] for decoding in summary["decodings"]] == ["beam", "greedy"]
+    assert "mind: " not in prompt("index").stderr
+    (prompt.folder / "photos" / "red-square.jpg").write_bytes(
+        (prompt.folder / "photos" / "blue-circle.png").read_bytes() + b" "
+    )
+    told = "mind: 'default' has captions by greedy, max_length 8; now beam, num_beams 5, rerank 4.0\n"
+    assert told in prompt("index").stderr
 
 
 @pytest.mark.parametrize(
