@@ -84,6 +84,29 @@ def test_photos_that_are_also_measured_on_are_named_and_not_learned_from(labelle
     assert "  odd-1.png: again.jpg" in lines
 
 
+def test_options_change_what_is_measured(labelled):
+    chance = random.Random(5)
+    rows = [f"{number}.png,{chance.choice(('red', 'blue', 'green'))}" for number in range(40)]
+    (labelled.folder / "guesses.csv").write_text("\n".join(["foto,label", *rows]))
+
+    def report(*options):
+        result = labelled("probe", "guesses.csv", "--model", "tiny", "--image-key", "foto", "--json", *options)
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    plain = report()
+    other = report("--seed", "1")
+    assert other["linear_probe"] != plain["linear_probe"]
+    texts = ("{name} {name} on the grass", "{name}", "on the sea a boat, {name}", "two {name} {name} {name} triangles")
+    found = [report("--template", text) for text in texts]
+    assert all(words["linear_probe"] == plain["linear_probe"] for words in found)
+    assert len({words["zero_shot"]["accuracy"] for words in found}) > 1
+    singly = report("--batch-size", "1")
+    assert singly["linear_probe"]["accuracy"] == plain["linear_probe"]["accuracy"]
+    (labelled.folder / "val.csv").write_text("\n".join(["filepath,label", *rows[:4]]))
+    assert (report("--val", "val.csv")["n_held_out"], plain["n_held_out"]) == (4, 8)
+
+
 def test_templates_without_a_place_and_other_labels_are_refused(labelled):
     result = labelled("probe", "labels.csv", "--model", "tiny", "--template", "a photo")
     assert "error: the label template 'a photo' has no place for the {name}" in result.stderr
