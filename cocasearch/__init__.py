@@ -7,6 +7,7 @@
 The names below are the public interface. They are imported on first use, so that `import cocasearch` costs nothing.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from cocasearch.search.searcher import Searcher
 
 __version__ = "0.1.0"
+
+# PyTorch's threads wait for each other by spinning, for milliseconds, on the cores that pictures are decoded on
+# meanwhile. After a tenth of one they sleep. Read by the OpenMP library when PyTorch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __all__ = [
     "CaptionOptions",

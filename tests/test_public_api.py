@@ -1,6 +1,9 @@
 """The public names: written down, importable, and each at home in one module."""
 
 import importlib
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -31,3 +34,14 @@ def test_public_names_are_listed_by_dir():
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Indexer'"):
         cocasearch.Indexer  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_wait_briefly_unless_the_user_has_chosen_how(chosen, expected):
+    environment = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    command = [sys.executable, "-c", "import os, cocasearch; print(os.environ.get('GOMP_SPINCOUNT'))"]
+    told = subprocess.run(command, env=environment | chosen, check=True, capture_output=True, text=True).stdout
+    assert told.strip() == expected
