@@ -49,8 +49,9 @@ class Worker:
 
 
 def as_users_have_it(environment: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment of a contender: without the number type that the tests of numbers set for themselves."""
-    inherited = {name: value for name, value in os.environ.items() if name != "COCASEARCH_DTYPE"}
+    """The environment of a contender: without what the tests of numbers, and our package, set for themselves."""
+    ours = ("COCASEARCH_DTYPE", "GOMP_SPINCOUNT")
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return {**inherited, "OMP_NUM_THREADS": str(THREADS), **(environment or {})}
 
 
