@@ -142,7 +142,7 @@ def test_weights_and_biases_gets_a_run_offline(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     with open_reporter("wandb", tmp_path / "m.run", {"config": {"passes": 2}}) as reporter:
-        reporter.add(TrainingProgress(1, 2, 0.5, 0.25, 0.0, 10.0, 1.0))
+        reporter.add(TrainingProgress(1, 2, 0.5, 0.25, 0.0, 0.0, 10.0, 1.0))
     assert list((tmp_path / "m.run" / "wandb").glob("offline-run-*/*.wandb"))
 
 
