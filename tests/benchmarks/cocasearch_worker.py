@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import cocasearch  # noqa: F401  isort: skip  # before PyTorch, as in the commands: it sets how threads wait
 import numpy as np
 import torch
 from safetensors.torch import save_file
