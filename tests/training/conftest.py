@@ -131,7 +131,16 @@ def new_start(tokenizer: Tokenizer) -> StartFactory:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory, new_start: StartFactory) -> Path:
     """An untrained model in a folder."""
-    start, folder = new_start(), tmp_path_factory.mktemp("models") / "untrained"
+    return save_untrained(new_start(), tmp_path_factory.mktemp("models") / "untrained")
+
+
+@pytest.fixture(scope="session")
+def transformer_folder(tmp_path_factory: pytest.TempPathFactory, new_start: StartFactory) -> Path:
+    """An untrained model whose image encoder is a vision transformer."""
+    return save_untrained(new_start(convolutional=False), tmp_path_factory.mktemp("models") / "vit")
+
+
+def save_untrained(start: StartingPoint, folder: Path) -> Path:
     save_model_folder(
         folder,
         start.model.state_dict(),

@@ -11,7 +11,7 @@ import torch
 from shapes_collection import line_chart
 
 from cocasearch.captioned_data import CaptionedData
-from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.inference.caption_options import CaptionOptions
@@ -110,21 +110,6 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     assert result.shares[-1].new == before
     assert all(share.old is not None for share in result.shares)
     assert suggested(result.shares) in result.shares
-
-
-@pytest.fixture(scope="module")
-def transformer_folder(tmp_path_factory: pytest.TempPathFactory, new_start) -> Path:
-    """An untrained model whose image encoder is a vision transformer."""
-    start, folder = new_start(convolutional=False), tmp_path_factory.mktemp("models") / "vit"
-    save_model_folder(
-        folder,
-        start.model.state_dict(),
-        config=start.model.config,
-        preprocess=start.preprocess,
-        tokenizer=start.tokenizer,
-        provenance={},
-    )
-    return folder
 
 
 @pytest.mark.parametrize(
