@@ -65,7 +65,7 @@ app.command()(reporting(demo))
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        console.write(f"cocasearch {__version__}\n")
+        console.write_lines(f"cocasearch {__version__}")
         raise typer.Exit
 
 

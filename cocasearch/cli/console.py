@@ -27,7 +27,8 @@ SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
 _PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be: paths stay whole
 _ROOM_BESIDE = 30  # columns left for a caption beside a path
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a newline in a name would break the line that shows it
+# What breaks a line, commands a terminal or turns the order of letters around: names and captions may hold all of it.
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 # Of processes that train one model together (torchrun numbers them) the first alone tells; of a failure each does.
 _PROCESS = int(os.environ.get("RANK", "0"))
@@ -45,17 +46,18 @@ class Format(StrEnum):
     paths = "paths"
 
 
-def say(message: str) -> None:
-    """One line about the work, on stderr."""
-    _err.print(message, markup=False)
+def say(*lines: str) -> None:
+    """Lines about the work, on stderr."""
+    for line in lines:
+        _err.print(on_one_line(line), markup=False)
 
 
 def fail(message: str, hint: str | None = None) -> None:
     """An error sentence and, below it, how to go on, on stderr."""
     _err_of_all.print(f"process {_PROCESS}: error: " if _PROCESS else "error: ", style="bold red", end="")
-    _err_of_all.print(message, markup=False)
+    _err_of_all.print(on_one_line(message), markup=False)
     if hint:
-        _err_of_all.print(f"  hint: {hint}", markup=False)
+        _err_of_all.print(on_one_line(f"  hint: {hint}"), markup=False)
 
 
 def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
@@ -66,32 +68,23 @@ def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
 
 def trace(text: str) -> None:
     """A traceback, on stderr."""
-    _err_of_all.print(text.rstrip(), markup=False)
+    for line in text.splitlines():
+        _err_of_all.print(on_one_line(line), markup=False)
 
 
-def write(text: str) -> None:
-    """Text on stdout as UTF-8 in any locale; names of files that are no Unicode come out as their own bytes.
+def write_lines(*lines: str) -> None:
+    """Lines for people on stdout.
 
     Raises:
         BrokenPipeError: Nobody reads on.
-        CocaSearchError: It cannot be written, as on a full disk.
+        CocaSearchError: They cannot be written, as on a full disk.
     """
-    if _PROCESS:
-        return
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered would fail again at exit
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise CocaSearchError(f"the output cannot be written: {error.strerror}") from error
+    _write("".join(f"{on_one_line(line)}\n" for line in lines))
 
 
 def write_json(value: object) -> None:
     """One JSON document on stdout, for people and programs alike."""
-    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    _write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False) -> None:
@@ -104,13 +97,13 @@ def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False
     """
     if null_separated or fmt is Format.paths:
         end = "\0" if null_separated else "\n"
-        write("".join(f"{row['path']}{end}" for row in rows))
+        _write("".join(f"{row['path']}{end}" for row in rows))
     elif fmt is Format.json:
         write_json([dict(row) for row in rows])
     elif fmt is Format.jsonl:
-        write("".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows))
+        _write("".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows))
     elif fmt is Format.csv:
-        write(_as_csv(rows))
+        _write(_as_csv(rows))
     else:
         write_table(rows)
 
@@ -133,7 +126,7 @@ def write_table(rows: Sequence[Row]) -> None:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     with page.capture() as text:
         page.print(table)
-    write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
+    _write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
 
 
 @contextmanager
@@ -143,8 +136,8 @@ def live_line(what: str) -> Iterator[Callable[[str], None]]:
     Where stderr is no terminal it is a line every half minute, so that a log stays readable.
     """
     if _err.is_terminal:
-        with _err.status(what) as status:
-            yield lambda text: status.update(escape(text))
+        with _err.status(escape(on_one_line(what))) as status:
+            yield lambda text: status.update(escape(on_one_line(text)))
     else:
         yield _LogLines()
 
@@ -209,8 +202,23 @@ def shown(path: str | Path) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """The text with what would move a terminal's cursor, or change its colours, spelt out."""
-    return _CONTROL.sub(lambda mark: repr(mark[0])[1:-1], text)
+    """The text with what would move a terminal's cursor, change its colours or turn the order around spelt out."""
+    return _UNPRINTED.sub(lambda mark: repr(mark[0])[1:-1], text)
+
+
+def _write(text: str) -> None:
+    """Text as it is, in UTF-8 whatever the locale; names of files that are no Unicode come out as their own bytes."""
+    if _PROCESS:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered would fail again at exit
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CocaSearchError(f"the output cannot be written: {error.strerror}") from error
 
 
 class _LogLines:

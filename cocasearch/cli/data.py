@@ -121,12 +121,12 @@ def _print(report: "DataReport") -> None:
         f"captions have {lengths.median} tokens in the middle and {lengths.most} at most; "
         f"{lengths.cut:,} are longer than the {lengths.context} that the model reads",
     ]
-    console.write("".join(f"{line}\n" for line in lines))
+    console.write_lines(*lines)
     for kind, count in counts.items():
-        console.write(f"\n{kind}: {count:,}\n")
+        console.write_lines("", f"{kind}: {count:,}")
         some = [problem for problem in report.problems if problem.problem == kind][:NAMED]
-        console.write("".join(f"  {console.shown(problem.path)}: {problem.detail}\n" for problem in some))
+        console.write_lines(*(f"  {console.shown(problem.path)}: {problem.detail}" for problem in some))
         if count > NAMED:
-            console.write(f"  and {count - NAMED:,} more\n")
+            console.write_lines(f"  and {count - NAMED:,} more")
     if any(count > NAMED for count in counts.values()):
         console.say("all of them: the same command with --format csv")

@@ -44,7 +44,7 @@ def demo(model: ModelName = None) -> None:
     for query in (*TEXTS, example):
         _show_command("query", _quoted(query), "--index", INDEX, "--top", str(TOP_K))
         print_hits(searcher.search(query, TOP_K), Format.table)
-    console.say("\nnow your own: cocasearch index ~/Pictures")
+    console.say("", "now your own: cocasearch index ~/Pictures")
 
 
 def _quoted(query: str | Path) -> str:
@@ -52,4 +52,4 @@ def _quoted(query: str | Path) -> str:
 
 
 def _show_command(*words: str) -> None:
-    console.write(f"\n$ cocasearch {' '.join(words)}\n")
+    console.write_lines("", f"$ cocasearch {' '.join(words)}")

@@ -61,9 +61,10 @@ def evaluate(
 
 
 def _print(report: "EvaluationReport") -> None:
-    console.write(f"{report.model} on {counted(report.n_images, 'photo')} and {counted(report.n_texts, 'text')}\n\n")
+    size = f"{counted(report.n_images, 'photo')} and {counted(report.n_texts, 'text')}"
+    console.write_lines(f"{report.model} on {size}", "")
     ways = {"text to image": report.retrieval.text_to_image, "image to text": report.retrieval.image_to_text}
     console.write_table([{"retrieval": way, **scores.to_dict()} for way, scores in ways.items()])
     if report.captions:
-        console.write("\n")
+        console.write_lines("")
         console.write_table([{"captions": "as written", **report.captions.to_dict()}])

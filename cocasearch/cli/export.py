@@ -63,7 +63,7 @@ def import_(
     with console.progress("importing", "photos") as advance:
         report = import_embeddings(index, folder, photos=expand_home(photos).resolve(), loaded=loaded, progress=advance)
     for sentence in report.refused[:_SHOWN]:
-        console.say(console.on_one_line(f"left out: {sentence}"))
+        console.say(f"left out: {sentence}")
     counts = {
         "imported": report.imported,
         "repeated and left out": report.repeated,

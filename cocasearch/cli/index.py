@@ -197,7 +197,7 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
 def _carry_out(plan: BuildPlan, builder: "IndexBuilder") -> BuildReport:
     with console.progress("indexing", "photos") as advance:
         return builder.carry_out(
-            plan, progress=advance, on_stop=lambda: console.say("\nstopping: storing what is done ...")
+            plan, progress=advance, on_stop=lambda: console.say("", "stopping: storing what is done ...")
         )
 
 

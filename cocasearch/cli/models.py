@@ -58,7 +58,7 @@ def info(
     if as_json:
         console.write_json(described)
     else:
-        console.write("".join(f"{line}\n" for line in _lines(described)))
+        console.write_lines(*_lines(described))
         warn_about(str(described["name"]))
     if known and known.folder is None:
         console.say(f"it is not here yet; get it with: cocasearch models pull {known.name}")

@@ -15,6 +15,8 @@ from typing import Annotated, Any, get_args
 import typer
 from typer.models import ParameterInfo
 
+from cocasearch.cli.console import on_one_line
+
 _PLACES = {"DATA", "FILE", "FOLDER", "MODEL", "NAME"}  # words in the metavar of a string that names one
 _SHOWN = 60  # characters of a path that is too long
 
@@ -48,7 +50,7 @@ def _path(word: str | Path, info: ParameterInfo) -> Path:
     path = Path(word)
     _refuse_too_long(path)
     if info.exists and not (path.exists() if info.file_okay else path.is_dir()):
-        raise typer.BadParameter(f"no such {'file' if info.file_okay else 'folder'}: {path}")
+        raise typer.BadParameter(f"no such {'file' if info.file_okay else 'folder'}: {on_one_line(str(path))}")
     return path
 
 
@@ -58,7 +60,7 @@ def _refuse_too_long(path: Path) -> None:
         path.lstat()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise typer.BadParameter(f"no file has so long a path: {str(path)[:_SHOWN]}…") from error
+            raise typer.BadParameter(f"no file has so long a path: {on_one_line(str(path)[:_SHOWN])}…") from error
 
 
 def _name(word: str) -> str:

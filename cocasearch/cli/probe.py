@@ -92,10 +92,8 @@ def probe(
         sides = {"linear_probe": found.to_dict() | {"penalty": fitted.penalty}, "zero_shot": by_words.to_dict()}
         console.write_json({"model": loaded.name, **counts, **sides, "verdict": sentence})
     else:
-        console.write(
-            f"{counted(len(names), 'label')}, {counted(len(labels), 'photo')} to learn from, "
-            f"{len(truth):,} held out\n\n"
-        )
+        learned_from = f"{counted(len(names), 'label')}, {counted(len(labels), 'photo')} to learn from"
+        console.write_lines(f"{learned_from}, {len(truth):,} held out", "")
         console.write_table([_row("linear classifier", found), _row("words alone", by_words)])
     console.say(sentence)
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
-    console.write(f"{result.comparison.n_images:,} held-out photos, with 95 % intervals\n")
-    console.write(f"{_by_what_it_was_chosen(result.is_judged_apart)}\n\n")
+    photos = f"{result.comparison.n_images:,} held-out photos, with 95 % intervals"
+    console.write_lines(photos, _by_what_it_was_chosen(result.is_judged_apart), "")
     console.write_table([_figure_row(figure) for figure in result.comparison.figures])
-    console.write("\nkeeping a share of the starting weights (--keep)\n\n")
+    console.write_lines("", "keeping a share of the starting weights (--keep)", "")
     console.write_table([_share_row(share) for share in result.shares])
     for sentence in result.comparison.sentences():
         console.say(sentence)

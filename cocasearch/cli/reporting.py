@@ -27,7 +27,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **options)
         except KeyboardInterrupt as error:
-            console.say("\nstopped: what was done is kept, the same command goes on from there")
+            console.say("", "stopped: what was done is kept, the same command goes on from there")
             raise typer.Exit(INTERRUPTED) from error
         except ToldByAnother as error:
             if debug:

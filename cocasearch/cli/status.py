@@ -49,8 +49,7 @@ def _show(summaries: "list[IndexSummary]", *, bad: bool, as_json: bool) -> None:
             wanted = [{"index": one["name"], **entry} for one in wanted for entry in one["unreadable"]]
         console.write_json(wanted)
     else:
-        lines = (line for summary in summaries for line in (_bad_lines if bad else _lines)(summary))
-        console.write("".join(f"{line}\n" for line in lines))
+        console.write_lines(*(line for summary in summaries for line in (_bad_lines if bad else _lines)(summary)))
 
 
 def _bad_lines(summary: "IndexSummary") -> list[str]:

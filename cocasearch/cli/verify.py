@@ -42,7 +42,7 @@ def verify(
         problems = [asdict(problem) for problem in found.problems]
         console.write_json({"index": index_name(index), "rows": found.rows, "ok": found.ok, "problems": problems})
     else:
-        console.write("".join(f"{_line(problem)}\n" for problem in found.problems))
+        console.write_lines(*map(_line, found.problems))
     _conclude(found, index, repair=repair)
 
 

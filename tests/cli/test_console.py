@@ -1,5 +1,7 @@
 """What comes out of the two streams where names, readers and disks are unkind."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from cocasearch.cli import console
 
+NASTY = "\x1b[2J\u202egpj\n\u2028"
 MODELS = f"{sys.executable} -m cocasearch models list --json"
 
 
@@ -17,8 +20,33 @@ def test_a_name_of_two_lines_stays_in_its_row(capfdbinary):
     assert row.split(maxsplit=2) == ["1.000", r"/photos/two\nlines\x1b.jpg", r"a dog\x1b[31m"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_no_name_commands_the_terminal_that_shows_it_and_programs_get_it_as_it_is(prompt):
+    folder = prompt.folder / f"photos{NASTY}"
+    (prompt.folder / "photos").rename(folder)
+    bad = folder / "truncated.jpg"
+    bad.rename(folder / f"bad{NASTY}.jpg")
+    shown = r"photos\x1b[2J\u202egpj\n\u2028"
+    told = [
+        prompt("index", str(folder), "--model", "tiny"),
+        prompt("index", f"nowhere{NASTY}"),
+        prompt("status"),
+        prompt("status", "--bad"),
+        prompt("query", "sea"),
+        prompt("remove", str(folder / f"absent{NASTY}.jpg")),
+        prompt("verify", "--index", str(folder)),
+    ]
+    everything = "".join(result.stdout + result.stderr for result in told)
+    assert not {"\x1b", "\u202e", "\u2028"}.intersection(everything)
+    assert everything.count(shown) >= 8
+    assert f"unreadable: {shown}/bad" in told[0].stderr
+    (unreadable,) = json.loads(prompt("status", "--bad", "--json").stdout)
+    assert unreadable["path"] == str(folder / f"bad{NASTY}.jpg")
+    assert str(folder) in prompt("query", "sea", "-0").stdout
+
+
 def test_output_is_utf_8_and_the_bytes_of_names_in_any_locale(tmp_path):
-    code = r"from cocasearch.cli import console; console.write('caf\u00e9 \udcff\n')"
+    code = r"from cocasearch.cli import console; console.write_lines('caf\u00e9 \udcff')"
     latin = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-c", code], env=latin, capture_output=True, check=True)
     assert done.stdout == b"caf\xc3\xa9 \xff\n"
