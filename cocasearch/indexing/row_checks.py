@@ -163,9 +163,11 @@ class CopyChecks:
         held = [at for at, row in enumerate(rows) if row["id"] in self._positions]
         alike = np.ones(len(rows), bool)
         if held and self._snapshot:
-            own = np.stack([self._snapshot.vector(self._positions[rows[at]["id"]]) for at in held])
+            positions = [self._positions[rows[at]["id"]] for at in held]
+            own = np.stack([self._snapshot.vector(position) for position in positions])
             same_size = own.shape[1] == vectors.shape[1]
             alike[held] = np.abs(own - vectors[held]).max(axis=1) <= _ROUNDING if same_size else False
+            alike[held] &= [self._snapshot.is_sound(position) for position in positions]
         return alike.tolist()
 
     def _check_copy(self, row: Mapping[str, Any], copy: Mapping[str, Any] | None, is_alike: bool) -> None:

@@ -4,8 +4,8 @@ Derived from one version of the table and named by it; that it is stale shows in
 so that neither opening nor searching imports LanceDB. Knows nothing about models and queries.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import faiss
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.vector_file import VectorFileWriter, map_vectors, no_vectors
+from cocasearch.indexing.exact_search import ExactSearch
+from cocasearch.indexing.vector_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
 from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot
 from cocasearch.indexing.versions import UnreadableTable, latest_version
 
 SNAPSHOT_FOLDER = "snapshot"
 
-_SUFFIXES = (".faiss", ".arrow")  # of vectors and of rows
+_SUFFIXES = (".faiss", ".sq8", ".arrow")  # of vectors, of the same in eight bits and of rows
 _ATTEMPTS = 3
 
 
@@ -39,14 +40,15 @@ def open_snapshot(index: Path, table: str) -> VectorSnapshot:
 
 def find_snapshot(index: Path, table: str, version: int) -> VectorSnapshot | None:
     """The snapshot of that version of the table, memory-mapped; None if it is missing or not whole."""
-    vectors_file, rows_file = _files(index, table, version)
+    vectors_file, rough_file, rows_file = _files(index, table, version)
     try:
-        vectors = map_vectors(vectors_file)
+        vectors, rough = map_vectors(vectors_file), map_vectors(rough_file)
         rows = pa.ipc.open_file(pa.memory_map(str(rows_file))).read_all()
     except (RuntimeError, OSError, pa.ArrowInvalid):
         return None
-    whole = vectors.ntotal == rows.num_rows and rows.schema.equals(ROW_SCHEMA)
-    return VectorSnapshot(vectors, rows, version) if whole else None
+    is_whole = vectors.ntotal == rough.ntotal == rows.num_rows and vectors.d == rough.d
+    is_whole &= rows.schema.equals(ROW_SCHEMA)
+    return VectorSnapshot(ExactSearch(vectors, rough), rows, version) if is_whole else None
 
 
 def write_snapshot(index: Path, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
@@ -62,13 +64,13 @@ def write_snapshot(index: Path, table: str, version: int, dimension: int, batche
     Raises:
         CocaSearchError: The disk is full or may not be written to.
     """
-    vectors_file, rows_file = _files(index, table, version)
+    files, folder = _files(index, table, version), index / SNAPSHOT_FOLDER
     try:
-        vectors_file.parent.mkdir(exist_ok=True)
-        with replacing(vectors_file) as partial_vectors, replacing(rows_file) as partial_rows:
-            _write_batches(partial_vectors, partial_rows, dimension, batches)
+        folder.mkdir(exist_ok=True)
+        with ExitStack() as partial:
+            _write_batches([partial.enter_context(replacing(file)) for file in files], dimension, batches)
     except OSError as error:
-        raise CocaSearchError(f"cannot write the search snapshot in {vectors_file.parent}: {error.strerror}") from error
+        raise CocaSearchError(f"cannot write the search snapshot in {folder}: {error.strerror}") from error
     remove_snapshots(index, table, except_version=version)
 
 
@@ -87,16 +89,25 @@ def tables_with_snapshots(index: Path) -> set[str]:
     return {file.stem.rpartition("-v")[0] for file in files}
 
 
-def _write_batches(vectors_file: Path, rows_file: Path, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
+def _write_batches(files: Sequence[Path], dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
     """Write batch by batch, so that no more than one is held in memory."""
+    vectors_file, rough_file, rows_file = files
+    lowest = highest = np.float32(0)
     with (
-        VectorFileWriter(vectors_file, dimension) as vectors,
+        VectorFileWriter(vectors_file, no_vectors(dimension)) as vectors,
         pa.OSFile(str(rows_file), "wb") as sink,
         pa.ipc.new_file(sink, ROW_SCHEMA) as rows,
     ):
         for batch in batches:
-            vectors.add(_embeddings(batch, dimension))
+            embeddings = _embeddings(batch, dimension)
+            lowest, highest = embeddings.min(initial=lowest), embeddings.max(initial=highest)
+            vectors.add(embeddings)
             rows.write_batch(_rows(batch))
+        ends = no_vectors(2)
+        (ends_as_kept,) = ends.sa_decode(ends.sa_encode(np.array([[lowest, highest]])))
+        with VectorFileWriter(rough_file, no_rough_vectors(dimension, *ends_as_kept)) as rough:
+            for some in vectors.written():
+                rough.add(some)
 
 
 def _take(batch: pa.RecordBatch, vectors: faiss.Index) -> pa.RecordBatch:
@@ -141,10 +152,9 @@ def _derive_once(index: Path, table: str) -> VectorSnapshot:
 def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
     vectors = no_vectors(dimension)
     rows = pa.Table.from_batches([_take(batch, vectors) for batch in batches], ROW_SCHEMA)
-    return VectorSnapshot(vectors, rows, version)
+    return VectorSnapshot(ExactSearch(vectors), rows, version)
 
 
-def _files(index: Path, table: str, version: int) -> tuple[Path, Path]:
-    stem = index / SNAPSHOT_FOLDER / f"{table}-v{version}"
-    vectors, rows = (stem.with_name(f"{stem.name}{suffix}") for suffix in _SUFFIXES)
-    return vectors, rows
+def _files(index: Path, table: str, version: int) -> tuple[Path, Path, Path]:
+    vectors, rough, rows = (index / SNAPSHOT_FOLDER / f"{table}-v{version}{suffix}" for suffix in _SUFFIXES)
+    return vectors, rough, rows

@@ -1,9 +1,10 @@
-"""Half-precision vectors as a file that FAISS maps into memory, written piece by piece.
+"""Vectors of half precision or of eight bits as a file that FAISS maps into memory, written piece by piece.
 
 FAISS itself writes only what it holds in memory: twice a kilobyte for each of perhaps a million photos.
 """
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,24 +13,44 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+Vectors = NDArray[np.float32]
+
 _NO_CODES = struct.pack("=Q", 0)  # how the file of an empty index ends: the bytes of its vectors, none
+_LEVELS = 255  # steps of eight bits between the lowest number and the highest
+_VECTORS_AT_ONCE = 8_192
 
 
-def no_vectors(dimension: int) -> faiss.Index:
+def no_vectors(dimension: int) -> faiss.IndexScalarQuantizer:
     """An empty inner-product index that keeps vectors (E,) in half precision."""
     return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
 
 
-def map_vectors(file: Path) -> faiss.Index:
+def no_rough_vectors(dimension: int, lowest: float, highest: float) -> faiss.IndexScalarQuantizer:
+    """An empty one that keeps them in eight bits: numbers between the lowest and the highest, in even steps."""
+    empty = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
+    empty.train(np.array([[lowest], [highest]], np.float32).repeat(dimension, axis=1))
+    return empty
+
+
+def widest_error(rough: faiss.IndexScalarQuantizer) -> float:
+    """By how much a number of a vector in eight bits may be off: half a step."""
+    _, span = faiss.vector_to_array(rough.sq.trained)
+    return float(span) / _LEVELS / 2
+
+
+def map_vectors(file: Path) -> faiss.IndexScalarQuantizer:
     """The index of vectors in a file, mapped into memory.
 
     Raises:
-        RuntimeError: It is not whole.
+        RuntimeError: It is not whole, or none of these.
         OSError: It is not there.
     """
     if file.stat().st_size < faiss.serialize_index(no_vectors(1)).size:  # FAISS would read beyond its end, and crash
         raise RuntimeError(f"{file} is cut short")
-    return faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+    vectors = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+    if not isinstance(vectors, faiss.IndexScalarQuantizer):
+        raise RuntimeError(f"{file} holds an index of another kind")
+    return vectors
 
 
 class VectorFileWriter:
@@ -37,22 +58,32 @@ class VectorFileWriter:
 
     Args:
         file: Complete when the block ends well.
-        dimension: Numbers per vector, E.
+        empty: The index without any vectors.
     """
 
-    def __init__(self, file: Path, dimension: int) -> None:
-        self._index = no_vectors(dimension)
+    def __init__(self, file: Path, empty: faiss.IndexScalarQuantizer) -> None:
+        self._index = empty
         self._count = 0
-        self._file = file.open("wb")
+        self._file = file.open("w+b")
 
     def __enter__(self) -> Self:
         self._write_header()
         return self
 
-    def add(self, vectors: NDArray[np.float32]) -> None:
+    def add(self, vectors: Vectors) -> None:
         """Append vectors (N, E)."""
         self._file.write(self._index.sa_encode(vectors).data)
         self._count += len(vectors)
+
+    def written(self) -> Iterator[Vectors]:
+        """All vectors added, (n, E) at a time, as they can be read from the file.
+
+        It is not mapped for that: pages of a mapped file count as memory of the process that has touched them.
+        """
+        size = self._index.sa_code_size()
+        self._file.seek(-self._count * size, 2)
+        while codes := self._file.read(_VECTORS_AT_ONCE * size):
+            yield self._index.sa_decode(np.frombuffer(codes, np.uint8).reshape(-1, size))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,16 +3,15 @@
 Knows nothing about models and queries, nor about the files that all this lies in.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from cocasearch.indexing.exact_search import ExactSearch, Positions, Vector
 
 ROW_SCHEMA = pa.schema(
     [
@@ -24,11 +23,8 @@ ROW_SCHEMA = pa.schema(
         ("taken_at", pa.timestamp("s")),
     ]
 )
-Vector = NDArray[np.float32]
-Positions = NDArray[np.int64]
 
 _LONG_AGO = -(2**62)  # seconds, before any photo
-_ROWS_PER_THREAD = 32_768  # at least, which take a millisecond or more: to start a thread takes a tenth
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ class VectorSnapshot:
     """Half-precision vectors of a whole table with their rows, searched exactly. A position is a row's place in both.
 
     Args:
-        vectors: Flat inner-product index of N unit vectors.
+        vectors: N unit vectors.
         rows: Their N rows, of `ROW_SCHEMA`.
         version: The version of the table that both were derived from.
 
@@ -55,7 +51,7 @@ class VectorSnapshot:
         rows: As given, as is `version`.
     """
 
-    def __init__(self, vectors: faiss.Index, rows: pa.Table, version: int) -> None:
+    def __init__(self, vectors: ExactSearch, rows: pa.Table, version: int) -> None:
         self._vectors = vectors
         self._batches: list[pa.RecordBatch] = rows.to_batches()
         self._ends = np.cumsum([batch.num_rows for batch in self._batches])
@@ -63,12 +59,15 @@ class VectorSnapshot:
         self.version = version
 
     def __len__(self) -> int:
-        return int(self._vectors.ntotal)
+        return len(self._vectors)
 
     def vector(self, position: int) -> Vector:
         """The unit vector (E,) of the row at a position, as exact as half precision is."""
-        found: NDArray[np.float32] = np.asarray(self._vectors.reconstruct(position))
-        return found
+        return self._vectors.vector(position)
+
+    def is_sound(self, position: int) -> bool:
+        """Whether both copies of the vector at a position are the same, as far as the less exact one can tell."""
+        return self._vectors.is_sound(position)
 
     def find(self, root: str, path: str) -> int | None:
         """The position of the row of a file; None if there is none."""
@@ -91,37 +90,7 @@ class VectorSnapshot:
             top_k: So many rows at most.
             among: (N,) rows that compete; None for all.
         """
-        top_k = min(top_k, len(self) if among is None else int(np.count_nonzero(among)))
-        if top_k == 0:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        query = np.ascontiguousarray(vector[None], dtype=np.float32)
-        parts = _parts(len(self))
-        if len(parts) == 1:
-            found = [self._nearest_in(parts[0], query, top_k, among)]
-        else:
-            # FAISS would give each of them a team of its own, whose idle threads spin on the cores of the others.
-            with ThreadPoolExecutor(len(parts), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-                found = list(pool.map(lambda part: self._nearest_in(part, query, top_k, among), parts))
-        positions, scores = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return positions[best], scores[best].clip(-1, 1)  # rounding to half precision may lengthen a vector
-
-    def _nearest_in(
-        self, part: range, query: NDArray[np.float32], top_k: int, among: NDArray[np.bool_] | None
-    ) -> tuple[Positions, NDArray[np.float32]]:
-        """The same of the rows in a part alone, in no order if scores are the same."""
-        competing = len(part) if among is None else int(np.count_nonzero(among[part.start : part.stop]))
-        top_k = min(top_k, competing)
-        if top_k == 0:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        selectors: list[faiss.IDSelector] = [faiss.IDSelectorRange(part.start, part.stop)]
-        if among is not None:
-            bits = np.packbits(among, bitorder="little")
-            selectors.append(faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]  # it takes an array
-            selectors.append(faiss.IDSelectorAnd(*selectors))
-        chosen = None if len(part) == len(self) and among is None else faiss.SearchParameters(sel=selectors[-1])  # type: ignore[call-arg]
-        (scores,), (positions,) = self._vectors.search(query, top_k, params=chosen)
-        return positions, scores
+        return self._vectors.nearest(vector, top_k, among)
 
     def positions_of(self, ids: pa.ChunkedArray) -> Positions:
         """The position of each of these ids, -1 for one that is not here."""
@@ -148,10 +117,3 @@ class VectorSnapshot:
             found = (SnapshotRow(**row) for row in batch.take(pa.array(inside)).to_pylist())
             rows.update(zip(wanted.tolist(), found, strict=True))
         return [rows[position] for position in positions.tolist()]
-
-
-def _parts(count: int) -> list[range]:
-    """Rows 0 to `count` for each thread: FAISS itself gives a single query no more than one."""
-    n_parts = max(1, min(faiss.omp_get_max_threads(), count // _ROWS_PER_THREAD))
-    ends = [count * at // n_parts for at in range(n_parts + 1)]
-    return [range(start, end) for start, end in pairwise(ends)]

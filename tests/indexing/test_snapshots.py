@@ -36,10 +36,10 @@ def test_a_stale_snapshot_is_derived_anew_and_the_old_one_removed(tmp_path, tabl
     change(table, record)
     assert len(open_snapshot(tmp_path, "images-1")) == len(table)
     stem = f"images-1-v{table.version}"
-    assert files(tmp_path) == [f"{stem}.arrow", f"{stem}.faiss"]
+    assert files(tmp_path) == [f"{stem}.arrow", f"{stem}.faiss", f"{stem}.sq8"]
 
 
-@pytest.mark.parametrize("suffix", ["faiss", "arrow"])
+@pytest.mark.parametrize("suffix", ["faiss", "sq8", "arrow"])
 @pytest.mark.parametrize("damage", ["missing", "torn", "empty"])
 def test_a_snapshot_that_is_not_whole_is_derived_anew(tmp_path, table, suffix, damage):
     open_snapshot(tmp_path, "images-1")

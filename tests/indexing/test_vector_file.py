@@ -2,13 +2,21 @@ import faiss
 import numpy as np
 import pytest
 
-from cocasearch.indexing.vector_file import VectorFileWriter, map_vectors, no_vectors
+from cocasearch.indexing.vector_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
 
 
+def rough_vectors(dimension):
+    return no_rough_vectors(dimension, -3, 4)
+
+
+KINDS = pytest.mark.parametrize("kind", [no_vectors, rough_vectors])
+
+
+@KINDS
 @pytest.mark.parametrize("pieces", [[], [1], [700, 0, 301]])
-def test_a_file_written_piece_by_piece_is_the_one_that_faiss_writes(tmp_path, pieces):
-    rng, whole = np.random.default_rng(0), no_vectors(24)
-    with VectorFileWriter(tmp_path / "ours", 24) as file:
+def test_a_file_written_piece_by_piece_is_the_one_that_faiss_writes(tmp_path, kind, pieces):
+    rng, whole = np.random.default_rng(0), kind(24)
+    with VectorFileWriter(tmp_path / "ours", kind(24)) as file:
         for rows in pieces:
             vectors = rng.standard_normal((rows, 24), dtype=np.float32)
             file.add(vectors)
@@ -17,15 +25,28 @@ def test_a_file_written_piece_by_piece_is_the_one_that_faiss_writes(tmp_path, pi
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
+def test_what_is_written_can_be_read_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr("cocasearch.indexing.vector_file._VECTORS_AT_ONCE", 100)
+    vectors = np.random.default_rng(0).standard_normal((301, 24), dtype=np.float32)
+    with VectorFileWriter(tmp_path / "ours", no_vectors(24)) as file:
+        file.add(vectors[:150])
+        file.add(vectors[150:])
+        pieces = list(file.written())
+    assert [len(piece) for piece in pieces] == [100, 100, 100, 1]
+    np.testing.assert_allclose(np.concatenate(pieces), vectors, rtol=1e-3, atol=1e-7)
+    np.testing.assert_array_equal(map_vectors(tmp_path / "ours").reconstruct_n(0, 301), np.concatenate(pieces))
+
+
 def test_a_file_whose_writing_failed_claims_no_vectors(tmp_path):
-    with pytest.raises(KeyError), VectorFileWriter(tmp_path / "ours", 8) as file:
+    with pytest.raises(KeyError), VectorFileWriter(tmp_path / "ours", no_vectors(8)) as file:
         file.add(np.ones((3, 8), np.float32))
         raise KeyError
     assert faiss.read_index(str(tmp_path / "ours")).ntotal == 0
 
 
-def test_a_file_cut_short_anywhere_is_refused(tmp_path):
-    with VectorFileWriter(tmp_path / "ours", 8) as file:
+@KINDS
+def test_a_file_cut_short_anywhere_is_refused(tmp_path, kind):
+    with VectorFileWriter(tmp_path / "ours", kind(8)) as file:
         file.add(np.eye(8, dtype=np.float32))
     content = (tmp_path / "ours").read_bytes()
     for length in range(len(content)):
@@ -33,3 +54,11 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path):
         with pytest.raises(RuntimeError):
             map_vectors(tmp_path / "torn")
     assert map_vectors(tmp_path / "ours").ntotal == 8
+
+
+def test_an_index_of_another_kind_is_refused(tmp_path):
+    flat = faiss.IndexFlatIP(64)
+    flat.add(np.eye(64, dtype=np.float32))
+    faiss.write_index(flat, str(tmp_path / "flat"))
+    with pytest.raises(RuntimeError, match="of another kind"):
+        map_vectors(tmp_path / "flat")

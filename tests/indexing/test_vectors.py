@@ -4,11 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cocasearch.indexing import vectors
 from cocasearch.indexing.snapshots import open_snapshot, write_snapshot
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.vector_file import no_vectors
-from cocasearch.indexing.vectors import ROW_SCHEMA, VectorSnapshot
+from cocasearch.indexing.vectors import ROW_SCHEMA
 
 DIMENSION = 8
 
@@ -52,45 +50,6 @@ def test_only_rows_that_may_compete_are_found_and_all_of_them(tmp_path, table, r
         positions, best = snapshot.nearest(vector, 7, among)
         np.testing.assert_array_equal(positions, everything[among[everything]][:7])
         np.testing.assert_array_equal(best, scores[among[everything]][:7])
-
-
-@pytest.fixture
-def hard_to_tell_apart():
-    """A snapshot of 60 vectors: the same ones, others that differ by less than half precision tells, and tiny ones."""
-    rng = np.random.default_rng(3)
-    few = rng.normal(size=(6, DIMENSION)).astype(np.float32)
-    few /= np.linalg.norm(few, axis=1, keepdims=True)
-    rows = np.concatenate([np.tile(few, (5, 1)), few + 1e-4, few - 1e-3, few * 1e-6, -few, np.zeros_like(few)])
-    rng.shuffle(rows)
-    index = no_vectors(DIMENSION)
-    index.add(rows)
-    names = pa.Table.from_pylist([{"id": f"{at}"} for at in range(len(rows))], ROW_SCHEMA)
-    return VectorSnapshot(index, names, 1), few
-
-
-@pytest.mark.parametrize("top_k", [1, 5, 11, 60])
-@pytest.mark.parametrize("share", [0.1, 0.5, None])
-def test_threads_share_the_rows_and_find_what_one_finds(hard_to_tell_apart, monkeypatch, top_k, share):
-    snapshot, queries = hard_to_tell_apart
-    among = None if share is None else np.random.default_rng(top_k).random(len(snapshot)) < share
-    for query in queries:
-        monkeypatch.setattr(vectors, "_parts", lambda count: [range(count)])
-        alone, expected = snapshot.nearest(query, top_k, among)
-        monkeypatch.setattr(vectors, "_parts", lambda count: [range(2), range(2, 3), range(3, 31), range(31, count)])
-        positions, scores = snapshot.nearest(query, top_k, among)
-        np.testing.assert_array_equal(scores, expected)
-        assert len(set(positions.tolist())) == len(alone)
-        assert among is None or among[positions].all()
-        certain = scores > scores[-1]  # of the last ones that score the same either may be taken
-        assert set(positions[certain]) == set(alone[certain])
-
-
-@pytest.mark.parametrize("count", [0, 1, 40_000, 70_000, 1_000_003])
-def test_every_row_is_in_one_part(count, monkeypatch):
-    monkeypatch.setattr("faiss.omp_get_max_threads", lambda: 3)
-    parts = vectors._parts(count)
-    assert [at for part in parts for at in (part.start, part.stop)][1:-1:2] == [part.start for part in parts[1:]]
-    assert (parts[0].start, parts[-1].stop, len(parts)) == (0, count, max(1, min(3, count // 32_768)))
 
 
 def test_rows_come_in_the_order_asked_for_whatever_batch_they_lie_in(tmp_path, table, record):

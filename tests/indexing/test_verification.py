@@ -64,14 +64,17 @@ def test_photos_that_changed_or_went_are_named_and_nothing_is_wrong(built, photo
     assert found(built) == {("files", "folders that are not there now", 1)}
 
 
-def break_vectors(index):
-    file = snapshot_file(index, ".faiss")
-    vectors = faiss.read_index(str(file))
-    changed = vectors.reconstruct_n(0, vectors.ntotal)
-    changed[3] = -changed[3]
-    vectors.reset()
-    vectors.add(changed)
-    faiss.write_index(vectors, str(file))
+def break_vectors(ending):
+    def run(index):
+        file = snapshot_file(index, ending)
+        vectors = faiss.read_index(str(file))
+        changed = vectors.reconstruct_n(0, vectors.ntotal)
+        changed[3] = -changed[3]
+        vectors.reset()
+        vectors.add(changed)
+        faiss.write_index(vectors, str(file))
+
+    return run
 
 
 def cut(ending):
@@ -85,10 +88,10 @@ def cut(ending):
 def lose_a_row(index):
     """A snapshot of the latest version that lacks a row and has another twice."""
     file, table = snapshot_file(index, ".faiss"), IndexTable(index, read_manifest(index).table)
-    names = [(file.name, f"-v{table.version}"), (snapshot_file(index, ".arrow").name, f"-v{table.version}")]
+    version = f"-v{table.version}"
     table.remove([record_id("1", "p1.png")])
-    for name, version in names:
-        (index / "snapshot" / name).rename(index / "snapshot" / name.replace(version, f"-v{table.version}"))
+    for part in file.parent.glob(f"{file.stem}.*"):
+        part.rename(part.with_name(part.name.replace(version, f"-v{table.version}")))
 
 
 def known_files_of(index):
@@ -127,8 +130,10 @@ def lose_the_table_of_a_rebuild(index):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (break_vectors, ("snapshot", "rows that differ from the table's", 1)),
+        (break_vectors(".faiss"), ("snapshot", "rows that differ from the table's", 1)),
+        (break_vectors(".sq8"), ("snapshot", "rows that differ from the table's", 1)),
         (cut(".faiss"), ("snapshot", "files that are damaged", 1)),
+        (cut(".sq8"), ("snapshot", "files that are damaged", 1)),
         (cut(".arrow"), ("snapshot", "files that are damaged", 1)),
         (lose_a_row, ("snapshot", "rows that the table has not", 1)),
         (spoil_known_files, ("known files", "sizes and times of files that are not the table's", 1)),
