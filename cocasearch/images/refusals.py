@@ -9,7 +9,7 @@ from cocasearch.errors import Cause, UnreadableImage
 from cocasearch.images.effort import TooLargeError
 from cocasearch.images.extras import MissingExtraError
 from cocasearch.images.limits import MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
-from cocasearch.images.timed_reading import OutOfTimeError
+from cocasearch.images.timed_reading import OutOfTimeError, open_regular
 
 _FOREIGN = (  # (offset, signature, reason)
     (4, b"ftypavif", "damaged AVIF"),
@@ -53,7 +53,7 @@ def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> Unre
 def why_not_opened(file: Path) -> str:
     """Why the system does not let a file be read, in the words of its refusal; empty if it does."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             opened.read(1)
     except OSError as error:
         return _reason(error)
@@ -106,5 +106,5 @@ def _unidentified(source: Path | bytes, reads_heif: bool) -> Exception:
 
 
 def _head(file: Path) -> bytes:
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         return opened.read(64)

@@ -1,10 +1,13 @@
-"""Files that can be read for some seconds only, so that no broken one holds up a run.
+"""Files that can be read for some seconds only, so that no broken one holds up a run, and nothing else in their place.
 
 Decoders ask for their input piece by piece; once the time is up they get an error instead of the next piece. Those
 that take all of it in one call are bounded before they start, by `effort.py`.
 """
 
+import errno
 import io
+import os
+import stat
 import time
 from pathlib import Path
 
@@ -46,12 +49,25 @@ class _TimedBytes(_Timed, io.BytesIO):
 TimedFile = _TimedFile | _TimedBytes
 
 
+def open_regular(file: Path) -> io.FileIO:
+    """A file to be read; a pipe that has taken its place would be waited for, without an end.
+
+    Raises:
+        OSError: It cannot be opened, or is a pipe or a device.
+    """
+    opened = io.FileIO(file, opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
+    if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        opened.close()
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(file))
+    return opened
+
+
 def open_timed(source: Path | bytes, seconds: float | None = None) -> TimedFile:
     """A file, or a file's bytes, to be read within so many seconds from now.
 
     Raises:
         OSError: The file cannot be opened.
     """
-    file = _TimedBytes(source) if isinstance(source, bytes) else _TimedFile(io.FileIO(source))
+    file = _TimedBytes(source) if isinstance(source, bytes) else _TimedFile(open_regular(source))
     file.until = time.monotonic() + (SECONDS_PER_FILE if seconds is None else seconds)
     return file

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cocasearch.images.timed_reading import open_regular
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
@@ -67,7 +69,7 @@ def record_id(root: str, path: str) -> str:
 
 def hash_file(file: Path) -> str:
     """What tells a file's content from another's: BLAKE2b, 32 hex digits."""
-    with file.open("rb") as content:
+    with open_regular(file) as content:
         return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

@@ -273,6 +273,22 @@ def test_a_file_that_vanishes_or_changes_while_it_is_read(update, build, index, 
     assert build(photos).added == (0 if what == "vanishes" else 1)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+@pytest.mark.parametrize("when", ["before it is compared", "before it is read"])
+def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(update, index, photos, draw, loaded, rows, when):
+    known = by_path(rows(index))["p1.png"]
+    draw(photos / "p1.png", 98)
+    os.truncate(photos / "p1.png", known["size"])  # as large as one that is known, so that it is compared
+    survey = take_survey(index, [photos])
+    plan = make_plan(survey) if when == "before it is read" else None
+    (photos / "p1.png").unlink()
+    os.mkfifo(photos / "p1.png")
+    report = IndexBuilder(index, loaded).carry_out(plan or make_plan(survey))
+    assert report.failed == ((str(photos / "p1.png"), "a pipe or a device, not a file"),)
+    assert by_path(rows(index))["p1.png"] == known
+    assert update().gone == 1
+
+
 def test_a_picture_that_the_system_refuses_keeps_its_row(update, build, index, photos, draw, monkeypatch, rows):
     before = by_path(rows(index))["p1.png"]
     draw(photos / "p1.png", 99)
