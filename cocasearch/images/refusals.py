@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 from cocasearch.errors import Cause, UnreadableImage
 from cocasearch.images.effort import TooLargeError
 from cocasearch.images.extras import MissingExtraError
-from cocasearch.images.limits import MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
+from cocasearch.images.limits import MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
 from cocasearch.images.timed_reading import OutOfTimeError, open_regular
 
 _FOREIGN = (  # (offset, signature, reason)
@@ -86,6 +86,8 @@ def _reason(error: Exception) -> str:
         return f"more than {MEGAPIXELS_OF_PIL:g} megapixels"
     if "truncated" in str(error).lower():
         return "truncated"
+    if "MAX_TEXT" in str(error):  # PIL's words
+        return f"has text of more than {MAX_TEXT_CHUNK >> 20} MB, or {MAX_TEXT >> 20} MB in all, which is too much"
     told = error.args[0] if isinstance(error, OSError | SyntaxError) and error.args else b""
     return f"damaged ({' '.join(told.split())[:200]})" if isinstance(told, str) else "damaged"
 

@@ -163,10 +163,14 @@ def test_a_png_may_hold_much_text(four_corners: Image.Image, encoded: Encode, co
     assert_same_picture(image, four_corners)
 
 
-def test_a_png_of_endless_text_is_refused(four_corners: Image.Image, encoded: Encode) -> None:
+@pytest.mark.parametrize("sizes", [[MAX_TEXT_CHUNK + 1], [MAX_TEXT_CHUNK] * 4 + [1]])
+def test_a_png_of_endless_text_is_refused_and_not_called_damaged(
+    four_corners: Image.Image, encoded: Encode, sizes: list[int]
+) -> None:
     text = PngImagePlugin.PngInfo()
-    text.add_text("bomb", "a" * (MAX_TEXT_CHUNK + 1), zip=True)
-    with pytest.raises(UnreadableImage, match="damaged"):
+    for number, size in enumerate(sizes):
+        text.add_text(f"bomb {number}", "a" * size, zip=True)
+    with pytest.raises(UnreadableImage, match="has text of more than 64 MB, or 256 MB in all, which is too much"):
         read_image(encoded(four_corners, "PNG", pnginfo=text))
 
 
