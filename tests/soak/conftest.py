@@ -12,7 +12,7 @@ from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig
 from cocasearch.text.tokenizer import Tokenizer
 
-LONG = 16_384  # numbers per vector: a photo takes 64 kB in the table, and half of it in the snapshot
+LONG = 16_384  # numbers per vector: a photo takes 64 kB in the table, and 48 in the snapshot
 
 
 @pytest.fixture(scope="session")
