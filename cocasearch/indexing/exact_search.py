@@ -17,8 +17,8 @@ Vector = NDArray[np.float32]
 Positions = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
-_ROWS_PER_THREAD = 32_768  # at least, which take a millisecond or more: to start a thread takes a tenth
-_SHORTLIST = 1_024  # vectors of each thread that are compared again, so few that it takes hardly longer
+_FEW = 32_768  # vectors, compared in a millisecond: with fewer, another thread or a shortlist saves next to nothing
+_SHORTLIST = 512  # vectors of each thread that are compared again
 _MOST_FROM_SHORTLIST = 32  # with more asked for, the last of the shortlist is likely too near the last of these
 _ROUNDING = 1e-4  # more than the sum of a thousand products of unit vectors loses in single precision
 
@@ -89,7 +89,7 @@ class ExactSearch:
             selectors.append(faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]  # it takes an array
             selectors.append(faiss.IDSelectorAnd(*selectors))
         chosen = None if len(part) == len(self) and among is None else faiss.SearchParameters(sel=selectors[-1])  # type: ignore[call-arg]
-        if top_k <= _MOST_FROM_SHORTLIST and competing > _SHORTLIST:
+        if top_k <= _MOST_FROM_SHORTLIST and competing >= _FEW:
             found = self._nearest_of_shortlist(query, top_k, chosen)
             if found:
                 return found
@@ -115,6 +115,6 @@ class ExactSearch:
 
 def _parts(count: int) -> list[range]:
     """Rows 0 to `count` for each thread: FAISS itself gives a single query no more than one."""
-    n_parts = max(1, min(faiss.omp_get_max_threads(), count // _ROWS_PER_THREAD))
+    n_parts = max(1, min(faiss.omp_get_max_threads(), count // _FEW))
     ends = [count * at // n_parts for at in range(n_parts + 1)]
     return [range(start, end) for start, end in pairwise(ends)]

@@ -17,7 +17,7 @@ Vectors = NDArray[np.float32]
 
 _NO_CODES = struct.pack("=Q", 0)  # how the file of an empty index ends: the bytes of its vectors, none
 _LEVELS = 255  # steps of eight bits between the lowest number and the highest
-_VECTORS_AT_ONCE = 8_192
+_VECTORS_AT_ONCE = 1_024
 
 
 def no_vectors(dimension: int) -> faiss.IndexScalarQuantizer:

@@ -41,6 +41,7 @@ def test_threads_share_the_vectors_and_find_what_one_finds(hard_to_tell_apart, m
     exact, rough = in_both_kinds(rows)
     among = None if share is None else np.random.default_rng(top_k).random(len(rows)) < share
     monkeypatch.setattr(exact_search, "_SHORTLIST", shortlist)
+    monkeypatch.setattr(exact_search, "_FEW", shortlist + 1)
     monkeypatch.setattr(exact_search, "_MOST_FROM_SHORTLIST", shortlist)
     for query in queries:
         monkeypatch.setattr(exact_search, "_parts", lambda count: [range(count)])
@@ -79,6 +80,7 @@ def test_a_shortlist_gives_what_all_vectors_give_without_reading_them(library, m
     exact, rough, queries = library
     among = None if share is None else np.random.default_rng(1).random(exact.ntotal) < share
     expected = [ExactSearch(exact).nearest(query, top_k, among) for query in queries]
+    monkeypatch.setattr(exact_search, "_FEW", 3_000)
     monkeypatch.setattr(exact, "search", None)
     for query, (positions, scores) in zip(queries, expected, strict=True):
         found = ExactSearch(exact, rough).nearest(query, top_k, among)
@@ -86,7 +88,8 @@ def test_a_shortlist_gives_what_all_vectors_give_without_reading_them(library, m
         np.testing.assert_array_equal(found[1], scores)
 
 
-def test_what_eight_bits_cannot_tell_apart_is_looked_for_among_all():
+def test_what_eight_bits_cannot_tell_apart_is_looked_for_among_all(monkeypatch):
+    monkeypatch.setattr(exact_search, "_FEW", 3_000)
     rng = np.random.default_rng(2)
     scene = unit(rng.normal(size=64))
     exact, rough = in_both_kinds(unit(scene + rng.normal(size=(20_000, 64)) / 2_000))
