@@ -16,7 +16,7 @@ class AttentionalPooler(nn.Module):
 
     def __init__(self, width: int, *, context_width: int, queries: int, heads: int) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.randn(queries, width))
+        self.queries = nn.Parameter(nn.init.normal_(torch.empty(queries, width)))
         self.query_norm = nn.LayerNorm(width)
         self.context_norm = nn.LayerNorm(context_width)
         self.attention = CrossAttention(width, heads, context_width=context_width)
