@@ -11,8 +11,10 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
+from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.conditions import refusal, to_lance
 from cocasearch.indexing.table import CAPTION_INDEX
 from cocasearch.indexing.versions import VersionGone, has_version
@@ -78,7 +80,9 @@ class TableView:
     def _ids_with_words(
         self, words: str, limit: int, condition: str | None
     ) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
-        query = self._table.search(words, query_type="fts", fts_columns="caption").limit(limit)
+        # A plain string may ask for a phrase, which the index does not know.
+        asked = MatchQuery(words, "caption")  # type: ignore[call-arg]  # pydantic's defaults
+        query = self._table.search(asked, query_type="fts").limit(limit)
         if allowed := self._present_and(condition):
             query = query.where(allowed, prefilter=True)
         found = query.select(["id", "_score"]).to_arrow().sort_by([("_score", "descending"), ("id", "ascending")])
@@ -95,14 +99,16 @@ class TableView:
     def _reading(self, condition: str | None) -> Iterator[None]:
         try:
             yield
-        except ValueError as error:  # what LanceDB raises before it has read anything
-            if condition is None:
-                raise
-            raise refusal(condition, str(error)) from error
+        except (CocaSearchError, VersionGone):
+            raise
         except (RuntimeError, OSError) as error:
             if condition is not None and self._is_readable():  # as for a division by zero
                 raise refusal(condition, str(error)) from error
             raise VersionGone(str(error)) from error
+        except Exception as error:  # ValueError before anything is read, or a panic of Rust, whose class has no name
+            if condition is None:
+                raise
+            raise refusal(condition, str(error)) from error
 
     def _is_readable(self) -> bool:
         """Whether the version is there, and what a condition was to be tried on."""

@@ -110,7 +110,7 @@ class Ranker:
         return meeting
 
     def _with_words(self, words: str, limit: int, where: str | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        ids, scores = self._view.ids_with_words(words, limit, where)
+        ids, scores = self._view.ids_with_words(words, min(limit, len(self._snapshot)), where)
         positions = self._snapshot.positions_of(ids)
         return positions[positions >= 0], scores[positions >= 0]
 

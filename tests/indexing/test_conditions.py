@@ -37,9 +37,19 @@ def test_the_columns_named_to_users_are_there():
             "taken_at not in (timestamp '2024-06-01 00:00:00', timestamp '2024-06-02 00:00:00')",
         ),
         ("date_trunc('day', taken_at) = '2024-06-01'", "date_trunc('day', taken_at) = timestamp '2024-06-01 00:00:00'"),
+        ("taken_at >= ('2024-06-01')", "taken_at >= (timestamp '2024-06-01 00:00:00')"),
+        ("size > 1.5e6", "size > cast(1.5e6 as double)"),
+        (
+            "24.5 < Width and height in (1, -.5, 2.)",
+            "cast(24.5 as double) < Width and height in (1, -cast(.5 as double), cast(2. as double))",
+        ),
+        ("width not between 10.5 and 1e3", "width not between cast(10.5 as double) and cast(1e3 as double)"),
         *(
             (text, text)
             for text in (
+                "size > 1500 and latitude > 40.5 and caption_score >= .3",
+                "width * 1.5 > 7 and power(latitude, 1.5) < 5",
+                "path = 'size > 1.5' and caption like '%width = 2.5%'",
                 "cast(taken_at as string) = '2024-06-01'",
                 "'2024-06-01' = cast(taken_at as string)",
                 "substr(cast(taken_at as string), 1, 10) between '2024-06-01' and '2024-06-02'",
@@ -50,7 +60,7 @@ def test_the_columns_named_to_users_are_there():
         ),
     ],
 )
-def test_times_are_marked_as_times_and_nothing_else(written, understood):
+def test_times_and_fractions_are_marked_as_such_and_nothing_else(written, understood):
     assert to_lance(written) == understood
 
 

@@ -66,6 +66,9 @@ def numbers(ids):
         ("cast(taken_at as date) = '2024-06-02'", [1]),
         ("date_trunc('day', taken_at) = '2024-06-02'", [1]),
         ("taken_at not in ('2024-06-02 12:00', '2024-06-03 12:00') and width < 4", [0, 3]),
+        ("width > 4.5", [5, 6]),
+        ("-1.5 < width and width <= 1e0", [0, 1]),
+        ("width in (2.0, 3.5, 4) or width between 5.5 and 6.5", [2, 4, 6]),
     ],
 )
 def test_a_condition_chooses_rows(view, condition, met):
@@ -95,6 +98,14 @@ def test_a_condition_chooses_rows(view, condition, met):
         ("max(width) > 1", "max"),
         ("regexp_like(caption, '(')", "regex"),
         ("width / 0 > 1", "Divide by zero"),
+        ("taken_at like '2024-06%'", "understood: LIKE is for text alone"),
+        ("caption = 'it's'", "understood: Unterminated string literal;"),
+        ("camera = ?", "understood: ? means nothing there"),
+        ("width > :least", ": means nothing there"),
+        ("camera = $1 or camera = N'Pixel'", "$ means nothing there"),
+        ("camera = N'Pixel'", "N means nothing there"),
+        ("true = get_field()", "panicked"),
+        ("cast(camera as int) = 8", "'Pixel 8' cannot be made Int"),
     ],
 )
 def test_what_is_no_condition_is_refused_with_the_columns(view, condition, reason):
@@ -113,9 +124,18 @@ def test_words_are_found_by_their_stems_the_best_caption_first(view):
     assert numbers(view.ids_with_words("uber", 2)[0]) == [6]
 
 
-@pytest.mark.parametrize("words", ["zebra", "the", "", "?!", '"dog', "dog AND (", "caption:dog"])
-def test_odd_words_are_no_error(view, words):
-    view.ids_with_words(words, 5)
+@pytest.mark.parametrize("words", ["zebra", "the", "", "?!"])
+def test_words_that_no_caption_has_find_nothing(view, words):
+    assert not len(view.ids_with_words(words, 5)[0])
+
+
+@pytest.mark.parametrize(
+    "words", ['"dog', "dog AND (", "caption:dog", '"dog"', '"on dog"', '"dog zebra"~2', "+dog -zebra^2", "dog*"]
+)
+def test_signs_between_words_mean_nothing(tmp_path, table, words):
+    table.index_captions(anew=True)
+    view = TableView(tmp_path, "images-1", table.version)
+    assert sorted(numbers(view.ids_with_words(words, 5)[0])) == [0, 1, 4]
 
 
 def test_a_condition_leaves_the_scores_of_words_as_they_are(view):

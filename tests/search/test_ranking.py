@@ -122,6 +122,14 @@ def test_both_are_fused_by_their_ranks_among_those_that_compete(ranker, vector, 
     assert ranker.by_both(vector, "red car", 7, condition) == fused[:7]
 
 
+def test_any_number_of_hits_may_be_asked_for(ranker, vector):
+    for most in (10**10, 10**30):
+        assert ranker.by_words("dogs at night", most) == ranker.by_words("dogs at night", ROWS)
+        assert ranker.by_both(vector, "red car", most) == ranker.by_both(vector, "red car", ROWS)
+        assert ranker.by_vector(vector, most) == ranker.by_vector(vector, ROWS)
+        assert ranker.by_date(most, "true") == ranker.by_date(ROWS, "true")
+
+
 def test_a_smallest_score_cuts_vectors_and_both(ranker, vector):
     everything = ranker.by_vector(vector, ROWS)
     least = everything[20].score
