@@ -7,8 +7,8 @@ Four ways behind one call (arXiv 2205.01917 section 3.2; OpenCLIP transformer.py
 import torch
 from torch import Tensor, nn
 
+from cocasearch.model.attention import CrossAttention
 from cocasearch.model.config import PoolerConfig
-from cocasearch.model.layers import CrossAttention
 
 
 class AttentionalPooler(nn.Module):

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cocasearch.model.attention import KeyValues
 from cocasearch.model.attentional_pooler import build_pooling
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, RobertaConfig, VisionTransformerConfig
 from cocasearch.model.efficientnet_lite import EfficientNetLite
-from cocasearch.model.layers import KeyValues
 from cocasearch.model.roberta import RobertaTextDecoder
 from cocasearch.model.text_decoder import MultimodalDecoder, UnimodalTextDecoder
 from cocasearch.model.vision_transformer import VisionTransformer

@@ -11,8 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from cocasearch.model.attention import KeyValues, SelfAttention
 from cocasearch.model.config import RobertaConfig
-from cocasearch.model.layers import KeyValues, Mlp, Residual, SelfAttention
+from cocasearch.model.layers import Mlp, Residual
 from cocasearch.model.packing import Packing, until_last
 from cocasearch.model.text_decoder import trim_padding
 

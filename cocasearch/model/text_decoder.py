@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cocasearch.model.attention import KeyValues
 from cocasearch.model.config import MultimodalConfig, TextConfig
 from cocasearch.model.layers import (
     CrossAttentionBlock,
     CrossAttentionBlocks,
-    KeyValues,
     SelfAttentionBlock,
     SelfAttentionBlocks,
 )

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.model.attention import CrossAttention, SelfAttention
 from cocasearch.model.coca import CoCa
-from cocasearch.model.layers import CrossAttention, Mlp, SelfAttention
+from cocasearch.model.layers import Mlp
 from cocasearch.training.config import TrainingConfig
 
 DOWN, UP = "adapter_down", "adapter_up"

@@ -1,0 +1,189 @@
+"""Multi-head attention, of a sequence over itself or over a context, with cached keys and values.
+
+Receives and returns float tensors; knows nothing about images or words. Dimensions in one letter:
+B batch of images, k rows of each (captions being written), L tokens, S context tokens, D width, H heads.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cocasearch.model.packing import Packing
+from cocasearch.model.recomputing import norm_linear
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, L, D) -> (B, H, L, D/H)."""
+    batch, length, width = x.shape
+    return x.view(batch, length, heads, width // heads).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(B, H, L, D/H) -> (B, L, D)."""
+    return x.transpose(1, 2).flatten(-2)
+
+
+class KeyValues:
+    """Cached keys and values of one attention, each (images, H, length, D/H).
+
+    They are written into spare room, so that a step costs what it adds and not what is there already.
+
+    Args:
+        keys: The first ones.
+        values: As many.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self._keys, self._values, self._length = keys, values, keys.shape[2]
+
+    @property
+    def keys(self) -> Tensor:
+        return self._keys[:, :, : self._length]
+
+    @property
+    def values(self) -> Tensor:
+        return self._values[:, :, : self._length]
+
+    def append(self, keys: Tensor, values: Tensor) -> None:
+        start, self._length = self._length, self._length + keys.shape[2]
+        if self._length > self._keys.shape[2]:
+            self._keys, self._values = (self._with_room(old, start) for old in (self._keys, self._values))
+        self._keys[:, :, start : self._length] = keys
+        self._values[:, :, start : self._length] = values
+
+    def select(self, images: Tensor) -> None:
+        self._keys, self._values = self.keys.index_select(0, images), self.values.index_select(0, images)
+
+    def _with_room(self, old: Tensor, used: int) -> Tensor:
+        images, heads, _, head_width = old.shape
+        roomy = old.new_empty(images, heads, 2 * self._length, head_width)
+        roomy[:, :, :used] = old[:, :, :used]
+        return roomy
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with biases; one fused projection for queries, keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x: Tensor,
+        norm: nn.LayerNorm | None = None,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """(B, L, D) -> (B, L, D), or packed (N, D) -> (N, D), normed first where a norm is given.
+
+        `mask` (B, 1, L, L) is true where a query may attend.
+        """
+        qkv = self.qkv(x) if norm is None else norm_linear(x, norm, self.qkv)
+        if packing is not None:
+            qkv = packing.unpack(qkv)
+        query, key, value = self._split(qkv)
+        return self._attend(query, key, value, mask, causal, packing)
+
+    def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
+        """The last row (B, 1, D) of `forward`, for less."""
+        query, key, value = self._split(self.qkv(x))
+        return self._attend(query[:, :, -1:], key, value, mask[:, :, -1:], causal=False)
+
+    def prefill(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, KeyValues]:
+        """As `forward`, causal, and the keys and values to go on from."""
+        query, key, value = self._split(self.qkv(x))
+        return self._attend(query, key, value, mask, causal=mask is None), KeyValues(key, value)
+
+    def decode_step(self, x: Tensor, cache: KeyValues, *, mask: Tensor | None = None) -> Tensor:
+        """(B, k, D) -> (B, k, D): k rows of each image go on by one position, which the cache takes in.
+
+        `mask` (B, 1, k, length + k) is true for the cached and new positions that each row descends from.
+        """
+        query, key, value = self._split(self.qkv(x))
+        cache.append(key, value)
+        return self._attend(query, cache.keys, cache.values, mask, causal=False)
+
+    def _split(self, qkv: Tensor) -> list[Tensor]:
+        return [split_heads(part, self.heads) for part in qkv.chunk(3, dim=-1)]
+
+    def _attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        causal: bool,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        x = merge_heads(F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal))
+        output: Tensor = self.out(x if packing is None else packing.pack(x))
+        return output
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries (B, L, D) over a context (B, S, C)."""
+
+    def __init__(self, width: int, heads: int, *, context_width: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(context_width or width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        return self.attend(x, self.project_context(context))
+
+    def project_context(self, context: Tensor) -> KeyValues:
+        """The context's keys and values, computed once however many tokens will read them."""
+        key, value = self.key_value(context).chunk(2, dim=-1)
+        # Contiguous by head: read once per token to come, and by no other order.
+        return KeyValues(split_heads(key, self.heads).contiguous(), split_heads(value, self.heads).contiguous())
+
+    def attend(self, x: Tensor, context: KeyValues, packing: Packing | None = None) -> Tensor:
+        """Queries (B, L, D), or packed (N, D), over projected keys and values; B may be 1 where all share them."""
+        query = self.query(x) if packing is None else packing.unpack(self.query(x))
+        query = split_heads(query, self.heads).expand(len(context.keys), -1, -1, -1)
+        x = merge_heads(F.scaled_dot_product_attention(query, context.keys, context.values))
+        output: Tensor = self.out(x if packing is None else packing.pack(x))
+        return output
+
+    def attend_unprojected(
+        self, x: Tensor, context: Tensor, norm: nn.LayerNorm, packing: Packing | None = None
+    ) -> Tensor:
+        """As attending over `project_context(norm(context))`, for less where few tokens read many.
+
+        A query's product with a projected key is that of the query, taken back through the key's projection, with the
+        context itself; and a weighted sum of projected values is the projection of the weighted sum. What biases add to
+        all products of a query alike, the softmax does not see.
+
+        Args:
+            x: Queries (B, L, D), or packed (N, D).
+            context: (B, S, C), of mean 0 and variance 1.
+            norm: Its weight and bias come after that.
+            packing: Of the queries.
+        """
+        query = self.query(x) if packing is None else packing.unpack(self.query(x))
+        batch, length, width = query.shape
+        size = width // self.heads
+        to_key, to_value = (self.key_value.weight * norm.weight).view(2, self.heads, size, -1)
+        always = self.key_value.bias[width:] + F.linear(norm.bias, self.key_value.weight[width:])
+        query = split_heads(query, self.heads) * size**-0.5
+        asked = torch.einsum("bhld,hdc->bhlc", query, to_key).flatten(1, 2)  # (B, H L, C)
+        weights = torch.bmm(asked, context.transpose(1, 2)).softmax(dim=-1).to(context.dtype)
+        seen = torch.bmm(weights, context).view(batch, self.heads, length, -1)
+        x = merge_heads(torch.einsum("bhlc,hdc->bhld", seen, to_value)) + always
+        output: Tensor = self.out(x if packing is None else packing.pack(x))
+        return output
+
+
+def initialise_attention(projection: nn.Linear, out: nn.Linear, *, std: float, branch_std: float) -> None:
+    """Normal weights, zero biases; `branch_std` is smaller the more branches are added up."""
+    nn.init.normal_(projection.weight, std=std)
+    nn.init.normal_(out.weight, std=branch_std)
+    nn.init.zeros_(projection.bias)
+    nn.init.zeros_(out.bias)
