@@ -31,7 +31,7 @@ def writer_lock(folder: Path, what: str = "index", *, is_optional: bool = False)
 
     Raises:
         CocaSearchError: Another process holds it; the message says which, where and since when. Or the folder cannot be
-            written to, its drive knows no locks, or the disk fills while the lock is held.
+            written to, its drive knows no locks, or the disk fills or the folder goes while the lock is held.
     """
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -40,7 +40,7 @@ def writer_lock(folder: Path, what: str = "index", *, is_optional: bool = False)
     # Closing the file gives the lock back; it has no buffer, or closing it on a full disk would fail once more.
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         _lock_or_refuse(file, folder, what, is_optional=is_optional)
-        with _telling_of_a_full_disk(folder, what):
+        with _telling_what_became_of(folder, what):
             _write_owner(file)
             try:
                 yield
@@ -78,11 +78,14 @@ def _lock_or_refuse(file: BinaryIO, folder: Path, what: str = "index", *, is_opt
 
 
 @contextlib.contextmanager
-def _telling_of_a_full_disk(folder: Path, what: str) -> Iterator[None]:
+def _telling_what_became_of(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        if not folder.exists():
+            message = f"the {what} at {folder} has been removed while it was written, or its drive has gone"
+            raise CocaSearchError(message, hint="run again: what is gone is made anew") from error
+        if not isinstance(error, OSError) or error.errno not in _FULL:
             raise
         message = f"cannot write to the {what} at {folder}: {str(error.strerror).lower()}"
         raise CocaSearchError(message, hint="free some room and run again: what was stored is kept") from error

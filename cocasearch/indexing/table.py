@@ -16,9 +16,8 @@ from lancedb.index import FTS
 
 from cocasearch.atomic_files import FlushedFolder
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.manifest import index_command
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
-from cocasearch.indexing.versions import UnreadableTable
+from cocasearch.indexing.versions import UnreadableTable, refuse_if_lost
 
 Caption = tuple[str | None, float | None, float | None]
 """Words, their cosine with the image, and their mean log-probability per token."""
@@ -53,12 +52,10 @@ class IndexTable:
         self._index, self._name = index, name
         self._files = FlushedFolder(index / f"{name}{TABLE_SUFFIX}")
         self._versions_folder = index / f"{name}{TABLE_SUFFIX}" / "_versions"
+        refuse_if_lost(index, name)
         try:
             self._table = lancedb.connect(index).open_table(name)
-        except (ValueError, FileNotFoundError) as error:
-            hint = index_command(index, "./photos", "--rebuild")
-            raise CocaSearchError(f"the index at {index} has lost its table {name}", hint=hint) from error
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UnreadableTable(index, name, error) from error
 
     @classmethod
@@ -204,6 +201,7 @@ class IndexTable:
 
         Takes captions into their full-text index, where it lacks many.
         """
+        refuse_if_lost(self._index, self._name)
         versions = sum(1 for _ in self._versions_folder.glob("*.manifest"))  # each has added at most one fragment
         words = self._table.index_stats(CAPTION_INDEX)
         unindexed = words.num_unindexed_rows if words else 0
@@ -269,6 +267,7 @@ class IndexTable:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        refuse_if_lost(self._index, self._name)  # LanceDB would write all the same, and make the folders anew
         try:
             yield
             self._files.flush()  # LanceDB leaves that to the system

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.manifest import index_name
+from cocasearch.indexing.manifest import index_command, index_name
 
 _LARGEST_VERSION = 2**64 - 1
 
@@ -28,6 +28,17 @@ class UnreadableTable(CocaSearchError):  # noqa: N818  a finding about a table
             f"the table {table} of the index at {index} cannot be read: {reason}",
             hint=f"cocasearch verify --index {shlex.quote(index_name(index))}",
         )
+
+
+def refuse_if_lost(index: Path, table: str) -> None:
+    """Refuse to go on with a table whose files are not there, or not any more.
+
+    Raises:
+        CocaSearchError: They are not.
+    """
+    if latest_version(index, table) is None:
+        hint = index_command(index, "./photos", "--rebuild")
+        raise CocaSearchError(f"the index at {index} has lost its table {table}", hint=hint)
 
 
 def latest_version(index: Path, table: str) -> int | None:

@@ -333,6 +333,21 @@ def test_a_second_writer_is_told_who_writes(build, index, photos, draw):
     assert report.added == 1
 
 
+@pytest.mark.parametrize(("after", "seconds"), [(1, 0), (2, 0), (4, 100)])
+def test_an_index_removed_while_it_is_made_is_told_and_stays_removed(index, loaded, photos, after, seconds):
+    turns = []
+
+    def remove(done, total):
+        turns.append(done)
+        if len(turns) == after:
+            shutil.rmtree(index)
+
+    builder = IndexBuilder(index, loaded, batch_size=3, commit_seconds=seconds)
+    with pytest.raises(CocaSearchError, match="has been removed while it was written, or its drive has gone"):
+        builder.build([photos], progress=remove)
+    assert not index.exists()
+
+
 def test_another_model_is_refused_with_the_command_that_rebuilds(build, index, photos, loaded, other_model):
     build(photos)
     told = rf"built with model {re.escape(loaded.name)}@\w+, not with {re.escape(other_model.name)}@\w+"
