@@ -5,6 +5,7 @@ remembers, can be repaired; rows are the truth, and what is wrong with them is f
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,21 +133,33 @@ def _repaired(index: Path, progress: Progress | None) -> Verification:
     """Check and repair, for the holder of the writer's lock."""
     is_restored = restore_manifest(index)
     count, findings = _check(index, progress)
-    manifest = read_manifest(index)
+    manifest, pending = read_manifest(index), _pending(index)
+    tables = {"table": manifest.table} | ({"rebuild": pending.table} if pending else {})
+    lost = {part: go_back(index, table) for part, table in tables.items() if findings.has(part, _DAMAGED)}
+    if any(places is not None for places in lost.values()):
+        count, findings = _check(index, progress)
     if findings.has("table", _DAMAGED):
-        lost = go_back(index, manifest.table)
-        if lost is None:
-            findings.mend_by("rebuild", "table", _DAMAGED)
-        else:
-            count, findings = _check(index, progress)
-            version = f"{manifest.table}-v{latest_version(index, manifest.table)}"
-            findings.add("table", "damaged versions, in whose place an earlier one is", "repair", version)
-            for _, path in lost:
-                findings.add("table", "photos that have to be indexed again", "index", path)
+        findings.mend_by("rebuild", "table", _DAMAGED)
+    is_given_up = findings.has("rebuild")
+    for part in lost:
+        if not findings.has(part, _DAMAGED):
+            version = f"{tables[part]}-v{latest_version(index, tables[part])}"
+            findings.add(part, "damaged versions, in whose place an earlier one is", "repair", version)
+    if is_given_up:
+        drop_rebuild(index)
+    for _, path in lost.get("table") or ():
+        findings.add("table", "photos that have to be indexed again", "index", path)
     if is_restored:
         findings.add("manifest", "damaged or lost, in whose place its copy is", "repair", MANIFEST_FILE)
     _repair(index, manifest, findings)
     return Verification(count, tuple(findings))
+
+
+def _pending(index: Path) -> Manifest | None:
+    """The manifest of a rebuild that has not been completed; None if there is none that can be read."""
+    with suppress(CocaSearchError):
+        return find_manifest(index / REBUILD_FILE)
+    return None
 
 
 def _check_rows(
@@ -231,8 +244,6 @@ def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
     """Make anew what can be, for the holder of the writer's lock."""
     if findings.has("ledger"):
         _repair_ledger(index, manifest)
-    if findings.has("rebuild"):
-        drop_rebuild(index)
     is_readable = not findings.has("table", _DAMAGED)
     if is_readable:
         table = open_generation(index, manifest, rebuild=False).table  # sweeps up leftovers

@@ -20,14 +20,14 @@ from cocasearch.inference.caption_options import DEFAULT_OPTIONS
 from cocasearch.search.searcher import Searcher
 
 
-def newest(index, folder, ending):
-    files = (index / "images-1.lance" / folder).glob(f"*{ending}")
+def newest(index, folder, ending, table="images-1"):
+    files = (index / f"{table}.lance" / folder).glob(f"*{ending}")
     return max(files, key=lambda file: file.stat().st_mtime_ns)
 
 
 def damage(folder, ending, length):
-    def run(index):
-        file = newest(index, folder, ending)
+    def run(index, table="images-1"):
+        file = newest(index, folder, ending, table)
         file.write_bytes(file.read_bytes()[:length])
 
     return run
@@ -74,6 +74,38 @@ def test_a_table_without_any_version_that_can_be_read_stays_as_it_is(grown):
     repaired = verify_index(grown, repair=True)
     assert not repaired.ok and [problem.remedy for problem in repaired.problems] == ["rebuild"]
     assert {path for path in grown.rglob("*") if path.name != "unreadable.json"} == there
+
+
+@pytest.fixture
+def half_rebuilt(build, grown, photos):
+    """The same with a rebuild that was stopped after its third batch of three photos."""
+
+    def stop(done, total):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(photos, rebuild=True, progress=stop)
+    return grown
+
+
+@pytest.mark.parametrize("spoil", DAMAGE)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_damaged_rebuild_goes_on_from_its_newest_version_that_can_be_read(
+    build, half_rebuilt, photos, encoded, spoil, whole
+):
+    spoil(half_rebuilt, "images-2")
+    if not whole:
+        spoil(half_rebuilt)
+    assert {problem.remedy for problem in verify_index(half_rebuilt).problems} == {"repair"}
+    repaired = verify_index(half_rebuilt, repair=True)
+    told = {problem.part: problem.what for problem in repaired.problems if problem.remedy == "repair"}
+    told_of = ["rebuild"] if whole else ["table", "rebuild"]
+    assert told == dict.fromkeys(told_of, "damaged versions, in whose place an earlier one is")
+    assert repaired.ok and verify_index(half_rebuilt).problems == ()
+    encoded.since_last_look()
+    assert build(photos, rebuild=True).total == 12
+    assert encoded.since_last_look() == 6
 
 
 @pytest.mark.parametrize("spoil", DAMAGE[::2])
