@@ -4,66 +4,28 @@ Receives batches of tensors; hands back embeddings and losses. Knows nothing abo
 how a step is divided among micro-batches and processes: that is `gradients.py`.
 """
 
-import copy
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 
-from cocasearch.checkpoints.efficientnet_lite import Classifier
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa, unit_rows
-from cocasearch.model.layers import Residual
 from cocasearch.model.losses import distribution_divergence
 from cocasearch.model.text_decoder import trim_padding
 from cocasearch.model.vision_transformer import VisionTransformer
 from cocasearch.model.vocabulary_loss import LOGITS_AT_ONCE, linear_cross_entropy
 from cocasearch.text.tokenizer import Tokenizer
-from cocasearch.training.class_names import ClassNames, NamedGroups
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.distillation import DistillationTeacher, Judgement
+from cocasearch.training.name_teacher import NameTeacher
 from cocasearch.training.precision import autocast_dtype
 from cocasearch.training.starting_point import LOGIT_BIAS
-
-# How much of a labelled picture's target is its label; the rest is what the classifier sees in it.
-_LABEL_SHARE = 0.5
-
-
-class NameTeacher:
-    """The image encoder as it was before training, with its own classifier, and the words for its classes."""
-
-    def __init__(
-        self,
-        model: CoCa,
-        classifier: Classifier,
-        class_names: ClassNames,
-        *,
-        weights: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        self.encoder = copy.deepcopy(model.image_encoder).requires_grad_(False).eval()
-        self.is_student_at_start = weights is None
-        if weights is not None:
-            self.encoder.load_state_dict(weights)
-        self.classifier = classifier
-        self.class_names = class_names
-
-    def place(self, device: torch.device) -> None:
-        """Move it to where the model is trained."""
-        self.encoder.to(device)
-        self.classifier = Classifier(self.classifier.weight.to(device), self.classifier.bias.to(device))
-
-    @torch.no_grad()
-    def probabilities(self, pixels: Tensor, tokens: Tensor | None) -> Tensor:
-        """Class probabilities (B, C) of a batch; a student that has not moved yet lends its tokens."""
-        if tokens is None or not self.is_student_at_start:
-            tokens = self.encoder(pixels)
-        return self.classifier.logits(tokens).softmax(dim=1)
 
 
 class Names(NamedTuple):
@@ -246,31 +208,15 @@ class Objective(nn.Module):
         """Which ids are words that the decoder can write."""
         return (ids != self.tokenizer.pad_id) & (ids < self.model.config.words_written)
 
-    @torch.no_grad()
     def names(
         self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], chance: random.Random
     ) -> Names | None:
-        """The names that a step's pictures are compared with, drawn once for all its parts.
-
-        Args:
-            parts: The batch, divided.
-            tokens: What a frozen encoder made of each part.
-            chance: Draws them.
-        """
+        """The names that a step's pictures are compared with, as `NameTeacher.names` draws them; None without one."""
         if self.teacher is None:
             return None
-        seen, labelled = [], []
-        for part, part_tokens in zip(parts, tokens, strict=True):
-            pixels = torch.cat([part.pixels, part.labelled_pixels])
-            probabilities = self.teacher.probabilities(pixels, part_tokens)
-            of_labelled = probabilities[len(part.pixels) :]
-            seen.append(probabilities[: len(part.pixels)])
-            labels = F.one_hot(part.labels, of_labelled.shape[1]).to(of_labelled)
-            labelled.append(_LABEL_SHARE * labels + (1 - _LABEL_SHARE) * of_labelled)
-        probabilities = torch.cat([*seen, *labelled])
-        drawn: NamedGroups = self.teacher.class_names.draw(probabilities, self.config.names_per_step, chance)
-        ids = self.tokenizer(drawn.texts, self.model.config.text.context_length)
-        return Names(trim_padding(ids, self.tokenizer.pad_id).to(probabilities.device), drawn.target(probabilities))
+        texts, target = self.teacher.names(parts, tokens, self.config.names_per_step, chance)
+        ids = self.tokenizer(texts, self.model.config.text.context_length)
+        return Names(trim_padding(ids, self.tokenizer.pad_id).to(target.device), target)
 
     @property
     def _is_repeated_at_random(self) -> bool:
@@ -338,11 +284,3 @@ class Objective(nn.Module):
 
     def _precision(self, x: Tensor, *, narrow: bool = True) -> torch.autocast:
         return torch.autocast(x.device.type, self.autocast, enabled=narrow and self.autocast is not None)
-
-
-def set_dropout(model: CoCa, probability: float) -> None:
-    """Dropout on every residual branch of both text halves while training."""
-    for part in (model.text_decoder, model.multimodal_decoder):
-        for module in part.modules():
-            if isinstance(module, Residual):
-                module.dropout = probability

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
+from cocasearch.model.layers import Residual
 from cocasearch.model.vision_transformer import VisionTransformer
 from cocasearch.training.adapters import DOWN, UP, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.layer_groups import lock_towers
 from cocasearch.training.memory import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
-from cocasearch.training.objective import set_dropout
 from cocasearch.training.precision import place_weights
 from cocasearch.training.starting_point import LOGIT_BIAS
 
@@ -42,13 +42,22 @@ def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] |
         _add_logit_bias(model, config, (provenance or {}).get(LOGIT_BIAS))
     _freeze_first_blocks(model, config.frozen_blocks)
     lock_towers(model, config)
-    _set_dropout(model, config)
+    set_dropout(model, config.dropout)
+    _set_patch_dropout(model, config)
     if config.gradient_checkpointing:
         checkpoint_blocks(model)
     else:
         checkpoint_image_blocks(model, config.checkpointed_image_blocks)
     if config.compile:
         compile_blocks(model)
+
+
+def set_dropout(model: CoCa, probability: float) -> None:
+    """Dropout on every residual branch of both text halves while training."""
+    for part in (model.text_decoder, model.multimodal_decoder):
+        for module in part.modules():
+            if isinstance(module, Residual):
+                module.dropout = probability
 
 
 def plain_weights(weights: Mapping[str, Tensor], config: TrainingConfig) -> dict[str, Tensor]:
@@ -81,8 +90,7 @@ def _freeze_first_blocks(model: CoCa, count: int) -> None:
             parameter.requires_grad_(False)
 
 
-def _set_dropout(model: CoCa, config: TrainingConfig) -> None:
-    set_dropout(model, config.dropout)
+def _set_patch_dropout(model: CoCa, config: TrainingConfig) -> None:
     if isinstance(model.image_encoder, VisionTransformer):
         model.image_encoder.patch_dropout = config.force_patch_dropout
     elif config.force_patch_dropout:

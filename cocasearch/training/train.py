@@ -19,7 +19,7 @@ from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source
 from cocasearch.training.failures import told_once
-from cocasearch.training.objective import NameTeacher
+from cocasearch.training.name_teacher import NameTeacher
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced

@@ -31,7 +31,8 @@ from cocasearch.training.distillation import read_teacher
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.judging import caption_loss, score
-from cocasearch.training.objective import NameTeacher, Objective
+from cocasearch.training.name_teacher import NameTeacher
+from cocasearch.training.objective import Objective
 from cocasearch.training.optimizer import (
     WeightAverage,
     build_optimizers,

@@ -27,7 +27,7 @@ from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
 from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingData
-from cocasearch.training.objective import NameTeacher
+from cocasearch.training.name_teacher import NameTeacher
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.starting_point import StartingPoint
 from cocasearch.training.trainer import Trainer

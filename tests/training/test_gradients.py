@@ -17,8 +17,10 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.micro_batches import divide
-from cocasearch.training.objective import NameTeacher, Objective, set_dropout
+from cocasearch.training.name_teacher import NameTeacher
+from cocasearch.training.objective import Objective
 from cocasearch.training.optimizer import build_optimizers
+from cocasearch.training.preparation import set_dropout
 from cocasearch.training.starting_point import StartingPoint
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "openclip"

@@ -14,7 +14,9 @@ from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData
 from cocasearch.training.gradients import Gradients, StepLosses
-from cocasearch.training.objective import NameTeacher, Objective, set_dropout
+from cocasearch.training.name_teacher import NameTeacher
+from cocasearch.training.objective import Objective
+from cocasearch.training.preparation import set_dropout
 from cocasearch.training.starting_point import StartingPoint
 
 COLORS = ("red", "green", "blue", "yellow", "black", "purple")
@@ -101,27 +103,6 @@ def test_a_frozen_encoder_lends_the_teacher_its_tokens(start, teacher, drawings)
     assert all(parameter.grad is not None for parameter in start.model.parameters())
     for part in ("total", "contrastive", "caption", "name"):
         torch.testing.assert_close(getattr(frozen, part), getattr(moving, part))
-
-
-def test_the_teacher_stays_when_the_student_moves(start, teacher, drawings) -> None:
-    pixels = batch_of(start, PLAIN, drawings).pixels
-    before = teacher.probabilities(pixels, None)
-    torch.testing.assert_close(before.sum(dim=1), torch.ones(6))
-    with torch.no_grad():
-        start.model.image_encoder.head.bias += 1
-    assert torch.equal(teacher.probabilities(pixels, None), before)
-    assert not torch.allclose(teacher.probabilities(pixels, start.model.image_encoder(pixels)), before)
-
-
-def test_a_teacher_with_weights_of_its_own_borrows_nothing(start, new_start, class_names, drawings) -> None:
-    published = new_start().model.image_encoder.state_dict()
-    with torch.no_grad():
-        start.model.image_encoder.head.bias += 1  # the student was trained before
-    teacher = NameTeacher(start.model, start.classifier, class_names, weights=published)
-    pixels = batch_of(start, PLAIN, drawings).pixels
-    lent = teacher.probabilities(pixels, start.model.image_encoder(pixels))
-    original = NameTeacher(new_start().model, start.classifier, class_names)
-    assert torch.equal(lent, original.probabilities(pixels, None))
 
 
 def test_captions_made_of_labels_count_as_much_as_asked(start, teacher, drawings) -> None:
