@@ -112,7 +112,7 @@ def index(
     plan = _plan(survey, as_json=as_json, is_last=dry_run)
     if dry_run:
         return
-    if plan.to_describe:  # before the progress of what it is for
+    if plan.needs_model:  # before the progress of what it is for
         loaded = loading()
         if captions and survey.base:
             tell_other_ways(index_name(folder), survey.base.decodings, loaded.complete(captions))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, UnreadableImage
@@ -21,6 +22,7 @@ from cocasearch.indexing.hashing import forget_hashes
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
+from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.plan import BuildPlan, Progress, make_plan
 from cocasearch.indexing.records import ImageRecord, record_id
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
@@ -118,7 +120,7 @@ class IndexBuilder:
         """
         started = time.perf_counter()
         survey = plan.survey
-        if plan.to_describe and survey.present and not survey.options.rebuild_with:
+        if plan.needs_model and survey.present and not survey.options.rebuild_with:
             self.check_model(survey.present)
         self._make_folder()
         with writer_lock(self._index):
@@ -127,7 +129,7 @@ class IndexBuilder:
                 self._index, self._wanted_manifest(survey), rebuild=bool(survey.options.rebuild_with)
             )
             queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
-            files = [*queue.settle(plan), *plan.to_describe]
+            files = PackedList(chain(queue.settle(plan), plan.to_describe()))
             if files:
                 if self._caption_options:
                     note_decoding(generation, self._model().complete(self._caption_options))
@@ -194,7 +196,7 @@ class IndexBuilder:
 
     def _describe_and_store(
         self,
-        files: Sequence[Candidate],
+        files: PackedList[Candidate],
         roots: dict[str, Path],
         queue: CommitQueue,
         progress: Progress | None,

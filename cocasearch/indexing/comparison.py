@@ -8,6 +8,7 @@ from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.away import EmptyFolders
 from cocasearch.indexing.known_files import Place, Stamp, join
 from cocasearch.indexing.ledger import Ledger
+from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.roots import Target, extend_roots, list_target, place_folders, scopes
 from cocasearch.indexing.survey import Candidate, Survey
 
@@ -41,7 +42,8 @@ class Comparison:
         walked = [target.folder for target in filled if target.names is None]
         parts = (key for key in survey.roots if key in partial or key not in before)
         survey.partial = frozenset(key for key in parts if not self._is_walked(survey.roots[key], walked))
-        survey.candidates = list(dict.fromkeys(survey.candidates))  # a rebuild may be told to read what it would anyway
+        if any(target.names for target in targets):  # a rebuild may be told to read what it would anyway
+            survey.candidates = PackedList(dict.fromkeys(survey.candidates))
         self._find_gone(filled)
         survey.away = sorted(self._away)
 

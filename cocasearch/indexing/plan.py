@@ -5,15 +5,17 @@ moved, copied or touched keeps its vector and caption. Rows without a hash, as a
 size and time of change. Changes nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.known_files import Place
+from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.survey import Candidate, Survey
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ class BuildPlan:
     """
 
     survey: Survey
-    new: list[Candidate] = field(default_factory=list)
-    changed: list[Candidate] = field(default_factory=list)
+    new: PackedList[Candidate] = field(default_factory=PackedList)
+    changed: PackedList[Candidate] = field(default_factory=PackedList)
     moved: list[Reuse] = field(default_factory=list)
     copied: list[Reuse] = field(default_factory=list)
     touched: list[Reuse] = field(default_factory=list)
@@ -67,13 +69,17 @@ class BuildPlan:
     away: list[Place] = field(default_factory=list)
 
     @property
-    def to_describe(self) -> list[Candidate]:
+    def needs_model(self) -> bool:
+        """Whether there are files that the model has to see."""
+        return bool(self.changed or self.new)
+
+    def to_describe(self) -> Iterator[Candidate]:
         """The files that the model has to see."""
-        return [*self.changed, *self.new]
+        return chain(self.changed, self.new)
 
     def paths(self) -> dict[str, list[str]]:
         """The files of each kind that there is something to do for, by the kind's name."""
-        files = {"new": self.new, "changed": self.changed}
+        files: dict[str, Iterable[Candidate]] = {"new": self.new, "changed": self.changed}
         files |= {kind: [reuse.file for reuse in getattr(self, kind)] for kind in ("moved", "copied", "touched")}
         places = {kind: [(file.root, file.path) for file in listed] for kind, listed in files.items()}
         places |= {"gone": self.gone, "back": self.survey.back}
@@ -128,8 +134,8 @@ def make_plan(survey: Survey, progress: Progress | None = None, *, keep_hashes: 
         matching.adopt(twins)
         matching.match(alike, keep_hashes, progress)
         matching.finish()
-        plan.new.sort()  # as they were met
-        plan.changed.sort()
+        plan.new = PackedList(sorted(plan.new))  # as they were met
+        plan.changed = PackedList(sorted(plan.changed))
     return plan
 
 

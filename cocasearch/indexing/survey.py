@@ -9,6 +9,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.known_files import KnownFiles, Place
 from cocasearch.indexing.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, find_manifest
+from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.versions import latest_version
 
 
@@ -83,7 +84,7 @@ class Survey:
     partial: frozenset[str] = frozenset()
     excludes: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
-    candidates: list[Candidate] = field(default_factory=list)
+    candidates: PackedList[Candidate] = field(default_factory=PackedList)
     back: list[Place] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
     still_missing: list[Place] = field(default_factory=list)

@@ -244,7 +244,7 @@ def test_a_root_of_single_files_is_partial_until_it_is_walked(tree, survey_of):
 def test_single_files_are_looked_up_and_no_others(tree, survey_of):
     known = {("1", "1.jpg"): (4, 5), ("1", "b/gone.jpg"): (4, 5)}
     survey = survey_of([], {"1": tree / "a"}, known, partial={"1"})
-    assert (survey.unchanged, survey.candidates, survey.gone) == (1, [], [("1", "b/gone.jpg")])
+    assert (survey.unchanged, list(survey.candidates), survey.gone) == (1, [], [("1", "b/gone.jpg")])
 
 
 def test_a_folder_reached_through_a_link_is_the_same_folder(tree, survey_of):
