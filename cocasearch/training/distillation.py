@@ -19,6 +19,7 @@ from cocasearch.model.text_decoder import trim_padding
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.starting_point import StartingPoint
 
 
 class Judgement(NamedTuple):
@@ -95,14 +96,8 @@ class DistillationTeacher:
         return trim_padding(self._tokenizer(texts, length), self._tokenizer.pad_id).to(ids.device)
 
 
-def read_teacher(
-    config: TrainingConfig,
-    tokenizer: Tokenizer,
-    preprocess: PreprocessConfig,
-    context_length: int,
-    device: torch.device,
-) -> DistillationTeacher | None:
-    """The teacher that a config names, on its device; None where it names none.
+def read_teacher(config: TrainingConfig, start: StartingPoint, device: torch.device) -> DistillationTeacher | None:
+    """The teacher that a config names for the model that a run starts from, on its device; None where it names none.
 
     Raises:
         CocaSearchError: It is not there, or cannot teach this student.
@@ -111,8 +106,8 @@ def read_teacher(
         return None
     with_captions = config.distill_caption_weight > 0 and config.objective != "contrastive"
     folder = resolve_model(config.distill_from)
-    teacher = DistillationTeacher(folder, tokenizer, preprocess, with_captions=with_captions)
-    longest = teacher.model.config.text.context_length
+    teacher = DistillationTeacher(folder, start.tokenizer, start.preprocess, with_captions=with_captions)
+    longest, context_length = (model.config.text.context_length for model in (teacher.model, start.model))
     if with_captions and longest < context_length:
         raise CocaSearchError(
             f"{folder.name} reads texts of {longest} ids, fewer than the {context_length} of the model that is trained",

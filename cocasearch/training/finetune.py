@@ -25,7 +25,6 @@ from cocasearch.inference.device import choose_device
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import Source
-from cocasearch.training.distillation import read_teacher
 from cocasearch.training.failures import told_once
 from cocasearch.training.finetune_defaults import (
     Plan,
@@ -38,8 +37,7 @@ from cocasearch.training.gradients import Gradients
 from cocasearch.training.interpolation import interpolate
 from cocasearch.training.kept_shares import KeptShare, measure_shares, suggested
 from cocasearch.training.memory_estimate import estimate_memory, free_memory
-from cocasearch.training.objective import Objective
-from cocasearch.training.preparation import prepare
+from cocasearch.training.preparation import prepared_objective
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
@@ -244,13 +242,9 @@ class _Finetuning:
         available = free_memory(device)
         start = forced(from_model_folder(self.folder), config)
         # Compiled, it would need as much, and the compiler most of the time.
-        prepare(start.model.to(device), dataclasses.replace(config, compile=False), start.provenance)
-        context = start.model.config.text.context_length
-        larger = read_teacher(config, start.tokenizer, start.preprocess, context, device)
+        objective = prepared_objective(start, dataclasses.replace(config, compile=False), device)
         longest = [max(image.captions, key=len) for image in self.training]
-        ids = start.tokenizer(longest, context)
-        objective = Objective(start.model, start.tokenizer, config, larger=larger)
-        objective.refuse_idle_steps()
+        ids = start.tokenizer(longest, start.model.config.text.context_length)
         estimate = estimate_memory(
             Gradients(objective, config),
             config,

@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.inference.loaded_model import lay_out_image_encoder
 from cocasearch.model.coca import CoCa
 from cocasearch.model.layers import Residual
 from cocasearch.model.vision_transformer import VisionTransformer
 from cocasearch.training.adapters import DOWN, UP, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.distillation import read_teacher
 from cocasearch.training.layer_groups import lock_towers
 from cocasearch.training.memory import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
+from cocasearch.training.name_teacher import NameTeacher
+from cocasearch.training.objective import Objective
 from cocasearch.training.precision import place_weights
-from cocasearch.training.starting_point import LOGIT_BIAS
+from cocasearch.training.starting_point import LOGIT_BIAS, StartingPoint
 
 
 def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] | None = None) -> None:
@@ -58,6 +62,30 @@ def set_dropout(model: CoCa, probability: float) -> None:
         for module in part.modules():
             if isinstance(module, Residual):
                 module.dropout = probability
+
+
+def prepared_objective(
+    start: StartingPoint, config: TrainingConfig, device: torch.device, teacher: NameTeacher | None = None
+) -> Objective:
+    """The model that a run starts from, made ready in place on its device, with the losses that train it.
+
+    Args:
+        start: The model.
+        config: The recipe.
+        device: Where it is trained.
+        teacher: Adds the name loss.
+
+    Raises:
+        CocaSearchError: The recipe does not go with the model, or leaves steps with nothing to learn.
+    """
+    model = start.model.to(device)
+    lay_out_image_encoder(model)
+    prepare(model, config, start.provenance)
+    if teacher is not None:
+        teacher.place(device)
+    objective = Objective(model, start.tokenizer, config, teacher, read_teacher(config, start, device))
+    objective.refuse_idle_steps()
+    return objective
 
 
 def plain_weights(weights: Mapping[str, Tensor], config: TrainingConfig) -> dict[str, Tensor]:

@@ -23,16 +23,14 @@ from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.inference.device import give_back_freed_memory, keep_freed_memory
-from cocasearch.inference.loaded_model import image_memory_format, lay_out_image_encoder
+from cocasearch.inference.loaded_model import image_memory_format
 from cocasearch.interruption import stopping, uninterrupted
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch, TrainingData
-from cocasearch.training.distillation import read_teacher
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
 from cocasearch.training.gradients import Gradients, StepLosses
 from cocasearch.training.judging import caption_loss, score
 from cocasearch.training.name_teacher import NameTeacher
-from cocasearch.training.objective import Objective
 from cocasearch.training.optimizer import (
     WeightAverage,
     build_optimizers,
@@ -41,7 +39,7 @@ from cocasearch.training.optimizer import (
     set_learning_rates,
 )
 from cocasearch.training.precision import gradient_scaler
-from cocasearch.training.preparation import prepare
+from cocasearch.training.preparation import prepared_objective
 from cocasearch.training.processes import Processes, device_of_process, has_lost_launcher
 from cocasearch.training.progress import ProgressReport, TrainingProgress
 from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of, run_identity
@@ -116,15 +114,8 @@ class Trainer:
         self.card = card
         self.device = device_of_process(device)
         self.processes = Processes.join(self.device)
-        self.model = start.model.to(self.device)
-        lay_out_image_encoder(self.model)
-        prepare(self.model, config, start.provenance)
-        if teacher is not None:
-            teacher.place(self.device)
-        context = self.model.config.text.context_length
-        larger = read_teacher(config, start.tokenizer, start.preprocess, context, self.device)
-        self.objective = Objective(self.model, start.tokenizer, config, teacher, larger)
-        self.objective.refuse_idle_steps()
+        self.model = start.model
+        self.objective = prepared_objective(start, config, self.device, teacher)
         self.scaler = gradient_scaler(config, self.device)
         self.gradients = Gradients(self.objective, config, self.processes, self.scaler)
         self.optimizers = build_optimizers(self.model, config)

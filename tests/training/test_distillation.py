@@ -68,7 +68,7 @@ def gradients_of(
     start: StartingPoint, batch: TrainingBatch, folder: Path, **changes: object
 ) -> tuple[StepLosses, dict[str, Tensor]]:
     config = replace(ALONE, distill_from=str(folder), **changes)
-    teacher = read_teacher(config, start.tokenizer, start.preprocess, 24, CPU)
+    teacher = read_teacher(config, start, CPU)
     start.model.train().zero_grad()
     step = Gradients(Objective(start.model, start.tokenizer, config, larger=teacher), config)
     losses = step.compute(batch, encoder_is_frozen=False, chance=random.Random(1))

@@ -79,7 +79,7 @@ def test_memory_of_a_teacher_and_of_averages_in_float32_is_expected(new_start, m
         config = TrainingConfig(**{**FLOAT32, "ema_decay": 0.0, **changes})
         start = new_start()
         prepare(start.model, config, start.provenance)
-        larger = read_teacher(config, start.tokenizer, start.preprocess, 24, CPU)
+        larger = read_teacher(config, start, CPU)
         gradients = Gradients(Objective(start.model, start.tokenizer, config, larger=larger), config)
         return estimate_memory(gradients, config, image_size=32, caption_tokens=12, encoder_is_frozen=False)
 
