@@ -51,6 +51,9 @@ def import_(
 
     Words can be looked for only with the model that made the vectors. Without --model, and where the folder does not
     name it, the index answers examples that it holds and refuses words.
+
+    A photo is known by its name, size and time of change alone: 'cocasearch index' describes anew one that is renamed
+    or touched later.
     """
     from cocasearch.images.discovery import expand_home
     from cocasearch.indexing.importing import import_embeddings

@@ -24,7 +24,7 @@ from cocasearch.cli.options import (
 )
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import discover_images, expand_home
+from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, discover_images, expand_home
 from cocasearch.images.excludes import as_written
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.lock import refuse_if_locked
@@ -171,8 +171,11 @@ def _look_at(folder: Path, paths: Sequence[Path]) -> None:
     """Refuse, before a model is loaded for them, paths without photos, or none where there is no index either."""
     if not paths:
         read_manifest(folder)
-    elif not any(next(discover_images(expand_home(path), lambda *_: None), None) for path in paths):
-        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}")
+        return
+    skipped: list[str] = []
+    if not any(next(discover_images(expand_home(path), lambda _, why: skipped.append(why)), None) for path in paths):
+        hint = GIVE_LINKED if LINKED_FOLDER in skipped else None
+        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}", hint=hint)
 
 
 def _present_model(folder: Path) -> str | None:
@@ -190,7 +193,7 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
     else:
         console.say(f"plan: {_told(plan.counts())}")
         if is_last:  # else the summary tells
-            _tell_empty(map(str, survey.empty), plan.away_paths(), survey.roots)
+            _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
     return plan
 
 
@@ -205,11 +208,12 @@ def _told(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
 
 
-def _tell_empty(empty: Iterable[str], away: Collection[str], roots: Mapping[str, Path]) -> None:
+def _tell_empty(index: Path, empty: Iterable[str], away: Collection[str], roots: Mapping[str, Path]) -> None:
     """Name folders without photos and, of those that the index has photos of, how to have it forget them."""
     kept = {*map(str, roots.values()), *away}
     for path in (*empty, *away):
-        hint = f": is its drive away? All is kept, until: cocasearch remove {shlex.quote(path)}"
+        forget = index_command(index, shlex.quote(path), command="remove")
+        hint = f": is its drive away? All is kept, until: {forget}"
         console.say(f"no photos in {console.shown(path)}{hint if path in kept else ''}")
 
 
@@ -221,7 +225,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
         CocaSearchError: A rebuild has to wait for photos.
     """
     console.name_unreadable(report.failed)
-    _tell_empty(report.empty, report.away, read_manifest(folder).locate_roots(folder))
+    _tell_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
     if report.vanished:
         console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
     if report.left_behind and not report.awaited:

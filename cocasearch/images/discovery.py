@@ -30,6 +30,9 @@ _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 LINKED_FOLDER = "a link to a folder, which is not followed"
 """The reason for which a walk leaves one out."""
 
+GIVE_LINKED = "links to folders are not followed; give the folders themselves"
+"""How to go on where such links are all that there is."""
+
 _log = logging.getLogger(__name__)
 
 

@@ -203,11 +203,11 @@ def index_name(index: Path) -> str:
     return str(index) if is_folder_like(str(index)) else f"./{index}"
 
 
-def index_command(index: Path, *arguments: str) -> str:
-    """The command that indexes with `arguments` into folder `index`."""
+def index_command(index: Path, *arguments: str, command: str = "index") -> str:
+    """The command that indexes, or does something else, with `arguments` in folder `index`."""
     name = index_name(index)
     option = () if name == DEFAULT_INDEX else ("--index", shlex.quote(name))
-    return " ".join(("cocasearch", "index", *arguments, *option))
+    return " ".join(("cocasearch", command, *arguments, *option))
 
 
 def exclude_of(path: Path) -> str:

@@ -4,11 +4,12 @@ Compares path, size and time of change. Files that differ are left for `plan` to
 over with this.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import expand_home, is_image_name, is_walked
+from cocasearch.images.discovery import GIVE_LINKED, expand_home, is_image_name, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.away import EmptyFolders, holds_nothing
 from cocasearch.indexing.comparison import Comparison
@@ -55,8 +56,7 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
         if not looked_in:
             message = f"index '{index_name(index)}' covers no folder any more"
             raise NothingFound(message, hint=index_command(index, "./photos"))
-        hint = "links to folders are not followed; give the folders themselves" if survey.linked else None
-        raise NothingFound(f"no pictures found in {looked_in}", hint=hint)
+        raise NothingFound(f"no pictures found in {looked_in}", hint=GIVE_LINKED if survey.linked else None)
     return survey
 
 
@@ -169,8 +169,12 @@ def _leave_out(survey: Survey, present: Manifest, folder: Path) -> None:
     is_lost = latest_version(survey.index, present.table) is None  # then there is nothing to lose any more
     if survey.options.rebuild_with and not is_lost:
         what = "an empty folder" if folder.is_dir() else "no such folder"
-        hint = f"mount its drive, or take it out first: cocasearch remove {folder}"
-        raise CocaSearchError(f"{what}: {folder}; a rebuild would lose its photos", hint=hint)
+        follow = index_command(survey.index)
+        remove = index_command(survey.index, shlex.quote(str(folder)), command="remove")
+        raise CocaSearchError(
+            f"{what}: {folder}; a rebuild would lose its photos",
+            hint=f"mount its drive; or first, if they have been moved: {follow}; if they are no more: {remove}",
+        )
     if folder not in survey.empty:
         survey.empty.append(folder)
 
