@@ -104,7 +104,7 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
         known, bad = known_to(survey.present, survey.index), Ledger(survey.index)
     for key, folder in survey.present.locate_roots(survey.index).items():
         if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
-            _leave_out(survey, survey.present, folder)
+            survey.empty.append(folder)
         elif key in survey.present.partial_roots:
             in_ledger = (entry.path for entry in bad or () if entry.root == key)
             if names := {*known.paths_in(key), *in_ledger}:  # a root of its own may have taken all
@@ -112,18 +112,19 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
         else:
             targets.append(Target(folder))
     if survey.options.rebuild_with:
-        _refuse_empty_folders(survey, survey.present, known)
+        _refuse_empty_folders(survey, survey.present, known, paths)
     return targets
 
 
-def _refuse_empty_folders(survey: Survey, present: Manifest, known: KnownFiles) -> None:
-    """Refuse a rebuild if a folder inside a root is empty from which the index has photos."""
+def _refuse_empty_folders(survey: Survey, present: Manifest, known: KnownFiles, paths: Sequence[str | Path]) -> None:
+    """Refuse a rebuild if a root, or a folder inside one, is empty or not there from which the index has photos."""
     roots = present.locate_roots(survey.index)
     empty = EmptyFolders(roots, Excludes(survey.excludes))
     for root, folder in known.folders():
+        place = (root, "") if roots[root] in survey.empty else empty.around(root, folder)
         stamps = known.stamps(root, folder).values()
-        if (place := empty.around(root, folder)) and any(len(stamp) == 2 for stamp in stamps):  # all missing is no loss
-            _leave_out(survey, present, roots[root] / place[1])
+        if place and any(len(stamp) == 2 for stamp in stamps):  # all missing is no loss
+            _leave_out(survey, present, roots[root] / place[1], paths)
 
 
 def photos_at_stake(survey: Survey, unread: Iterable[Place]) -> int:
@@ -165,11 +166,11 @@ def _whole_paths(known: KnownFiles, roots: Mapping[str, Path]) -> Iterator[str]:
     return (f"{roots[key]}/{path}" for key in roots for path in known.paths_in(key))
 
 
-def _leave_out(survey: Survey, present: Manifest, folder: Path) -> None:
+def _leave_out(survey: Survey, present: Manifest, folder: Path, paths: Sequence[str | Path]) -> None:
     is_lost = latest_version(survey.index, present.table) is None  # then there is nothing to lose any more
-    if survey.options.rebuild_with and not is_lost:
+    if not is_lost:
         what = "an empty folder" if folder.is_dir() else "no such folder"
-        follow = index_command(survey.index)
+        follow = index_command(survey.index, *(shlex.quote(str(path)) for path in paths))
         remove = index_command(survey.index, shlex.quote(str(folder)), command="remove")
         raise CocaSearchError(
             f"{what}: {folder}; a rebuild would lose its photos",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import pytest
@@ -52,6 +53,38 @@ def test_photos_that_are_left_behind_are_named_before_and_after(other):
     assert "1 left behind" in other("index", "--rebuild", "--dry-run").stderr
     told = other("index", "--rebuild").stderr
     assert "1 photo is not there and left the index: photos/blue-circle.png\n" in told
+
+
+@pytest.mark.parametrize(("old", "new"), [("photos/sub", "photos"), ("photos", "new place")])
+def test_photos_moved_out_of_a_folder_are_followed_by_the_run_that_a_refused_rebuild_names(prompt, old, new):
+    prompt("index", "photos", "--model", "tiny", "--index", "mine")
+    (prompt.folder / new).mkdir(exist_ok=True)
+    moved = list((prompt.folder / old).iterdir())
+    for path in moved:
+        path.rename(prompt.folder / new / path.name)
+    rebuild = ("index", new, "--rebuild", "--index", "mine")
+    refused = prompt(*rebuild)
+    follow, forget = re.search(r"if they have been moved: (.*); if they are no more: (.*)", refused.stderr).groups()
+    assert (refused.exit_code, forget) == (1, f"cocasearch remove {prompt.folder / old} --index mine")
+    assert f"{1 if len(moved) == 1 else 4} moved" in prompt(*shlex.split(follow)[1:]).stderr
+    assert "4 added" in prompt(*rebuild).stderr
+
+
+def test_photos_of_a_folder_that_is_away_are_forgotten_by_the_command_named(prompt):
+    prompt("index", "photos", "--model", "tiny", "--index", "mine")
+    shutil.rmtree(prompt.folder / "photos" / "sub")
+    (prompt.folder / "photos" / "sub").mkdir()
+    told = prompt("index", "--index", "mine").stderr
+    assert "1 removed" in prompt(*re.search(r"All is kept, until: cocasearch (.*)", told)[1].split()).stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--rebuild",), ("--rebuild", "--model", "tiny")])
+def test_a_folder_of_nothing_but_links_is_told_so(prompt, options):
+    (prompt.folder / "links").mkdir()
+    (prompt.folder / "links" / "photos").symlink_to(prompt.folder / "photos", target_is_directory=True)
+    result = prompt("index", "links", *options)
+    assert result.exit_code == 3
+    assert "hint: links to folders are not followed; give the folders themselves\n" in result.stderr
 
 
 def test_words_are_encoded_by_the_old_model_until_the_new_one_has_seen_every_photo(other):
