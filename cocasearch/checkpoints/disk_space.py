@@ -10,8 +10,7 @@ from pathlib import Path
 from cocasearch.errors import CocaSearchError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_ELSEWHERE = "put models elsewhere: COCASEARCH_HOME=FOLDER, and the hub's files: HF_HOME=FOLDER"
-_WAY_ON = f"free some, or {_ELSEWHERE}"
+ELSEWHERE = "put models elsewhere: COCASEARCH_HOME=FOLDER, and the hub's files: HF_HOME=FOLDER"
 
 
 def refuse_small_disks(needs: Mapping[Path, int]) -> None:
@@ -29,13 +28,14 @@ def refuse_small_disks(needs: Mapping[Path, int]) -> None:
         free = shutil.disk_usage(place).free
         if free < needed:
             raise CocaSearchError(
-                f"the disk of {place} has {gigabytes(free)} free, and {gigabytes(needed)} are needed", hint=_WAY_ON
+                f"the disk of {place} has {gigabytes(free)} free, and {gigabytes(needed)} are needed",
+                hint=f"free some, or {ELSEWHERE}",
             )
 
 
 @contextlib.contextmanager
-def writing(what: Path) -> Iterator[None]:
-    """A block that writes `what`; a disk that is full or does not let it is told with it.
+def writing(what: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
+    """A block that writes `what`; a disk that is full or does not let it is told with it, and how to write elsewhere.
 
     Raises:
         CocaSearchError: There was no room, no permission, or no working disk.
@@ -47,7 +47,8 @@ def writing(what: Path) -> Iterator[None]:
             raise
         reason = (error.strerror or type(error).__name__).lower()
         raise CocaSearchError(
-            f"{what} cannot be written: {reason}", hint=_WAY_ON if error.errno in _FULL else _ELSEWHERE
+            f"{what} cannot be written: {reason}",
+            hint=f"free some, or {elsewhere}" if error.errno in _FULL else elsewhere,
         ) from error
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from cocasearch.checkpoints.disk_space import writing
+from cocasearch.checkpoints.disk_space import ELSEWHERE, writing
 from cocasearch.checkpoints.weights_reading import open_weights
 from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError
@@ -27,6 +27,7 @@ from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.interruption import uninterrupted
 from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig
+from cocasearch.paths import models_home
 from cocasearch.text.tokenizer import Tokenizer
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE = (
@@ -99,12 +100,13 @@ def save_model_folder(
         CocaSearchError: Something that is no model is at `folder`, or it cannot be written; nothing has changed.
     """
     refuse_to_replace(folder)
-    with writing(folder):
+    elsewhere = ELSEWHERE if folder.is_relative_to(models_home()) else "--out NEW_FOLDER"
+    with writing(folder, elsewhere):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_behind(folder)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with writing(folder):
+        with writing(folder, elsewhere):
             write_weights(state_dict, staging / WEIGHTS_FILE, getattr(torch, dtype), progress)
             tokenizer.save(staging / TOKENIZER_FILE)
             described = {

@@ -139,11 +139,15 @@ def test_a_folder_that_is_no_model_is_not_replaced(save: Save, tmp_path: Path) -
     assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
 
 
-def test_a_place_that_cannot_be_written_is_named(save: Save, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("home", "hint"), [(".", "COCASEARCH_HOME=FOLDER"), ("other", "--out NEW_FOLDER")])
+def test_a_place_that_cannot_be_written_is_named(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str, hint: str
+) -> None:
+    monkeypatch.setenv("COCASEARCH_HOME", str(tmp_path / home))
     (tmp_path / "models").write_text("a file where a folder should be")
     with pytest.raises(CocaSearchError, match=r"models/m cannot be written: (file exists|not a directory)") as caught:
         save(to=tmp_path / "models" / "m")
-    assert "COCASEARCH_HOME" in str(caught.value.hint)
+    assert hint in str(caught.value.hint)
 
 
 def test_what_is_missing_is_named(save: Save, tmp_path: Path) -> None:

@@ -60,6 +60,14 @@ def test_unknown_start_is_asked_for(prompt, provenance, words):
     assert prompt("models", "mix", "./mine", "--keep", "0.5", "--out", "mixed", "--start", "tiny").exit_code == 0
 
 
+def test_folder_that_cannot_be_written_names_the_option(prompt):
+    save_trained(prompt.folder / "mine", "tiny", 0.5)
+    result = prompt("models", "mix", "./mine", "--keep", "0.4", "--out", "photos/red-square.jpg/mixed")
+    assert result.exit_code == 1
+    assert "photos/red-square.jpg/mixed cannot be written: " in result.stderr
+    assert "hint: --out NEW_FOLDER\n" in result.stderr
+
+
 def test_finished_model_is_not_replaced(prompt):
     save_trained(prompt.folder / "mine", "tiny", 0.5)
     before = read_model_folder(prompt.folder / "mine").fingerprint
