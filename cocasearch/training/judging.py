@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from cocasearch.captioned_data import CaptionedImage
-from cocasearch.evaluation.benchmark import EvaluationReport
+from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.images.batching import decode_batches
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.text_decoder import trim_padding
@@ -19,6 +19,29 @@ from cocasearch.training.objective import Objective
 
 _RECALL_STEP = 0.02  # of recall@1: what two sets of weights must differ by
 _PICTURES_AT_ONCE = 32
+
+
+def validate(
+    loaded: LoadedModel,
+    held_out: Sequence[CaptionedImage],
+    config: TrainingConfig,
+    *,
+    only_captions: bool,
+    tell: Callable[..., None],
+) -> EvaluationReport:
+    """Recall on held-out pictures, and the captioning loss where recall does not tell what is learned.
+
+    Args:
+        loaded: The model.
+        held_out: Pictures with their captions.
+        config: The run's.
+        only_captions: The run learns to caption and not to find.
+        tell: Called after each batch.
+    """
+    report = evaluate(loaded, held_out, caption_options=None, batch_size=64, progress=tell)
+    if only_captions:
+        report = dataclasses.replace(report, caption_loss=caption_loss(loaded, held_out, config, tell))
+    return report
 
 
 def score(report: EvaluationReport) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.training.gradients import StepLosses
+from cocasearch.training.learner import Learner
+from cocasearch.training.optimizer import learning_rates
 from cocasearch.training.run_log import RunLog
 
 _AVERAGED_STEPS = 20
@@ -43,52 +45,33 @@ class ProgressReport:
     Args:
         log: Gets a line for each step.
         tell: Called after each step.
-        images_per_step: Captioned pictures of a step, of all processes.
-        steps: Of the whole run.
-        first_step: Where it goes on.
+        learner: What takes the steps, at the one where the run begins or goes on.
     """
 
-    def __init__(
-        self,
-        log: RunLog,
-        tell: Callable[[TrainingProgress], None],
-        *,
-        images_per_step: int,
-        steps: int,
-        first_step: int,
-    ) -> None:
-        self._log, self._tell = log, tell
-        self._images_per_step, self._steps, self._first_step = images_per_step, steps, first_step
-        self._started = time.monotonic()
+    def __init__(self, log: RunLog, tell: Callable[[TrainingProgress], None], learner: Learner) -> None:
+        self._log, self._tell, self._learner = log, tell, learner
+        self._first_step, self._started = learner.step, time.monotonic()
 
-    def add(
-        self,
-        step: int,
-        averages: list[float],
-        losses: StepLosses,
-        report: EvaluationReport | None,
-        *,
-        logit_scale: float,
-        rates: Mapping[str, float],
-    ) -> None:
-        """Take a step's losses into the averages, in place, and tell."""
+    def add(self, averages: list[float], losses: StepLosses, report: EvaluationReport | None) -> None:
+        """Take the losses of the last step into the averages, in place, and tell."""
+        learner, step, steps = self._learner, self._learner.step, self._learner.steps
         latest = (losses.contrastive, losses.caption, losses.name, losses.distillation, losses.total)
         weight = 1 / min(step, _AVERAGED_STEPS)
         averages[:] = [(1 - weight) * old + weight * float(new) for old, new in zip(averages, latest, strict=True)]
         seconds, done = time.monotonic() - self._started, step - self._first_step
         progress = TrainingProgress(
             step,
-            self._steps,
+            steps,
             contrastive_loss=averages[0],
             caption_loss=averages[1],
             name_loss=averages[2],
             distillation_loss=averages[3],
-            images_per_second=done * self._images_per_step / seconds,
-            seconds_left=(self._steps - step) * seconds / done,
+            images_per_second=done * learner.config.images_per_step / seconds,
+            seconds_left=(steps - step) * seconds / done,
             validation=report,
             total_loss=averages[4],
-            logit_scale=logit_scale,
-            rates=rates,
+            logit_scale=float(learner.model.logit_scale.detach().exp()),
+            rates=learning_rates(learner.optimizers),
         )
         entry = dataclasses.asdict(dataclasses.replace(progress, validation=None))
         self._log.add({**entry, "validation": report.to_dict() if report else None})

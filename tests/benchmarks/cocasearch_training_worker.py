@@ -46,7 +46,7 @@ def prepare(request: Json) -> Run:
     batch = TrainingBatch(pixels, ids, torch.arange(len(texts)), pixels[:0], none, ids[:0])
 
     def run() -> Json:
-        losses = trainer.step(batch)
+        losses = trainer.learner.take_step(batch)
         return {"items": len(texts), "losses": [float(losses.contrastive), float(losses.caption)]}
 
     return run

@@ -15,7 +15,7 @@ import torch
 from cocasearch.cli.app import app
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.gradients import StepLosses
-from cocasearch.training.trainer import Trainer
+from cocasearch.training.learner import Learner
 
 LARGEST_FILE = 200_000  # bytes, less than a checkpoint has
 
@@ -39,14 +39,14 @@ def fail(fault: str, batch: TrainingBatch) -> TrainingBatch:
 
 
 def main(fault: str, rank: str, step: str, *arguments: str) -> None:
-    take_step = Trainer.step
+    take_step = Learner.take_step
 
-    def spoiled(trainer: Trainer, batch: TrainingBatch) -> StepLosses:
-        if trainer.state.step == int(step) and trainer.processes.rank == int(rank):
+    def spoiled(learner: Learner, batch: TrainingBatch) -> StepLosses:
+        if learner.step == int(step) and learner.gradients.processes.rank == int(rank):
             batch = fail(fault, batch)
-        return take_step(trainer, batch)
+        return take_step(learner, batch)
 
-    Trainer.step = spoiled  # type: ignore[method-assign]
+    Learner.take_step = spoiled  # type: ignore[method-assign]
     sys.argv = ["cocasearch", *arguments]
     app()
 

@@ -161,10 +161,10 @@ def test_a_student_comes_to_judge_as_its_teacher(runs, teacher_folder: Path, tmp
     )
     batch = next(trainer.data.batches(trainer.config, first_step=0, steps=1))
     chance = random.Random(0)
-    before = trainer.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
+    before = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
     trainer.model.zero_grad()
     trainer.run()
-    after = trainer.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
+    after = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
     assert after < 0.5 * before
 
 

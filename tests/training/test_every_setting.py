@@ -180,7 +180,7 @@ def made(runs, new_start, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         trainer = runs.trainer(out, config=config, start=start, held_out=0, names=names)
         trainer.run()
         view = Preprocess(start.preprocess)(picture)
-        return {**{name: value.clone() for name, value in trainer.average.weights.items()}, "a view": view}
+        return {**{name: value.clone() for name, value in trainer.learner.average.weights.items()}, "a view": view}
 
     return lambda settings, repeat=0: of(frozenset(settings.items()), repeat)
 

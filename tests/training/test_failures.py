@@ -26,14 +26,14 @@ def no_memory() -> Exception:
 
 def failing(trainer: Trainer, step: int, fail: Callable[[], None]) -> Trainer:
     """The trainer, whose forward pass fails at a step."""
-    compute = trainer.gradients.compute
+    compute = trainer.learner.gradients.compute
 
     def spoiled(*arguments: object, **options: object) -> object:
-        if trainer.state.step == step:
+        if trainer.learner.step == step:
             fail()
         return compute(*arguments, **options)
 
-    trainer.gradients.compute = spoiled  # type: ignore[method-assign]
+    trainer.learner.gradients.compute = spoiled  # type: ignore[method-assign]
     return trainer
 
 
@@ -69,7 +69,7 @@ def test_a_run_without_memory_goes_on_in_smaller_parts(runs, tmp_path: Path) -> 
         failing(runs.plain(tmp_path / "model", dropout=0.0), 2, run_out).run()
     again, whole = (runs.plain(tmp_path / name, dropout=0.0, **more) for name, more in PARTS.items())
     again.run()
-    assert again.state.step == 4
+    assert again.learner.step == 4
     whole.run()
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
@@ -88,8 +88,11 @@ def test_a_run_that_left_the_numbers_goes_on_at_a_lower_rate(runs, tmp_path: Pat
     assert scale.isfinite()
     lower = runs.plain(tmp_path / "model", learning_rate=1e-5, muon_learning_rate=1e-5)
     lower._resume()
-    assert lower.state.step == 2
-    assert {group["peak_lr"] for optimizer in lower.optimizers for group in optimizer.param_groups} == {1e-5, 1e-3}
+    assert lower.learner.step == 2
+    assert {group["peak_lr"] for optimizer in lower.learner.optimizers for group in optimizer.param_groups} == {
+        1e-5,
+        1e-3,
+    }
     with pytest.raises(CocaSearchError, match="other settings or data"):
         runs.plain(tmp_path / "model", dropout=0.3)._resume()
 
@@ -104,7 +107,7 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(runs, tmp_path: Path) -> None:
     resumed.run()
     whole.run()
     assert all(torch.equal(value, resumed.model.state_dict()[name]) for name, value in whole.model.state_dict().items())
-    assert trainer.state.step == 2
+    assert trainer.learner.step == 2
 
 
 @pytest.mark.parametrize("changes", [{"micro_batch": 2}, {"accumulation": 3}, {"objective": "contrastive"}])

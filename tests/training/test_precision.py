@@ -81,7 +81,7 @@ def test_a_run_in_a_narrow_type_learns_as_one_in_float32(runs, tmp_path: Path, p
     narrow, plain = (runs.plain(tmp_path / p, precision=p, **settings) for p in (precision, "float32"))
     before = {name: value.clone().float() for name, value in plain.model.state_dict().items()}
     if precision == "float16":  # the usual scale is too large for so few pictures, and would lose the first steps
-        narrow.scaler = narrow.gradients._scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+        narrow.learner.scaler = narrow.learner.gradients._scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
     narrow.run()
     plain.run()
     assert narrow.state.losses == pytest.approx(plain.state.losses, abs=0.05)
@@ -95,7 +95,7 @@ def test_a_run_in_a_narrow_type_learns_as_one_in_float32(runs, tmp_path: Path, p
 
 def weights_of(trainer: Trainer) -> dict[str, Tensor]:
     """The weights in float32, with what the optimizer keeps of them."""
-    (optimizer,) = trainer.optimizers
+    (optimizer,) = trainer.learner.optimizers
     return {
         name: joined(value.detach(), optimizer.state[value]["lower"])
         if "lower" in optimizer.state[value]
@@ -106,11 +106,12 @@ def weights_of(trainer: Trainer) -> dict[str, Tensor]:
 
 def test_a_step_that_overflows_float16_is_left_out(runs, tmp_path: Path) -> None:
     trainer = runs.plain(tmp_path / "model", precision="float16")
-    trainer.scaler = trainer.gradients._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120, backoff_factor=2**-55)
+    learner = trainer.learner
+    learner.scaler = learner.gradients._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120, backoff_factor=2**-55)
     scales, weights = [], []
 
     def note(_: TrainingProgress) -> None:
-        scales.append(trainer.scaler.get_scale())
+        scales.append(learner.scaler.get_scale())
         weights.append(trainer.model.text_decoder.projection.weight.detach().clone())
 
     trainer.progress = note

@@ -62,7 +62,7 @@ def test_what_is_validated_is_the_merged_model(runs, tmp_path: Path) -> None:
     config = replace(runs.plain(tmp_path / "none").config, **LORA)
     trainer = runs.trainer(tmp_path / "model", config=config, names=False)
     shift_adapters(trainer)
-    validated = trainer._trained.loaded(trainer.average.weights, trainer.device)
+    validated = trainer._trained.loaded(trainer.learner.average.weights, trainer.device)
     assert not any("adapter_" in name for name in validated.model.state_dict())
     with torch.no_grad():
         found = validated.model.encode_image(PIXELS)

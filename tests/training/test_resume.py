@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import cocasearch.training.trainer as trainer_module
+import cocasearch.training.judging as judging_module
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.progress import TrainingProgress
@@ -34,7 +34,9 @@ class Finished:
 def finish(trainer: Trainer) -> Finished:
     result = trainer.run()
     log = (trainer.run_folder / "log.jsonl").read_text().splitlines()
-    return Finished(result, trainer.model.state_dict(), trainer.average.weights, [json.loads(line) for line in log])
+    return Finished(
+        result, trainer.model.state_dict(), trainer.learner.average.weights, [json.loads(line) for line in log]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +100,12 @@ def test_resumed_after_a_kill(runs, uninterrupted: Finished, tmp_path: Path) -> 
 
 def test_ctrl_c_does_not_cut_an_update_in_two(runs, uninterrupted: Finished, tmp_path: Path) -> None:
     trainer = runs.trainer(tmp_path / "model")
-    trainer.optimizers[0].register_step_post_hook(
-        lambda *_: signal.raise_signal(signal.SIGINT) if trainer.state.step == 10 else None
+    trainer.learner.optimizers[0].register_step_post_hook(
+        lambda *_: signal.raise_signal(signal.SIGINT) if trainer.learner.step == 10 else None
     )
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    assert trainer.state.step == 11  # which the log never hears of
+    assert trainer.learner.step == 11  # which the log never hears of
     assert_same(finish(runs.trainer(tmp_path / "model")), uninterrupted, log=False)
 
 
@@ -119,8 +121,8 @@ def test_a_validation_that_was_stopped_is_made_up_for(
             raise KeyboardInterrupt
         return evaluate(*arguments, **options)
 
-    evaluate = trainer_module.evaluate
-    monkeypatch.setattr(trainer_module, "evaluate", stopped)
+    evaluate = judging_module.evaluate
+    monkeypatch.setattr(judging_module, "evaluate", stopped)
     with pytest.raises(KeyboardInterrupt):
         runs.trainer(tmp_path / "model").run()
     monkeypatch.undo()
@@ -160,7 +162,7 @@ def test_a_new_run_starts_a_new_log(runs, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "model")
     second = runs.plain(tmp_path / "model", seed=1)
     second.run()
-    assert len((tmp_path / "model.run" / "log.jsonl").read_text().splitlines()) == second.steps
+    assert len((tmp_path / "model.run" / "log.jsonl").read_text().splitlines()) == second.learner.steps
 
 
 @pytest.mark.parametrize("kind", ["folder of photos", "file", "model of another kind"])
@@ -198,5 +200,5 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(runs, tmp_path: P
     assert "free some room" in str(caught.value.hint)
     resumed = runs.trainer(tmp_path / "model", **start)
     resumed._resume()
-    assert resumed.state.step == 2
+    assert resumed.learner.step == 2
     assert [file.name for file in resumed.run_folder.iterdir() if "partial" in file.name] == []

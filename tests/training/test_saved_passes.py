@@ -16,7 +16,7 @@ def test_the_model_of_every_pass_is_kept(runs, tmp_path: Path) -> None:
     averages: dict[int, dict[str, torch.Tensor]] = {}
 
     def progress(progress: TrainingProgress) -> None:
-        averages[progress.step] = {name: value.clone() for name, value in trainer.average.weights.items()}
+        averages[progress.step] = {name: value.clone() for name, value in trainer.learner.average.weights.items()}
 
     config = replace(runs.plain(tmp_path / "none").config, passes=3.0, save_passes=1.0)
     trainer = runs.trainer(tmp_path / "model", config=config, progress=progress, held_out=0, names=False)
