@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
@@ -11,7 +11,7 @@ from cocasearch.counting import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cocasearch.captioned_data import CaptionedData
+    from cocasearch.captioned_data import CaptionedData, CaptionedImage
     from cocasearch.training.sources import DataListener
     from cocasearch.training.splitting import LeftOut
 
@@ -62,6 +62,15 @@ def name_look_alike(count: int) -> None:
         f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; so many, the kind "
         "looks alike, and they are trained on (--val DATA measures on others)"
     )
+
+
+def name_several_labels(images: "Iterable[CaptionedImage]") -> None:
+    """Which photos have more than one label, of which the first counts, on stderr."""
+    labels = {image.key: list(dict.fromkeys(image.captions)) for image in images}
+    several = [(key, ", ".join(names)) for key, names in labels.items() if len(names) > 1]
+    if several:
+        console.say(f"{counted(len(several), 'photo has', 'photos have')} several labels, of which the first counts")
+        _name_some(several)
 
 
 def _name_file(file: "Path", count: int) -> None:

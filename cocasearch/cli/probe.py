@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.left_out import name_left_out, name_look_alike, name_not_trained_on
+from cocasearch.cli.left_out import name_left_out, name_look_alike, name_not_trained_on, name_several_labels
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import AsJson, BatchSize, Device, ImageKey, ModelName
 from cocasearch.counting import counted
@@ -66,6 +66,7 @@ def probe(
         (rows, _read(val, image_key, label_key, beside=True)) if val else hold_out(rows, len(rows), seed=seed)
     )
     names = _classes(data, training, held_out)
+    name_several_labels([*training, *held_out])
     training, n_left_out = _apart(training, held_out)
     names = _classes(f"{data} without what is measured on", training, held_out) if n_left_out else names
     if val and not {row.captions[0] for row in held_out} & set(names):

@@ -61,6 +61,20 @@ def test_a_photo_under_two_names_is_not_both_learned_and_measured(labelled):
     assert (report["n_training"], report["n_held_out"]) == (32, 8)
 
 
+def test_photos_with_several_labels_are_named(labelled):
+    folder = labelled.folder
+    assert "several labels" not in labelled("probe", "labels.csv", "--model", "tiny").stderr
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    with (folder / "labels.csv").open("a") as rows:
+        rows.write("\ncopy.png,blue,again\n1.png,red,again\n1.png,red,again\n2.png,red,again\n")
+    result = labelled("probe", "labels.csv", "--model", "tiny")
+    assert result.exit_code == 0, result.stderr
+    told = result.stderr.splitlines()
+    at = told.index("2 photos have several labels, of which the first counts")
+    assert sorted(told[at + 1 : at + 3]) == ["  0.png: red, blue", "  1.png: blue, red"]
+    assert not told[at + 3].startswith("  ")
+
+
 def test_photos_that_are_also_measured_on_are_named_and_not_learned_from(labelled):
     folder = labelled.folder
     result = labelled("probe", "labels.csv", "--model", "tiny", "--val", "labels.csv")
