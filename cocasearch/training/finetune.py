@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.registry import resolve_model
-from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination, examine
 from cocasearch.evaluation.comparison import Comparison, compare
@@ -34,7 +34,7 @@ from cocasearch.training.finetune_defaults import (
     reason_of_rate,
 )
 from cocasearch.training.gradients import Gradients
-from cocasearch.training.interpolation import interpolate
+from cocasearch.training.interpolation import interpolate, save_mixture
 from cocasearch.training.kept_shares import KeptShare, measure_shares, suggested
 from cocasearch.training.memory_estimate import estimate_memory, free_memory
 from cocasearch.training.preparation import prepared_objective
@@ -288,16 +288,9 @@ class _Finetuning:
 
     def _write_share(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], keep: float) -> None:
         out = self.request.out
-        written = read_model_folder(out)
-        save_model_folder(
-            out,
-            interpolate(before, after, keep),
-            config=written.config,
-            preprocess=written.preprocess,
-            tokenizer=written.tokenizer,
-            provenance={**written.provenance, "kept": {"share": keep, "of": written.provenance["started_from"]}},
-            card=(out / "README.md").read_text(encoding="utf-8"),
-        )
+        trained, card = read_model_folder(out), (out / "README.md").read_text(encoding="utf-8")
+        of = trained.provenance["started_from"]
+        save_mixture(out, interpolate(before, after, keep), trained, share=keep, of=of, card=card)
 
 
 def _finetuned_card(name: str, base: str, n_images: int) -> str:

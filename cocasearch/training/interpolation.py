@@ -6,6 +6,7 @@ Receives weights by name, or model folders, of one architecture; knows nothing a
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,14 +59,38 @@ def interpolate_folders(
         raise CocaSearchError(f"{start} and {trained} read words differently, so their weights cannot be mixed")
     started_from = forced(from_model_folder(start), _forced_settings(after)).model.state_dict()
     weights = interpolate(started_from, after.load_model().state_dict(), _further(keep, before, after))
-    kept = {"share": keep, "of": {"name": start.resolve().name, "fingerprint": before.fingerprint}}
+    of = {"name": start.resolve().name, "fingerprint": before.fingerprint}
+    return save_mixture(out, weights, after, share=keep, of=of, card=card, dtype=dtype)
+
+
+def save_mixture(
+    out: Path,
+    weights: dict[str, Tensor],
+    trained: ModelFolder,
+    *,
+    share: float,
+    of: Mapping[str, Any],
+    card: str,
+    dtype: StorageDtype = "float16",
+) -> str:
+    """Write a model folder for weights that keep a share of those before training, and give its fingerprint.
+
+    Args:
+        out: The folder to write.
+        weights: The mixture.
+        trained: What it is a mixture of; it describes the model.
+        share: How much is kept.
+        of: Name and fingerprint of the model before training.
+        card: Text of the model card.
+        dtype: How weights are stored.
+    """
     return save_model_folder(
         out,
         weights,
-        config=after.config,
-        preprocess=after.preprocess,
-        tokenizer=after.tokenizer,
-        provenance={**after.provenance, "kept": kept},
+        config=trained.config,
+        preprocess=trained.preprocess,
+        tokenizer=trained.tokenizer,
+        provenance={**trained.provenance, "kept": {"share": share, "of": of}},
         card=card,
         dtype=dtype,
     )
