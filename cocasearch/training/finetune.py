@@ -33,11 +33,9 @@ from cocasearch.training.finetune_defaults import (
     fit_memory,
     reason_of_rate,
 )
-from cocasearch.training.gradients import Gradients
 from cocasearch.training.interpolation import interpolate, save_mixture
 from cocasearch.training.kept_shares import KeptShare, measure_shares, suggested
-from cocasearch.training.memory_estimate import estimate_memory, free_memory
-from cocasearch.training.preparation import prepared_objective
+from cocasearch.training.memory_estimate import estimate_run, free_memory
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
@@ -241,17 +239,7 @@ class _Finetuning:
         device = choose_device(self.device)
         available = free_memory(device)
         start = forced(from_model_folder(self.folder), config)
-        # Compiled, it would need as much, and the compiler most of the time.
-        objective = prepared_objective(start, dataclasses.replace(config, compile=False), device)
-        longest = [max(image.captions, key=len) for image in self.training]
-        ids = start.tokenizer(longest, start.model.config.text.context_length)
-        estimate = estimate_memory(
-            Gradients(objective, config),
-            config,
-            image_size=start.preprocess.image_size,
-            caption_tokens=int((ids != start.tokenizer.pad_id).sum(dim=1).max()),
-            encoder_is_frozen=config.frozen_passes >= config.passes,
-        )
+        estimate = estimate_run(start, config, self.training, device)
         fitted = fit_memory(config, estimate, available)
         guarded = len(find_same_between(self.guard or [], self.training))
         counts = len(self.training), len(self.held_out)

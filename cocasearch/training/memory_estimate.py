@@ -4,6 +4,7 @@ Receives an objective that is ready to train; computes the gradients of two pict
 after each operation, and goes on along the line between the two. No formula has to know the architecture.
 """
 
+import dataclasses
 import random
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +18,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from cocasearch.captioned_data import CaptionedImage
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.gradients import Gradients
+from cocasearch.training.preparation import prepared_objective
+from cocasearch.training.starting_point import StartingPoint
 
 # What a process holds before any model: Python, torch and the libraries around it.
 PROCESS_BYTES = 400 << 20
@@ -74,6 +78,33 @@ class MemoryEstimate:
             "process": self.process,
             "total": self.total(images),
         }
+
+
+def estimate_run(
+    start: StartingPoint, config: TrainingConfig, pictures: Iterable[CaptionedImage], device: torch.device
+) -> MemoryEstimate:
+    """What a run will need; the model that it starts from is made ready for it, in place.
+
+    Args:
+        start: The model.
+        config: The run's.
+        pictures: What it learns from.
+        device: Where it is trained.
+
+    Raises:
+        CocaSearchError: The settings do not go with the model, or leave steps with nothing to learn.
+    """
+    # Compiled, it would need as much, and the compiler most of the time.
+    objective = prepared_objective(start, dataclasses.replace(config, compile=False), device)
+    longest = [max(image.captions, key=len) for image in pictures]
+    ids = start.tokenizer(longest, start.model.config.text.context_length)
+    return estimate_memory(
+        Gradients(objective, config),
+        config,
+        image_size=start.preprocess.image_size,
+        caption_tokens=int((ids != start.tokenizer.pad_id).sum(dim=1).max()),
+        encoder_is_frozen=config.frozen_passes >= config.passes,
+    )
 
 
 def estimate_memory(
