@@ -21,6 +21,8 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.starting_point import StartingPoint
 
+_SIMILARITIES_ALONE = "distill_caption_weight=0 learns its similarities alone"
+
 
 class Judgement(NamedTuple):
     """What the teacher makes of captioned pictures: unit rows, their scale, and decoder states of what to predict."""
@@ -52,7 +54,7 @@ class DistillationTeacher:
         if with_captions and not self.has_same_tokens:
             raise CocaSearchError(
                 f"{folder.name} has another tokenizer than the model that is trained, so its next tokens teach nothing",
-                hint="distill_caption_weight=0 learns its similarities alone",
+                hint=_SIMILARITIES_ALONE,
             )
         self.fingerprint = stored.fingerprint
         self.model = stored.load_model(mapped=False).requires_grad_(False)
@@ -70,7 +72,8 @@ class DistillationTeacher:
         states = None
         if self.with_captions:
             decoded = self.model.multimodal_decoder(token_states, image.tokens, owners=batch.owners)[:, :-1]
-            states = decoded[ids[:, 1:] != self._tokenizer.pad_id]
+            targets = ids[:, 1:]
+            states = decoded[(targets != self._tokenizer.pad_id) & (targets < self.model.config.words_written)]
         return Judgement(image.embedding, text, self.model.logit_scale.exp(), states)
 
     def next_token_logits(self, states: Tensor) -> Tensor:
@@ -112,6 +115,12 @@ def read_teacher(config: TrainingConfig, start: StartingPoint, device: torch.dev
         raise CocaSearchError(
             f"{folder.name} reads texts of {longest} ids, fewer than the {context_length} of the model that is trained",
             hint=f"force_context_length={longest}, or distill_caption_weight=0",
+        )
+    theirs, own = teacher.model.config.words_written, start.model.config.words_written
+    if with_captions and theirs != own:
+        raise CocaSearchError(
+            f"{folder.name} writes {theirs} words, the model that is trained {own}, so its next tokens teach nothing",
+            hint=_SIMILARITIES_ALONE,
         )
     teacher.model.to(device)
     return teacher

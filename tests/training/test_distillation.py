@@ -30,14 +30,16 @@ ALONE = TrainingConfig(
 )
 
 
-def larger_folder(folder: Path, tokenizer: Tokenizer, *, image_size: int = 40, context_length: int = 24) -> Path:
+def larger_folder(
+    folder: Path, tokenizer: Tokenizer, *, image_size: int = 40, context_length: int = 24, written: int | None = None
+) -> Path:
     """A ViT of another size, width and normalisation than the student."""
     config = CoCaConfig(
         embed_dim=16,
         image=VisionTransformerConfig(image_size=image_size, patch_size=8, layers=1, width=32, head_width=16),
         pooler=PoolerConfig(kind="single", queries=4, heads=2),
         text=TextConfig(context_length=context_length, vocab_size=tokenizer.vocab_size, width=48, heads=2, layers=1),
-        multimodal=MultimodalConfig(layers=1, heads=2),
+        multimodal=MultimodalConfig(layers=1, heads=2, vocab_size=written),
     )
     with torch.random.fork_rng():
         torch.manual_seed(11)
@@ -214,6 +216,34 @@ def test_a_teacher_of_shorter_texts_is_refused(start, drawings, tmp_path: Path) 
         gradients_of(start, batch_of(start, drawings), folder)
     losses, _ = gradients_of(start, batch_of(start, drawings), folder, distill_caption_weight=0.0)
     assert losses.total > 0
+
+
+@pytest.mark.parametrize("wider", ["the teacher", "the student"])
+def test_a_teacher_that_writes_other_words_is_refused(start, drawings, tmp_path: Path, wider: str) -> None:
+    narrow, words = 270, start.tokenizer.vocab_size
+    if wider == "the teacher":
+        start = narrowed(start, narrow)
+    folder = larger_folder(tmp_path / "larger", start.tokenizer, written=narrow if wider == "the student" else None)
+    theirs, own = (words, narrow) if wider == "the teacher" else (narrow, words)
+    with pytest.raises(CocaSearchError, match=rf"larger writes {theirs} words, the model that is trained {own}"):
+        gradients_of(start, batch_of(start, drawings), folder)
+    losses, _ = gradients_of(start, batch_of(start, drawings), folder, distill_caption_weight=0.0)
+    assert losses.total > 0
+
+
+def test_two_that_write_the_same_first_words_learn_from_each_other(start, drawings, tmp_path: Path) -> None:
+    start = narrowed(start, 270)
+    batch = batch_of(start, drawings)
+    assert (batch.ids >= 270).any()  # which neither can write
+    folder = larger_folder(tmp_path / "larger", start.tokenizer, written=270)
+    losses, _ = gradients_of(start, batch, folder, distill_weight=0.0)
+    assert losses.total > 0
+
+
+def narrowed(start: StartingPoint, written: int) -> StartingPoint:
+    """The same with a decoder that writes the first words alone."""
+    config = start.model.config
+    return replace(start, model=CoCa(replace(config, multimodal=replace(config.multimodal, vocab_size=written))))
 
 
 def test_a_teacher_that_is_not_there(start, drawings) -> None:
