@@ -104,7 +104,7 @@ def index(
         refuse_if_locked(folder)
     excludes = tuple(filter(None, map(as_written, exclude or ())))
     options = UpdateOptions(excludes, forget_excludes, retry_bad, prune, max_megapixels)
-    loading = _Loading(model or _present_model(folder), device)
+    loading = _Loading(model or _present_model(folder), device, only_image=captions is None)
     survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
     if survey.is_current and not dry_run:
         summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
@@ -125,20 +125,23 @@ def index(
 
 
 class _Loading:
-    """Loads the model when it is first needed, and says so."""
+    """Loads the model, or what of it sees pictures, when it is first needed, and says so."""
 
-    def __init__(self, name: str | None, device: str) -> None:
+    def __init__(self, name: str | None, device: str, *, only_image: bool) -> None:
         self.name = name
         self._device = device
+        self._only_image = only_image
         self._loaded: LoadedModel | None = None
 
     def __call__(self) -> "LoadedModel":
         if self._loaded is None:
             from cocasearch.inference.loaded_model import load_model
+            from cocasearch.model.coca import TOWERS
 
             name_or_folder = chosen_model(self.name)
+            towers = ("image",) if self._only_image else tuple(TOWERS)
             with console.working("loading the model"):
-                self._loaded = load_model(name_or_folder, device=self._device)
+                self._loaded = load_model(name_or_folder, device=self._device, towers=towers)
         return self._loaded
 
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from cocasearch.indexing.lock import writer_lock
+from cocasearch.model.coca import CoCa
 
 
 def test_index_says_what_it_added_and_what_it_could_not_read(prompt):
@@ -56,6 +57,14 @@ def test_index_without_captions_has_none(prompt):
     assert prompt("index", "photos", "--model", "tiny", "--no-captions", "--index", "bare").exit_code == 0
     hits = json.loads(prompt("query", "sea", "--index", "bare", "--format", "json").stdout)
     assert [hit["caption"] for hit in hits] == [None] * 4
+
+
+def test_only_the_image_tower_is_loaded_where_no_captions_are_written(prompt, monkeypatch):
+    leave_out, left_out = CoCa.leave_out, []
+    monkeypatch.setattr(CoCa, "leave_out", lambda self, towers: left_out.append(set(towers)) or leave_out(self, towers))
+    assert prompt("index", "photos", "--model", "tiny", "--no-captions", "--index", "bare").exit_code == 0
+    assert prompt("index", "photos", "--model", "tiny").exit_code == 0
+    assert left_out == [{"text", "caption"}, set()]
 
 
 def test_captions_left_out_before_are_missed_and_written_by_the_command_named(prompt):
