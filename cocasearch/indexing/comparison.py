@@ -30,10 +30,11 @@ class Comparison:
 
     def make(self, targets: Iterable[Target]) -> None:
         survey = self._survey
-        before = survey.present.locate_roots(survey.index) if survey.present else {}
-        partial = survey.present.partial_roots if survey.present else frozenset()
+        before = {root.key: root.locate(survey.index) for root in survey.roots_before()}
+        partial = {root.key for root in survey.roots_before() if root.partial}
+        taken = {root.key for root in survey.pending.roots} if survey.pending else set()
         targets = sorted(dict.fromkeys(targets), key=lambda target: target.names is not None)  # whole folders first
-        roots = extend_roots(before, targets, partial)
+        roots = extend_roots(before, targets, partial, taken)
         self._roots, self._empty = roots, EmptyFolders(roots, self._excludes)
         filled = [target for target in targets if self._compare(target, roots)]
         survey.empty += [target.path for target in targets if target not in filled]

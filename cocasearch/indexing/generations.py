@@ -18,6 +18,7 @@ from cocasearch.indexing.manifest import (
     REBUILD_FILE,
     SCHEMA_VERSION,
     Manifest,
+    Root,
     copy_manifest,
     find_manifest,
     read_manifest,
@@ -84,9 +85,21 @@ def open_all(index: Path) -> list[Generation]:
     present, pending = read_manifest(index), find_manifest(index / REBUILD_FILE)
     generations = [open_generation(index, present, rebuild=False)]
     if pending:
-        wanted = replace(pending, roots=present.roots)
+        wanted = replace(pending, roots=_beside(present, pending, present))
         generations.append(open_generation(index, wanted, rebuild=True))
     return generations
+
+
+def give_roots(generation: Generation, present: Manifest, before: Manifest) -> None:
+    """Let a rebuild cover the roots that the index covers now in the place of those that it did before."""
+    manifest = replace(generation.manifest, roots=_beside(present, generation.manifest, before))
+    write_manifest(manifest, generation.file)
+
+
+def _beside(present: Manifest, pending: Manifest, before: Manifest) -> tuple[Root, ...]:
+    """The roots of an index, and beside them those that a rebuild alone was to cover."""
+    keys = {root.key for root in before.roots}
+    return (*present.roots, *(root for root in pending.roots if root.key not in keys))
 
 
 def note_decoding(generation: Generation, options: CaptionOptions) -> None:

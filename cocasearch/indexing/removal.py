@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cocasearch.errors import NothingFound
 from cocasearch.images.discovery import is_utf8
-from cocasearch.indexing.generations import Generation, open_all
+from cocasearch.indexing.generations import Generation, give_roots, open_all
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import (
@@ -85,7 +85,10 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
         rows, unreadable = _rows(present), len(present.ledger)
         for generation in (present, *others):
             _clear(generation, wanted)
-        write_manifest(_without(manifest, dropped, index), index / MANIFEST_FILE)
+        left = _without(manifest, dropped, index)
+        write_manifest(left, index / MANIFEST_FILE)
+        for generation in others:
+            give_roots(generation, left, manifest)
         open_snapshot(index, manifest.table)
         keep_known_files(index, manifest.table, present.table)
         return RemovalReport(

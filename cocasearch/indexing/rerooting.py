@@ -6,7 +6,7 @@ to a new one: new places, the same vectors and captions.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import status_of
-from cocasearch.indexing.generations import Generation, open_all
+from cocasearch.indexing.generations import Generation, give_roots, open_all
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
 from cocasearch.indexing.records import record_id
+from cocasearch.indexing.roots import new_key
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.interruption import uninterrupted
 
@@ -66,7 +67,8 @@ def reroot(index: Path, old: Path, new: Path) -> int:
         present, *others = open_all(index)
         before = present.manifest.locate_roots(index)
         old, new = _as_indexed(old, before), new.resolve()
-        roots, moves = _plan(old, new, before)
+        taken = {root.key for generation in (present, *others) for root in generation.manifest.roots}
+        roots, moves = _plan(old, new, before, taken)
         count = _check(present, before, roots, moves, index, old, new)
         doomed = {move.root for move in moves if not move.path}
         partial = present.manifest.partial_roots | {
@@ -76,10 +78,14 @@ def reroot(index: Path, old: Path, new: Path) -> int:
         }
         manifest = present.manifest.located(index).following(old, new).with_roots(roots, index, partial)
         write_manifest(manifest, index / MANIFEST_FILE)  # first: a row's root must be known at any moment
+        kept = manifest.with_roots({key: roots[key] for key in roots if key not in doomed}, index, partial)
+        for generation in others:
+            give_roots(generation, manifest, present.manifest)
         for generation in (present, *others):
             _follow(generation, moves, roots)
-        kept = {key: folder for key, folder in roots.items() if key not in doomed}
-        write_manifest(manifest.with_roots(kept, index, partial), index / MANIFEST_FILE)
+        write_manifest(kept, index / MANIFEST_FILE)
+        for generation in others:
+            give_roots(generation, kept, manifest)
         open_snapshot(index, manifest.table)
         keep_known_files(index, manifest.table, present.table)
         return count
@@ -92,8 +98,8 @@ def _as_indexed(old: Path, roots: Mapping[str, Path]) -> Path:
     return written if known else old.resolve()
 
 
-def _plan(old: Path, new: Path, roots: Mapping[str, Path]) -> tuple[dict[str, Path], list[_Move]]:
-    """The folders of the roots then, a new root if need be, and the rows that change theirs."""
+def _plan(old: Path, new: Path, roots: Mapping[str, Path], taken: Set[str]) -> tuple[dict[str, Path], list[_Move]]:
+    """The folders of the roots then, a new root if need be, of none of the keys `taken`, and what changes its root."""
     moved = {key: new / folder.relative_to(old) for key, folder in roots.items() if folder.is_relative_to(old)}
     then, moves = {**roots, **moved}, []
     for key, folder in moved.items():
@@ -102,16 +108,16 @@ def _plan(old: Path, new: Path, roots: Mapping[str, Path]) -> tuple[dict[str, Pa
             moves.append(_Move(key, "", twin, ""))
     for key, folder in roots.items():
         if key not in moved and old.is_relative_to(folder):
-            home = _around(new, then)
+            home = _around(new, then, taken)
             moves.append(_Move(key, old.relative_to(folder).as_posix(), home, _inside(new, then[home])))
     return then, moves
 
 
-def _around(folder: Path, roots: dict[str, Path]) -> str:
+def _around(folder: Path, roots: dict[str, Path], taken: Set[str]) -> str:
     """The innermost root around a folder; without one it becomes a root itself."""
     around = [key for key in roots if folder.is_relative_to(roots[key])]
     if not around:
-        around = [str(max(map(int, roots)) + 1)]
+        around = [new_key({*roots, *taken})]
         roots[around[0]] = folder
     return max(around, key=lambda key: len(roots[key].parts))
 

@@ -85,19 +85,28 @@ def _look_up(start: Path, names: Iterable[str], on_skip: Skip) -> dict[str, list
 
 
 def extend_roots(
-    roots: Mapping[str, Path], targets: Sequence[Target], partial: Set[str] = frozenset()
+    roots: Mapping[str, Path],
+    targets: Sequence[Target],
+    partial: Set[str] = frozenset(),
+    taken: Set[str] = frozenset(),
 ) -> dict[str, Path]:
     """The roots (absolute folders by key) with a new one for each target that needs it.
 
     A file needs a root around it; a folder one that is not partial, so that it is walked again with all it holds.
+    New keys are none of those of `roots` or `taken`.
     """
     extended = dict(roots)
     folders = {(target.names is not None, target.folder) for target in targets}
     for is_part, folder in sorted(folders):  # an outer folder before the inner
         homes = (root for key, root in extended.items() if is_part or key not in partial or root == folder)
         if not any(map(folder.is_relative_to, homes)):
-            extended[str(max(map(int, extended), default=0) + 1)] = folder
+            extended[new_key({*extended, *taken})] = folder
     return extended
+
+
+def new_key(taken: Iterable[str]) -> str:
+    """The key of one more root."""
+    return str(max(map(int, taken), default=0) + 1)
 
 
 def place_folders(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.known_files import KnownFiles, Place
-from cocasearch.indexing.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, find_manifest
+from cocasearch.indexing.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, Root, find_manifest
 from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.versions import latest_version
 
@@ -53,6 +53,7 @@ class Survey:
         options: What was asked for.
         present: The index's manifest; None for an index to be.
         base: The manifest of the table that the folders were compared with; None if that is still to be made.
+        pending: That of a rebuild that has not been completed.
         version: The version of that table.
         known: What that table knows of files.
         roots: Every root with its present folder by its key, new ones included.
@@ -80,6 +81,7 @@ class Survey:
     base: Manifest | None
     version: int | None
     known: KnownFiles
+    pending: Manifest | None = None
     roots: dict[str, Path] = field(default_factory=dict)
     partial: frozenset[str] = frozenset()
     excludes: tuple[str, ...] = ()
@@ -96,6 +98,11 @@ class Survey:
     away: list[Place] = field(default_factory=list)
     linked: list[Path] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def roots_before(self) -> tuple[Root, ...]:
+        """The roots that the index covers, and those that a rebuild that is gone on with was to cover beside them."""
+        manifests = filter(None, (self.base, self.present))
+        return tuple({root.key: root for manifest in manifests for root in manifest.roots}.values())
 
     @property
     def is_current(self) -> bool:

@@ -42,10 +42,11 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
     """
     options = options or UpdateOptions()
     present = find_manifest(index / MANIFEST_FILE) if paths else read_manifest(index)
-    base, ledger = _base(index, present, options.rebuild_with)
+    pending = find_manifest(index / REBUILD_FILE)
+    base, ledger = _base(index, present, pending, options.rebuild_with)
     version = latest_version(index, base.table) if base else None
     known = open_known_files(index, base.table) if base else KnownFiles()
-    survey = Survey(index, options, present, base, version, known)
+    survey = Survey(index, options, present, base, version, known, pending)
     targets = targets_of([expand_home(Path(path)) for path in paths])
     _settle_exceptions(survey, targets)
     Comparison(survey, ledger).make([*targets, *_remembered_targets(survey, paths, ledger)])
@@ -60,11 +61,12 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
     return survey
 
 
-def _base(index: Path, present: Manifest | None, rebuild_with: str) -> tuple[Manifest | None, Ledger | None]:
+def _base(
+    index: Path, present: Manifest | None, pending: Manifest | None, rebuild_with: str
+) -> tuple[Manifest | None, Ledger | None]:
     """What to compare with: the index; when it is made anew, what a stopped rebuild with this model has left."""
     if not rebuild_with or present is None:
         return present, Ledger(index, LEDGER_FILE) if present else None
-    pending = find_manifest(index / REBUILD_FILE)
     if pending is None or pending.model_fingerprint != rebuild_with:
         return None, None
     return pending, Ledger(index, REBUILD_LEDGER_FILE)
@@ -76,10 +78,10 @@ def _settle_exceptions(survey: Survey, targets: Sequence[Target]) -> None:
     excludes, named = list(survey.options.excludes), []
     whole = [target.folder for target in targets if target.names is None]
     if survey.present:
-        present, roots = survey.present.located(survey.index), survey.present.locate_roots(survey.index)
+        present = survey.present.located(survey.index)
         excludes = [*(() if survey.options.forget_excludes else present.excludes), *excludes]
         named = [path for path in present.named if not new.match_within(path)]
-        whole += [folder for key, folder in roots.items() if key not in present.partial_roots]
+        whole += [root.locate(survey.index) for root in survey.roots_before() if not root.partial]
     given = {exclude_of(target.path) for target in targets}  # what was left out is taken in again when it is named
     survey.excludes = tuple(pattern for pattern in dict.fromkeys(excludes) if pattern not in given)
     files = (target.path for target in targets if target.names is not None)
@@ -102,10 +104,11 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Led
     known, bad = survey.known, ledger
     if survey.base is not survey.present:  # what a rebuild has to read again, the present table knows
         known, bad = known_to(survey.present, survey.index), Ledger(survey.index)
-    for key, folder in survey.present.locate_roots(survey.index).items():
+    for root in survey.roots_before():
+        key, folder = root.key, root.locate(survey.index)
         if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
             survey.empty.append(folder)
-        elif key in survey.present.partial_roots:
+        elif root.partial:
             in_ledger = (entry.path for entry in bad or () if entry.root == key)
             if names := {*known.paths_in(key), *in_ledger}:  # a root of its own may have taken all
                 targets.append(Target(folder, tuple(sorted(names))))

@@ -12,6 +12,7 @@ from cocasearch.indexing.records import record_id
 from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.rerooting import reroot
 from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.verification import verify_index
 from cocasearch.search.searcher import Searcher
 
 
@@ -145,6 +146,7 @@ def test_a_pending_rebuild_follows(build, index, nested, tmp_path, other_model, 
         rebuilder.build((), rebuild=True, progress=stop)
     (nested / "sub").rename(tmp_path / "drive")
     reroot(index, nested / "sub", tmp_path / "drive")
+    assert verify_index(index).problems == ()
     assert rebuilder.build((), rebuild=True).added == 1
     assert len(rows(index)) == 13
 

@@ -1,0 +1,69 @@
+"""A stopped rebuild that was to cover more folders than the index does."""
+
+import shutil
+
+import pytest
+
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.removal import remove_paths
+from cocasearch.indexing.rerooting import reroot
+from cocasearch.indexing.verification import verify_index
+from cocasearch.search.searcher import Searcher
+
+
+@pytest.fixture
+def more(tmp_path, draw):
+    for seed in range(20, 26):
+        draw(tmp_path / "more" / f"m{seed}.png", seed)
+    return tmp_path / "more"
+
+
+@pytest.fixture
+def rebuilder(build, index, photos, more, other_model):
+    """Has been stopped after six of the photos of `more`, in which it began, and knows those ten of the index."""
+    build(photos)
+    builder = IndexBuilder(index, other_model, batch_size=3, commit_seconds=0)
+
+    def stop(done, total):
+        if done >= 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        builder.build([more], rebuild=True, progress=stop)
+    return builder
+
+
+def found(index, model):
+    return sorted(hit.path for hit in Searcher(index, model).search(where="true", top_k=100))
+
+
+def test_it_is_continued_without_naming_them_again(rebuilder, index, photos, more, other_model):
+    report = rebuilder.build(rebuild=True)
+    assert (report.added, report.unchanged, report.total) == (10, 6, 16)
+    assert found(index, other_model) == sorted(map(str, [*photos.iterdir(), *more.iterdir()]))
+    assert verify_index(index).problems == ()
+
+
+def test_folders_that_the_index_has_got_meanwhile_are_others(
+    rebuilder, build, index, more, tmp_path, draw, other_model
+):
+    draw(tmp_path / "third" / "t.png", 40)
+    build(tmp_path / "third")
+    report = rebuilder.build(rebuild=True)
+    assert (report.added, report.unchanged, report.gone) == (11, 6, 0)
+    assert {root.folder for root in read_manifest(index).roots} >= {str(more), str(tmp_path / "third")}
+    assert len(found(index, other_model)) == 17 and verify_index(index).problems == ()
+
+
+def test_folders_moved_and_removed_meanwhile_are_so_there_too(rebuilder, build, index, photos, more, other_model):
+    (photos / "sub").mkdir()
+    (photos / "p9.png").rename(photos / "sub" / "p9.png")
+    build()
+    shutil.move(photos / "sub", photos.parent / "drive")
+    reroot(index, photos / "sub", photos.parent / "drive")
+    assert verify_index(index).problems == ()
+    remove_paths(index, [photos])
+    assert verify_index(index).problems == ()
+    assert rebuilder.build(rebuild=True).total == 7
+    assert found(index, other_model) == sorted(map(str, [photos.parent / "drive" / "p9.png", *more.iterdir()]))
