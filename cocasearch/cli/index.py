@@ -250,7 +250,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
             f"{counted(report.missing, 'photo is', 'photos are')} missing and not searched; forget with: {forget_them}"
         )
     if report.captionless:
-        write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"
+        write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"  # which takes photos without it
         console.say(
             f"{counted(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
         )

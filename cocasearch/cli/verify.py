@@ -60,6 +60,6 @@ def _conclude(found: "Verification", index: "Path", *, repair: bool) -> None:
             console.say(f"it is behind its photos: {index_command(index)}")
         return
     lasting = any(problem.remedy == "rebuild" for problem in found.problems)
-    mended_by = index_command(index, "--rebuild") if lasting else f"cocasearch verify --repair --index {name}"
+    mended_by = index_command(index, "--rebuild") if lasting else index_command(index, "--repair", command="verify")
     what = "something that only a new table mends" if lasting else "something that can be repaired"
     raise CocaSearchError(f"index '{name}' has {what}", hint=mended_by)

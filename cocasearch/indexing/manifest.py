@@ -163,7 +163,7 @@ def find_manifest(file: Path) -> Manifest | None:
     Raises:
         CocaSearchError: It is damaged or from a newer cocasearch, or was there once, as its copy shows.
     """
-    mended_by = f"cocasearch verify --repair --index {shlex.quote(index_name(file.parent))}"
+    mended_by = index_command(file.parent, "--repair", command="verify")
     has_copy = file.name == MANIFEST_FILE and (file.parent / COPY_FILE).exists()
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))

@@ -23,7 +23,10 @@ def test_what_can_be_repaired_is_told_and_then_repaired(indexed):
         file.write_bytes(b"no snapshot")
     result = indexed("verify")
     assert result.exit_code == 1
-    assert "cocasearch verify --repair --index default" in result.stderr
+    assert "cocasearch verify --repair\n" in result.stderr
+    (indexed.folder / "indexes" / "default").rename(indexed.folder / "indexes" / "two words")
+    assert "verify --repair --index 'two words'\n" in indexed("verify", "--index", "two words").stderr
+    (indexed.folder / "indexes" / "two words").rename(indexed.folder / "indexes" / "default")
     repaired = indexed("verify", "--repair")
     assert repaired.exit_code == 0
     assert repaired.stdout.endswith("; repaired\n")
