@@ -60,8 +60,8 @@ class InvertedBottleneck(nn.Module):
         self.has_residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else F.relu6(self.expand(x))
-        output: Tensor = self.project(F.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        output: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + output if self.has_residual else output
 
 
@@ -92,11 +92,11 @@ class EfficientNetLite(nn.Module):
             part.to(dtype)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = F.relu6(self.stem(pixels))
+        x = F.relu6(self.stem(pixels), inplace=True)
         for block in self.blocks[:_PRECISE_BLOCKS]:
             x = block(x)
         x = x.to(self.head.weight.dtype)
         for block in self.blocks[_PRECISE_BLOCKS:]:
             x = block(x)
-        tokens: Tensor = F.relu6(self.head(x)).flatten(2).transpose(1, 2)
+        tokens: Tensor = F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
         return tokens.to(pixels.dtype)
