@@ -80,26 +80,21 @@ class RunData:
         find: Callable[[], Alike],
     ) -> Alike:
         """What was found the same among these pictures by an earlier start of the run, or by `find` now."""
-        return self.processes.once(lambda: self._compared(images, held_out, near, find))
-
-    def _compared(
-        self,
-        images: Sequence[CaptionedImage],
-        held_out: Sequence[CaptionedImage],
-        near: bool,
-        find: Callable[[], Alike],
-    ) -> Alike:
         file = self._folder / ALIKE_FILE
-        of = [_FORMAT, near, data_fingerprint(images), data_fingerprint(held_out)]
-        with suppress(OSError, ValueError, KeyError, TypeError):  # whatever is wrong with it, it can be found again
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            if stored["of"] == of:
-                unreadable = {int(at): reason for at, reason in stored["unreadable"].items()}
-                return Alike([Twin(*twin) for twin in stored["twins"]], unreadable)
-        found = find()
-        twins = [dataclasses.astuple(twin) for twin in found.twins]
-        self._write(file, [json.dumps({"of": of, "twins": twins, "unreadable": found.unreadable})])
-        return found
+
+        def remembered_or_found() -> Alike:
+            of = [_FORMAT, near, data_fingerprint(images), data_fingerprint(held_out)]
+            with suppress(OSError, ValueError, KeyError, TypeError):  # whatever is wrong with it, it can be found again
+                stored = json.loads(file.read_text(encoding="utf-8"))
+                if stored["of"] == of:
+                    unreadable = {int(at): reason for at, reason in stored["unreadable"].items()}
+                    return Alike([Twin(*twin) for twin in stored["twins"]], unreadable)
+            found = find()
+            twins = [dataclasses.astuple(twin) for twin in found.twins]
+            self._write(file, [json.dumps({"of": of, "twins": twins, "unreadable": found.unreadable})])
+            return found
+
+        return self.processes.once(remembered_or_found)
 
     def list_left_out(self, sources: Iterable[CaptionedData], left_out: LeftOut | None) -> tuple[Path, int]:
         """Write down all that is not learned from, with the reasons; the file and the number of rows."""
