@@ -1,9 +1,8 @@
 """`cocasearch finetune`: the model, taught your own captioned photos."""
 
-import dataclasses
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,11 +20,9 @@ from cocasearch.cli.recipe_options import (
     ReportTo,
     refuse_uncopied,
     reporting_of,
-    with_recipe,
 )
-from cocasearch.cli.settings import Settings
+from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
-from cocasearch.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from cocasearch.training.finetune_defaults import Plan
@@ -82,18 +79,17 @@ def finetune(
     from cocasearch.training.finetune import finetune as run
     from cocasearch.training.sources import Columns
 
-    chosen: dict[str, Any] = {
+    asked = {
         "passes": passes,
         "learning_rate": learning_rate,
         "encoder_learning_rate": encoder_learning_rate,
         "images_per_step": images_per_step,
         "seed": seed,
+        "lora_rank": lora,
+        "distill_from": distill,
+        "precision": precision,
+        "objective": objective,
     }
-
-    def adjusted(config: TrainingConfig) -> TrainingConfig:
-        given = {name: value for name, value in chosen.items() if value is not None}
-        return with_recipe(dataclasses.replace(config, **given), settings or (), lora, distill, precision, objective)
-
     with training_progress() as progress:
         request = FinetuneRequest(
             data=data,
@@ -103,7 +99,7 @@ def finetune(
             guard=guard,
             keep=keep,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
-            adjust=adjusted,
+            adjust=lambda config: apply_settings(config, settings, **asked),
             reporting=reporting_of(report_to, remote_sync),
         )
         listener = FinetuneListener(

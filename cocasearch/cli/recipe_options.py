@@ -1,14 +1,11 @@
 """Options of training commands for the recipes that are asked for most; `--set` reaches every other setting."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cocasearch.cli.settings import apply_settings
 from cocasearch.errors import CocaSearchError
-from cocasearch.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from cocasearch.training.run_record import Reporting
@@ -62,21 +59,3 @@ def refuse_uncopied(reason: str, out: Path) -> None:
     """
     if reason:
         raise CocaSearchError(reason, hint=f"all of it is here: copy {out} and {out}.run")
-
-
-def with_recipe(
-    config: TrainingConfig,
-    settings: Sequence[str],
-    lora: int | None,
-    distill: str | None,
-    precision: str | None,
-    objective: str | None = None,
-) -> TrainingConfig:
-    """The configuration with what was asked for by options and by `--set`, which has the last word."""
-    asked: dict[str, Any] = {
-        "lora_rank": lora,
-        "distill_from": distill,
-        "precision": precision,
-        "objective": objective,
-    }
-    return apply_settings(config, settings, {name: value for name, value in asked.items() if value is not None})

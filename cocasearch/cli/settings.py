@@ -23,17 +23,21 @@ Settings = Annotated[
 ]
 
 
-def apply_settings(
-    config: TrainingConfig, settings: Sequence[str], asked: Mapping[str, Any] | None = None
-) -> TrainingConfig:
+def apply_settings(config: TrainingConfig, settings: Sequence[str] | None, **asked: Any) -> TrainingConfig:
     """The configuration with some fields changed; fields of the augmentation are `augmentation.NAME`.
+
+    Args:
+        config: The configuration.
+        settings: NAME=VALUE each; they have the last word.
+        asked: Fields that have options of their own, None for those that were not given.
 
     Raises:
         CocaSearchError: A setting without a value, of an unknown name (the nearest is named), or out of its range.
     """
-    changes: dict[str, Any] = dict(asked or {})  # all at once: some settings need others beside them
+    # All at once: some settings need others beside them.
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     nested: dict[str, Any] = {}
-    for setting in settings:
+    for setting in settings or ():
         name, equals, value = setting.partition("=")
         if not equals:
             raise CocaSearchError(f"'{setting}' gives no value", hint=f"--set {name}=VALUE")

@@ -18,9 +18,8 @@ from cocasearch.cli.recipe_options import (
     ReportTo,
     refuse_uncopied,
     reporting_of,
-    with_recipe,
 )
-from cocasearch.cli.settings import Settings
+from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
@@ -102,7 +101,8 @@ def train(
 
     Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
     """
-    config = with_recipe(TrainingConfig(), settings or (), lora, distill, precision, objective)
+    recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
+    config = apply_settings(TrainingConfig(), settings, **recipe)
     text = _read_card(card) if card else ""
     from cocasearch.training.sources import Columns
     from cocasearch.training.train import TrainingRequest
