@@ -1,23 +1,32 @@
 """`cocasearch caption`: captions for photos, printed, in one file or in side-cars."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.console import Format
-from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import (
-    PHOTOS_HELP,
-    BatchSize,
+from cocasearch.cli.caption_options import (
     Compat,
-    Device,
-    MaxMegapixels,
-    ModelName,
-    OutputFormat,
+    LengthPenalty,
+    MaxLength,
+    MinLength,
+    NumBeamGroups,
+    NumBeams,
+    Prompt,
+    RepetitionPenalty,
+    Rerank,
+    Seed,
+    Strategy,
+    Temperature,
+    TopK,
+    TopP,
+    caption_options,
     tell_other_ways,
 )
+from cocasearch.cli.console import Format
+from cocasearch.cli.model_choice import chosen_model
+from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.manifest import index_command, index_name, read_manifest
@@ -32,50 +41,40 @@ if TYPE_CHECKING:
 PRINTED = ("caption_score", "path", "caption")
 
 
+Index = Annotated[
+    str | None,
+    typer.Option("--index", "-i", metavar="NAME|FOLDER", help="Into an index: all that it lacks.", show_default=False),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Into a .parquet, .csv or .jsonl file.", show_default=False),
+]
+Sidecar = Annotated[bool, typer.Option("--sidecar", help="Into a .txt file beside each photo.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there already.")]
+
+
 def caption(
     paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--index", "-i", metavar="NAME|FOLDER", help="Into an index: all that it lacks.", show_default=False
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Into a .parquet, .csv or .jsonl file.", show_default=False),
-    ] = None,
-    sidecar: Annotated[bool, typer.Option("--sidecar", help="Into a .txt file beside each photo.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there already.")] = False,
+    name: Index = None,
+    out: Out = None,
+    sidecar: Sidecar = False,
+    overwrite: Overwrite = False,
     output_format: OutputFormat = Format.table,
     model: ModelName = None,
-    strategy: Annotated[Literal["beam", "greedy", "sample"], typer.Option(help="How words are chosen.")] = "beam",
-    num_beams: Annotated[
-        int | None,
-        typer.Option(min=1, help="Beam search: captions grown side by side.", show_default="5, 6 with --compat"),
-    ] = None,
-    rerank: Annotated[
-        float | None,
-        typer.Option(
-            help="Beam search: how much the photo's match with a caption counts.",
-            show_default="4.0, 0 if the model is known to judge badly",
-        ),
-    ] = None,
-    min_length: Annotated[int, typer.Option(help="Token ids at least, start and end included.")] = 5,
-    max_length: Annotated[int, typer.Option(help="Token ids at most, start and end included.")] = 30,
-    temperature: Annotated[float, typer.Option(help="Sampling: below 1 keeps to likely words.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Sampling: from the k likeliest words, 0 from all.")] = 0,
-    top_p: Annotated[
-        float | None,
-        typer.Option(help="Sampling: from the likeliest words with this share.", show_default="1.0, 0.1 with --compat"),
-    ] = None,
-    repetition_penalty: Annotated[float, typer.Option(help="Above 1: no word twice if it can be helped.")] = 1.0,
-    length_penalty: Annotated[float, typer.Option(help="Beam search: more favours longer captions.")] = 1.0,
-    prompt: Annotated[str, typer.Option(help="Words that each caption starts with.", show_default=False)] = "",
-    seed: Annotated[int | None, typer.Option(help="Sampling: the same again.", show_default=False)] = None,
+    strategy: Strategy = "beam",
+    num_beams: NumBeams = None,
+    rerank: Rerank = None,
+    min_length: MinLength = 5,
+    max_length: MaxLength = 30,
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    top_p: TopP = None,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    length_penalty: LengthPenalty = 1.0,
+    prompt: Prompt = "",
+    seed: Seed = None,
     compat: Compat = None,
-    num_beam_groups: Annotated[
-        int | None, typer.Option(help="With --compat: equal copies among the beams.", show_default="3")
-    ] = None,
+    num_beam_groups: NumBeamGroups = None,
     max_megapixels: MaxMegapixels = MAX_MEGAPIXELS,
     batch_size: BatchSize = 32,
     device: Device = "auto",
@@ -88,29 +87,22 @@ def caption(
         raise typer.BadParameter("give photos or folders, or an index with --index, and not both")
     if name and (out or sidecar or overwrite):
         raise typer.BadParameter("with --index, captions go into the index alone, and those that it has are kept")
-    from cocasearch.inference.caption_options import CaptionOptions
-
-    where_given: dict[str, Any] = {
-        "num_beams": num_beams,
-        "rerank": rerank,
-        "top_p": top_p,
-        "num_beam_groups": num_beam_groups,
-    }
-    options = CaptionOptions(
+    options = caption_options(
         strategy=strategy,
+        num_beams=num_beams,
+        rerank=rerank,
         min_length=min_length,
         max_length=max_length,
         temperature=temperature,
         top_k=top_k,
+        top_p=top_p,
         repetition_penalty=repetition_penalty,
         length_penalty=length_penalty,
         prompt=prompt,
         seed=seed,
-        compat=compat or "",
-        **{name: value for name, value in where_given.items() if value is not None},
+        compat=compat,
+        num_beam_groups=num_beam_groups,
     )
-    if options.ignores_prompt:
-        console.say("the prompt is ignored: OpenCLIP's beam search takes none")
     how = {"batch_size": batch_size, "max_megapixels": max_megapixels}
     if name:
         _fill(index_folder(name), model, device, options, how)

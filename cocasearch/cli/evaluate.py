@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
+from cocasearch.cli.caption_options import Compat, NoCaptions, default_caption_options
 from cocasearch.cli.left_out import name_left_out
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import (
@@ -10,13 +11,10 @@ from cocasearch.cli.options import (
     BatchSize,
     CaptionedData,
     CaptionKey,
-    Compat,
     Device,
     ImageKey,
     LabelTemplate,
     ModelName,
-    NoCaptions,
-    default_caption_options,
 )
 from cocasearch.counting import counted
 

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.caption_options import Compat, NoCaptions, default_caption_options, tell_other_ways
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import (
     PHOTOS_HELP,
     BatchSize,
-    Compat,
     Device,
     IndexName,
     MaxMegapixels,
     ModelName,
-    NoCaptions,
-    default_caption_options,
-    tell_other_ways,
 )
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound

@@ -1,16 +1,11 @@
 """Arguments and options that several commands share, each written once."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.images.limits import MEGAPIXELS_OF_PIL
-
-if TYPE_CHECKING:
-    from cocasearch.inference.caption_options import CaptionOptions
 
 PHOTOS_HELP = "Photos, or folders with photos anywhere below."
 
@@ -66,30 +61,6 @@ MaxMegapixels = Annotated[
         "--max-megapixels", min=0.000001, max=MEGAPIXELS_OF_PIL, metavar="N", help="Refuse larger photos unread."
     ),
 ]
-NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Vectors only: faster.")]
-Compat = Annotated[
-    Literal["openclip"] | None,
-    typer.Option("--compat", help="Captions exactly as open_clip writes them.", show_default=False),
-]
-
-
-def default_caption_options(compat: Literal["openclip"] | None, *, no_captions: bool) -> "CaptionOptions | None":
-    """How a command that has no other caption options writes captions; None if it writes none."""
-    if compat and no_captions:
-        raise typer.BadParameter("--compat and --no-captions exclude each other")
-    from cocasearch.inference.caption_options import CaptionOptions
-
-    return None if no_captions else CaptionOptions(compat=compat or "")
-
-
-def tell_other_ways(name: str, decodings: Sequence[dict[str, Any]], options: "CaptionOptions") -> None:
-    """Say which captions of an index, that are kept, were written in another way than those to come."""
-    from cocasearch.inference.caption_options import CaptionOptions
-
-    if others := [str(CaptionOptions(**one)) for one in decodings if one != options.to_dict()]:
-        console.say(f"mind: '{name}' has captions by {' and by '.join(others)}; now {options}")
-
-
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
 NullSeparated = Annotated[
     bool, typer.Option("--null", "-0", help="Paths only, each ended by a zero byte, for xargs -0.")
