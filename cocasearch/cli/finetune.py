@@ -25,6 +25,7 @@ from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 
 if TYPE_CHECKING:
+    from cocasearch.training.finetune import FinetuneResult
     from cocasearch.training.finetune_defaults import Plan
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
@@ -79,17 +80,9 @@ def finetune(
     from cocasearch.training.finetune import finetune as run
     from cocasearch.training.sources import Columns
 
-    asked = {
-        "passes": passes,
-        "learning_rate": learning_rate,
-        "encoder_learning_rate": encoder_learning_rate,
-        "images_per_step": images_per_step,
-        "seed": seed,
-        "lora_rank": lora,
-        "distill_from": distill,
-        "precision": precision,
-        "objective": objective,
-    }
+    course = {"passes": passes, "images_per_step": images_per_step, "seed": seed}
+    rates = {"learning_rate": learning_rate, "encoder_learning_rate": encoder_learning_rate}
+    recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
     with training_progress() as progress:
         request = FinetuneRequest(
             data=data,
@@ -99,13 +92,22 @@ def finetune(
             guard=guard,
             keep=keep,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
-            adjust=lambda config: apply_settings(config, settings, **asked),
+            adjust=lambda config: apply_settings(config, settings, **course, **rates, **recipe),
             reporting=reporting_of(report_to, remote_sync),
         )
         listener = FinetuneListener(
             _say_plan, lambda moment, report: console.say(f"{moment}: {summary(report)}"), progress, progress.stage
         )
         result = run(request, listener=listener, device=device)
+    _tell(result, out, as_json=as_json)
+
+
+def _say_plan(plan: "Plan") -> None:
+    for sentence in plan.sentences():
+        console.say(sentence)
+
+
+def _tell(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
     console.name_unreadable((result.training.unreadable | dict(result.before.unreadable)).items())
     if as_json:
         console.write_json({"model": str(out), **result.to_dict()})
@@ -113,8 +115,3 @@ def finetune(
         say_what_changed(result, out)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
     refuse_uncopied(result.training.not_copied, out)
-
-
-def _say_plan(plan: "Plan") -> None:
-    for sentence in plan.sentences():
-        console.say(sentence)

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,9 @@ from cocasearch.cli.settings import Settings, apply_settings
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from cocasearch.training.trainer import TrainingResult
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
@@ -127,12 +130,7 @@ def train(
             reporting=reporting_of(report_to, remote_sync),
         )
         result = run(request, config, progress=progress, device=device)
-    console.name_unreadable(result.unreadable.items())
-    if result.validation:
-        console.say(f"best: {summary(result.validation)}")
-    use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
-    console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
-    refuse_uncopied(result.not_copied, out)
+    _tell(result, out)
 
 
 def _read_card(file: Path) -> str:
@@ -140,3 +138,12 @@ def _read_card(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CocaSearchError(f"{file} is no text in UTF-8 that could be a model card") from error
+
+
+def _tell(result: "TrainingResult", out: Path) -> None:
+    console.name_unreadable(result.unreadable.items())
+    if result.validation:
+        console.say(f"best: {summary(result.validation)}")
+    use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
+    console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
+    refuse_uncopied(result.not_copied, out)
