@@ -4,12 +4,14 @@
 that is broken off replaces nothing.
 """
 
+import os
 import shutil
 import time
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cocasearch.captioned_data.object_store import SCHEME, key_of, store_of
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
@@ -17,6 +19,7 @@ from cocasearch.errors import CocaSearchError, CocaSearchWarning
 MINUTES_BETWEEN = 5.0
 _ARRIVING = ".arriving"
 _PIECE = 1 << 22
+_NEVER = (-1, -1)  # sent, by size and time of change
 
 
 class RemoteSync:
@@ -33,21 +36,42 @@ class RemoteSync:
     def __init__(self, address: str, folders: Sequence[Path]) -> None:
         self._address, self._folders = address, list(folders)
         self._store, self._base = _open(address)
-        self._sent: dict[Path, tuple[int, int]] = {}
+        self._sent = {file: _NEVER for folder in folders for file in folder.rglob("*")}  # brought from there, maybe
         self._last = time.monotonic()
-        self._has_warned = False
+        self._copier = ThreadPoolExecutor(1)
+        self._copying: Future[str] | None = None
+        self._is_due = self._has_warned = False
 
     def step(self, *, now: bool) -> None:
-        """Copy what has changed, at once or if the last time was some minutes ago; what fails is tried again then."""
-        if not now and time.monotonic() - self._last < 60 * MINUTES_BETWEEN:
-            return
-        if (failure := self.copy()) and not self._has_warned:
-            self._has_warned = True
-            warnings.warn(f"{failure}; the run goes on, and it is tried again", CocaSearchWarning, stacklevel=2)
+        """Copy what has changed, at once or if the last time was some minutes ago, while the run goes on.
+
+        What fails is told once, and tried again the next time.
+        """
+        if self._copying and self._copying.done():
+            self._warn(self._copying.result())
+            self._copying = None
+        self._is_due |= now or time.monotonic() - self._last >= 60 * MINUTES_BETWEEN
+        if self._is_due and not self._copying:
+            self._is_due, self._last = False, time.monotonic()
+            self._copying = self._copier.submit(self._copy_changes)
+
+    def stop(self) -> None:
+        """Copy what has changed, since the run ends before its time."""
+        self._warn(self.copy())
 
     def copy(self) -> str:
-        """Copy what has changed; a sentence on what stood in the way, empty if nothing did."""
-        self._last = time.monotonic()
+        """Copy what has changed, and wait for that; a sentence on what stood in the way, empty if nothing did."""
+        if self._copying:
+            self._warn(self._copying.result())
+            self._copying = None
+        return self._copier.submit(self._copy_changes).result()
+
+    def _warn(self, failure: str) -> None:
+        if failure and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(f"{failure}; the run goes on, and it is tried again", CocaSearchWarning, stacklevel=3)
+
+    def _copy_changes(self) -> str:
         try:
             for folder in self._folders:
                 self._send(folder)
@@ -60,10 +84,16 @@ class RemoteSync:
             name = file.relative_to(folder).as_posix()
             if not file.is_file() or file.suffix in (".partial", ".lock"):
                 continue
-            state = file.stat().st_size, file.stat().st_mtime_ns
-            if self._sent.get(file) != state:
-                _copy(file, self._store, f"{self._base}/{folder.name}/{name}")
-                self._sent[file] = state
+            try:
+                local = file.open("rb")
+            except FileNotFoundError:  # the run has removed it meanwhile
+                continue
+            with local:
+                status = os.fstat(local.fileno())
+                state = status.st_size, status.st_mtime_ns
+                if self._sent.get(file) != state:
+                    _copy(local, self._store, f"{self._base}/{folder.name}/{name}")
+                    self._sent[file] = state
         self._forget_what_is_gone(folder)
 
     def _forget_what_is_gone(self, folder: Path) -> None:
@@ -131,9 +161,9 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _copy(file: Path, store: Any, target: str) -> None:
+def _copy(local: IO[bytes], store: Any, target: str) -> None:
     store.create_dir(target.rpartition("/")[0], recursive=True)
-    with file.open("rb") as local, store.open_output_stream(target + _ARRIVING) as remote:
+    with store.open_output_stream(target + _ARRIVING) as remote:
         while piece := local.read(_PIECE):
             remote.write(piece)
     store.move(target + _ARRIVING, target)

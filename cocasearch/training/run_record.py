@@ -121,7 +121,7 @@ def recording(
             if remote is not None and is_over:
                 record.not_copied = remote.copy()
             elif remote is not None:
-                remote.step(now=True)
+                remote.stop()
 
 
 def run_facts(job: str, config: Mapping[str, Any], data: Mapping[str, Sequence[CaptionedImage]]) -> dict[str, Any]:

@@ -4,9 +4,11 @@ import json
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from object_store_server import serving
@@ -15,6 +17,7 @@ from PIL import Image
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
+from cocasearch.training import remote_sync
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.curves import COLORS, draw_curves
 from cocasearch.training.progress import TrainingProgress
@@ -253,15 +256,41 @@ def test_remote_copy_is_made_of_what_changed_alone(tmp_path: Path) -> None:
     (run / "log.jsonl").write_text("one")
     (run / "same").write_text("same")
     sync = RemoteSync(str(tmp_path / "remote"), [run])
-    sync.step(now=True)
+    assert sync.copy() == ""
     (tmp_path / "remote" / "m.run" / "same").write_text("was not copied again")
     (run / "log.jsonl").write_text("one and two")
     sync.step(now=False)  # not yet
     assert (tmp_path / "remote" / "m.run" / "log.jsonl").read_text() == "one"
-    sync.step(now=True)
+    assert sync.copy() == ""
     assert (tmp_path / "remote" / "m.run" / "log.jsonl").read_text() == "one and two"
     assert (tmp_path / "remote" / "m.run" / "same").read_text() == "was not copied again"
     assert bring_back(str(tmp_path / "remote"), [run, tmp_path / "m"]) == []  # here already, and not there
+
+
+def test_run_waits_for_no_copy_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, log = tmp_path / "m.run", tmp_path / "remote" / "m.run" / "log.jsonl"
+    run.mkdir()
+    is_reached = threading.Event()
+    under_way = []
+
+    def slow(local: IO[bytes], *where: Any) -> None:
+        under_way.append(where)
+        is_reached.wait(60)
+        copy(local, *where)
+
+    copy = remote_sync._copy
+    monkeypatch.setattr(remote_sync, "_copy", slow)
+    sync = RemoteSync(str(tmp_path / "remote"), [run])
+    for count in range(3):
+        (run / "log.jsonl").write_text("step " * count)
+        sync.step(now=True)
+    assert len(under_way) <= 1 and not log.exists()
+    is_reached.set()
+    while not log.exists():
+        sync.step(now=False)
+    (run / "log.jsonl").write_text("the end")
+    assert sync.copy() == ""
+    assert log.read_text() == "the end"
 
 
 def test_run_is_brought_back_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
