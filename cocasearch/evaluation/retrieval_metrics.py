@@ -80,22 +80,16 @@ def distinct_texts(captions_per_image: Sequence[Sequence[str]]) -> DistinctTexts
     return DistinctTexts(tuple(texts), np.array(list(pairs), dtype=np.int64).reshape(-1, 2))
 
 
-def score_retrieval(image_embeddings: _Floats, text_embeddings: _Floats, pairs: _Integers) -> RetrievalScores:
-    """Recall of texts looking for pictures and of pictures looking for texts.
+def ranks_both_ways(
+    image_embeddings: _Floats, text_embeddings: _Floats, pairs: _Integers
+) -> tuple[_Integers, _Integers]:
+    """The rank of each text's best right picture (T,) and of each picture's best right text (I,).
 
     Args:
         image_embeddings: (I, E) unit rows.
         text_embeddings: (T, E) unit rows of distinct texts.
         pairs: (P, 2) integers, picture and right text; every picture and every text has one at least.
     """
-    text_ranks, image_ranks = ranks_both_ways(image_embeddings, text_embeddings, pairs)
-    return RetrievalScores(text_to_image=summarise(text_ranks), image_to_text=summarise(image_ranks))
-
-
-def ranks_both_ways(
-    image_embeddings: _Floats, text_embeddings: _Floats, pairs: _Integers
-) -> tuple[_Integers, _Integers]:
-    """The rank of each text's best right picture (T,) and of each picture's best right text (I,)."""
     text_ranks = right_ranks(text_embeddings, image_embeddings, pairs[:, ::-1])
     return text_ranks, right_ranks(image_embeddings, text_embeddings, pairs)
 

@@ -22,7 +22,7 @@ from cocasearch.training.embedding_losses import EmbeddingLosses, embedding_loss
 from cocasearch.training.micro_batches import Part, detached, divide, divided, joined, joined_judgement
 from cocasearch.training.objective import Embeddings, Forward, Objective
 from cocasearch.training.processes import Processes
-from cocasearch.training.sharding import shard, whole
+from cocasearch.training.sharding import shard
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,6 @@ class Gradients:
         if self._sharded is not None and (scale := self.objective.model.logit_scale.grad) is not None:
             scale.copy_(self.processes.sum(scale) / self.processes.count)  # it is not among what is divided
         return self._losses(compared, torch.stack(captions).sum(dim=0), caption_share)
-
-    def whole_gradients(self) -> dict[str, Tensor]:
-        """The gradients there are, by the names of the model's parameters."""
-        named = self.objective.model.named_parameters()
-        return {name: whole(parameter.grad) for name, parameter in named if parameter.grad is not None}
 
     def _parts(
         self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int

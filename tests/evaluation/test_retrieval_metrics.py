@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 
 from cocasearch.evaluation import retrieval_metrics
-from cocasearch.evaluation.retrieval_metrics import distinct_texts, right_ranks, score_retrieval
+from cocasearch.evaluation.retrieval_metrics import (
+    RetrievalScores,
+    distinct_texts,
+    ranks_both_ways,
+    right_ranks,
+    summarise,
+)
+
+
+def scores_of(images: np.ndarray, texts: np.ndarray, pairs: np.ndarray) -> RetrievalScores:
+    return RetrievalScores(*map(summarise, ranks_both_ways(images, texts, pairs)))
 
 
 def unit_rows(rng: np.random.Generator, count: int, width: int = 8) -> np.ndarray:
@@ -37,7 +47,7 @@ def test_ranks_equal_sorting_whatever_the_chunk(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("value", [0.5, np.nan])
 def test_embeddings_that_tell_nothing_find_nothing(value: float) -> None:
     same = np.full((20, 4), value, dtype=np.float32)
-    scores = score_retrieval(same, same, np.stack([np.arange(20)] * 2, axis=1))
+    scores = scores_of(same, same, np.stack([np.arange(20)] * 2, axis=1))
     assert scores.text_to_image.at == {1: 0.0, 5: 0.0, 10: 0.0}
     assert scores.image_to_text.median_rank == 20
 
@@ -49,7 +59,7 @@ def test_labels_give_accuracy_one_way_and_names_found_the_other() -> None:
     images, names = unit_rows(rng, 200), unit_rows(rng, 6)
     images += 0.3 * names[labels]
     distinct = distinct_texts([[f"a photo of a {'abcdef'[label]}"] for label in labels])
-    scores = score_retrieval(images, names, distinct.pairs)
+    scores = scores_of(images, names, distinct.pairs)
     cosines = images @ names.T
     assert scores.image_to_text.at[1] == pytest.approx(np.mean(cosines.argmax(1) == labels))
     assert scores.text_to_image.at[1] == np.mean(labels[cosines.argmax(0)] == np.arange(6))
@@ -58,6 +68,6 @@ def test_labels_give_accuracy_one_way_and_names_found_the_other() -> None:
 
 def test_perfect_embeddings_find_everything() -> None:
     rows = unit_rows(np.random.default_rng(2), 30)
-    scores = score_retrieval(rows, rows, np.stack([np.arange(30)] * 2, axis=1))
+    scores = scores_of(rows, rows, np.stack([np.arange(30)] * 2, axis=1))
     expected = {"recall@1": 1.0, "recall@5": 1.0, "recall@10": 1.0, "median_rank": 1.0}
     assert scores.text_to_image.to_dict() == scores.image_to_text.to_dict() == expected

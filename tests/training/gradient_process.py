@@ -27,6 +27,7 @@ from cocasearch.training.micro_batches import divide
 from cocasearch.training.objective import Objective
 from cocasearch.training.preparation import prepare
 from cocasearch.training.processes import Processes
+from cocasearch.training.sharding import whole
 
 SETTINGS = {"captions_per_image": 1, "dropout": 0, "precision": "float32", "caption_weight": 2.0}
 
@@ -72,7 +73,8 @@ def gradients(case: dict[str, Any], processes: Processes) -> dict[str, Tensor]:
     own = divide(batch, processes.count)[processes.rank]
     found = step.compute(own, encoder_is_frozen=False, chance=random.Random(0))
     losses = torch.stack([found.total, found.contrastive, found.caption])
-    return {"losses": losses, **step.whole_gradients()}
+    named = step.objective.model.named_parameters()
+    return {"losses": losses} | {name: whole(p.grad) for name, p in named if p.grad is not None}
 
 
 def main(results: str, cases: str) -> None:
