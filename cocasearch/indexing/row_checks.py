@@ -22,7 +22,7 @@ COLUMNS = ["id", "root", "path", "size", "mtime_ns", "caption", "model_fingerpri
 
 _UNIT = 1e-3  # most that the length of a unit vector is off
 _ROUNDING = 2e-3  # most that numbers of at most 1 lose in half precision, and some
-_WORD = re.compile(r"\b[a-z]{7,30}\b")  # long enough to be in the full-text index for certain, which leaves some out
+_WORD = re.compile(r"\b[a-z]{7,30}\b")  # long enough to be in the full-text index most likely, which leaves some out
 
 
 class RowChecks:

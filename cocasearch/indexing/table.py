@@ -12,10 +12,10 @@ from pathlib import Path
 
 import lancedb
 import pyarrow as pa
-from lancedb.index import FTS
 
 from cocasearch.atomic_files import FlushedFolder
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.caption_words import CAPTION_INDEX, ids_with_words, index_words
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
 from cocasearch.indexing.versions import UnreadableTable, refuse_if_lost
 
@@ -29,9 +29,7 @@ _VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
 _NEVER = timedelta(days=36_500)
 _UNHASHED = "content_hash = ''"
-_WORDS_PER_SEARCH = 256
 _UNINDEXED_KEPT = 4_096  # captions read one by one in a search for words, which takes some milliseconds
-CAPTION_INDEX = "caption_words"
 
 
 class IndexTable:
@@ -220,7 +218,7 @@ class IndexTable:
         """Make the full-text index of captions, if there is none: even empty, it tells how words are compared."""
         if anew or not self.has_caption_index:
             with self._writing():
-                self._table.create_index("caption", config=FTS(with_position=False), name=CAPTION_INDEX)
+                index_words(self._table)
 
     def ids_with_words(self, words: Sequence[str]) -> set[str]:
         """The ids of the rows, of missing files too, with one of some words in their captions, by the full-text index.
@@ -228,13 +226,7 @@ class IndexTable:
         Raises:
             OSError, RuntimeError, ValueError: It cannot be read.
         """
-        count = int(self._table.count_rows())
-        found: set[str] = set()
-        for start in range(0, len(words), _WORDS_PER_SEARCH):
-            some = " ".join(words[start : start + _WORDS_PER_SEARCH])
-            query = self._table.search(some, query_type="fts", fts_columns="caption").limit(count)
-            found.update(query.select(["id", "_score"]).to_arrow()["id"].to_pylist())
-        return found
+        return ids_with_words(self._table, words)
 
     def remove_doubles(self) -> None:
         """Of rows with the same id keep the one that was written last."""

@@ -15,8 +15,8 @@ from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.caption_words import CAPTION_INDEX
 from cocasearch.indexing.conditions import refusal, to_lance
-from cocasearch.indexing.table import CAPTION_INDEX
 from cocasearch.indexing.versions import VersionGone, has_version
 
 _PRESENT = "missing_since"  # a row whose file was not found has a time there

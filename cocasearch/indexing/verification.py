@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import status_of
+from cocasearch.indexing.caption_words import ids_to_be_found
 from cocasearch.indexing.findings import Findings, Problem
 from cocasearch.indexing.generations import drop_rebuild, open_generation, unnamed_tables
 from cocasearch.indexing.known_files import is_sound, keep_known_files
@@ -28,7 +29,7 @@ from cocasearch.indexing.manifest import (
 from cocasearch.indexing.recovery import can_go_back, go_back
 from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot, open_snapshot, remove_snapshots
-from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
+from cocasearch.indexing.table import ROWS_PER_CHANGE, TABLE_SUFFIX, IndexTable
 from cocasearch.indexing.vectors import VectorSnapshot
 from cocasearch.indexing.versions import UnreadableTable, latest_version
 
@@ -208,8 +209,11 @@ def _check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings)
     except (UnreadableTable, *_LANCE_ERRORS) as error:
         findings.add("captions", _DAMAGED, "repair", _first_line(error))
         return
-    for id in sorted(rows.paths_with_words.keys() - found):
-        findings.add("captions", "captions that the full-text index lacks", "repair", rows.paths_with_words[id])
+    lacking = sorted(rows.paths_with_words.keys() - found)
+    for start in range(0, len(lacking), ROWS_PER_CHANGE):
+        some = table.rows(lacking[start : start + ROWS_PER_CHANGE])
+        for id in sorted(ids_to_be_found(some, sorted(rows.words))):
+            findings.add("captions", "captions that the full-text index lacks", "repair", rows.paths_with_words[id])
 
 
 def _check_ledger(index: Path, manifest: Manifest, findings: Findings) -> None:

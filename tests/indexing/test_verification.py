@@ -11,13 +11,14 @@ import pytest
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.caption_words import CAPTION_INDEX
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from cocasearch.indexing.records import record_id
 from cocasearch.indexing.snapshots import open_snapshot
-from cocasearch.indexing.table import CAPTION_INDEX, IndexTable
+from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
 from cocasearch.search.searcher import Searcher
 
@@ -242,6 +243,17 @@ def test_captions_that_the_full_text_index_does_not_give_are_named(built, monkey
     assert found(built) == set()
     monkeypatch.setattr(IndexTable, "ids_with_words", lambda table, words: set())
     assert ("captions", "captions that the full-text index lacks", 1) in found(built)
+
+
+def test_captions_of_words_that_the_full_text_index_leaves_out_are_no_problem(built):
+    table = IndexTable(built, "images-1")
+    captions = ["he walks through", "by himself", "it is against us", "further", "willing", "outings", "shouldn't"]
+    table.set_captions({record_id("1", f"p{at}.png"): (words, 0.5, -1.0) for at, words in enumerate(captions)})
+    derive(built)
+    assert found(built) == set()
+    table._table.optimize()
+    derive(built)
+    assert found(built) == set()
 
 
 def test_a_rebuild_that_can_go_on_is_no_problem(built, loaded, photos, index):
