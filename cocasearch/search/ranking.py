@@ -22,8 +22,6 @@ Mode = Literal["vector", "text", "hybrid"]
 
 Vector = NDArray[np.float32]
 
-MOST_TEXT_RANKS = 10_000  # in a hybrid ranking; a worse one would add less than 0.0001 to the fused score
-
 
 @dataclass(frozen=True, slots=True)
 class RankedRow:
@@ -72,7 +70,7 @@ class Ranker:
     ) -> list[RankedRow]:
         """By reciprocal rank fusion of both; every row has its rank by vector."""
         positions, scores = self._nearest(vector, len(self._snapshot), where, min_score)
-        with_words, text_scores = self._with_words(words, max(MOST_TEXT_RANKS, top_k), where)
+        with_words, text_scores = self._with_words(words, len(self._snapshot), where)
         places = np.full(len(self._snapshot), -1, np.int64)
         places[positions] = np.arange(len(positions))
         competing = places[with_words] >= 0

@@ -1,5 +1,6 @@
 """Rankings of made-up rows against the obvious way: all rows first, then the condition."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -120,6 +121,17 @@ def test_both_are_fused_by_their_ranks_among_those_that_compete(ranker, vector, 
         assert row.fused_score == pytest.approx(1 / (60 + rank) + (1 / (60 + text_rank) if text_rank else 0))
     assert fused == sorted(fused, key=lambda row: (-row.fused_score, row.vector_rank))
     assert ranker.by_both(vector, "red car", 7, condition) == fused[:7]
+
+
+def test_every_caption_with_a_word_has_its_rank(tmp_path, vector):
+    count = 10_200
+    table = IndexTable.create(tmp_path, "images-1", DIMENSION)
+    table.add([replace(made_up(1), id=f"{at:016x}", caption=f"snow {'on ice ' * (at % 3)}") for at in range(count)])
+    table.index_captions(anew=True)
+    ranker = Ranker(tmp_path, "images-1", open_snapshot(tmp_path, "images-1"))
+    rows = ranker.by_both(vector, "snow", count)
+    assert {row.text_rank for row in rows} == {row.vector_rank for row in rows} == {*range(1, count + 1)}
+    assert ranker.by_both(vector, "snow", 50) == rows[:50]
 
 
 def test_any_number_of_hits_may_be_asked_for(ranker, vector):
