@@ -14,8 +14,6 @@ import pyarrow.compute as pc
 from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
-from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.caption_words import CAPTION_INDEX
 from cocasearch.indexing.conditions import refusal, to_lance
 from cocasearch.indexing.versions import VersionGone, has_version
 
@@ -69,22 +67,20 @@ class TableView:
             CocaSearchError: The condition is none that LanceDB understands.
             VersionGone: See above.
         """
-        with self._reading(condition):
-            stats = self._table.index_stats(CAPTION_INDEX)
-            if condition is None or (stats and not stats.num_unindexed_rows):
-                return self._ids_with_words(words, limit, condition)
-            ids, scores = self._ids_with_words(words, max(1, self._table.count_rows()), None)
-            met = np.asarray(pc.is_in(ids, value_set=self.ids_where(condition)))  # filtered before, scores would differ
-            return ids.filter(met)[:limit], scores[met][:limit]
+        met = None if condition is None else self.ids_where(condition)
+        with self._reading(None):
+            if met is None:
+                return self._ids_with_words(words, limit)
+            ids, scores = self._ids_with_words(words, max(1, self._table.count_rows()))
+        chosen = np.asarray(pc.is_in(ids, value_set=met))  # filtered before, scores might differ
+        return ids.filter(chosen)[:limit], scores[chosen][:limit]
 
-    def _ids_with_words(
-        self, words: str, limit: int, condition: str | None
-    ) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
+    def _ids_with_words(self, words: str, limit: int) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
         # A plain string may ask for a phrase, which the index does not know.
         asked = MatchQuery(words, "caption")  # type: ignore[call-arg]  # pydantic's defaults
         query = self._table.search(asked, query_type="fts").limit(limit)
-        if allowed := self._present_and(condition):
-            query = query.where(allowed, prefilter=True)
+        if present := self._present_and(None):
+            query = query.where(present, prefilter=True)
         found = query.select(["id", "_score"]).to_arrow().sort_by([("_score", "descending"), ("id", "ascending")])
         return found["id"], found["_score"].to_numpy()
 
@@ -99,8 +95,6 @@ class TableView:
     def _reading(self, condition: str | None) -> Iterator[None]:
         try:
             yield
-        except (CocaSearchError, VersionGone):
-            raise
         except (RuntimeError, OSError) as error:
             if condition is not None and self._is_readable():  # as for a division by zero
                 raise refusal(condition, str(error)) from error

@@ -38,6 +38,7 @@ Progress = Callable[[int, int], None]
 
 _ATTEMPTS = 3  # beside a writer
 _DAMAGED = "files that are damaged"
+_SOME_WORD = "picture"  # to be looked for where there is no other: that the index can be read
 _LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 
 
@@ -205,7 +206,7 @@ def _check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings)
         if not table.has_caption_index:
             findings.add("captions", "no full-text index", "repair", "captions cannot be searched for words")
             return
-        found = table.ids_with_words(sorted(rows.words))
+        found = table.ids_with_words(sorted(rows.words) or [_SOME_WORD])
     except (UnreadableTable, *_LANCE_ERRORS) as error:
         findings.add("captions", _DAMAGED, "repair", _first_line(error))
         return

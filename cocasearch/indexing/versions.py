@@ -1,5 +1,6 @@
 """The versions of an image table, told from the names of its files: in no time, and without LanceDB."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import index_command, index_name
 
 _LARGEST_VERSION = 2**64 - 1
+_IN_LANCE = re.compile(r", \S+\.rs:[\d:]+$")  # where in its source LanceDB noticed
 
 
 class VersionGone(Exception):  # noqa: N818  an event, not a fault
@@ -23,7 +25,7 @@ class UnreadableTable(CocaSearchError):  # noqa: N818  a finding about a table
     """
 
     def __init__(self, index: Path, table: str, error: Exception) -> None:
-        reason = str(error).strip().splitlines()[0]
+        reason = _IN_LANCE.sub("", str(error).strip().splitlines()[0])
         super().__init__(
             f"the table {table} of the index at {index} cannot be read: {reason}",
             hint=f"cocasearch verify --index {shlex.quote(index_name(index))}",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
 from cocasearch.indexing.snapshots import open_snapshot
-from cocasearch.indexing.versions import VersionGone
+from cocasearch.indexing.versions import UnreadableTable, VersionGone
 from cocasearch.search.hits import SearchHit
 from cocasearch.search.query import Query, parse_terms
 from cocasearch.search.ranking import Mode, RankedRow, Ranker
@@ -145,10 +145,12 @@ class Searcher:
                 raise NothingFound(f"index '{index_name(self._index)}' holds no pictures yet", hint=hint)
             try:
                 return self._hits(rank(self._ranker))
-            except VersionGone:
-                asked_with = self._manifest.model_fingerprint
+            except VersionGone as error:
+                asked, version = self._manifest, self._snapshot.version
                 self.refresh()
-                if self._manifest.model_fingerprint != asked_with:
+                if (self._manifest.table, self._snapshot.version) == (asked.table, version):  # no writer took it away
+                    raise UnreadableTable(self._index, asked.table, error) from error
+                if self._manifest.model_fingerprint != asked.model_fingerprint:
                     break
         raise CocaSearchError(f"index '{index_name(self._index)}' keeps changing while it is read", hint="try again")
 

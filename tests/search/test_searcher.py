@@ -16,6 +16,7 @@ from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_man
 from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.verification import verify_index
 from cocasearch.inference.embedding import Embedder
 from cocasearch.search.query import parse_terms
 from cocasearch.search.searcher import Searcher
@@ -188,6 +189,30 @@ def test_a_search_goes_on_with_the_latest_version_when_a_writer_has_removed_its_
     hits = searcher.search("a dog", 12, **options)
     assert first.id not in {hit.id for hit in hits} and len(searcher) == 11
     assert len(hits) == 11 or options == {"mode": "text"}
+
+
+@pytest.mark.parametrize(
+    ("damaged", "options"),
+    [
+        ("_indices", {"mode": "text"}),
+        ("_indices", {"mode": "text", "where": "width > 0"}),
+        ("_indices", {"mode": "hybrid"}),
+        ("data", {"where": "width > 0"}),
+    ],
+)
+def test_a_damaged_table_is_told_from_one_that_changes(home, loaded, damaged, options):
+    index = home / "index"
+    IndexTable(index, read_manifest(index).table).index_captions(anew=True)
+    searcher = Searcher(index, loaded)
+    for file in index.glob(f"*.lance/{damaged}/**/*.lance"):
+        file.unlink()
+    with pytest.raises(CocaSearchError, match=r"the table images-1 of the index at .* cannot be read") as caught:
+        searcher.search("a dog", **options)
+    assert caught.value.hint.startswith("cocasearch verify") and ".rs:" not in str(caught.value)
+    if damaged == "_indices":
+        assert verify_index(index, repair=True).ok
+        searcher.refresh()
+        searcher.search("a dog", **options)
 
 
 @pytest.mark.parametrize(
