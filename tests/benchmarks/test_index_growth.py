@@ -6,11 +6,11 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.photo_library import library_index, photo_tree, small_model
+from benchmarks.photo_library import library_index, photo_tree, small_model, stand_in_model
 from benchmarks.processes import DATA, HERE, ROUNDS, THREADS, Json, Report, Worker, cocasearch, processor
 
 pytestmark = pytest.mark.benchmark
@@ -63,14 +63,16 @@ def test_growth(photos: int, report: Report) -> None:
     report.add(f"| {' | '.join(cells)} |")
 
 
-def test_memory_of_indexing(report: Report) -> None:
-    """Photos hardly larger than nothing and a model to match, without captions, so that what is kept of each shows."""
+@pytest.mark.parametrize("model", [small_model, stand_in_model])
+def test_memory_of_indexing(model: Callable[[], Path], report: Report) -> None:
+    """Photos hardly larger than nothing, without captions, so that what is kept of each shows."""
     peaks = {}
     for photos in (FEW, MANY):
         index = DATA / "libraries" / f"made-of-{photos}"
         shutil.rmtree(index, ignore_errors=True)
-        options = ["--no-captions", "--model", small_model(), "--index", index]
+        options = ["--no-captions", "--model", model(), "--index", index]
         peaks[photos] = cocasearch("index", photo_tree(photos), *options)["peak_bytes"]
         shutil.rmtree(index)
     few, many = peaks[FEW] / 1e6, peaks[MANY] / 1e6
-    report.add("", f"peak memory of indexing {FEW:,} photos {few:,.0f} MB, {MANY:,} photos {many:,.0f} MB")
+    with_model = f"with the model '{model().name}'"
+    report.add("", f"peak memory of indexing {with_model} {FEW:,} photos {few:,.0f} MB, {MANY:,} photos {many:,.0f} MB")
