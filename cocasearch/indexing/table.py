@@ -55,6 +55,10 @@ class IndexTable:
             self._table = lancedb.connect(index).open_table(name)
         except (OSError, RuntimeError, ValueError) as error:
             raise UnreadableTable(index, name, error) from error
+        if (
+            "embedding" not in self._table.schema.names
+        ):  # a version file of zeros, as a power cut may leave, is no error
+            raise UnreadableTable(index, name, ValueError("it has lost its columns"))
 
     @classmethod
     def create(cls, index: Path, name: str, dimension: int) -> "IndexTable":

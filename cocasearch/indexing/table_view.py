@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cocasearch.indexing.conditions import refusal, to_lance
 from cocasearch.indexing.versions import VersionGone, has_version
 
+_LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 _PRESENT = "missing_since"  # a row whose file was not found has a time there
 
 
@@ -95,19 +96,17 @@ class TableView:
     def _reading(self, condition: str | None) -> Iterator[None]:
         try:
             yield
-        except (RuntimeError, OSError) as error:
-            if condition is not None and self._is_readable():  # as for a division by zero
+        except Exception as error:  # of LanceDB's, and a panic of Rust, whose class has no name
+            if condition is not None and self._is_readable():
                 raise refusal(condition, str(error)) from error
-            raise VersionGone(str(error)) from error
-        except Exception as error:  # ValueError before anything is read, or a panic of Rust, whose class has no name
-            if condition is None:
+            if not isinstance(error, _LANCE_ERRORS):
                 raise
-            raise refusal(condition, str(error)) from error
+            raise VersionGone(str(error)) from error
 
     def _is_readable(self) -> bool:
         """Whether the version is there, and what a condition was to be tried on."""
         try:
             self._table.search().select(["id"]).to_arrow()
-        except (RuntimeError, OSError):
+        except _LANCE_ERRORS:
             return False
         return has_version(self._index, self._table.name, self._version)

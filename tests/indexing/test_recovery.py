@@ -28,7 +28,7 @@ def newest(index, folder, ending, table="images-1"):
 def damage(folder, ending, length):
     def run(index, table="images-1"):
         file = newest(index, folder, ending, table)
-        file.write_bytes(file.read_bytes()[:length])
+        file.write_bytes(bytes(file.stat().st_size) if length is None else file.read_bytes()[:length])
 
     return run
 
@@ -36,6 +36,8 @@ def damage(folder, ending, length):
 DAMAGE = [
     pytest.param(damage("_versions", ".manifest", 0), id="empty version"),
     pytest.param(damage("_versions", ".manifest", 500), id="half a version"),
+    pytest.param(damage("_versions", ".manifest", None), id="a version of zeros"),
+    pytest.param(damage("data", ".lance", None), id="data of zeros"),
     pytest.param(damage("data", ".lance", 0), id="empty data"),
     pytest.param(damage("data", ".lance", 500), id="half the data"),
 ]

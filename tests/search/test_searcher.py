@@ -191,6 +191,15 @@ def test_a_search_goes_on_with_the_latest_version_when_a_writer_has_removed_its_
     assert len(hits) == 11 or options == {"mode": "text"}
 
 
+@pytest.mark.parametrize("options", [{"where": "width > 0"}, {"mode": "text"}])
+def test_files_of_zeros_are_told_as_damage(home, loaded, options):
+    searcher = Searcher(home / "index", loaded)
+    for file in (home / "index").glob("*.lance/data/*"):
+        file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(CocaSearchError, match=r"the table images-1 of the index at .* cannot be read"):
+        searcher.search("a dog", **options)
+
+
 @pytest.mark.parametrize(
     ("damaged", "options"),
     [
