@@ -138,6 +138,9 @@ def _repaired(index: Path, progress: Progress | None) -> Verification:
     manifest, pending = read_manifest(index), _pending(index)
     tables = {"table": manifest.table} | ({"rebuild": pending.table} if pending else {})
     lost = {part: go_back(index, table) for part, table in tables.items() if findings.has(part, _DAMAGED)}
+    for part, ledger in (("table", LEDGER_FILE), ("rebuild", REBUILD_LEDGER_FILE)):
+        if lost.get(part) is not None:
+            _forget_unreadable(index, tables[part], ledger)
     if any(places is not None for places in lost.values()):
         count, findings = _check(index, progress)
     if findings.has("table", _DAMAGED):
@@ -155,6 +158,16 @@ def _repaired(index: Path, progress: Progress | None) -> Verification:
         findings.add("manifest", "damaged or lost, in whose place its copy is", "repair", MANIFEST_FILE)
     _repair(index, manifest, findings)
     return Verification(count, tuple(findings))
+
+
+def _forget_unreadable(index: Path, table: str, name: str) -> None:
+    """Forget those unreadable files that a table gone back to has rows of, as they were: they are tried once more."""
+    with suppress(CocaSearchError):  # a list that is damaged is forgotten as a whole
+        ledger = Ledger(index, name)
+        for batch in IndexTable(index, table).batches(["root", "path"], with_missing=True):
+            for row in batch.to_pylist():
+                ledger.discard(row["root"], row["path"])
+        ledger.save()
 
 
 def _pending(index: Path) -> Manifest | None:

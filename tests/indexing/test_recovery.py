@@ -69,6 +69,15 @@ def test_a_repair_goes_back_to_the_newest_version_that_can_be_read(build, grown,
     assert verify_index(grown).problems == () and len(rows(grown)) == 12
 
 
+def test_files_that_had_become_unreadable_are_so_after_going_back_too(build, grown, photos, rows):
+    (photos / "q1.png").write_bytes(b"no picture any more")
+    assert (len(build(photos).failed), len(rows(grown))) == (1, 11)
+    damage("_versions", ".manifest", 0)(grown)
+    assert verify_index(grown, repair=True).rows == 12
+    assert len(build(photos).failed) == 1
+    assert len(rows(grown)) == 11 and build(photos).known_bad == 1
+
+
 def test_a_table_without_any_version_that_can_be_read_stays_as_it_is(grown):
     for file in (grown / "images-1.lance" / "data").iterdir():
         file.write_bytes(b"")
