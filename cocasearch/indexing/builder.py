@@ -31,7 +31,7 @@ from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
 from cocasearch.indexing.surveying import known_to, photos_at_stake, take_survey
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
-from cocasearch.inference.device import giving_back_freed_memory
+from cocasearch.inference.device import give_back_freed_memory, giving_back_freed_memory
 from cocasearch.inference.loaded_model import LoadedModel
 
 
@@ -216,7 +216,8 @@ class IndexBuilder:
             with closing(batches):  # however the loop ends, the threads end with it
                 for batch in batches:
                     run.store(batch)
-                    queue.commit_if_due()
+                    if queue.commit_if_due():
+                        give_back_freed_memory()
                     done += len(batch.items) + len(batch.failures)
                     if progress:
                         progress(done, len(files))

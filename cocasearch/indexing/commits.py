@@ -115,11 +115,13 @@ class CommitQueue:
         if file.known and error.cause == "file":
             self._outdated.append(record_id(file.root, file.path))
 
-    def commit_if_due(self) -> None:
-        """Commit if much, or for long, has been waiting."""
+    def commit_if_due(self) -> bool:
+        """Commit if much, or for long, has been waiting; whether it was so."""
         waiting = len(self._new) + len(self._replacing)
-        if waiting >= _MOST_ROWS or time.monotonic() - self._last_commit >= self._seconds:
+        is_due = waiting >= _MOST_ROWS or time.monotonic() - self._last_commit >= self._seconds
+        if is_due:
             self.commit()
+        return is_due
 
     def commit(self) -> None:
         """Store everything that waits; a Ctrl-C takes effect when it is stored, so that nothing is stored twice."""

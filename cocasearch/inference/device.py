@@ -107,7 +107,8 @@ def keep_freed_memory() -> None:
 def give_back_freed_memory() -> None:
     """Hand what lies free between blocks in use back to the kernel, where glibc is the allocator.
 
-    For once in a step of training, whose large blocks would otherwise never fit the holes that the last one left.
+    For now and then, as once in a step of training: otherwise holes that large blocks do not fit any more are held, and
+    more of them the longer a run takes.
     """
     if glibc := _glibc():
         glibc.malloc_trim(0)
