@@ -156,7 +156,7 @@ class Comparison:
 
     def _is_hidden(self, root: str, path: str) -> bool:
         """Whether a place lies in what could not be read."""
-        if not self._survey.skipped:
+        if not self._survey.skipped or root not in self._survey.roots:
             return False
         whole = self._survey.roots[root] / path
         return any(whole.is_relative_to(skipped) for skipped, _ in self._survey.skipped)

@@ -124,6 +124,8 @@ def _refuse_empty_folders(survey: Survey, present: Manifest, known: KnownFiles, 
     roots = present.locate_roots(survey.index)
     empty = EmptyFolders(roots, Excludes(survey.excludes))
     for root, folder in known.folders():
+        if root not in roots:  # verify names rows of such, which nobody can find, and a rebuild as their remedy
+            continue
         place = (root, "") if roots[root] in survey.empty else empty.around(root, folder)
         stamps = known.stamps(root, folder).values()
         if place and any(len(stamp) == 2 for stamp in stamps):  # all missing is no loss

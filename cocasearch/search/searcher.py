@@ -160,7 +160,7 @@ class Searcher:
             SearchHit(
                 rank=rank,
                 score=figures.score,
-                path=str(self._roots[row.root] / row.path),
+                path=str(self._roots.get(row.root, Path()) / row.path),
                 relative_path=row.path,
                 caption=row.caption,
                 caption_score=row.caption_score,

@@ -278,9 +278,14 @@ def test_a_rebuild_with_rows_that_are_wrong_is_given_up(built, loaded, photos, i
     assert found(index) == set()
 
 
-def test_rows_of_an_unknown_root_are_named(built):
+def test_rows_of_an_unknown_root_are_named_and_mended_by_a_rebuild(built, build, photos, loaded):
     update("path = 'p1.png'", root="7", id=record_id("7", "p1.png"))(built)
     assert found(built) == {("table", "rows of an unknown root", 1)}
+    assert "p1.png" in {hit.path for hit in Searcher(built, loaded).search(where="true", top_k=20)}
+    (photos / "\udcff.png").touch()  # no name that can be stored, so that something is left out
+    assert build(photos).unchanged == 9
+    assert build(rebuild=True).total == 10
+    assert found(built) == set()
 
 
 def test_only_a_repair_needs_the_lock(built):
