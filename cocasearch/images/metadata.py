@@ -4,6 +4,7 @@ Receives an open picture and its EXIF block and hands on plain values. Never fai
 broken becomes None, because a bad note must not cost the picture.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -110,6 +111,8 @@ def _degrees(gps: Mapping[int, Any], value_tag: int, reference_tag: int, *, limi
         return None
     if not 1 <= len(parts) <= 3:
         return None
+    while len(parts) > 1 and math.isnan(parts[-1]):  # 0/0: seconds that nobody knows, or minutes too
+        parts.pop()
     angle: float = sum(part / 60**power for power, part in enumerate(parts))
     if not abs(angle) <= limit:  # nor is what is no number
         return None

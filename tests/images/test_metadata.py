@@ -118,9 +118,11 @@ def test_offset_and_subseconds_do_not_move_the_cameras_clock(read_back: Read) ->
 
 
 def test_places_may_leave_out_seconds_and_spell_out_the_side(read_back: Read) -> None:
-    metadata = read_back(gps=place((IFDRational(33, 1), IFDRational(5141, 100)), "South", (70.5,), "w"))
-    assert metadata.latitude == pytest.approx(-33.8568, abs=1e-4)
-    assert metadata.longitude == pytest.approx(-70.5)
+    minutes, unknown = (IFDRational(33, 1), IFDRational(5141, 100)), IFDRational(0, 0)
+    for latitude, longitude in ((minutes, (70.5,)), ((*minutes, unknown), (70.5, unknown, unknown))):
+        metadata = read_back(gps=place(latitude, "South", longitude, "w"))
+        assert metadata.latitude == pytest.approx(-33.8568, abs=1e-4)
+        assert metadata.longitude == pytest.approx(-70.5)
 
 
 def test_a_place_of_zeros_is_none(read_back: Read) -> None:
