@@ -13,6 +13,8 @@ from PIL import Image, ImageChops, ImageCms
 _MAX_PROFILE_BYTES = 8_000_000  # press profiles take 2 MB
 _SEEN_AS_EQUAL = 3  # levels of 255 by which a profile may differ from sRGB and count as it
 _COLOR_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # ICC's name -> PIL's mode
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
+_WHITE_IS_ZERO = 0
 _SCALE_16_TO_8 = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
 
@@ -33,7 +35,10 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = image.convert("LA")
     if image.mode == "LA":
         return image.getchannel("L"), image.getchannel("A")
-    if image.mode.startswith("I") or not image.has_transparency_data:
+    if image.mode.startswith("I"):
+        clear = image.info.get("transparency")  # a level, of a 16-bit PNG
+        return image, None if clear is None else Image.fromarray((np.asarray(image) != clear).astype(np.uint8) * 255)
+    if not image.has_transparency_data:
         return image, None
     pixels = image.convert("RGBA")
     return pixels.convert("RGB"), pixels.getchannel("A")
@@ -61,12 +66,19 @@ def _in_plain_mode(image: Image.Image) -> Image.Image:
 
 
 def _deep_gray_to_8_bits(image: Image.Image) -> Image.Image:
-    """16-bit levels scaled to 8 bits (PIL would clip them to white); floats stretched from lowest to highest."""
-    levels = np.asarray(image)
+    """16-bit levels scaled to 8 bits (PIL would clip them to white); floats stretched from lowest to highest.
+
+    Of a TIFF with deep levels PIL neither scales those of 12 bits nor turns those around that are 0 for white.
+    """
+    tags = getattr(image, "tag_v2", {})
+    levels, (bits, *_) = np.asarray(image), tags.get(_BITS_PER_SAMPLE, (16,))
     if image.mode == "F":
         levels = np.nan_to_num(levels.astype(np.float64))
         levels = (levels - levels.min()) / (np.ptp(levels) or 1.0) * 65535
-    return Image.fromarray(_SCALE_16_TO_8[levels.clip(0, 65535).astype(np.uint16)])
+    elif bits < 16:
+        levels = levels * (65535 / (2**bits - 1))
+    scaled = _SCALE_16_TO_8[levels.clip(0, 65535).astype(np.uint16)]
+    return Image.fromarray(255 - scaled if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else scaled)
 
 
 @lru_cache(maxsize=16)

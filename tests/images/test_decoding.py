@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from images import zoo
 from PIL import ExifTags, Image, PngImagePlugin
 
 from cocasearch.errors import UnreadableImage
@@ -78,6 +79,27 @@ def test_every_png_mode_keeps_its_brightness(four_corners: Image.Image, encoded:
     image, metadata = read_image(encoded(stored, "PNG"))
     assert_same_picture(image, expected.convert("RGB"), tolerance=1.0)
     assert metadata.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "png/deep.png",
+        "png/deep-gray-clear-level.png",
+        "tiff/deep-gray.tif",
+        "tiff/deep-white-is-zero.tif",
+        "tiff/gray-of-12-bits.tif",
+        "tiff/white-is-zero.tif",
+    ],
+)
+def test_deep_levels_are_as_light_as_they_were_drawn(name: str) -> None:
+    scene = zoo.scene(7)
+    expected = np.asarray(scene if name == "png/deep.png" else scene.convert("L").convert("RGB")).astype(int)
+    if "clear" in name:
+        expected = expected.copy()
+        expected[8:40, 8:40] = 255  # white shows through the hole
+    image, _ = read_image(zoo.GOOD[name](scene))
+    assert np.abs(np.asarray(image) - expected).max() <= 2
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "YCbCr"])

@@ -171,6 +171,28 @@ def white_is_zero_tiff(image: Image.Image) -> bytes:
     return plain_tiff({**tags, 277: (3, 1), 278: (4, HEIGHT), 279: (4, len(pixels))}, pixels)
 
 
+def deep_white_is_zero_tiff(image: Image.Image) -> bytes:
+    pixels = (65535 - np.asarray(deep_gray(image))).astype("<u2").tobytes()
+    tags = {256: (4, WIDTH), 257: (4, HEIGHT), 258: (3, 16), 259: (3, 1), 262: (3, 0)}
+    return plain_tiff({**tags, 277: (3, 1), 278: (4, HEIGHT), 279: (4, len(pixels))}, pixels)
+
+
+def gray12_tiff(image: Image.Image) -> bytes:
+    """Two pixels in three bytes."""
+    levels = np.asarray(deep_gray(image)).reshape(-1, 2) >> 4
+    left, right = levels[:, 0], levels[:, 1]
+    pixels = np.stack([left >> 4, (left & 15) << 4 | right >> 8, right & 255], 1).astype(np.uint8).tobytes()
+    tags = {256: (4, WIDTH), 257: (4, HEIGHT), 258: (3, 12), 259: (3, 1), 262: (3, 1)}
+    return plain_tiff({**tags, 277: (3, 1), 278: (4, HEIGHT), 279: (4, len(pixels))}, pixels)
+
+
+def deep_gray_png_with_clear_level(image: Image.Image) -> bytes:
+    """The picture with a clear hole in it."""
+    gray = image.convert("L").point(lambda level: max(level, 1))
+    gray.paste(0, (8, 8, 40, 40))
+    return png(gray, depth=16, chunks=png_chunk(b"tRNS", b"\0\0"))
+
+
 def plain_ppm(image: Image.Image) -> bytes:
     numbers = " ".join(map(str, np.asarray(image).ravel().tolist()))
     return f"P3\n# drawn\n{WIDTH} {HEIGHT}\n255\n{numbers}\n".encode()
@@ -216,6 +238,7 @@ GOOD: dict[str, Draw] = {
     "png/deep-gray.png": lambda image: encoded(deep_gray(image), "PNG"),
     "png/deep.png": lambda image: png(image, depth=16),
     "png/deep-alpha.png": lambda image: png(see_through(image), depth=16),
+    "png/deep-gray-clear-level.png": deep_gray_png_with_clear_level,
     "png/deep-gray-alpha.png": lambda image: png(see_through(image).convert("LA"), depth=16),
     "png/interlaced.png": lambda image: png(image, interlaced=True),
     "png/deep-interlaced.png": lambda image: png(image, depth=16, interlaced=True),
@@ -248,6 +271,8 @@ GOOD: dict[str, Draw] = {
     "tiff/deep.tif": rgb48_tiff,
     "tiff/float.tif": lambda image: encoded(float_gray(image), "TIFF"),
     "tiff/white-is-zero.tif": white_is_zero_tiff,
+    "tiff/deep-white-is-zero.tif": deep_white_is_zero_tiff,
+    "tiff/gray-of-12-bits.tif": gray12_tiff,
     "tiff/pages.tif": frames("TIFF"),
     "tiff/turned.tif": turned(6, "TIFF"),
     "bmp/plain.bmp": as_file("BMP"),
