@@ -11,10 +11,9 @@ from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import status_of
-from cocasearch.indexing.caption_words import ids_to_be_found
 from cocasearch.indexing.findings import Findings, Problem
 from cocasearch.indexing.generations import drop_rebuild, open_generation, unnamed_tables
-from cocasearch.indexing.known_files import is_sound, keep_known_files
+from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import (
@@ -26,20 +25,24 @@ from cocasearch.indexing.manifest import (
     read_manifest,
     restore_manifest,
 )
+from cocasearch.indexing.part_checks import (
+    DAMAGED,
+    check_caption_index,
+    check_known_files,
+    check_ledger,
+    check_snapshot,
+    first_line,
+)
 from cocasearch.indexing.recovery import can_go_back, go_back
 from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks
-from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot, open_snapshot, remove_snapshots
-from cocasearch.indexing.table import ROWS_PER_CHANGE, TABLE_SUFFIX, IndexTable
-from cocasearch.indexing.vectors import VectorSnapshot
+from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, open_snapshot, remove_snapshots
+from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
 from cocasearch.indexing.versions import UnreadableTable, latest_version
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
 
 _ATTEMPTS = 3  # beside a writer
-_DAMAGED = "files that are damaged"
-_SOME_WORD = "picture"  # to be looked for where there is no other: that the index can be read
-_LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,11 @@ def _check(index: Path, progress: Progress | None) -> tuple[int, Findings]:
     """Check everything: the number of rows that could be read, and what is wrong."""
     manifest, findings = read_manifest(index), Findings()
     count = _check_table(index, manifest, findings, progress)
-    if findings.has("table", _DAMAGED) and can_go_back(index, manifest.table):
-        findings.mend_by("repair", "table", _DAMAGED)
-    _check_ledger(index, manifest, findings)
+    if findings.has("table", DAMAGED) and can_go_back(index, manifest.table):
+        findings.mend_by("repair", "table", DAMAGED)
+    check_ledger(index, manifest, findings)
     _check_rebuild(index, findings)
-    if not findings.has("rebuild", _DAMAGED):  # else it is not known what it refers to
+    if not findings.has("rebuild", DAMAGED):  # else it is not known what it refers to
         for leftover in sorted(unnamed_tables(index)):
             findings.add("leftovers", "tables that nothing refers to", "repair", leftover)
     return count, findings
@@ -118,16 +121,16 @@ def _check_table(index: Path, manifest: Manifest, findings: Findings, progress: 
     try:
         table = IndexTable(index, manifest.table)
     except UnreadableTable as error:
-        findings.add("table", _DAMAGED, "rebuild", _first_line(error))
+        findings.add("table", DAMAGED, "rebuild", first_line(error))
         return 0
-    copies = CopyChecks(_open_snapshot(index, manifest, table.version, findings), findings)
+    copies = CopyChecks(check_snapshot(index, manifest, table.version, findings), findings)
     rows = RowChecks(manifest, findings)
     rows.check_dimension(table.dimension)
     count = _check_rows(table, (rows, FileChecks(manifest, index, findings), copies), findings, progress)
-    if not findings.has("table", _DAMAGED):
+    if not findings.has("table", DAMAGED):
         copies.check_completeness()
-        _check_known_files(index, manifest, table, findings)
-        _check_caption_index(table, rows, findings)
+        check_known_files(index, manifest, table, findings)
+        check_caption_index(table, rows, findings)
     return count
 
 
@@ -137,17 +140,17 @@ def _repaired(index: Path, progress: Progress | None) -> Verification:
     count, findings = _check(index, progress)
     manifest, pending = read_manifest(index), _pending(index)
     tables = {"table": manifest.table} | ({"rebuild": pending.table} if pending else {})
-    lost = {part: go_back(index, table) for part, table in tables.items() if findings.has(part, _DAMAGED)}
+    lost = {part: go_back(index, table) for part, table in tables.items() if findings.has(part, DAMAGED)}
     for part, ledger in (("table", LEDGER_FILE), ("rebuild", REBUILD_LEDGER_FILE)):
         if lost.get(part) is not None:
             _forget_unreadable(index, tables[part], ledger)
     if any(places is not None for places in lost.values()):
         count, findings = _check(index, progress)
-    if findings.has("table", _DAMAGED):
-        findings.mend_by("rebuild", "table", _DAMAGED)
+    if findings.has("table", DAMAGED):
+        findings.mend_by("rebuild", "table", DAMAGED)
     is_given_up = findings.has("rebuild")
     for part in lost:
-        if not findings.has(part, _DAMAGED):
+        if not findings.has(part, DAMAGED):
             version = f"{tables[part]}-v{latest_version(index, tables[part])}"
             findings.add(part, "damaged versions, in whose place an earlier one is", "repair", version)
     if is_given_up:
@@ -194,52 +197,8 @@ def _check_rows(
             if progress:
                 progress(done, total)
     except UnreadableTable as error:
-        findings.add("table", _DAMAGED, "rebuild", _first_line(error))
+        findings.add("table", DAMAGED, "rebuild", first_line(error))
     return done
-
-
-def _open_snapshot(index: Path, manifest: Manifest, version: int, findings: Findings) -> VectorSnapshot | None:
-    """The snapshot of a version of the table; none if it is stale or missing, which the next query mends."""
-    snapshot = find_snapshot(index, manifest.table, version)
-    is_there = any((index / SNAPSHOT_FOLDER).glob(f"{manifest.table}-v{version}.*"))
-    if snapshot is None and is_there:
-        findings.add("snapshot", _DAMAGED, "repair", f"{manifest.table}-v{version}")
-    return snapshot
-
-
-def _check_known_files(index: Path, manifest: Manifest, table: IndexTable, findings: Findings) -> None:
-    if not is_sound(index, manifest.table, table):
-        what = "sizes and times of files that are not the table's"
-        findings.add("known files", what, "repair", f"{manifest.table}-v{table.version}")
-
-
-def _check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings) -> None:
-    """Whether every caption is found by its words."""
-    try:
-        if not table.has_caption_index:
-            findings.add("captions", "no full-text index", "repair", "captions cannot be searched for words")
-            return
-        found = table.ids_with_words(sorted(rows.words) or [_SOME_WORD])
-    except (UnreadableTable, *_LANCE_ERRORS) as error:
-        findings.add("captions", _DAMAGED, "repair", _first_line(error))
-        return
-    lacking = sorted(rows.paths_with_words.keys() - found)
-    for start in range(0, len(lacking), ROWS_PER_CHANGE):
-        some = table.rows(lacking[start : start + ROWS_PER_CHANGE])
-        for id in sorted(ids_to_be_found(some, sorted(rows.words))):
-            findings.add("captions", "captions that the full-text index lacks", "repair", rows.paths_with_words[id])
-
-
-def _check_ledger(index: Path, manifest: Manifest, findings: Findings) -> None:
-    try:
-        ledger = Ledger(index)
-    except CocaSearchError as error:
-        findings.add("ledger", _DAMAGED, "repair", str(error))
-        return
-    known = {root.key for root in manifest.roots}
-    for entry in ledger:
-        if entry.root not in known:
-            findings.add("ledger", "entries of an unknown root", "repair", entry.path)
 
 
 def _check_rebuild(index: Path, findings: Findings) -> None:
@@ -255,14 +214,14 @@ def _check_rebuild(index: Path, findings: Findings) -> None:
         for batch in table.batches(COLUMNS, with_missing=True):
             rows.check(batch)
     except CocaSearchError as error:
-        findings.add("rebuild", _DAMAGED, "repair", _first_line(error))
+        findings.add("rebuild", DAMAGED, "repair", first_line(error))
 
 
 def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
     """Make anew what can be, for the holder of the writer's lock."""
     if findings.has("ledger"):
         _repair_ledger(index, manifest)
-    is_readable = not findings.has("table", _DAMAGED)
+    is_readable = not findings.has("table", DAMAGED)
     if is_readable:
         table = open_generation(index, manifest, rebuild=False).table  # sweeps up leftovers
         if findings.has("table", RowChecks.DOUBLED):
@@ -289,7 +248,3 @@ def _repair_ledger(index: Path, manifest: Manifest) -> None:
     for entry in [entry for entry in ledger if entry.root not in known]:
         ledger.discard(entry.root, entry.path)
     ledger.save()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -1,0 +1,77 @@
+"""Looks at what lies beside the rows of an index: snapshot, known files, full-text index, unreadable files."""
+
+from pathlib import Path
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.caption_words import ids_to_be_found
+from cocasearch.indexing.findings import Findings
+from cocasearch.indexing.known_files import is_sound
+from cocasearch.indexing.ledger import Ledger
+from cocasearch.indexing.manifest import Manifest
+from cocasearch.indexing.row_checks import RowChecks
+from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
+from cocasearch.indexing.table import ROWS_PER_CHANGE, IndexTable
+from cocasearch.indexing.vectors import VectorSnapshot
+from cocasearch.indexing.versions import UnreadableTable
+
+DAMAGED = "files that are damaged"
+
+_SOME_WORD = "picture"  # to be looked for where there is no other: that the index can be read
+_LANCE_ERRORS = (OSError, RuntimeError, ValueError)
+
+
+def check_snapshot(index: Path, manifest: Manifest, version: int, findings: Findings) -> VectorSnapshot | None:
+    """Give the snapshot of a version of the table; none if it is stale or missing, which the next query mends."""
+    snapshot = find_snapshot(index, manifest.table, version)
+    is_there = any((index / SNAPSHOT_FOLDER).glob(f"{manifest.table}-v{version}.*"))
+    if snapshot is None and is_there:
+        findings.add("snapshot", DAMAGED, "repair", f"{manifest.table}-v{version}")
+    return snapshot
+
+
+def check_known_files(index: Path, manifest: Manifest, table: IndexTable, findings: Findings) -> None:
+    """Check what is kept of the sizes and times of a table's files."""
+    if not is_sound(index, manifest.table, table):
+        what = "sizes and times of files that are not the table's"
+        findings.add("known files", what, "repair", f"{manifest.table}-v{table.version}")
+
+
+def check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings) -> None:
+    """Check whether every caption is found by its words.
+
+    Args:
+        table: Of which every row has been looked at.
+        rows: What has looked at them.
+        findings: Where problems go.
+    """
+    try:
+        if not table.has_caption_index:
+            findings.add("captions", "no full-text index", "repair", "captions cannot be searched for words")
+            return
+        found = table.ids_with_words(sorted(rows.words) or [_SOME_WORD])
+    except (UnreadableTable, *_LANCE_ERRORS) as error:
+        findings.add("captions", DAMAGED, "repair", first_line(error))
+        return
+    lacking = sorted(rows.paths_with_words.keys() - found)
+    for start in range(0, len(lacking), ROWS_PER_CHANGE):
+        some = table.rows(lacking[start : start + ROWS_PER_CHANGE])
+        for id in sorted(ids_to_be_found(some, sorted(rows.words))):
+            findings.add("captions", "captions that the full-text index lacks", "repair", rows.paths_with_words[id])
+
+
+def check_ledger(index: Path, manifest: Manifest, findings: Findings) -> None:
+    """Check the list of unreadable files."""
+    try:
+        ledger = Ledger(index)
+    except CocaSearchError as error:
+        findings.add("ledger", DAMAGED, "repair", str(error))
+        return
+    known = {root.key for root in manifest.roots}
+    for entry in ledger:
+        if entry.root not in known:
+            findings.add("ledger", "entries of an unknown root", "repair", entry.path)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().splitlines()[0]
