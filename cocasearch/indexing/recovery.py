@@ -4,9 +4,11 @@ LanceDB writes each version into files of its own, so that older ones are as the
 ones goes with them: their numbers will be given anew. For the holder of the writer's lock.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import lancedb
+from lancedb.table import Table
 
 from cocasearch.indexing.known_files import Place, forget_known_files, places_since_changed
 from cocasearch.indexing.snapshots import remove_snapshots
@@ -16,6 +18,7 @@ from cocasearch.indexing.versions import version_files
 _SET_ASIDE = ".damaged"
 _VERSION_HINT = "latest_version_hint.json"  # LanceDB's own, which does without
 _OF_CREATION = 2  # the first versions, without a row
+_LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 
 
 def can_go_back(index: Path, table: str) -> bool:
@@ -23,7 +26,7 @@ def can_go_back(index: Path, table: str) -> bool:
     *older, latest = sorted(version_files(index, table)) or [0]
     try:
         lancedb.connect(index).open_table(table)
-    except (OSError, RuntimeError, ValueError):  # the older ones do not open beside it
+    except _LANCE_ERRORS:  # the older ones do not open beside it
         return any(_OF_CREATION < version < latest for version in older)
     return any(_count_readable(index, table, version) for version in reversed(older))
 
@@ -52,13 +55,39 @@ def go_back(index: Path, table: str) -> list[Place] | None:
     return lost
 
 
+def damaged_versions(index: Path, table: str) -> list[Path]:
+    """The files of older versions that cannot be read, where the latest can: only compacting fails then."""
+    files = version_files(index, table)
+    try:
+        opened = lancedb.connect(index).open_table(table)
+    except _LANCE_ERRORS:
+        return []
+    return [files[version] for version in sorted(files)[:-1] if not _has_columns(opened, version)]
+
+
+def set_damaged_versions_aside(index: Path, tables: Iterable[str]) -> None:
+    """Let tables go on without them. For the holder of the writer's lock."""
+    for table in tables:
+        for file in damaged_versions(index, table):
+            file.replace(_beside(file))
+
+
+def _has_columns(table: Table, version: int) -> bool:
+    """Whether a version can be read: one of zeros, as a power cut may leave, seems to be an empty table's."""
+    try:
+        table.checkout(version)
+        return bool(table.schema.names)
+    except _LANCE_ERRORS:
+        return False
+
+
 def _count_readable(index: Path, table: str, version: int) -> int:
     """The number of rows of a version; 0 if any of them cannot be read."""
     try:
         opened = lancedb.connect(index).open_table(table)
         opened.checkout(version)
         return sum(batch.num_rows for batch in opened.search().to_batches())
-    except (OSError, RuntimeError, ValueError):
+    except _LANCE_ERRORS:
         return 0
 
 

@@ -208,6 +208,8 @@ class IndexTable:
         words = self._table.index_stats(CAPTION_INDEX)
         unindexed = words.num_unindexed_rows if words else 0
         if versions > _VERSIONS_KEPT or unindexed > _UNINDEXED_KEPT:  # few cost little, and merging rewrites neighbours
+            with self._reading():
+                self._table.list_versions()  # where one is damaged, compacting would fail: verify mends that
             for age in (_NEVER, timedelta(milliseconds=1)):  # older versions go when the new one is on the disk
                 with self._writing():
                     self._table.optimize(cleanup_older_than=age)

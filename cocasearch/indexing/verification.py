@@ -33,7 +33,7 @@ from cocasearch.indexing.part_checks import (
     check_snapshot,
     first_line,
 )
-from cocasearch.indexing.recovery import can_go_back, go_back
+from cocasearch.indexing.recovery import can_go_back, damaged_versions, go_back, set_damaged_versions_aside
 from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, open_snapshot, remove_snapshots
 from cocasearch.indexing.table import TABLE_SUFFIX, IndexTable
@@ -124,6 +124,7 @@ def _check_table(index: Path, manifest: Manifest, findings: Findings, progress: 
         findings.add("table", DAMAGED, "rebuild", first_line(error))
         return 0
     copies = CopyChecks(check_snapshot(index, manifest, table.version, findings), findings)
+    _check_versions(index, manifest, findings)
     rows = RowChecks(manifest, findings)
     rows.check_dimension(table.dimension)
     count = _check_rows(table, (rows, FileChecks(manifest, index, findings), copies), findings, progress)
@@ -157,6 +158,7 @@ def _repaired(index: Path, progress: Progress | None) -> Verification:
         drop_rebuild(index)
     for _, path in lost.get("table") or ():
         findings.add("table", "photos that have to be indexed again", "index", path)
+    set_damaged_versions_aside(index, tables.values())
     if is_restored:
         findings.add("manifest", "damaged or lost, in whose place its copy is", "repair", MANIFEST_FILE)
     _repair(index, manifest, findings)
@@ -178,6 +180,11 @@ def _pending(index: Path) -> Manifest | None:
     with suppress(CocaSearchError):
         return find_manifest(index / REBUILD_FILE)
     return None
+
+
+def _check_versions(index: Path, manifest: Manifest, findings: Findings) -> None:
+    for file in damaged_versions(index, manifest.table):
+        findings.add("versions", "older ones that are damaged", "repair", f"{manifest.table}: {file.name}")
 
 
 def _check_rows(
@@ -210,6 +217,7 @@ def _check_rebuild(index: Path, findings: Findings) -> None:
         Ledger(index, REBUILD_LEDGER_FILE)
         rows = RowChecks(pending, findings, pending=True)
         table = IndexTable(index, pending.table)
+        _check_versions(index, pending, findings)
         rows.check_dimension(table.dimension)
         for batch in table.batches(COLUMNS, with_missing=True):
             rows.check(batch)
@@ -234,7 +242,7 @@ def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
         keep_known_files(index, manifest.table, table)
     for problem in findings:
         problem.repaired = problem.remedy == "repair" and (
-            is_readable or problem.part in ("ledger", "manifest", "rebuild")
+            is_readable or problem.part in ("ledger", "manifest", "rebuild", "versions")
         )
 
 

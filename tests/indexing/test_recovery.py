@@ -87,6 +87,36 @@ def test_a_table_without_any_version_that_can_be_read_stays_as_it_is(grown):
     assert {path for path in grown.rglob("*") if path.name != "unreadable.json"} == there
 
 
+@pytest.mark.parametrize("content", [b"", b"half a version" * 10, bytes(2_000)])
+def test_a_damaged_older_version_is_named_and_set_aside(build, grown, photos, rows, content):
+    files = version_files(grown, "images-1")
+    files[max(files) - 1].write_bytes(content)
+    table = IndexTable(grown, "images-1")
+    while len(version_files(grown, "images-1")) <= 17:
+        table.remove(["no such id"])
+    with pytest.raises(CocaSearchError, match=r"the table images-1 of the index at .* cannot be read") as caught:
+        table.compact()
+    assert caught.value.hint == f"cocasearch verify --index {grown}"
+    for repair in (False, True):
+        (problem,) = verify_index(grown, repair=repair).problems
+        assert (problem.part, problem.count, problem.repaired) == ("versions", 1, repair)
+    IndexTable(grown, "images-1").compact()
+    assert len(version_files(grown, "images-1")) < 3
+    assert verify_index(grown).problems == () and len(rows(grown)) == 12
+
+
+def test_a_damaged_older_version_of_a_rebuild_is_set_aside_and_the_rebuild_goes_on(
+    build, half_rebuilt, photos, encoded
+):
+    files = version_files(half_rebuilt, "images-2")
+    files[max(files) - 1].write_bytes(b"")
+    (problem,) = verify_index(half_rebuilt, repair=True).problems
+    assert (problem.part, problem.repaired) == ("versions", True)
+    assert verify_index(half_rebuilt).problems == ()
+    encoded.since_last_look()
+    assert (build(photos, rebuild=True).total, encoded.since_last_look()) == (12, 3)
+
+
 @pytest.fixture
 def half_rebuilt(build, grown, photos):
     """The same with a rebuild that was stopped after its third batch of three photos."""
