@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
@@ -36,7 +36,7 @@ class RemoteSync:
     def __init__(self, address: str, folders: Sequence[Path]) -> None:
         self._address, self._folders = address, list(folders)
         self._store, self._base = _open(address)
-        self._sent = {file: _NEVER for folder in folders for file in folder.rglob("*")}  # brought from there, maybe
+        self._sent = {file: _NEVER for folder in folders for file in _files_in(folder)}  # brought from there, maybe
         self._last = time.monotonic()
         self._copier = ThreadPoolExecutor(1)
         self._copying: Future[str] | None = None
@@ -56,8 +56,9 @@ class RemoteSync:
             self._copying = self._copier.submit(self._copy_changes)
 
     def stop(self) -> None:
-        """Copy what has changed, since the run ends before its time."""
-        self._warn(self.copy())
+        """Copy what has changed, since the run ends before its time; what fails then is told in any case."""
+        if failure := self.copy():
+            warnings.warn(f"{failure}; all of it is here", CocaSearchWarning, stacklevel=2)
 
     def copy(self) -> str:
         """Copy what has changed, and wait for that; a sentence on what stood in the way, empty if nothing did."""
@@ -80,7 +81,8 @@ class RemoteSync:
         return ""
 
     def _send(self, folder: Path) -> None:
-        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        files = _files_in(folder)
+        for file in files:
             name = file.relative_to(folder).as_posix()
             if not file.is_file() or file.suffix in (".partial", ".lock"):
                 continue
@@ -94,10 +96,11 @@ class RemoteSync:
                 if self._sent.get(file) != state:
                     _copy(local, self._store, f"{self._base}/{folder.name}/{name}")
                     self._sent[file] = state
-        self._forget_what_is_gone(folder)
+        if files:  # else the folder is being replaced
+            self._forget_what_is_gone(folder, set(files))
 
-    def _forget_what_is_gone(self, folder: Path) -> None:
-        for file in [file for file in self._sent if file.is_relative_to(folder) and not file.exists()]:
+    def _forget_what_is_gone(self, folder: Path, present: Set[Path]) -> None:
+        for file in [file for file in self._sent if file.is_relative_to(folder) and file not in present]:
             del self._sent[file]
             target = f"{self._base}/{folder.name}/{file.relative_to(folder).as_posix()}"
             if self._store.get_file_info(target).is_file:
@@ -138,6 +141,16 @@ def _fetch(store: Any, top: str, folder: Path) -> bool:
     if files:
         arriving.rename(folder)
     return bool(files)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """All that is anywhere below a folder, in order; a run that goes on may remove folders while they are listed."""
+
+    def unless_gone(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    return sorted(Path(top, name) for top, _, names in os.walk(folder, onerror=unless_gone) for name in names)
 
 
 def _open(address: str) -> tuple[Any, str]:

@@ -1,6 +1,7 @@
 """What is left of a run besides its model: facts, curves, reports, and copies that it can go on from elsewhere."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -291,6 +292,44 @@ def test_run_waits_for_no_copy_before_its_end(tmp_path: Path, monkeypatch: pytes
     (run / "log.jsonl").write_text("the end")
     assert sync.copy() == ""
     assert log.read_text() == "the end"
+
+
+def test_folders_may_go_and_be_replaced_while_they_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, old_pass, remote = tmp_path / "m", tmp_path / "m.run" / "pass-1", tmp_path / "remote"
+    for folder in (model, old_pass):
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(folder.name)
+    (tmp_path / "m.run" / "log.jsonl").write_text("one")
+    sync = RemoteSync(str(remote), [model, tmp_path / "m.run"])
+    assert sync.copy() == ""
+
+    def scandir(folder: Any) -> Any:
+        if folder in (old_pass, str(old_pass)):
+            shutil.rmtree(old_pass, ignore_errors=True)
+        return really_scandir(folder)
+
+    really_scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    model.rename(tmp_path / "aside")
+    assert sync.copy() == ""
+    assert (remote / "m" / "weights").read_text() == "m"
+    assert not (remote / "m.run" / "pass-1" / "weights").exists()
+    assert (remote / "m.run" / "log.jsonl").exists()
+
+
+def test_run_that_stops_tells_that_its_last_copy_failed(tmp_path: Path) -> None:
+    run, remote = tmp_path / "m.run", tmp_path / "remote"
+    run.mkdir()
+    (run / "log.jsonl").write_text("one")
+    sync = RemoteSync(str(remote), [run])
+    remote.rmdir()
+    remote.write_text("no folder")
+    sync.step(now=True)
+    with pytest.warns(CocaSearchWarning) as warned:
+        sync.stop()
+    first, last = (str(warning.message) for warning in warned)
+    assert first.endswith("; the run goes on, and it is tried again")
+    assert last.startswith(f"cannot copy the run to {remote}: ") and last.endswith("; all of it is here")
 
 
 def test_run_is_brought_back_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
