@@ -13,7 +13,7 @@ from lancedb.table import Table
 from cocasearch.indexing.known_files import Place, forget_known_files, places_since_changed
 from cocasearch.indexing.snapshots import remove_snapshots
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.versions import version_files
+from cocasearch.indexing.versions import latest_version, version_files
 
 _SET_ASIDE = ".damaged"
 _VERSION_HINT = "latest_version_hint.json"  # LanceDB's own, which does without
@@ -29,6 +29,12 @@ def can_go_back(index: Path, table: str) -> bool:
     except _LANCE_ERRORS:  # the older ones do not open beside it
         return any(_OF_CREATION < version < latest for version in older)
     return any(_count_readable(index, table, version) for version in reversed(older))
+
+
+def is_lost(index: Path, table: str) -> bool:
+    """Whether no version of a table can be read that has rows, as far as that can be told without writing."""
+    latest = latest_version(index, table)
+    return latest is None or not (_count_readable(index, table, latest) or can_go_back(index, table))
 
 
 def go_back(index: Path, table: str) -> list[Place] | None:

@@ -172,8 +172,9 @@ def _whole_paths(known: KnownFiles, roots: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _leave_out(survey: Survey, present: Manifest, folder: Path, paths: Sequence[str | Path]) -> None:
-    is_lost = latest_version(survey.index, present.table) is None  # then there is nothing to lose any more
-    if not is_lost:
+    from cocasearch.indexing.recovery import is_lost  # brings LanceDB
+
+    if not is_lost(survey.index, present.table):  # else there is nothing to lose any more
         what = "an empty folder" if folder.is_dir() else "no such folder"
         follow = index_command(survey.index, *(shlex.quote(str(path)) for path in paths))
         remove = index_command(survey.index, shlex.quote(str(folder)), command="remove")

@@ -2,14 +2,23 @@
 
 import shutil
 
+import pytest
+
+from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.rerooting import reroot
 from cocasearch.indexing.verification import verify_index
+from cocasearch.indexing.versions import version_files
 
 
 def lose_table(index):
     shutil.rmtree(index / f"{read_manifest(index).table}.lance")
+
+
+def damage_table(index):
+    for file in (index / f"{read_manifest(index).table}.lance" / "data").iterdir():
+        file.write_bytes(b"")
 
 
 def paths(rows, index):
@@ -44,11 +53,22 @@ def test_nothing_of_the_lost_table_stays(build, index, photos):
     assert not (index / "snapshot" / "images-1-v3.faiss").exists()
 
 
-def test_a_lost_table_is_made_anew_though_a_drive_is_away(build, index, photos, draw, tmp_path):
+@pytest.mark.parametrize("lose", [lose_table, damage_table])
+def test_a_lost_table_is_made_anew_though_a_drive_is_away(build, index, photos, draw, tmp_path, lose):
     build(photos, draw(tmp_path / "drive" / "a.png", 20).parent)
-    lose_table(index)
+    lose(index)
     (tmp_path / "drive").rename(tmp_path / "away")
     report = build(rebuild=True)
     assert (report.added, report.empty) == (10, (str(tmp_path / "drive"),))
     (tmp_path / "away").rename(tmp_path / "drive")
     assert build().added == 1
+
+
+def test_a_table_that_can_be_repaired_loses_no_photos_of_a_drive_that_is_away(build, index, photos, draw, tmp_path):
+    build(draw(tmp_path / "drive" / "a.png", 20).parent)
+    build(photos)
+    files = version_files(index, read_manifest(index).table)
+    files[max(files)].write_bytes(b"")
+    (tmp_path / "drive").rename(tmp_path / "away")
+    with pytest.raises(CocaSearchError, match="a rebuild would lose its photos"):
+        build(rebuild=True)
