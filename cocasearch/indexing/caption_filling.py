@@ -112,7 +112,7 @@ class CaptionFiller:
             for row in batch.to_pylist():
                 if row["caption"] is not None:
                     continue
-                file = roots[row["root"]] / row["path"]
+                file = roots.get(row["root"], Path()) / row["path"]
                 if _stamp(file) == (row["size"], row["mtime_ns"]):
                     yield _Photo(row["id"], file)
                 else:

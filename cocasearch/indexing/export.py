@@ -114,7 +114,7 @@ def _named(schema: pa.Schema, manifest: Manifest) -> pa.Schema:
 
 def _absolute_paths(batch: pa.RecordBatch, folders: Mapping[str, Path]) -> pa.Array:
     places = zip(batch.column("root").to_pylist(), batch.column("path").to_pylist(), strict=True)
-    return pa.array([str(folders[root] / path) for root, path in places], pa.string())
+    return pa.array([str(folders.get(root, Path()) / path) for root, path in places], pa.string())
 
 
 @contextmanager

@@ -195,6 +195,6 @@ def _found_again(generation: Generation, roots: Mapping[str, Path]) -> list[str]
     """The ids of missing rows whose file, by its size, is where they say now."""
     columns = ["id", "root", "path", "size", "missing_since"]
     rows = (row for batch in generation.table.batches(columns, with_missing=True) for row in batch.to_pylist())
-    missing = [row for row in rows if row["missing_since"]]
+    missing = [row for row in rows if row["missing_since"] and row["root"] in roots]
     sizes = {row["id"]: status_of(roots[row["root"]] / row["path"]) for row in missing}
     return [row["id"] for row in missing if (status := sizes[row["id"]]) and status.st_size == row["size"]]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,6 +108,16 @@ def rows() -> Callable[[Path], list[dict[str, Any]]]:
         names = list(ImageRecord.__dataclass_fields__)
         found = [row for batch in table.batches(names) for row in batch.to_pylist()]
         return sorted(found, key=lambda row: (row["root"], row["path"]))
+
+    return run
+
+
+@pytest.fixture
+def set_in_table() -> Callable[..., None]:
+    """Gives rows of an index's table, those that meet an SQL condition, other values."""
+
+    def run(index: Path, where: str, **values: Any) -> None:
+        lancedb.connect(index).open_table(read_manifest(index).table).update(where=where, values=values)
 
     return run
 

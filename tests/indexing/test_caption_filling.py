@@ -52,6 +52,12 @@ def test_captions_are_those_of_an_index_made_with_them_and_all_else_stays(
     assert (filler.fill().written, encoded.since_last_look()) == (0, 0)
 
 
+def test_a_row_of_an_unknown_root_gets_no_caption(filler, bare, set_in_table):
+    set_in_table(bare, "path = 'p1.png'", root="7")
+    report = filler.fill()
+    assert (report.written, report.outdated) == (9, 1)
+
+
 def test_a_stopped_run_keeps_its_captions_and_the_next_writes_the_others(filler, rows, bare, encoded):
     encoded.since_last_look()
     with pytest.raises(KeyboardInterrupt):

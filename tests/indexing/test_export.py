@@ -34,6 +34,14 @@ def test_rows_of_missing_files_are_in_the_parquet_file_and_not_among_the_embeddi
     assert export_clip_retrieval(index, tmp_path / "out") == 9
 
 
+def test_rows_of_an_unknown_root_are_exported_with_what_is_known(build, index, photos, set_in_table, tmp_path):
+    build(photos)
+    set_in_table(index, "path = 'p1.png'", root="7")
+    export_parquet(index, tmp_path / "all.parquet")
+    paths = set(pq.read_table(tmp_path / "all.parquet")["image_path"].to_pylist())
+    assert paths == {"p1.png", *(str(photos / f"p{n}.png") for n in range(10) if n != 1)}
+
+
 def test_clip_retrievals_layout_has_vectors_and_paths_row_by_row(build, index, photos, rows, tmp_path):
     build(photos)
     assert export_clip_retrieval(index, tmp_path / "out") == 10

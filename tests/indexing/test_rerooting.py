@@ -43,6 +43,14 @@ def test_a_moved_root_keeps_its_rows(build, index, nested, tmp_path, rows, loade
     assert (build().unchanged, encoded.since_last_look()) == (13, 0)
 
 
+def test_a_missing_row_of_an_unknown_root_stays_where_others_move(build, index, photos, set_in_table, tmp_path):
+    build(photos)
+    set_in_table(index, "path = 'p1.png'", root="7", missing_since=datetime.now(UTC))
+    photos.rename(tmp_path / "elsewhere")
+    assert reroot(index, photos, tmp_path / "elsewhere") == 9
+    assert IndexTable(index, read_manifest(index).table).count_missing() == 1
+
+
 def test_a_moved_part_of_a_root_takes_its_rows_to_a_new_root(build, index, nested, tmp_path, rows, loaded, encoded):
     (nested / "sub" / "bad.png").write_bytes(b"no picture")
     build(nested)
