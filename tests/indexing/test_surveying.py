@@ -42,9 +42,10 @@ def survey_of(index, monkeypatch):
         if roots:
             manifest = Manifest("images-1", "m", "f", 8).with_roots(roots, index, partial)
             write_manifest(manifest, index / MANIFEST_FILE)
-            version = index / "images-1.lance" / "_versions" / "1.manifest"  # or the table would be lost
-            version.parent.mkdir(parents=True, exist_ok=True)
-            version.touch()
+            versions = index / "images-1.lance" / "_versions"
+            versions.mkdir(parents=True, exist_ok=True)
+            for version in (3, 4):  # or the table would be lost, or beyond repair
+                (versions / f"{version}.manifest").touch()
         folders = {}
         for (root, path), stamp in (known or {}).items():
             folder, _, name = path.rpartition("/")
