@@ -51,14 +51,17 @@ def list_target(target: Target, on_skip: Skip, excludes: Excludes, named: Iterab
         target: What to walk.
         on_skip: As for `walk_folders`.
         excludes: Likewise.
-        named: Whole paths of files that are taken, though the walk would leave them out.
+        named: Whole paths of files that are taken, though they would be left out.
     """
     if target.names is None:
         inside = (Path(path) for path in named if Path(path).is_relative_to(target.folder))
         odd = _look_up(target.folder, [path.relative_to(target.folder).as_posix() for path in inside], on_skip)
         return _with_others(walk_folders(target.folder, on_skip, excludes), odd)
     folders = _look_up(target.folder, target.names, on_skip)
-    return iter(folders.items() if any(folders.values()) else ())
+    if not any(folders.values()):
+        return iter(())
+    is_given = not target.whole  # by its user, just now
+    return iter(folders.items()) if is_given else _without(folders, target.folder, excludes, set(named))
 
 
 def _with_others(walked: Iterable[Folder], others: dict[str, list[Entry]]) -> Iterator[Folder]:
@@ -66,6 +69,13 @@ def _with_others(walked: Iterable[Folder], others: dict[str, list[Entry]]) -> It
     for folder, files in walked:
         yield folder, sorted({*files, *others.pop(folder, ())}) if others else files
     yield from ((folder, files) for folder, files in others.items() if files)
+
+
+def _without(folders: Mapping[str, list[Entry]], start: Path, excludes: Excludes, named: Set[str]) -> Iterator[Folder]:
+    """Folders without those of their files that patterns fit."""
+    for folder, files in folders.items():
+        paths = {file: (start / folder / file[0]).as_posix() for file in files}
+        yield folder, [file for file, path in paths.items() if path in named or not excludes.match_within(path)]
 
 
 def _look_up(start: Path, names: Iterable[str], on_skip: Skip) -> dict[str, list[Entry]]:

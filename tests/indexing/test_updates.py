@@ -384,6 +384,22 @@ def test_a_named_file_is_left_out_once_that_is_wanted(build, index, photos, odd_
     assert build(photos).added == 0
 
 
+def test_a_file_indexed_by_its_name_in_no_indexed_folder_is_left_out_once_that_is_wanted(build, photos):
+    build(*(photos / f"p{number}.png" for number in range(4)))
+    wish = UpdateOptions(excludes=("p[012].png",))
+    assert build(photos / "p1.png", options=wish).unchanged == 1
+    report = build()
+    assert (report.gone, report.unchanged) == (2, 2)
+    assert (build().unchanged, build(photos / "p2.png").back, build().unchanged) == (2, 1, 3)
+    assert build(options=UpdateOptions(forget_excludes=True)).back == 1
+
+
+def test_of_files_indexed_by_their_names_in_a_folder_all_may_be_left_out(build, photos, draw, tmp_path):
+    build(photos, draw(tmp_path / "else" / "x.png", 30))
+    assert build(options=UpdateOptions(excludes=("x.png",))).gone == 1
+    assert build(rebuild=True).total == 10
+
+
 def test_photos_of_a_drive_mounted_in_a_folder_are_kept_unless_they_are_found_elsewhere(build, index, photos, draw):
     draw(photos / "nas" / "1.png", 20)
     draw(photos / "nas" / "2.png", 21)
