@@ -51,7 +51,7 @@ class Excludes:
     def match_within(self, path: str) -> bool:
         """Whether a pattern fits an absolute path or a folder around it."""
         parts = path.split("/")
-        return any(self.match("/".join(parts[:end])) for end in range(2, len(parts) + 1))
+        return bool(self) and any(self.match("/".join(parts[:end])) for end in range(2, len(parts) + 1))
 
 
 NO_EXCLUDES = Excludes()

@@ -65,30 +65,31 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
 
     Raises:
         CocaSearchError: No index there, or another process is writing.
-        NothingFound: The index holds nothing at one of the paths; nothing has been removed then.
+        NothingFound: Neither index nor stopped rebuild holds anything at one of the paths; nothing is removed then.
     """
     read_manifest(index)
     with writer_lock(index), uninterrupted():
-        present, *others = open_all(index)
-        roots = present.manifest.locate_roots(index)
+        present, *others = generations = open_all(index)
+        covering = generations[-1].manifest  # a rebuild covers all that the index does, and maybe more
+        roots = covering.locate_roots(index)
         places = {path: _places(path, roots) for path in paths}
         for path, inside in places.items():
-            if not (is_utf8(str(path)) and any(_holds_anything(place, present) for place in inside)):
+            if not (is_utf8(str(path)) and any(_holds_anything(place, generations) for place in inside)):
                 raise NothingFound(f"index '{index_name(index)}' holds nothing at {path}")
         wanted = [place for inside in places.values() for place in inside]
         dropped = [place.root for place in wanted if not place.path]
-        kept = _without(present.manifest, dropped, index)
+        kept = _without(covering, dropped, index)
         taken = dict.fromkeys(roots[place.root] / place.path for place in wanted)
         excluded = [path for path in taken if _is_walked(path, kept, index)]
         manifest = _leaving_out(present.manifest.located(index), list(taken), excluded)
         write_manifest(manifest, index / MANIFEST_FILE)  # first, so that a killed run is taken up by the same command
         rows, unreadable = _rows(present), len(present.ledger)
-        for generation in (present, *others):
+        for generation in generations:
             _clear(generation, wanted)
         left = _without(manifest, dropped, index)
         write_manifest(left, index / MANIFEST_FILE)
         for generation in others:
-            give_roots(generation, left, manifest)
+            give_roots(replace(generation, manifest=kept), left, manifest)
         open_snapshot(index, manifest.table)
         keep_known_files(index, manifest.table, present.table)
         return RemovalReport(
@@ -112,11 +113,11 @@ def _places(path: Path, roots: Mapping[str, Path]) -> list[_Place]:
     return list(found)
 
 
-def _holds_anything(place: _Place, generation: Generation) -> bool:
-    if not place.path:
-        return True
-    return bool(generation.table.count_below(place.root, place.path)) or any(
-        place.holds(entry.root, entry.path) for entry in generation.ledger
+def _holds_anything(place: _Place, generations: Iterable[Generation]) -> bool:
+    return not place.path or any(
+        generation.table.count_below(place.root, place.path)
+        or any(place.holds(entry.root, entry.path) for entry in generation.ledger)
+        for generation in generations
     )
 
 

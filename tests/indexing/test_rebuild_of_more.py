@@ -56,6 +56,15 @@ def test_folders_that_the_index_has_got_meanwhile_are_others(
     assert len(found(index, other_model)) == 17 and verify_index(index).problems == ()
 
 
+@pytest.mark.parametrize("part", ["", "m23.png"])
+def test_what_it_alone_was_to_cover_can_be_removed(rebuilder, index, photos, more, part):
+    report = remove_paths(index, [more / part])
+    assert (report.removed, report.total, len(report.roots), len(report.excluded)) == (0, 10, not part, bool(part))
+    assert verify_index(index).problems == ()
+    assert rebuilder.build(rebuild=True).total == (15 if part else 10)
+    assert len(read_manifest(index).roots) == (2 if part else 1)
+
+
 def test_folders_moved_and_removed_meanwhile_are_so_there_too(rebuilder, build, index, photos, more, other_model):
     (photos / "sub").mkdir()
     (photos / "p9.png").rename(photos / "sub" / "p9.png")
