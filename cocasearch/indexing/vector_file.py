@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 _NO_CODES = struct.pack("=Q", 0)  # how the file of an empty index ends: the bytes of its vectors, none
+_KIND = 4  # bytes that every file of FAISS begins with, which tell the kind of index
 _LEVELS = 255  # steps of eight bits between the lowest number and the highest
 _VECTORS_AT_ONCE = 1_024
 
@@ -45,12 +46,17 @@ def map_vectors(file: Path) -> faiss.IndexScalarQuantizer:
         RuntimeError: It is not whole, or none of these.
         OSError: It is not there.
     """
-    if file.stat().st_size < faiss.serialize_index(no_vectors(1)).size:  # FAISS would read beyond its end, and crash
+    least = faiss.serialize_index(no_vectors(1)).tobytes()
+    with file.open("rb") as opened:
+        start = opened.read(len(least))
+    if len(start) < len(least):  # FAISS would read beyond its end, and crash
         raise RuntimeError(f"{file} is cut short")
-    vectors = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
-    if not isinstance(vectors, faiss.IndexScalarQuantizer):
-        raise RuntimeError(f"{file} holds an index of another kind")
-    return vectors
+    if start[:_KIND] == least[:_KIND]:
+        vectors = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+        is_ready = vectors.is_trained and vectors.metric_type == faiss.METRIC_INNER_PRODUCT
+        if isinstance(vectors, faiss.IndexScalarQuantizer) and is_ready:
+            return vectors
+    raise RuntimeError(f"{file} holds an index of another kind")
 
 
 class VectorFileWriter:

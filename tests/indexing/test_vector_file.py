@@ -56,9 +56,15 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, kind):
     assert map_vectors(tmp_path / "ours").ntotal == 8
 
 
-def test_an_index_of_another_kind_is_refused(tmp_path):
-    flat = faiss.IndexFlatIP(64)
-    flat.add(np.eye(64, dtype=np.float32))
-    faiss.write_index(flat, str(tmp_path / "flat"))
+@pytest.mark.parametrize("damage", ["flat", "metric", "training", "kind"])
+def test_an_index_of_another_kind_is_refused(tmp_path, damage):
+    metric = faiss.METRIC_L2 if damage == "metric" else faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexScalarQuantizer(64, faiss.ScalarQuantizer.QT_fp16, metric)
+    index = faiss.IndexFlatIP(64) if damage == "flat" else index
+    index.add(np.eye(64, dtype=np.float32))
+    index.is_trained = damage != "training"
+    content = bytearray(faiss.serialize_index(index).tobytes())
+    content[2] ^= damage == "kind"  # FAISS would run out of memory
+    (tmp_path / "other").write_bytes(content)
     with pytest.raises(RuntimeError, match="of another kind"):
-        map_vectors(tmp_path / "flat")
+        map_vectors(tmp_path / "other")
