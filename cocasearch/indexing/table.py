@@ -55,9 +55,8 @@ class IndexTable:
             self._table = lancedb.connect(index).open_table(name)
         except (OSError, RuntimeError, ValueError) as error:
             raise UnreadableTable(index, name, error) from error
-        if (
-            "embedding" not in self._table.schema.names
-        ):  # a version file of zeros, as a power cut may leave, is no error
+        # A version file of zeros, as a power cut may leave, is no error to LanceDB.
+        if "embedding" not in self._table.schema.names:
             raise UnreadableTable(index, name, ValueError("it has lost its columns"))
 
     @classmethod
