@@ -17,6 +17,7 @@ EXAMPLE = "taken_at >= '2024-06-01' and camera like '%Pixel%' and caption like '
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'")
 _TIME = re.compile(r"'(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?)?'")
+_MARKED = re.compile(r"\b(?:timestamp|date)\s*$", re.IGNORECASE)
 _FRACTION = r"(?<![\w.])(?:\d+\.\d*|\.\d+|\d+(?=e))(?:e[+-]?\d+)?(?!\w)"
 _LITERAL = re.compile(f"{_QUOTED.pattern}|{_FRACTION}", re.IGNORECASE)
 _PANICS = re.compile(r"[?$]|(?<![:\w]):(?=\w)|\b[bnr](?=')", re.IGNORECASE)  # LanceDB does, at what it has not heard of
@@ -104,7 +105,8 @@ def _typed(condition: str, literal: re.Match[str]) -> str:
     if not literal[0].startswith("'"):
         return f"cast({literal[0]} as double)" if _with_whole_number(condition, literal) else literal[0]
     time = _TIME.fullmatch(literal[0])
-    if time is None or not _with_time(condition, literal):
+    is_marked = _MARKED.search(condition[: literal.start()])
+    if time is None or is_marked or not _with_time(condition, literal):
         return literal[0]
     day, minute, second = time.groups()
     return f"timestamp '{day} {minute or '00:00'}{second or ':00'}'"

@@ -47,6 +47,7 @@ def test_the_columns_named_to_users_are_there():
         *(
             (text, text)
             for text in (
+                "TIMESTAMP '2024-06-01' < taken_at and date '2024-06-01' < taken_at",
                 "size > 1500 and latitude > 40.5 and caption_score >= .3",
                 "width * 1.5 > 7 and power(latitude, 1.5) < 5",
                 "path = 'size > 1.5' and caption like '%width = 2.5%'",
