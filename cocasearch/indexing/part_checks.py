@@ -36,27 +36,28 @@ def check_known_files(index: Path, manifest: Manifest, table: IndexTable, findin
         findings.add("known files", what, "repair", f"{manifest.table}-v{table.version}")
 
 
-def check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings) -> None:
+def check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings, part: str = "captions") -> None:
     """Check whether every caption is found by its words.
 
     Args:
         table: Of which every row has been looked at.
         rows: What has looked at them.
         findings: Where problems go.
+        part: What they are called there.
     """
     try:
         if not table.has_caption_index:
-            findings.add("captions", "no full-text index", "repair", "captions cannot be searched for words")
+            findings.add(part, "no full-text index", "repair", "captions cannot be searched for words")
             return
         found = table.ids_with_words(sorted(rows.words) or [_SOME_WORD])
     except (UnreadableTable, *_LANCE_ERRORS) as error:
-        findings.add("captions", DAMAGED, "repair", first_line(error))
+        findings.add(part, DAMAGED, "repair", first_line(error))
         return
     lacking = sorted(rows.paths_with_words.keys() - found)
     for start in range(0, len(lacking), ROWS_PER_CHANGE):
         some = table.rows(lacking[start : start + ROWS_PER_CHANGE])
         for id in sorted(ids_to_be_found(some, sorted(rows.words))):
-            findings.add("captions", "captions that the full-text index lacks", "repair", rows.paths_with_words[id])
+            findings.add(part, "captions that the full-text index lacks", "repair", rows.paths_with_words[id])
 
 
 def check_ledger(index: Path, manifest: Manifest, findings: Findings) -> None:

@@ -43,6 +43,8 @@ Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
 
 _ATTEMPTS = 3  # beside a writer
+_REBUILD_CAPTIONS = "rebuild's captions"
+_BESIDE_TABLE = ("ledger", "manifest", "rebuild", _REBUILD_CAPTIONS, "versions")  # repaired though it cannot be read
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ def _check_rebuild(index: Path, findings: Findings) -> None:
         rows.check_dimension(table.dimension)
         for batch in table.batches(COLUMNS, with_missing=True):
             rows.check(batch)
+        check_caption_index(table, rows, findings, _REBUILD_CAPTIONS)
     except CocaSearchError as error:
         findings.add("rebuild", DAMAGED, "repair", first_line(error))
 
@@ -240,10 +243,10 @@ def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
             remove_snapshots(index, manifest.table)
         open_snapshot(index, manifest.table)
         keep_known_files(index, manifest.table, table)
+    if findings.has(_REBUILD_CAPTIONS) and (pending := _pending(index)):
+        IndexTable(index, pending.table).index_captions(anew=True)
     for problem in findings:
-        problem.repaired = problem.remedy == "repair" and (
-            is_readable or problem.part in ("ledger", "manifest", "rebuild", "versions")
-        )
+        problem.repaired = problem.remedy == "repair" and (is_readable or problem.part in _BESIDE_TABLE)
 
 
 def _repair_ledger(index: Path, manifest: Manifest) -> None:

@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -262,6 +263,22 @@ def test_a_rebuild_that_can_go_on_is_no_problem(built, loaded, photos, index):
     assert (index / "rebuild.json").exists()
     assert verify_index(index, repair=True).problems == ()
     assert IndexBuilder(index, loaded).build([photos], rebuild=True).added == 7
+
+
+def test_a_full_text_index_of_a_rebuild_is_made_anew(built, loaded, photos, index):
+    with pytest.raises(KeyboardInterrupt):
+        IndexBuilder(index, loaded, batch_size=3).build([photos], rebuild=True, progress=interrupt)
+    shutil.rmtree(index / "images-2.lance" / "_indices")
+    for repair in (False, True):
+        (problem,) = verify_index(index, repair=repair).problems
+        assert (problem.part, problem.what, problem.repaired) == (
+            "rebuild's captions",
+            "files that are damaged",
+            repair,
+        )
+    assert verify_index(index).problems == ()
+    assert IndexBuilder(index, loaded).build([photos], rebuild=True).added == 7
+    assert verify_index(index).problems == ()
 
 
 def interrupt(done, total):
