@@ -57,8 +57,18 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
         if not looked_in:
             message = f"index '{index_name(index)}' covers no folder any more"
             raise NothingFound(message, hint=index_command(index, "./photos"))
-        raise NothingFound(f"no pictures found in {looked_in}", hint=GIVE_LINKED if survey.linked else None)
+        raise NothingFound(f"no pictures found in {looked_in}", hint=_how_to_go_on(survey))
     return survey
+
+
+def _how_to_go_on(survey: Survey) -> str | None:
+    """What to do where there is no picture, if that may not be as it is meant."""
+    if survey.linked:
+        return GIVE_LINKED
+    if survey.present and survey.options.excludes:
+        remove = index_command(survey.index, "PATH", command="remove")
+        return f"an --exclude that leaves none is not remembered; to take photos out of the index: {remove}"
+    return None
 
 
 def _base(

@@ -168,6 +168,13 @@ def test_bad_photos_are_tried_again_when_asked_for(indexed):
     assert "unreadable: photos/truncated.jpg: truncated" in indexed("index", "--retry-bad").stderr
 
 
+def test_an_exclude_that_leaves_no_photo_changes_nothing_and_says_so(indexed):
+    refused = indexed("index", "--exclude", "*")
+    assert refused.exit_code == 3
+    assert "not remembered; to take photos out of the index: cocasearch remove PATH\n" in refused.stderr
+    assert "4 unchanged" in indexed("index").stderr
+
+
 def test_what_is_excluded_stays_out_of_later_runs(indexed):
     assert "1 gone, 3 unchanged" in indexed("index", "--exclude", "./*.png").stderr
     assert "3 unchanged" in indexed("index").stderr
