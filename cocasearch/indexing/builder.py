@@ -219,6 +219,7 @@ class IndexBuilder:
                     if queue.commit_if_due():
                         give_back_freed_memory()
                     done += len(batch.items) + len(batch.failures)
+                    del batch  # its pixels go before those of the next one are put together
                     if progress:
                         progress(done, len(files))
         except KeyboardInterrupt:
