@@ -1,6 +1,6 @@
 """A tiny model that counts what it encodes, photos of noise, and a look at all rows of an index."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,24 @@ def build(index: Path, loaded: LoadedModel) -> Callable[..., BuildReport]:
         return IndexBuilder(index, loaded, batch_size=3, commit_seconds=0).build(paths, **options)
 
     return run
+
+
+@pytest.fixture
+def stopped_rebuild(index: Path) -> Callable[..., IndexBuilder]:
+    """Begins a rebuild with a model and stops it after some photos; its builder, to go on with."""
+
+    def begin(model: LoadedModel, paths: Sequence[Path], *, after: int) -> IndexBuilder:
+        builder = IndexBuilder(index, model, batch_size=3, commit_seconds=0)
+
+        def stop(done: int, total: int) -> None:
+            if done >= after:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            builder.build(paths, rebuild=True, progress=stop)
+        return builder
+
+    return begin
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 
-from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.rerooting import reroot
@@ -20,18 +19,10 @@ def more(tmp_path, draw):
 
 
 @pytest.fixture
-def rebuilder(build, index, photos, more, other_model):
+def rebuilder(build, stopped_rebuild, photos, more, other_model):
     """Has been stopped after six of the photos of `more`, in which it began, and knows those ten of the index."""
     build(photos)
-    builder = IndexBuilder(index, other_model, batch_size=3, commit_seconds=0)
-
-    def stop(done, total):
-        if done >= 6:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        builder.build([more], rebuild=True, progress=stop)
-    return builder
+    return stopped_rebuild(other_model, [more], after=6)
 
 
 def found(index, model):

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.records import record_id
@@ -142,16 +141,9 @@ def test_a_folder_that_cannot_be_looked_at_is_told(build, index, photos):
         reroot(index, photos, Path("x" * 300))
 
 
-def test_a_pending_rebuild_follows(build, index, nested, tmp_path, other_model, rows, encoded):
+def test_a_pending_rebuild_follows(build, index, nested, tmp_path, stopped_rebuild, other_model, rows, encoded):
     build(nested)
-    rebuilder = IndexBuilder(index, other_model, batch_size=3, commit_seconds=0)
-
-    def stop(done, total):
-        if done >= 12:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        rebuilder.build((), rebuild=True, progress=stop)
+    rebuilder = stopped_rebuild(other_model, (), after=12)
     (nested / "sub").rename(tmp_path / "drive")
     reroot(index, nested / "sub", tmp_path / "drive")
     assert verify_index(index).problems == ()
