@@ -58,3 +58,8 @@ class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
         self.cause = cause
         self.extra = extra
         self.pixels = pixels
+
+
+def first_line(error: BaseException) -> str:
+    """What another's error says, in one line: some go on for pages. The name of its class if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

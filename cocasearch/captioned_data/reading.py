@@ -18,7 +18,7 @@ from cocasearch.captioned_data.sidecars import sidecar_rows
 from cocasearch.captioned_data.sources import SourceFile, source_files
 from cocasearch.captioned_data.tables import delimited_rows, jsonl_rows, parquet_rows
 from cocasearch.counting import counted
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.file_parts import FilePart, PictureSource
 
 
@@ -102,7 +102,7 @@ class _Reader:
         try:
             yield from reader()
         except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-            raise CocaSearchError(f"cannot read {name}: {str(error).splitlines()[0]}") from error
+            raise CocaSearchError(f"cannot read {name}: {first_line(error)}") from error
 
 
 @dataclass

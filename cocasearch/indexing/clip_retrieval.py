@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cocasearch.counting import counted
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.indexing.export import EMBEDDINGS_FOLDER, FINGERPRINT_KEY, METADATA_FOLDER, MODEL_NAME_KEY
 from cocasearch.indexing.manifest import UNKNOWN_MODEL
 
@@ -111,7 +111,7 @@ def _check(vectors_file: Path, metadata_file: Path) -> tuple[int, int, VectorMod
         metadata = pq.read_schema(metadata_file)
         rows = pq.read_metadata(metadata_file).num_rows
     except (OSError, ValueError, pa.ArrowInvalid) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise CocaSearchError(f"{vectors_file} or {metadata_file.name} is damaged: {reason}") from error
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
         raise CocaSearchError(f"{vectors_file} holds no rows of vectors but {vectors.dtype} {vectors.shape}")

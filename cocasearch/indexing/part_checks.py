@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.indexing.caption_words import ids_to_be_found
 from cocasearch.indexing.findings import Findings
 from cocasearch.indexing.known_files import is_sound
@@ -12,12 +12,11 @@ from cocasearch.indexing.row_checks import RowChecks
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
 from cocasearch.indexing.table import ROWS_PER_CHANGE, IndexTable
 from cocasearch.indexing.vectors import VectorSnapshot
-from cocasearch.indexing.versions import UnreadableTable
+from cocasearch.indexing.versions import LANCE_ERRORS, UnreadableTable
 
 DAMAGED = "files that are damaged"
 
 _SOME_WORD = "picture"  # to be looked for where there is no other: that the index can be read
-_LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 
 
 def check_snapshot(index: Path, manifest: Manifest, version: int, findings: Findings) -> VectorSnapshot | None:
@@ -50,7 +49,7 @@ def check_caption_index(table: IndexTable, rows: RowChecks, findings: Findings, 
             findings.add(part, "no full-text index", "repair", "captions cannot be searched for words")
             return
         found = table.ids_with_words(sorted(rows.words) or [_SOME_WORD])
-    except (UnreadableTable, *_LANCE_ERRORS) as error:
+    except (UnreadableTable, *LANCE_ERRORS) as error:
         findings.add(part, DAMAGED, "repair", first_line(error))
         return
     lacking = sorted(rows.paths_with_words.keys() - found)
@@ -71,8 +70,3 @@ def check_ledger(index: Path, manifest: Manifest, findings: Findings) -> None:
     for entry in ledger:
         if entry.root not in known:
             findings.add("ledger", "entries of an unknown root", "repair", entry.path)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return str(error).strip().splitlines()[0]

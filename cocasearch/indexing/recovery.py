@@ -13,12 +13,11 @@ from lancedb.table import Table
 from cocasearch.indexing.known_files import Place, forget_known_files, places_since_changed
 from cocasearch.indexing.snapshots import remove_snapshots
 from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.versions import latest_version, version_files
+from cocasearch.indexing.versions import LANCE_ERRORS, latest_version, version_files
 
 _SET_ASIDE = ".damaged"
 _VERSION_HINT = "latest_version_hint.json"  # LanceDB's own, which does without
 _OF_CREATION = 2  # the first versions, without a row
-_LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 
 
 def can_go_back(index: Path, table: str) -> bool:
@@ -26,7 +25,7 @@ def can_go_back(index: Path, table: str) -> bool:
     *older, latest = sorted(version_files(index, table)) or [0]
     try:
         lancedb.connect(index).open_table(table)
-    except _LANCE_ERRORS:  # the older ones do not open beside it
+    except LANCE_ERRORS:  # the older ones do not open beside it
         return any(_OF_CREATION < version < latest for version in older)
     return any(_count_readable(index, table, version) for version in reversed(older))
 
@@ -66,7 +65,7 @@ def damaged_versions(index: Path, table: str) -> list[Path]:
     files = version_files(index, table)
     try:
         opened = lancedb.connect(index).open_table(table)
-    except _LANCE_ERRORS:
+    except LANCE_ERRORS:
         return []
     return [files[version] for version in sorted(files)[:-1] if not _has_columns(opened, version)]
 
@@ -83,7 +82,7 @@ def _has_columns(table: Table, version: int) -> bool:
     try:
         table.checkout(version)
         return bool(table.schema.names)
-    except _LANCE_ERRORS:
+    except LANCE_ERRORS:
         return False
 
 
@@ -93,7 +92,7 @@ def _count_readable(index: Path, table: str, version: int) -> int:
         opened = lancedb.connect(index).open_table(table)
         opened.checkout(version)
         return sum(batch.num_rows for batch in opened.search().to_batches())
-    except _LANCE_ERRORS:
+    except LANCE_ERRORS:
         return 0
 
 

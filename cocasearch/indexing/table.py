@@ -14,10 +14,10 @@ import lancedb
 import pyarrow as pa
 
 from cocasearch.atomic_files import FlushedFolder
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.indexing.caption_words import CAPTION_INDEX, ids_with_words, index_words
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
-from cocasearch.indexing.versions import UnreadableTable, refuse_if_lost
+from cocasearch.indexing.versions import LANCE_ERRORS, UnreadableTable, refuse_if_lost
 
 Caption = tuple[str | None, float | None, float | None]
 """Words, their cosine with the image, and their mean log-probability per token."""
@@ -53,7 +53,7 @@ class IndexTable:
         refuse_if_lost(index, name)
         try:
             self._table = lancedb.connect(index).open_table(name)
-        except (OSError, RuntimeError, ValueError) as error:
+        except LANCE_ERRORS as error:
             raise UnreadableTable(index, name, error) from error
         # A version file of zeros, as a power cut may leave, is no error to LanceDB.
         if "embedding" not in self._table.schema.names:
@@ -259,7 +259,7 @@ class IndexTable:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError, ValueError) as error:
+        except LANCE_ERRORS as error:
             raise UnreadableTable(self._index, self._name, error) from error
 
     @contextmanager
@@ -269,7 +269,7 @@ class IndexTable:
             yield
             self._files.flush()  # LanceDB leaves that to the system
         except (OSError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             hint = "see that the disk has room and can be written to, then run again: what was stored is kept"
             raise CocaSearchError(f"cannot write to the index at {self._index}: {reason}", hint=hint) from error
 

@@ -15,9 +15,8 @@ from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
 from cocasearch.indexing.conditions import refusal, to_lance
-from cocasearch.indexing.versions import VersionGone, has_version
+from cocasearch.indexing.versions import LANCE_ERRORS, VersionGone, has_version
 
-_LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 _PRESENT = "missing_since"  # a row whose file was not found has a time there
 
 
@@ -99,7 +98,7 @@ class TableView:
         except Exception as error:  # of LanceDB's, and a panic of Rust, whose class has no name
             if condition is not None and self._is_readable():
                 raise refusal(condition, str(error)) from error
-            if not isinstance(error, _LANCE_ERRORS):
+            if not isinstance(error, LANCE_ERRORS):
                 raise
             raise VersionGone(str(error)) from error
 
@@ -107,6 +106,6 @@ class TableView:
         """Whether the version is there, and what a condition was to be tried on."""
         try:
             self._table.search().select(["id"]).to_arrow()
-        except _LANCE_ERRORS:
+        except LANCE_ERRORS:
             return False
         return has_version(self._index, self._table.name, self._version)

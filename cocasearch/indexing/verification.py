@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.findings import Findings, Problem
 from cocasearch.indexing.generations import drop_rebuild, open_generation, unnamed_tables
@@ -31,7 +31,6 @@ from cocasearch.indexing.part_checks import (
     check_known_files,
     check_ledger,
     check_snapshot,
-    first_line,
 )
 from cocasearch.indexing.recovery import can_go_back, damaged_versions, go_back, set_damaged_versions_aside
 from cocasearch.indexing.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks

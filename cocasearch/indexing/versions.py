@@ -4,8 +4,11 @@ import re
 import shlex
 from pathlib import Path
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.indexing.manifest import index_command, index_name
+
+LANCE_ERRORS = (OSError, RuntimeError, ValueError)
+"""What LanceDB raises where files are damaged or not there."""
 
 _LARGEST_VERSION = 2**64 - 1
 _IN_LANCE = re.compile(r", \S+\.rs:[\d:]+$")  # where in its source LanceDB noticed
@@ -25,7 +28,7 @@ class UnreadableTable(CocaSearchError):  # noqa: N818  a finding about a table
     """
 
     def __init__(self, index: Path, table: str, error: Exception) -> None:
-        reason = _IN_LANCE.sub("", str(error).strip().splitlines()[0])
+        reason = _IN_LANCE.sub("", first_line(error))
         super().__init__(
             f"the table {table} of the index at {index} cannot be read: {reason}",
             hint=f"cocasearch verify --index {shlex.quote(index_name(index))}",

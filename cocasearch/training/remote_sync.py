@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cocasearch.captioned_data.object_store import SCHEME, key_of, store_of
-from cocasearch.errors import CocaSearchError, CocaSearchWarning
+from cocasearch.errors import CocaSearchError, CocaSearchWarning, first_line
 
 MINUTES_BETWEEN = 5.0
 _ARRIVING = ".arriving"
@@ -77,7 +77,7 @@ class RemoteSync:
             for folder in self._folders:
                 self._send(folder)
         except OSError as error:
-            return f"cannot copy the run to {self._address}: {_first_line(error)}"
+            return f"cannot copy the run to {self._address}: {first_line(error)}"
         return ""
 
     def _send(self, folder: Path) -> None:
@@ -120,7 +120,7 @@ def bring_back(address: str, folders: Sequence[Path]) -> list[Path]:
         return [folder for folder in folders if not folder.exists() and _fetch(store, f"{base}/{folder.name}", folder)]
     except OSError as error:
         raise CocaSearchError(
-            f"cannot fetch the run from {address}: {_first_line(error)}", hint="the same command tries again"
+            f"cannot fetch the run from {address}: {first_line(error)}", hint="the same command tries again"
         ) from error
 
 
@@ -164,14 +164,10 @@ def _open(address: str) -> tuple[Any, str]:
         store.create_dir(base, recursive=True)
     except (OSError, ValueError) as error:
         raise CocaSearchError(
-            f"cannot reach {address}: {_first_line(error)}",
+            f"cannot reach {address}: {first_line(error)}",
             hint="--remote-sync FOLDER, file:///FOLDER or s3://BUCKET/FOLDER",
         ) from error
     return store, base.rstrip("/")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _copy(local: IO[bytes], store: Any, target: str) -> None:
