@@ -42,12 +42,14 @@ class Caption:
         token_logprobs: The model's own log-probability, before any option shaped it, of each generated id, that is of
             the last ids of `token_ids`, the end included.
         score: Cosine of the picture and the caption; None where the picture's vector was not at hand.
+        confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
     """
 
     text: str
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
     score: float | None = None
+    confidence: float | None = None
 
     @property
     def mean_logprob(self) -> float:

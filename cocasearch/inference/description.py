@@ -20,15 +20,17 @@ class ImageDescription:
 
     Attributes:
         embedding: The unit vector (E,).
-        caption: In words; None if none was asked for, as the two below.
+        caption: In words; None if none was asked for, as what follows.
         caption_score: Cosine of the picture and its own caption, which reranked beams were chosen by.
         caption_logprob: Mean log-probability per token of the caption.
+        caption_confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
     """
 
     embedding: Vectors
     caption: str | None = None
     caption_score: float | None = None
     caption_logprob: float | None = None
+    caption_confidence: float | None = None
 
 
 class ImageDescriber:
@@ -52,6 +54,6 @@ class ImageDescriber:
         seeds = picture_seeds(pixels, self._options)
         captions = self._captioner.caption_features(features, self._options, seeds=seeds)
         return [
-            ImageDescription(embedding, caption.text, caption.score, caption.mean_logprob)
+            ImageDescription(embedding, caption.text, caption.score, caption.mean_logprob, caption.confidence)
             for embedding, caption in zip(as_numpy(features.embedding), captions, strict=True)
         ]
