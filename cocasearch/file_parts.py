@@ -1,5 +1,6 @@
 """A file that lies whole inside another, as a picture does in an uncompressed archive: read when it is needed."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,3 +35,12 @@ class FilePart:
 
 PictureSource = Path | bytes | FilePart
 """Where a picture is: in a file, in memory, or in a part of a file."""
+
+
+def shown_content(source: PictureSource) -> object:
+    """What tells a picture from another one of its name: the size of a file, the digest of bytes in memory."""
+    if isinstance(source, bytes):
+        return hashlib.blake2b(source, digest_size=8).hexdigest()
+    if isinstance(source, Path):
+        return source.stat().st_size if source.is_file() else -1
+    return (source.offset, source.size)

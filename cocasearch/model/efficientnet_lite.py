@@ -94,16 +94,27 @@ class EfficientNetLite(nn.Module):
             part.to(dtype)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return self.tokens(self.feature_maps(pixels, _PRECISE_BLOCKS), _PRECISE_BLOCKS).to(pixels.dtype)
+
+    def feature_maps(self, pixels: Tensor, blocks: int) -> Tensor:
+        """What the stem and the first `blocks` blocks make of pixels (B, 3, S, S): maps (B, C, H, W)."""
         in_pieces = pixels.device.type == "cpu" and not torch.is_grad_enabled()
         pieces = torch.split(pixels, _PICTURES_AT_ONCE) if in_pieces else (pixels,)
-        x = torch.cat([self._large_maps(piece) for piece in pieces]).to(self.head.weight.dtype)
-        for block in self.blocks[_PRECISE_BLOCKS:]:
+        x = torch.cat([self._large_maps(piece, blocks) for piece in pieces]).to(self.head.weight.dtype)
+        for block in self.blocks[_PRECISE_BLOCKS:blocks]:
+            x = block(x)
+        return x
+
+    def tokens(self, feature_maps: Tensor, blocks: int) -> Tensor:
+        """The tokens (B, N, D) of what `feature_maps` made with the same number of blocks, in the head's type."""
+        x = feature_maps.to(self.head.weight.dtype)
+        for block in self.blocks[blocks:]:
             x = block(x)
         tokens: Tensor = F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
-        return tokens.to(pixels.dtype)
+        return tokens
 
-    def _large_maps(self, pixels: Tensor) -> Tensor:
+    def _large_maps(self, pixels: Tensor, blocks: int) -> Tensor:
         x = F.relu6(self.stem(pixels), inplace=True)
-        for block in self.blocks[:_PRECISE_BLOCKS]:
+        for block in self.blocks[: min(blocks, _PRECISE_BLOCKS)]:
             x = block(x)
         return x

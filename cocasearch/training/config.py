@@ -147,6 +147,9 @@ class TrainingConfig:
     force_resize_mode: Literal["", "shortest", "longest", "squash"] = ""
     force_interpolation: Literal["", "bicubic", "bilinear"] = ""
     force_patch_dropout: float = 0.0  # share of the patches of a vision transformer that each step leaves out
+    fixed_views: int = 0  # so many random views of each picture are all that the run sees of it; 0: a new one each time
+    cache_features: bool = False  # what the frozen part of the image encoder makes of them is computed once and kept
+    feature_folder: str = ""  # where that is kept after the run, for others; empty: in the run's folder, until its end
     workers: int = 0  # threads of each process that decode pictures; 0: as many as it has cores, from 2 to 16
     gradient_checkpointing: bool = False  # less memory for more time: all blocks are computed again on the way back
     checkpointed_image_blocks: int = 0  # without it: so many of the image encoder's first blocks alone
@@ -195,6 +198,13 @@ class TrainingConfig:
                 f"caption_start and caption_ramp are {self.caption_start + self.caption_ramp:g} of the run together, "
                 "which is more than all of it"
             )
+        if self.cache_features and not self.fixed_views:
+            raise CocaSearchError(
+                "cache_features=true needs fixed_views: otherwise every view of a picture is a new one, seen once",
+                hint="fixed_views=4, or another number of views of each picture",
+            )
+        if self.cache_features and self.distill_from:
+            raise CocaSearchError(f"cache_features=true leaves no pixels for {self.distill_from} to teach from")
         self._check_sharding()
         self._check_losses()
 
@@ -224,6 +234,7 @@ class TrainingConfig:
 # Settings that change how fast, and in how much memory, a run is computed or saved, and not what comes of it.
 _WITHOUT_EFFECT = (
     "checkpoint_minutes",
+    "feature_folder",
     "workers",
     "save_passes",
     "saves_kept",
@@ -250,6 +261,7 @@ _ABOVE_ZERO = (
 _MAY_BE_INFINITE = {"frozen_passes", "checkpoint_minutes", "max_gradient_norm"}
 _NOT_NEGATIVE = (
     "seed",
+    "fixed_views",
     "workers",
     "checkpointed_image_blocks",
     "warmup_steps",

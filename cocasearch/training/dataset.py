@@ -4,14 +4,19 @@ Every random choice of a step comes from (seed, step), so a resumed run sees wha
 Worker threads decode and augment ahead of the model; a picture that cannot be read is left out and named at the end.
 """
 
+import bisect
 import functools
+import hashlib
+import itertools
+import json
 import os
 import random
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +24,7 @@ from torch import Tensor
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, UnreadableImage
-from cocasearch.file_parts import PictureSource
+from cocasearch.file_parts import PictureSource, shown_content
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess
 from cocasearch.model.text_decoder import trim_padding
@@ -27,6 +32,7 @@ from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.augmentation import augment
 from cocasearch.training.class_names import in_template
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.frozen_features import FeatureFile
 
 STEPS_AHEAD = 2
 _MOST_WORKERS = 16
@@ -55,6 +61,8 @@ class LabelledImages:
 class TrainingBatch:
     """B pictures with T captions in all; `owners` (T,) names each caption's picture.
 
+    Where features are cached, these stand in the place of pixels.
+
     `labelled_pixels` (B', 3, S, S), `labels` (B',) and the captions made of them `labelled_ids` (B', L') are empty
     without labelled pictures.
     """
@@ -67,9 +75,21 @@ class TrainingBatch:
     labelled_ids: Tensor
 
 
+class _View(NamedTuple):
+    """One view of a picture: what the seed makes of it, and its row in a file of features if it is one of a few."""
+
+    image: PictureSource
+    key: str
+    seed: int
+    row: int = -1
+
+
 @dataclass
 class TrainingData:
-    """All that a run trains on. `unreadable` gathers what could not be decoded, by key."""
+    """All that a run trains on.
+
+    `unreadable` gathers what could not be decoded, by key; with `features` these are read instead of pictures.
+    """
 
     sources: Sequence[Source]
     tokenizer: Tokenizer
@@ -77,6 +97,7 @@ class TrainingData:
     context_length: int
     labelled: LabelledImages | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
+    features: FeatureFile | None = None
 
     def __post_init__(self) -> None:
         if not self.sources or not all(source.images for source in self.sources):
@@ -85,6 +106,52 @@ class TrainingData:
         self._ids = [
             [self.tokenizer(image.captions, self.context_length) for image in source.images] for source in self.sources
         ]
+        sizes = [len(source.images) for source in self.sources]
+        self._first_numbers = list(itertools.accumulate(sizes, initial=0))  # of each source's pictures, then labelled
+
+    @property
+    def n_pictures(self) -> int:
+        """How many pictures there are, labelled ones included."""
+        return self._first_numbers[-1] + (len(self.labelled.images) if self.labelled else 0)
+
+    def picture_digest(self) -> str:
+        """Names all pictures in their order, whatever is said of them: files by name and size, others by content."""
+        digest = hashlib.blake2b(digest_size=8)
+        for number in range(self.n_pictures):
+            picture, key = self._picture(number)
+            digest.update(json.dumps([key, shown_content(picture)]).encode())
+        return digest.hexdigest()
+
+    def fixed_views(
+        self, config: TrainingConfig, first: int, end: int, size: int
+    ) -> Iterator[tuple[list[Tensor | None], dict[int, str]]]:
+        """The pixels of the rows of features from `first` up to `end`, `size` at a time, decoded ahead.
+
+        Rows hold the first view of every picture, then the second ones. None stands for a picture that cannot be read,
+        the reason of which comes beside, by its number.
+        """
+        pool = ThreadPoolExecutor(config.workers or own_cores(), thread_name_prefix="fixed-views")
+        ahead: deque[tuple[range, list[Future[Tensor]]]] = deque()
+        try:
+            for start in itertools.chain(range(first, end, size), [None] * STEPS_AHEAD):
+                if start is not None:
+                    rows = range(start, min(start + size, end))
+                    ahead.append((rows, [pool.submit(self._pixels, config, self._fixed_view(config, r)) for r in rows]))
+                if ahead and (start is None or len(ahead) > STEPS_AHEAD):
+                    yield self._pixels_of(*ahead.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _pixels_of(self, rows: range, futures: list[Future[Tensor]]) -> tuple[list[Tensor | None], dict[int, str]]:
+        pixels: list[Tensor | None] = []
+        unreadable = {}
+        for row, future in zip(rows, futures, strict=True):
+            try:
+                pixels.append(future.result())
+            except UnreadableImage as error:
+                unreadable[row % self.n_pictures] = error.reason
+                pixels.append(None)
+        return pixels, unreadable
 
     def steps_per_pass(self, config: TrainingConfig) -> int:
         """Steps until every picture of the first source was seen once."""
@@ -110,7 +177,7 @@ class TrainingData:
         try:
             for step in range(first_step, steps):
                 plan = self._plan(config, step).share(rank, processes)
-                ahead.append((plan, [pool.submit(self._view, config, *view) for view in plan.views]))
+                ahead.append((plan, [pool.submit(self._view, config, view) for view in plan.views]))
                 if len(ahead) > STEPS_AHEAD:
                     yield self._gather(config, *ahead.popleft())
             while ahead:
@@ -129,28 +196,56 @@ class TrainingData:
         plan, chance = _Plan(), random.Random(f"{config.seed}/{step}")
         for number, (source, share) in enumerate(zip(self.sources, self._shares(config), strict=True)):
             for index in _chosen(len(source.images), share, step, config, f"{config.seed}/{number}"):
-                image, rows = source.images[index], self._ids[number][index]
+                rows = self._ids[number][index]
                 kept = chance.sample(range(len(rows)), min(config.captions_per_image, len(rows)))
-                plan.views.append((image.image, image.key, chance.getrandbits(60)))
+                plan.views.append(self._drawn_view(config, self._first_numbers[number] + index, chance))
                 plan.captions.append(rows[kept])
         if self.labelled is not None:
             for position in range(step * config.labelled_per_step, (step + 1) * config.labelled_per_step):
                 index = _shuffled(len(self.labelled.images), position, f"{config.seed}/labelled")
-                labelled = self.labelled.images[index]
-                key = str(labelled) if isinstance(labelled, Path) else f"labelled picture {index}"
-                plan.views.append((labelled, key, chance.getrandbits(60)))
+                plan.views.append(self._drawn_view(config, self._first_numbers[-1] + index, chance))
                 plan.labels.append(self.labelled.classes[index])
             names = [self.labelled.names[label][0] for label in plan.labels]
             plan.label_captions = [in_template(name, chance.choice(CAPTION_TEMPLATES)) for name in names]
         return plan
 
-    def _view(self, config: TrainingConfig, image: PictureSource, key: str, seed: int) -> Tensor:
+    def _drawn_view(self, config: TrainingConfig, number: int, chance: random.Random) -> _View:
+        """A new view of a picture, or one of the few that there are of it."""
+        if not config.fixed_views:
+            return _View(*self._picture(number), chance.getrandbits(60))
+        return self._fixed_view(config, chance.randrange(config.fixed_views) * self.n_pictures + number)
+
+    def _fixed_view(self, config: TrainingConfig, row: int) -> _View:
+        turn, number = divmod(row, self.n_pictures)
+        seed = random.Random(f"{config.seed}/view {turn} of {number}").getrandbits(60)
+        return _View(*self._picture(number), seed, row)
+
+    def _picture(self, number: int) -> tuple[PictureSource, str]:
+        """One of all pictures, captioned ones first, and the name that it is told by."""
+        if number >= self._first_numbers[-1]:
+            assert self.labelled is not None
+            index = number - self._first_numbers[-1]
+            labelled = self.labelled.images[index]
+            return labelled, str(labelled) if isinstance(labelled, Path) else f"labelled picture {index}"
+        source = bisect.bisect_right(self._first_numbers, number) - 1
+        image = self.sources[source].images[number - self._first_numbers[source]]
+        return image.image, image.key
+
+    def _view(self, config: TrainingConfig, view: _View) -> Tensor:
+        if self.features is None or view.row < 0:
+            return self._pixels(config, view)
+        features = self.features.row(view.row)
+        if features is None:
+            raise UnreadableImage(view.key, self.features.reason(view.row))
+        return features
+
+    def _pixels(self, config: TrainingConfig, view: _View) -> Tensor:
         size = self.preprocess.config.image_size
         try:
-            picture, _ = read_image(image, min_side=self.preprocess.min_decode_side)
+            picture, _ = read_image(view.image, min_side=self.preprocess.min_decode_side)
         except UnreadableImage as error:
-            raise UnreadableImage(key, error.reason) from error
-        return self.preprocess(augment(picture, config.augmentation, size=size, seed=seed))
+            raise UnreadableImage(view.key, error.reason) from error
+        return self.preprocess(augment(picture, config.augmentation, size=size, seed=view.seed))
 
     def _gather(self, config: TrainingConfig, plan: "_Plan", futures: list[Future[Tensor]]) -> TrainingBatch:
         views: list[Tensor | None] = []
@@ -182,10 +277,11 @@ class TrainingData:
 
     def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor]:
         """A picture and its captions for a step none of whose own pictures can be read."""
-        for source, ids in zip(self.sources, self._ids, strict=True):
-            for image, rows in zip(source.images, ids, strict=True):
+        for first, ids in zip(self._first_numbers, self._ids, strict=False):
+            for number, rows in enumerate(ids, start=first):
+                view = self._fixed_view(config, number) if self.features else _View(*self._picture(number), 0)
                 try:
-                    return self._view(config, image.image, image.key, 0), rows[: config.captions_per_image]
+                    return self._view(config, view), rows[: config.captions_per_image]
                 except UnreadableImage as error:
                     self.unreadable[error.path] = error.reason
         key, reason = next(iter(self.unreadable.items()))
@@ -196,7 +292,7 @@ class TrainingData:
 class _Plan:
     """One step before its pictures are decoded: views of captioned pictures first, labelled ones after."""
 
-    views: list[tuple[PictureSource, str, int]] = field(default_factory=list)
+    views: list[_View] = field(default_factory=list)
     captions: list[Tensor] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     label_captions: list[str] = field(default_factory=list)

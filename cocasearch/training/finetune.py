@@ -255,6 +255,7 @@ class _Finetuning:
             held_out=self.choosing,
             card=_finetuned_card(out.name, self.folder.resolve().name, len(self.training)),
             device=self.device,
+            stage=self.request.columns.listener.progress,
         )
         trainer.refuse_other_run()
         return trainer

@@ -15,6 +15,7 @@ from cocasearch.checkpoints.efficientnet_lite import Classifier
 from cocasearch.model.coca import CoCa
 from cocasearch.training.class_names import ClassNames
 from cocasearch.training.dataset import TrainingBatch
+from cocasearch.training.frozen_features import FrozenPart
 
 # How much of a labelled picture's target is its label; the rest is what the classifier sees in it.
 _LABEL_SHARE = 0.5
@@ -37,6 +38,7 @@ class NameTeacher:
             self.encoder.load_state_dict(weights)
         self.classifier = classifier
         self.class_names = class_names
+        self.frozen: FrozenPart | None = None  # where batches hold its features instead of pixels
 
     def place(self, device: torch.device) -> None:
         """Move it to where the model is trained."""
@@ -47,7 +49,7 @@ class NameTeacher:
     def probabilities(self, pixels: Tensor, tokens: Tensor | None) -> Tensor:
         """Class probabilities (B, C) of a batch; a student that has not moved yet lends its tokens."""
         if tokens is None or not self.is_student_at_start:
-            tokens = self.encoder(pixels)
+            tokens = self.frozen.tokens(pixels, self.encoder) if self.frozen else self.encoder(pixels)
         return self.classifier.logits(tokens).softmax(dim=1)
 
     @torch.no_grad()

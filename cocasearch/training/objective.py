@@ -23,6 +23,7 @@ from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.distillation import DistillationTeacher, Judgement
+from cocasearch.training.frozen_features import FrozenPart
 from cocasearch.training.name_teacher import NameTeacher
 from cocasearch.training.precision import autocast_dtype
 from cocasearch.training.starting_point import LOGIT_BIAS
@@ -60,6 +61,9 @@ class Objective(nn.Module):
     Args:
         teacher: Adds the name loss, on captioned and labelled pictures alike.
         larger: Adds the distillation losses, on captioned pictures.
+
+    Attributes:
+        frozen: What makes tokens of features, where batches hold those instead of pixels.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Objective(nn.Module):
         self.config = config
         self.teacher = teacher
         self.larger = larger
+        self.frozen: FrozenPart | None = None
         self.autocast = autocast_dtype(config, model.logit_scale.device)
 
     @property
@@ -197,7 +202,7 @@ class Objective(nn.Module):
     def _encode(self, batch: TrainingBatch) -> Tensor:
         pixels = torch.cat([batch.pixels, batch.labelled_pixels]) if len(batch.labels) else batch.pixels
         with self._precision(pixels, narrow=isinstance(self.model.image_encoder, VisionTransformer)):
-            tokens: Tensor = self.model.image_encoder(pixels)
+            tokens: Tensor = self.frozen.tokens(pixels) if self.frozen else self.model.image_encoder(pixels)
         return tokens.to(self.model.image_projection.weight.dtype) if tokens.dtype == torch.float32 else tokens
 
     def n_targets(self, ids: Tensor) -> int:

@@ -19,9 +19,10 @@ from cocasearch.atomic_files import replacing
 from cocasearch.captioned_data import CaptionedData, CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.duplicates import Twin
+from cocasearch.file_parts import shown_content
 from cocasearch.training.processes import Processes
 from cocasearch.training.run_checkpoint import RunCheckpoint, run_folder_of
-from cocasearch.training.run_record import data_fingerprint, shown_content
+from cocasearch.training.run_record import data_fingerprint
 from cocasearch.training.splitting import Alike, LeftOut
 
 DATA_FILE, LEFT_OUT_FILE, ALIKE_FILE = "data.jsonl", "left_out.csv", "alike.json"

@@ -20,7 +20,7 @@ import torch
 
 from cocasearch.atomic_files import replacing
 from cocasearch.captioned_data import CaptionedImage
-from cocasearch.file_parts import PictureSource
+from cocasearch.file_parts import shown_content
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.training.curves import draw_curves
 from cocasearch.training.progress import TrainingProgress
@@ -153,15 +153,6 @@ def data_fingerprint(images: Iterable[CaptionedImage]) -> str:
     for image in images:
         digest.update(json.dumps([image.key, list(image.captions), shown_content(image.image)]).encode())
     return digest.hexdigest()
-
-
-def shown_content(source: PictureSource) -> object:
-    """What tells a picture from another one of its name: the size of a file, the digest of bytes in memory."""
-    if isinstance(source, bytes):
-        return hashlib.blake2b(source, digest_size=8).hexdigest()
-    if isinstance(source, Path):
-        return source.stat().st_size if source.is_file() else -1
-    return (source.offset, source.size)
 
 
 def environment() -> dict[str, Any]:

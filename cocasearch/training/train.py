@@ -99,6 +99,7 @@ def train(
             progress=record.telling(progress),
             card=request.card,
             device=device,
+            stage=request.columns.listener.progress,
         )
         result = trainer.run()
     return dataclasses.replace(result, not_copied=record.not_copied)

@@ -21,6 +21,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.device import keep_freed_memory
 from cocasearch.interruption import stopping
+from cocasearch.training.cached_features import CachedFeatures
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingData
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
@@ -77,6 +78,7 @@ class Trainer:
         progress: Called after every step.
         card: Text of the model card.
         device: "auto", "cpu" or "cuda".
+        stage: Told how far the work before the first step is.
     """
 
     def __init__(
@@ -91,12 +93,14 @@ class Trainer:
         progress: Callable[[TrainingProgress], None] | None = None,
         card: str = "",
         device: str = "auto",
+        stage: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     ) -> None:
         keep_freed_memory()
         self.start, self.data, self.config, self.out = start, data, config, out
         self.held_out = held_out or []
         self.progress = progress or (lambda _: None)
         self.card = card
+        self.stage = stage
         self.device = device_of_process(device)
         self.processes = Processes.join(self.device)
         self.model = start.model
@@ -108,6 +112,7 @@ class Trainer:
         self._is_asked_to_stop: Callable[[], bool] = lambda: False
         self._checkpoint = RunCheckpoint(self.run_folder)
         self.best_report: EvaluationReport | None = None
+        self._features = CachedFeatures(objective, data, config, self.run_folder) if config.cache_features else None
 
     @property
     def run_folder(self) -> Path:
@@ -128,6 +133,8 @@ class Trainer:
         self.processes.once(lambda: refuse_taken_folder(self.out))
         self._resume()
         self.processes.once(self._checkpoint.begin)
+        if self._features:
+            self._features.make_ready(self.processes, self.stage)
         # Processes stop after the same step: none may leave while others wait for it in the middle of one.
         with stopping(at_once=self.processes.count == 1) as self._is_asked_to_stop:
             try:
@@ -160,6 +167,8 @@ class Trainer:
     def forget(self) -> None:
         """Drop the checkpoint of a run that is over: what it made is a finished model now."""
         self.processes.once(self._checkpoint.finish)
+        if self._features and not self.config.feature_folder:
+            self.processes.once(self._features.drop)
 
     def _go_on(self) -> None:
         rank, processes = self.processes.rank, self.processes.count

@@ -1,0 +1,126 @@
+"""Features of a frozen encoder, computed once: the numbers of computing them in every step, but for their rounding."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cocasearch.captioned_data import CaptionedImage
+from cocasearch.errors import CocaSearchError
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.frozen_features import FrozenPart
+from cocasearch.training.progress import TrainingProgress
+
+FIXED = {"fixed_views": 2, "precision": "float32", "dropout": 0.0}
+WHOLE = {"frozen_passes": float("inf"), "frozen_blocks": 0}
+PART = {"frozen_passes": 1.0, "frozen_blocks": 2}
+
+
+@pytest.fixture
+def losses(runs, tmp_path: Path) -> Callable[..., list[tuple[float, float, float]]]:
+    """losses(name, **settings): contrastive, captioning and name loss of every step of a run with class names."""
+
+    def of(name: str, **settings: object) -> list[tuple[float, float, float]]:
+        steps: list[TrainingProgress] = []
+        config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **settings})
+        runs.trainer(tmp_path / name, config=config, progress=steps.append, held_out=0, names=True).run()
+        return [(step.contrastive_loss, step.caption_loss, step.name_loss) for step in steps]
+
+    return of
+
+
+@pytest.mark.parametrize("frozen", [WHOLE, PART], ids=["all of the encoder", "its first blocks"])
+def test_cached_features_train_as_computed_ones_do(losses, frozen: dict[str, float]) -> None:
+    cached = torch.tensor(losses("cached", cache_features=True, **frozen))
+    computed = torch.tensor(losses("computed", **frozen))
+    assert len(cached) >= 4 and cached.min() > 0
+    torch.testing.assert_close(cached, computed, rtol=5e-3, atol=1e-3)
+    other = torch.tensor(losses("other", **{**frozen, "fixed_views": 3}))
+    assert not torch.allclose(other, computed, rtol=5e-3, atol=1e-3)
+
+
+def test_a_picture_has_so_many_views_and_no_more(runs) -> None:
+    data = runs.trainer(Path("none"), held_out=0, names=True).data
+    config = TrainingConfig(images_per_step=6, labelled_per_step=2, fixed_views=2)
+    seen: dict[str, set[bytes]] = {}
+    for step in range(30):
+        for view in data._plan(config, step).views:
+            seen.setdefault(view.key, set()).add(data._view(config, view).numpy().tobytes())
+    assert {len(views) for views in seen.values()} <= {1, 2} and len(seen) == data.n_pictures
+    rows = [batch for batch, _ in data.fixed_views(config, 0, 2 * data.n_pictures, 5)]
+    pixels = [view.numpy().tobytes() for batch in rows for view in batch]
+    assert len(pixels) == 2 * data.n_pictures
+    assert set().union(*seen.values()) <= set(pixels)
+
+
+def test_the_file_goes_with_the_run_unless_it_has_a_place_of_its_own(losses, tmp_path: Path) -> None:
+    losses("gone", cache_features=True, **WHOLE)
+    assert not list((tmp_path / "gone.run").glob("features/*"))
+    losses("kept", cache_features=True, feature_folder=str(tmp_path / "features"), **WHOLE)
+    assert (tmp_path / "features" / "features.f16").stat().st_size > 0
+
+
+def test_what_is_there_is_not_computed_again(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+    features_of = FrozenPart.features
+
+    def counted(part: FrozenPart, pixels: torch.Tensor) -> torch.Tensor:
+        computed.append(len(pixels))
+        return features_of(part, pixels)
+
+    def run(views: int, stop: bool = False, **augmentation: float) -> int:
+        computed.clear()
+        plain = runs.plain(tmp_path / "none").config
+        changed = replace(plain.augmentation, **augmentation)
+        kept = {"cache_features": True, "feature_folder": str(tmp_path / "features")}
+        config = replace(plain, augmentation=changed, **{**FIXED, **WHOLE, **kept, "fixed_views": views})
+
+        def stage(_what: str, done: int, _total: int) -> None:
+            if stop and done:
+                raise KeyboardInterrupt
+
+        trainer = runs.trainer(tmp_path / f"{len(list(tmp_path.iterdir()))}", config=config, held_out=0, names=True)
+        trainer.stage = stage
+        trainer.run()
+        return trainer.data.n_pictures
+
+    monkeypatch.setattr("cocasearch.training.cached_features._PICTURES_AT_ONCE", 4)
+    monkeypatch.setattr(FrozenPart, "features", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(1, stop=True)
+    assert sum(computed) == 4
+    file = tmp_path / "features" / "features.f16"
+    broken = file.read_bytes()
+    file.write_bytes(broken + broken[:7])  # a row that a kill cut short
+    pictures = run(1)
+    assert sum(computed) == pictures - 4
+    whole = file.read_bytes()
+    assert run(2) == sum(computed)  # the second view of each
+    assert file.read_bytes()[: len(whole)] == whole
+    run(1)
+    assert not computed
+    run(1, min_area=0.3)
+    assert sum(computed) == pictures
+
+
+def test_unreadable_pictures_are_left_out_and_named(runs, tmp_path: Path, drawings: list[CaptionedImage]) -> None:
+    config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **WHOLE}, cache_features=True)
+    images = [*drawings, CaptionedImage(b"no picture", "broken.png", ("a red square.",))]
+    result = runs.trainer(tmp_path / "model", config=config, images=images, held_out=0, names=False).run()
+    assert list(result.unreadable) == ["broken.png"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"fixed_views": 0, **WHOLE}, "fixed_views"),
+        ({"frozen_passes": 0.0, "frozen_blocks": 0}, "never changes"),
+        ({**WHOLE, "distill_from": "coca-mini"}, "leaves no pixels"),
+    ],
+)
+def test_what_cannot_be_cached_is_refused(runs, tmp_path: Path, settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(CocaSearchError, match=reason):
+        config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **settings}, cache_features=True)
+        runs.trainer(tmp_path / "model", config=config, held_out=0, names=False)
