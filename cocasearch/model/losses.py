@@ -4,9 +4,18 @@ Three facts from OpenCLIP's loss.py: padding is not trained, the shift by one ha
 for the contrastive and 2 for the captioning loss.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class SoftTargets(NamedTuple):
+    """What the contrastive loss wants of B images and T texts instead of their own alone; rows add up to 1."""
+
+    image: Tensor  # (B, T) the share of each text in an image's target
+    text: Tensor  # (T, B) the share of each image in a text's target
 
 
 def contrastive_loss(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
@@ -16,28 +25,66 @@ def contrastive_loss(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
-def grouped_contrastive_loss(image: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor) -> Tensor:
+def grouped_contrastive_loss(
+    image: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor, soft: SoftTargets | None = None
+) -> Tensor:
     """The contrastive loss when images (B, E) have several texts (T, E); `owners` (T,) names each text's image.
 
     Text to image it is the usual cross-entropy; image to text the target is shared evenly among the image's own
-    texts. With one text an image it equals `contrastive_loss`.
+    texts. With one text an image it equals `contrastive_loss`. `soft` replaces these targets.
     """
-    image_to_text = image_to_text_losses(
-        image, torch.arange(len(image), device=image.device), text, owners, logit_scale
-    )
-    return (image_to_text.mean() + text_to_image_losses(text, owners, image, logit_scale).mean()) / 2
+    index = torch.arange(len(image), device=image.device)
+    of_images, of_texts = soft or (None, None)
+    image_to_text = image_to_text_losses(image, index, text, owners, logit_scale, of_images)
+    return (image_to_text.mean() + text_to_image_losses(text, owners, image, logit_scale, of_texts).mean()) / 2
 
 
-def image_to_text_losses(image: Tensor, index: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor) -> Tensor:
-    """The loss (b,) of some images (b, E), whose numbers are `index` (b,), over all texts (T, E)."""
-    is_own = owners[None, :] == index[:, None]
-    share = is_own / is_own.sum(dim=1, keepdim=True)
+def image_to_text_losses(
+    image: Tensor, index: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor, target: Tensor | None = None
+) -> Tensor:
+    """The loss (b,) of some images (b, E), whose numbers are `index` (b,), over all texts (T, E).
+
+    `target` (b, T) is wanted instead of each image's own texts alone.
+    """
+    share = _even_shares(index, owners) if target is None else target
     return -(share * (logit_scale * image @ text.T).log_softmax(dim=1)).sum(dim=1)
 
 
-def text_to_image_losses(text: Tensor, owners: Tensor, image: Tensor, logit_scale: Tensor) -> Tensor:
-    """The loss (t,) of some texts (t, E), whose images are `owners` (t,), over all images (B, E)."""
-    return F.cross_entropy(logit_scale * text @ image.T, owners, reduction="none")
+def text_to_image_losses(
+    text: Tensor, owners: Tensor, image: Tensor, logit_scale: Tensor, target: Tensor | None = None
+) -> Tensor:
+    """The loss (t,) of some texts (t, E), whose images are `owners` (t,), over all images (B, E).
+
+    `target` (t, B) is wanted instead of each text's own image alone.
+    """
+    wanted = owners if target is None else target
+    return F.cross_entropy(logit_scale * text @ image.T, wanted, reduction="none")
+
+
+def sentence_targets(sentences: Tensor, owners: Tensor, *, weight: float, temperature: float) -> SoftTargets:
+    """Contrastive targets that share `weight` of themselves among all pairs, by how near the sentences are in meaning.
+
+    The similarity of an image and a text is the mean of those between the text and the image's own texts, so texts
+    that say the same of two images are not pushed away from either.
+
+    Args:
+        sentences: (T, D) unit rows of what the texts mean.
+        owners: (T,) each text's image; every image has a text.
+        weight: What is left, 1 - `weight`, belongs to the own image, and in even parts to the own texts.
+        temperature: The similarities are divided by it before their softmax.
+    """
+    sentences = sentences.float()
+    own = _even_shares(torch.arange(int(owners.max()) + 1, device=owners.device), owners)
+    similarities = own @ sentences @ sentences.T / temperature
+    of_images = torch.lerp(own, similarities.softmax(dim=1), weight)
+    of_texts = torch.lerp((own.T > 0).float(), similarities.T.softmax(dim=1), weight)
+    return SoftTargets(of_images, of_texts)
+
+
+def _even_shares(index: Tensor, owners: Tensor) -> Tensor:
+    """(b, T) with 1 / n where a text is one of the n of the image whose number is in `index` (b,)."""
+    is_own = owners[None, :] == index[:, None]
+    return is_own / is_own.sum(dim=1, keepdim=True)
 
 
 def caption_loss(logits: Tensor, ids: Tensor, *, pad_id: int = 0, label_smoothing: float = 0.0) -> Tensor:

@@ -139,6 +139,8 @@ class TrainingConfig:
     distill_from: str = ""  # a model's name or folder, whose judgement is learned as well
     distill_weight: float = 1.0  # of its similarities of pictures and texts
     distill_caption_weight: float = 1.0  # of its distribution of the next token; needs the same tokenizer
+    sentence_weight: float = 0.0  # share of contrastive targets that goes by what captions mean, to all-MiniLM-L6-v2
+    sentence_temperature: float = 0.1  # the lower, the more of that share goes to what means the same
     force_image_size: int = 0  # another picture size than the model's, its positions resized
     force_context_length: int = 0  # the same of texts, in token ids
     force_quick_gelu: bool = False
@@ -222,6 +224,11 @@ class TrainingConfig:
     def _check_losses(self) -> None:
         if self.objective == "caption" and self.caption_start:
             raise CocaSearchError("caption_start=0 is needed with objective=caption, which has no contrastive loss")
+        compares = self.objective != "caption" and self.contrastive_loss == "softmax" and self.contrastive_weight > 0
+        if self.sentence_weight and not compares:
+            raise CocaSearchError(
+                "sentence_weight is a share of what contrastive_loss=softmax wants, which this run does not learn"
+            )
         similarities = self.objective != "caption" and self.distill_weight > 0
         next_tokens = self.objective != "contrastive" and self.distill_caption_weight > 0
         if self.distill_from and not (similarities or next_tokens):
@@ -245,6 +252,7 @@ _WITHOUT_EFFECT = (
     "checkpointed_image_blocks",
     "compile",
 )
+_LAYER_DECAYS = ("image_layer_decay", "text_layer_decay")
 _ABOVE_ZERO = (
     "passes",
     "images_per_step",
@@ -253,10 +261,10 @@ _ABOVE_ZERO = (
     "names_per_step",
     "adam_epsilon",
     "cooldown_power",
-    "image_layer_decay",
-    "text_layer_decay",
+    *_LAYER_DECAYS,
     "lora_alpha",
     "sigmoid_temperature",
+    "sentence_temperature",
 )
 _MAY_BE_INFINITE = {"frozen_passes", "checkpoint_minutes", "max_gradient_norm"}
 _NOT_NEGATIVE = (
@@ -289,17 +297,9 @@ _NOT_NEGATIVE = (
     "force_image_size",
     "force_context_length",
 )
-_BELOW_ONE = (
-    "ema_decay",
-    "dropout",
-    "label_smoothing",
-    "warmup",
-    "beta1",
-    "beta2",
-    "lora_dropout",
-    "force_patch_dropout",
-)
-_SHARES = ("cooldown", "cooldown_end", "caption_start", "caption_ramp", "image_layer_decay", "text_layer_decay")
+_DROPOUTS = ("dropout", "lora_dropout", "force_patch_dropout")
+_BELOW_ONE = ("ema_decay", "label_smoothing", "warmup", "beta1", "beta2", *_DROPOUTS)
+_SHARES = ("cooldown", "cooldown_end", "caption_start", "caption_ramp", "sentence_weight", *_LAYER_DECAYS)
 
 
 def _either(words: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
+from cocasearch.checkpoints.sentence_encoder import SENTENCE_WIDTH
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.file_parts import PictureSource, shown_content
@@ -33,6 +34,7 @@ from cocasearch.training.augmentation import augment
 from cocasearch.training.class_names import in_template
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.frozen_features import FeatureFile
+from cocasearch.training.sentence_vectors import SentenceVectors
 
 STEPS_AHEAD = 2
 _MOST_WORKERS = 16
@@ -73,6 +75,7 @@ class TrainingBatch:
     labelled_pixels: Tensor
     labels: Tensor
     labelled_ids: Tensor
+    sentences: Tensor = field(default_factory=lambda: torch.empty(0, SENTENCE_WIDTH))  # (T, D), none without a teacher
 
 
 class _View(NamedTuple):
@@ -89,6 +92,7 @@ class TrainingData:
     """All that a run trains on.
 
     `unreadable` gathers what could not be decoded, by key; with `features` these are read instead of pictures.
+    `sentences` is what every caption means, where a run learns that.
     """
 
     sources: Sequence[Source]
@@ -98,6 +102,13 @@ class TrainingData:
     labelled: LabelledImages | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     features: FeatureFile | None = None
+    sentences: SentenceVectors | None = None
+
+    def captions(self) -> list[str]:
+        """Every caption once, in the order of the pictures."""
+        return list(
+            dict.fromkeys(text for source in self.sources for image in source.images for text in image.captions)
+        )
 
     def __post_init__(self) -> None:
         if not self.sources or not all(source.images for source in self.sources):
@@ -196,10 +207,11 @@ class TrainingData:
         plan, chance = _Plan(), random.Random(f"{config.seed}/{step}")
         for number, (source, share) in enumerate(zip(self.sources, self._shares(config), strict=True)):
             for index in _chosen(len(source.images), share, step, config, f"{config.seed}/{number}"):
-                rows = self._ids[number][index]
+                image, rows = source.images[index], self._ids[number][index]
                 kept = chance.sample(range(len(rows)), min(config.captions_per_image, len(rows)))
                 plan.views.append(self._drawn_view(config, self._first_numbers[number] + index, chance))
                 plan.captions.append(rows[kept])
+                plan.sentences.append(self._sentences(image, kept))
         if self.labelled is not None:
             for position in range(step * config.labelled_per_step, (step + 1) * config.labelled_per_step):
                 index = _shuffled(len(self.labelled.images), position, f"{config.seed}/labelled")
@@ -255,7 +267,11 @@ class TrainingData:
             except UnreadableImage as error:
                 self.unreadable[error.path] = error.reason
                 views.append(None)
-        captioned = [(view, ids) for view, ids in zip(views, plan.captions, strict=False) if view is not None]
+        captioned = [
+            (view, ids, sentences)
+            for view, ids, sentences in zip(views, plan.captions, plan.sentences, strict=False)
+            if view is not None
+        ]
         labelled = [
             (view, label, caption)
             for view, label, caption in zip(views[len(plan.captions) :], plan.labels, plan.label_captions, strict=True)
@@ -263,25 +279,33 @@ class TrainingData:
         ]
         if not captioned:
             captioned = [self._first_readable(config)]
-        counts = torch.tensor([len(ids) for _, ids in captioned])
+        counts = torch.tensor([len(ids) for _, ids, _ in captioned])
         size, pad_id = self.preprocess.config.image_size, self.tokenizer.pad_id
         label_ids = self.tokenizer([caption for _, _, caption in labelled], self.context_length)
         return TrainingBatch(
-            pixels=torch.stack([view for view, _ in captioned]),
-            ids=trim_padding(torch.cat([ids for _, ids in captioned]), pad_id),
+            pixels=torch.stack([view for view, _, _ in captioned]),
+            ids=trim_padding(torch.cat([ids for _, ids, _ in captioned]), pad_id),
             owners=torch.arange(len(captioned)).repeat_interleave(counts),
             labelled_pixels=torch.stack([v for v, _, _ in labelled]) if labelled else torch.empty(0, 3, size, size),
             labels=torch.tensor([label for _, label, _ in labelled], dtype=torch.long),
             labelled_ids=trim_padding(label_ids, pad_id),
+            sentences=torch.cat([sentences for _, _, sentences in captioned]),
         )
 
-    def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor]:
-        """A picture and its captions for a step none of whose own pictures can be read."""
-        for first, ids in zip(self._first_numbers, self._ids, strict=False):
-            for number, rows in enumerate(ids, start=first):
+    def _sentences(self, image: CaptionedImage, kept: Sequence[int]) -> Tensor:
+        """What so many of a picture's captions mean, one row each; no rows where no run learns it."""
+        if self.sentences is None:
+            return torch.empty(0, SENTENCE_WIDTH)
+        return self.sentences.of([image.captions[number] for number in kept])
+
+    def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor, Tensor]:
+        """A picture, its captions and what they mean for a step none of whose own pictures can be read."""
+        for first, source, ids in zip(self._first_numbers, self.sources, self._ids, strict=False):
+            for number, (image, rows) in enumerate(zip(source.images, ids, strict=True), start=first):
                 view = self._fixed_view(config, number) if self.features else _View(*self._picture(number), 0)
                 try:
-                    return self._view(config, view), rows[: config.captions_per_image]
+                    kept = range(min(config.captions_per_image, len(rows)))
+                    return self._view(config, view), rows[: len(kept)], self._sentences(image, kept)
                 except UnreadableImage as error:
                     self.unreadable[error.path] = error.reason
         key, reason = next(iter(self.unreadable.items()))
@@ -294,6 +318,7 @@ class _Plan:
 
     views: list[_View] = field(default_factory=list)
     captions: list[Tensor] = field(default_factory=list)
+    sentences: list[Tensor] = field(default_factory=list)  # of each picture's captions
     labels: list[int] = field(default_factory=list)
     label_captions: list[str] = field(default_factory=list)
 
@@ -307,6 +332,7 @@ class _Plan:
         return _Plan(
             pictures[own] + labelled_pictures[labelled],
             self.captions[own],
+            self.sentences[own],
             self.labels[labelled],
             self.label_captions[labelled],
         )

@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 
 from cocasearch.model.losses import (
+    SoftTargets,
     grouped_contrastive_loss,
     image_to_text_losses,
     name_loss,
     pair_losses,
+    sentence_targets,
     sigmoid_contrastive_loss,
     similarity_distillation_loss,
     text_to_image_losses,
@@ -48,6 +50,7 @@ def embedding_losses(
     judgement: Judgement | None,
     config: TrainingConfig,
     processes: Processes,
+    sentences: Tensor | None = None,
 ) -> EmbeddingLosses:
     """Losses and gradients of this process's embeddings.
 
@@ -58,6 +61,7 @@ def embedding_losses(
         judgement: What a larger model makes of the captioned pictures and the texts.
         config: Weights and modes.
         processes: Who else has embeddings.
+        sentences: (T, D) what each text means, with a `sentence_weight`.
     """
     n_captioned = int(owners.max()) + 1
     captioned = found._replace(image=found.image[:n_captioned])
@@ -65,7 +69,7 @@ def embedding_losses(
     contrastive = name = divergence = found.logit_scale.new_zeros(())
     of_captioned = gradients.image[:n_captioned], gradients.text, gradients.logit_scale, gradients.logit_bias
     if config.objective != "caption" and config.contrastive_weight:
-        contrastive, *parts = _contrastive(captioned, owners, config, processes)
+        contrastive, *parts = _contrastive(captioned, owners, sentences, config, processes)
         for total, part in zip(of_captioned, parts, strict=True):
             total.add_(part, alpha=config.contrastive_weight)
     if judgement is not None and config.objective != "caption" and config.distill_weight:
@@ -79,7 +83,9 @@ def embedding_losses(
     return EmbeddingLosses(contrastive, name, divergence, gradients)
 
 
-def _contrastive(found: Embeddings, owners: Tensor, config: TrainingConfig, processes: Processes) -> tuple[Tensor, ...]:
+def _contrastive(
+    found: Embeddings, owners: Tensor, sentences: Tensor | None, config: TrainingConfig, processes: Processes
+) -> tuple[Tensor, ...]:
     """The loss, and the gradients of own images, own texts, the logit scale and the logit bias."""
     image, text = found.image, found.text
     images, texts, all_owners, first_image, first_text = _gathered(image, text, owners, processes)
@@ -88,6 +94,7 @@ def _contrastive(found: Embeddings, owners: Tensor, config: TrainingConfig, proc
     leaves = [x.detach().requires_grad_() for x in (images, texts, found.logit_scale, found.logit_bias)]
     images, texts, scale, bias = leaves
     is_sigmoid = config.contrastive_loss == "sigmoid"
+    soft = _soft_targets(sentences, all_owners, config, processes)
     with torch.enable_grad():
         if config.local_loss and processes.count > 1:
             columns = (images, texts) if config.gather_with_grad else (images.detach(), texts.detach())
@@ -98,13 +105,14 @@ def _contrastive(found: Embeddings, owners: Tensor, config: TrainingConfig, proc
                 image_rows = pair_losses(images[own_images], index, columns[1], all_owners, scale, bias)
                 text_rows = pair_losses(columns[0], everyone, texts[own_texts], all_owners[own_texts], scale, bias)
             else:
-                image_rows = image_to_text_losses(images[own_images], index, columns[1], all_owners, scale)
-                text_rows = text_to_image_losses(texts[own_texts], all_owners[own_texts], columns[0], scale)
+                of_images, of_texts = (soft.image[own_images], soft.text[own_texts]) if soft else (None, None)
+                image_rows = image_to_text_losses(images[own_images], index, columns[1], all_owners, scale, of_images)
+                text_rows = text_to_image_losses(texts[own_texts], all_owners[own_texts], columns[0], scale, of_texts)
             loss = (image_rows.sum() / n_images + text_rows.sum() / n_texts) / 2
         elif is_sigmoid:
             loss = sigmoid_contrastive_loss(images, texts, all_owners, scale, bias)
         else:
-            loss = grouped_contrastive_loss(images, texts, all_owners, scale)
+            loss = grouped_contrastive_loss(images, texts, all_owners, scale, soft)
         gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
     image_gradient, text_gradient, *scalar_gradients = gradients
     # What comes out is averaged over the processes, so what belongs to one alone counts as often as there are.
@@ -113,6 +121,19 @@ def _contrastive(found: Embeddings, owners: Tensor, config: TrainingConfig, proc
         image_gradient, text_gradient = processes.sum(image_gradient), processes.sum(text_gradient)
         scalar_gradients, loss = [copies * gradient for gradient in scalar_gradients], copies * loss
     return loss.detach(), copies * image_gradient[own_images], copies * text_gradient[own_texts], *scalar_gradients
+
+
+def _soft_targets(
+    sentences: Tensor | None, all_owners: Tensor, config: TrainingConfig, processes: Processes
+) -> SoftTargets | None:
+    """What the whole batch's contrastive loss wants, where sentences teach it."""
+    if not config.sentence_weight:
+        return None
+    assert sentences is not None
+    everyone = torch.cat(processes.gather_rows(sentences))
+    return sentence_targets(
+        everyone, all_owners, weight=config.sentence_weight, temperature=config.sentence_temperature
+    )
 
 
 def _divergence(

@@ -98,11 +98,11 @@ class Gradients:
         if len(parts) == 1:
             output = self._run(parts[0], captions=weights.are_needed)
             if output.embeddings is not None:
-                compared = self._compared([detached(output.embeddings)], parts, batch.owners, targets)
+                compared = self._compared([detached(output.embeddings)], parts, batch, targets)
             captions = [self._go_back(output, compared.gradients if compared else None, weights)]
         else:
             if self.objective.has_embeddings:
-                compared = self._compare(parts, batch.owners, targets)
+                compared = self._compare(parts, batch, targets)
             captions = self._repeat(parts, compared, weights)
         if self._sharded is not None and (scale := self.objective.model.logit_scale.grad) is not None:
             scale.copy_(self.processes.sum(scale) / self.processes.count)  # it is not among what is divided
@@ -148,7 +148,7 @@ class Gradients:
             config.distill_caption_weight * caption if config.distill_from else 0.0,
         )
 
-    def _compare(self, parts: list[Part], owners: Tensor, targets: Tensor | None) -> EmbeddingLosses:
+    def _compare(self, parts: list[Part], batch: TrainingBatch, targets: Tensor | None) -> EmbeddingLosses:
         found = []
         with torch.no_grad():
             for part in parts:
@@ -156,15 +156,17 @@ class Gradients:
                 assert output.embeddings is not None
                 if not part.is_idle:
                     found.append(output.embeddings)
-        return self._compared(found, [part for part in parts if not part.is_idle], owners, targets)
+        return self._compared(found, [part for part in parts if not part.is_idle], batch, targets)
 
     def _compared(
-        self, found: list[Embeddings], parts: list[Part], owners: Tensor, targets: Tensor | None
+        self, found: list[Embeddings], parts: list[Part], batch: TrainingBatch, targets: Tensor | None
     ) -> EmbeddingLosses:
         """The losses that compare what was found of all parts, and what each of it should change by."""
         judged = [part.judgement for part in parts if part.judgement is not None]
         judgement = joined_judgement(judged) if judged else None
-        return embedding_losses(joined(found, parts), owners, targets, judgement, self.config, self.processes)
+        return embedding_losses(
+            joined(found, parts), batch.owners, targets, judgement, self.config, self.processes, batch.sentences
+        )
 
     def _repeat(self, parts: list[Part], compared: EmbeddingLosses | None, weights: _TokenWeights) -> list[Tensor]:
         own = [part for part in parts if not part.is_idle]

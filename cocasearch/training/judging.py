@@ -72,7 +72,9 @@ def caption_loss(
         config: The run's, whose precision is kept.
         tell: Called after each batch.
     """
-    plain = dataclasses.replace(config, objective="caption", caption_start=0.0, caption_weight=1.0, label_smoothing=0.0)
+    plain = dataclasses.replace(
+        config, objective="caption", caption_start=0.0, caption_weight=1.0, label_smoothing=0.0, sentence_weight=0.0
+    )
     objective = Objective(loaded.model, loaded.tokenizer, plain)
     context, pad_id, total, tokens = loaded.model.config.text.context_length, loaded.tokenizer.pad_id, 0.0, 0
     for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=_PICTURES_AT_ONCE):

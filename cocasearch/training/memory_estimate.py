@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from cocasearch.captioned_data import CaptionedImage
+from cocasearch.checkpoints.sentence_encoder import SENTENCE_WIDTH
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.gradients import Gradients
@@ -189,6 +190,7 @@ def _batch(
         labelled_pixels=pixels[:0],
         labels=torch.empty(0, dtype=torch.long, device=device),
         labelled_ids=torch.empty(0, caption_tokens, dtype=torch.long, device=device),
+        sentences=torch.zeros(captions if config.sentence_weight else 0, SENTENCE_WIDTH, device=device),
     )
 
 

@@ -43,6 +43,7 @@ def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:
                 labelled_pixels=batch.labelled_pixels[labelled],
                 labels=batch.labels[labelled],
                 labelled_ids=batch.labelled_ids[labelled],
+                sentences=batch.sentences[own] if len(batch.sentences) else batch.sentences,
             )
         )
     return parts

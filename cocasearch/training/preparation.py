@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cocasearch.checkpoints.sentence_encoder import sentence_encoder_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.loaded_model import lay_out_image_encoder
 from cocasearch.model.coca import CoCa
@@ -76,8 +77,11 @@ def prepared_objective(
         teacher: Adds the name loss.
 
     Raises:
-        CocaSearchError: The recipe does not go with the model, or leaves steps with nothing to learn.
+        CocaSearchError: The recipe does not go with the model, leaves steps with nothing to learn, or needs a package
+            that is not installed.
     """
+    if config.sentence_weight:
+        sentence_encoder_folder()
     model = start.model.to(device)
     lay_out_image_encoder(model)
     prepare(model, config, start.provenance)

@@ -19,6 +19,7 @@ from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingData
+from cocasearch.training.sentence_vectors import forget_sentence_vectors
 from cocasearch.training.starting_point import StartingPoint
 
 
@@ -48,6 +49,7 @@ class RunCheckpoint:
         """Forget the state; what was trained is a finished model now."""
         self._file.unlink(missing_ok=True)
         self._mark.unlink(missing_ok=True)
+        forget_sentence_vectors(self._folder)
 
     def save(self, contents: dict[str, Any], identity: dict[str, Any], *, may_change: Sequence[str] = ()) -> None:
         """Replace the checkpoint.

@@ -35,6 +35,7 @@ from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folde
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.saved_passes import SavedPasses
 from cocasearch.training.schedule import is_validated
+from cocasearch.training.sentence_vectors import SentenceVectors, sentence_vectors
 from cocasearch.training.sharding import is_sharded, whole
 from cocasearch.training.starting_point import StartingPoint
 from cocasearch.training.trained_model import TrainedModel
@@ -135,6 +136,7 @@ class Trainer:
         self.processes.once(self._checkpoint.begin)
         if self._features:
             self._features.make_ready(self.processes, self.stage)
+        self._learn_meanings()
         # Processes stop after the same step: none may leave while others wait for it in the middle of one.
         with stopping(at_once=self.processes.count == 1) as self._is_asked_to_stop:
             try:
@@ -169,6 +171,13 @@ class Trainer:
         self.processes.once(self._checkpoint.finish)
         if self._features and not self.config.feature_folder:
             self.processes.once(self._features.drop)
+
+    def _learn_meanings(self) -> None:
+        """Have the data say what each caption means, where the recipe asks for it."""
+        if self.config.sentence_weight:
+            texts = self.data.captions()
+            vectors = self.processes.once(lambda: sentence_vectors(texts, self.run_folder, self.device))
+            self.data.sentences = SentenceVectors(texts, vectors)
 
     def _go_on(self) -> None:
         rank, processes = self.processes.rank, self.processes.count

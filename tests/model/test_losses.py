@@ -13,6 +13,7 @@ from cocasearch.model.losses import (
     distribution_divergence,
     grouped_contrastive_loss,
     name_loss,
+    sentence_targets,
     sigmoid_contrastive_loss,
     similarity_distillation_loss,
 )
@@ -51,6 +52,54 @@ def test_several_texts_share_their_image() -> None:
     loss = grouped_contrastive_loss(images, images[owners], owners, torch.tensor(100.0))
     # Texts find their image; an image can do no better than to spread itself over its own texts.
     assert loss.item() == pytest.approx((math.log(2) + math.log(1) + math.log(3)) / 3 / 2, abs=1e-5)
+
+
+def test_targets_are_shared_by_what_sentences_mean() -> None:
+    # Two texts of the first image, one of the second; the second text means what the third does.
+    sentences = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    owners = torch.tensor([0, 0, 1])
+    found = sentence_targets(sentences, owners, weight=0.4, temperature=0.5)
+    # The first image means (1/2, 1/2), the second (0, 1): similarities to the texts, divided by the temperature.
+    first, second = [math.exp(1)] * 3, [1.0, math.exp(2), math.exp(2)]
+    shares = [[value / sum(row) for value in row] for row in (first, second)]
+    of_texts = [[row[text] / (first[text] + second[text]) for row in (first, second)] for text in range(3)]
+    expected_image = torch.tensor(
+        [
+            [0.6 / 2 + 0.4 * shares[0][0], 0.6 / 2 + 0.4 * shares[0][1], 0.4 * shares[0][2]],
+            [0.4 * shares[1][0], 0.4 * shares[1][1], 0.6 + 0.4 * shares[1][2]],
+        ]
+    )
+    own = [[0.6, 0.0], [0.6, 0.0], [0.0, 0.6]]
+    expected_text = torch.tensor(
+        [[a + 0.4 * b for a, b in zip(*rows, strict=True)] for rows in zip(own, of_texts, strict=True)]
+    )
+    torch.testing.assert_close(found.image, expected_image)
+    torch.testing.assert_close(found.text, expected_text)
+    torch.testing.assert_close(found.image.sum(dim=1), torch.ones(2))
+
+
+def test_a_loss_with_soft_targets_is_the_cross_entropy_with_them() -> None:
+    image, text, owners = unit(3, 0), unit(5, 1), torch.tensor([0, 0, 1, 2, 2])
+    soft = sentence_targets(unit(5, 2), owners, weight=0.4, temperature=0.3)
+    logits = SCALE * image @ text.T
+    by_hand = -(soft.image * logits.log_softmax(dim=1)).sum() / 3 - (soft.text * logits.T.log_softmax(dim=1)).sum() / 5
+    torch.testing.assert_close(grouped_contrastive_loss(image, text, owners, SCALE, soft), by_hand / 2)
+
+
+def test_soft_targets_of_no_weight_are_the_plain_ones() -> None:
+    image, text, owners = unit(3, 0), unit(5, 1), torch.tensor([2, 0, 1, 0, 2])
+    soft = sentence_targets(unit(5, 2), owners, weight=0.0, temperature=0.3)
+    plain = grouped_contrastive_loss(image, text, owners, SCALE)
+    torch.testing.assert_close(grouped_contrastive_loss(image, text, owners, SCALE, soft), plain)
+
+
+def test_without_soft_targets_the_loss_is_what_it_was_to_the_last_bit() -> None:
+    image, text, owners = unit(3, 0), unit(5, 1), torch.tensor([2, 0, 1, 0, 2])
+    is_own = owners[None, :] == torch.arange(3)[:, None]
+    share = is_own / is_own.sum(dim=1, keepdim=True)
+    of_images = -(share * (SCALE * image @ text.T).log_softmax(dim=1)).sum(dim=1)
+    of_texts = F.cross_entropy(SCALE * text @ image.T, owners, reduction="none")
+    assert torch.equal(grouped_contrastive_loss(image, text, owners, SCALE), (of_images.mean() + of_texts.mean()) / 2)
 
 
 def test_caption_loss_predicts_the_next_id_and_ignores_padding() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from seeded_openclip import TINY, seeded_weights, training_batch
 from torch import Tensor
@@ -41,7 +42,8 @@ def batch_of(case: dict[str, Any]) -> TrainingBatch:
         pixels, owners = pixels[:7], torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 6])
         ids = torch.cat([ids, ids[:3].flip(1).roll(1, 1)])
     labels = torch.zeros(len(labelled_ids), dtype=torch.long)
-    return TrainingBatch(pixels, ids, owners, labelled_pixels, labels, labelled_ids)
+    meanings = torch.randn(len(ids), 6, generator=torch.Generator().manual_seed(4))
+    return TrainingBatch(pixels, ids, owners, labelled_pixels, labels, labelled_ids, F.normalize(meanings, dim=1))
 
 
 class Larger(DistillationTeacher):

@@ -37,6 +37,17 @@ from cocasearch.training.config import TrainingConfig
         ),
         ({"sharding": "full", "precision": "float16"}, "sharding=full cannot divide weights with precision=float16"),
         ({"sharding": "full", "contrastive_loss": "sigmoid"}, "sharding=full cannot divide the bias"),
+        ({"sentence_weight": 1.1}, "sentence_weight must be from 0 to 1, not 1.1"),
+        ({"sentence_temperature": 0.0}, "sentence_temperature must be above 0"),
+        (
+            {"sentence_weight": 0.3, "contrastive_loss": "sigmoid"},
+            "sentence_weight is a share of what contrastive_loss=",
+        ),
+        (
+            {"sentence_weight": 0.3, "objective": "caption"},
+            "sentence_weight is a share of what contrastive_loss=softmax",
+        ),
+        ({"sentence_weight": 0.3, "contrastive_weight": 0.0}, "which this run does not learn"),
         ({"image_layer_decay": 0.0}, "image_layer_decay must be above 0"),
         ({"unlocked_text_groups": 2}, "unlocked_text_groups=2 needs lock_text=true"),
         ({"precision": "pure_bfloat16"}, "precision=pure_bfloat16 needs optimizer=adamw"),

@@ -86,6 +86,8 @@ CHANGES: dict[str, tuple[Settings, object]] = {
     "distill_from": ({}, "larger"),
     "distill_weight": (DISTILLED, 3.0),
     "distill_caption_weight": (DISTILLED, 3.0),
+    "sentence_weight": ({}, 0.3),
+    "sentence_temperature": ({"sentence_weight": 0.3}, 1.0),
     "force_image_size": ({}, 40),
     "force_context_length": ({}, 20),
     "force_quick_gelu": ({}, True),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from openclip_gradients import EVERY, assert_openclips, gradients_in_openclips_layout, in_openclips_layout
 from openclip_step import OPENCLIPS, openclips_step
 from safetensors.torch import load_file
@@ -100,6 +101,24 @@ def test_micro_batches_give_the_gradients_of_the_whole(start, batch, objective: 
     assert_same(found, whole)
     for part in ("total", "contrastive", "caption"):
         torch.testing.assert_close(getattr(losses, part), getattr(whole_losses, part))
+
+
+@pytest.mark.parametrize("divided", [{"micro_batch": 3}, {"micro_batch": 1}, {"accumulation": 2}])
+def test_micro_batches_know_what_all_texts_mean(start, batch, divided: dict[str, int]) -> None:
+    taught = replace(batch, sentences=F.normalize(torch.randn(len(batch.ids), 6), dim=1))
+    settings = {"sentence_weight": 0.5, "sentence_temperature": 0.3}
+    whole_losses, whole = gradients_of(start, taught, **settings)
+    losses, found = gradients_of(start, taught, **settings, **divided)
+    assert_same(found, whole)
+    torch.testing.assert_close(losses.contrastive, whole_losses.contrastive)
+    assert not torch.isclose(losses.contrastive, gradients_of(start, batch)[0].contrastive)
+
+
+def test_what_texts_mean_changes_nothing_without_a_weight(start, batch) -> None:
+    taught = replace(batch, sentences=F.normalize(torch.randn(len(batch.ids), 6), dim=1))
+    (losses, found), (expected_losses, expected) = gradients_of(start, taught), gradients_of(start, batch)
+    assert torch.equal(losses.total, expected_losses.total)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_the_whole_batch_lends_the_negatives(start, batch) -> None:

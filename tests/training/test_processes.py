@@ -57,6 +57,10 @@ EXACT_CASES += [
     {"label_caption_weight": 0.5, "labelled": True, "several": True, **others}
     for others in ({}, {"micro_batch": 2}, {"sharding": "full"}, {"sharding": "full", "micro_batch": 3})
 ]
+EXACT_CASES += [
+    {"sentence_weight": 0.6, "sentence_temperature": 0.5, "several": True, **others}
+    for others in ({}, {"local_loss": True}, {"micro_batch": 2}, {"sharding": "full", "micro_batch": 3})
+]
 OPENCLIPS_CASES: list[dict[str, Any]] = [
     {"gather_with_grad": False},
     {"gather_with_grad": True, "objective": "contrastive"},
@@ -105,6 +109,17 @@ def test_two_processes_find_the_gradients_of_one(found: Find, case: int) -> None
         error = (ours[name] - value).norm()
         assert error <= EXACT * value.norm() + 1e-8 * length, name
     assert (whole["losses"] > 0).any()
+
+
+def test_what_texts_mean_matters_to_processes(found: Find) -> None:
+    taught = next(number for number, case in enumerate(EXACT_CASES) if "sentence_weight" in case)
+    plain = EXACT_CASES.index({"local_loss": False, "several": True})
+    name = "text_decoder.projection"
+    of_both = [
+        torch.cat([value.flatten() for key, value in found(2)[case].items() if key.startswith(name)])
+        for case in (taught, plain)
+    ]
+    assert (of_both[0] - of_both[1]).norm() > 0.1 * of_both[1].norm()
 
 
 @pytest.mark.parametrize("case", range(4), ids=OPENCLIPS_NAMES)
