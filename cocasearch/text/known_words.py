@@ -14,8 +14,8 @@ from pathlib import Path
 from cocasearch.errors import CocaSearchError
 from cocasearch.text.word_forms import content_words_of, forms_of, words_of
 
-# A word of one or two captions is as often a slip of the pen as a word, and what else was in those few pictures cannot
-# be told from what it means.
+# What a model met in one or two captions is as often a slip of the pen ("skatebord") as a word, and what else was in
+# those few pictures cannot be told from what it means.
 FEWEST_TO_KNOW = 3
 MOST_WORDS = 100_000
 _HEADER = "word\tcount\n"

@@ -73,7 +73,7 @@ def test_what_is_made_of_a_model_of_unknown_past_claims_nothing(runs, tmp_path: 
     assert from_model_folder(model_folder).words is None
 
 
-def test_a_fresh_model_knows_nothing_unless_it_reads_with_another_ones_words(tmp_path: Path) -> None:
+def test_a_fresh_model_knows_nothing_yet() -> None:
     assert from_preset("coca-mini", ["a dog."], image_weights=False).words == NOTHING
 
 
