@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.checkpoints.catalogue import PUBLISHED, PublishedModel, find_published
-from cocasearch.checkpoints.storage import CONFIG_FILE
+from cocasearch.checkpoints.folder_files import CONFIG_FILE
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import bundled_model_folder, is_folder_like, models_home
 

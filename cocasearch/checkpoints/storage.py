@@ -1,5 +1,7 @@
 """Model folders: `config.json`, `model.safetensors`, `tokenizer.json`, `README.md`, all that a model is.
 
+One that was trained here has `words.tsv` beside them, the words it was trained on and how often.
+
 Receives a CoCa's weights with what belongs to them and hands them back; bundled, pulled, imported and trained models
 are all stored alike. A folder is written beside its place and renamed, so that it is whole or not there.
 """
@@ -20,6 +22,14 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from cocasearch.checkpoints.disk_space import ELSEWHERE, writing
+from cocasearch.checkpoints.folder_files import (
+    ALL_FILES,
+    CARD_FILE,
+    CONFIG_FILE,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    WORDS_FILE,
+)
 from cocasearch.checkpoints.weights_reading import open_weights
 from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError
@@ -28,14 +38,9 @@ from cocasearch.interruption import uninterrupted
 from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig
 from cocasearch.paths import models_home
+from cocasearch.text.known_words import KnownWords
 from cocasearch.text.tokenizer import Tokenizer
 
-CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE = (
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "README.md",
-)
 FORMAT = 1
 _SURELY_LEFT_BEHIND_SECONDS = 3600.0
 StorageDtype = Literal["float32", "float16", "bfloat16"]
@@ -55,6 +60,14 @@ class ModelFolder:
     tokenizer: Tokenizer
     fingerprint: str
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def read_words(self) -> KnownWords | None:
+        """The words that it was trained on; None if it does not say, as published models do not.
+
+        Raises:
+            CocaSearchError: It says so in a file that cannot be read.
+        """
+        return KnownWords.read(self.folder / WORDS_FILE)
 
     def load_model(
         self, *, dtype: torch.dtype = torch.float32, towers: Collection[Tower] = tuple(TOWERS), mapped: bool = True
@@ -90,11 +103,13 @@ def save_model_folder(
     provenance: dict[str, Any],
     card: str = "",
     dtype: StorageDtype = "float16",
+    words: KnownWords | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """Write a model folder, replacing an older one, and give its fingerprint.
 
-    The weights are converted to `dtype` one by one. `progress` is told bytes written and bytes in all.
+    The weights are converted to `dtype` one by one. `words` are those that it was trained on, where all of them are
+    known; they are no part of the fingerprint. `progress` is told bytes written and bytes in all.
 
     Raises:
         CocaSearchError: Something that is no model is at `folder`, or it cannot be written; nothing has changed.
@@ -120,6 +135,8 @@ def save_model_folder(
             (staging / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
             card = card or f"# {folder.name}\n\nA CoCa model of cocasearch.\n"
             (staging / CARD_FILE).write_text(card, encoding="utf-8")
+            if words is not None:
+                words.write(staging / WORDS_FILE)
         staging.chmod(0o755)
         _put_in_place(staging, folder)
     except BaseException:
@@ -138,7 +155,7 @@ def refuse_to_replace(folder: Path) -> None:
         return
     if not (folder.is_dir() and holds_model(folder)):
         raise CocaSearchError(f"{folder} is there already and is no model folder, so it is not replaced")
-    if foreign := sorted(_visible(folder) - {CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE}):
+    if foreign := sorted(_visible(folder) - ALL_FILES):
         raise CocaSearchError(f"{folder} is not replaced: it also holds {foreign[0]}, which is no part of a model")
 
 

@@ -10,6 +10,7 @@ from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import warn_about
 from cocasearch.cli.options import IndexName, ModelName, NullSeparated, OutputFormat
+from cocasearch.cli.query_words import tell_about_words
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.manifest import DEFAULT_INDEX, read_manifest
 from cocasearch.paths import index_folder
@@ -83,13 +84,16 @@ def query(
     from cocasearch.search.query import parse_terms
 
     wanted = parse_terms(terms or (), texts=text or (), images=image or ()) if asked else None
+    model_name = model or read_manifest(index_folder(name)).model_name
     if wanted and mode != "text":
-        warn_about(model or read_manifest(index_folder(name)).model_name)
+        warn_about(model_name)
     from cocasearch.search.searcher import Searcher
 
     with console.working("searching"):
         searcher = Searcher(index_folder(name), model)
         hits = searcher.search(wanted, top_k, where=where, mode=mode, min_score=min_score)
+    if wanted and mode != "text":
+        tell_about_words(searcher, wanted, model_name)
     if not hits:
         raise NothingFound("no photo answers this query")
     print_hits(hits, output_format, PRINTED[mode] if asked else PRINTED_OF_A_LIST, null_separated=null_separated)

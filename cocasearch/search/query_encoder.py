@@ -50,6 +50,15 @@ class QueryEncoder:
         mean: NDArray[np.float32] = np.mean(vectors, axis=0)
         return mean / np.linalg.norm(mean)
 
+    def left_out(self, text: str) -> str:
+        """The end of a text that is cut off because the model reads no more, from the first word not read whole on.
+
+        Raises:
+            CocaSearchError: The model cannot be loaded or is not the index's.
+        """
+        model = self._model({"text"})
+        return model.tokenizer.left_out(text, model.config.text.context_length)
+
     def _model(self, towers: set[Tower]) -> LoadedModel:
         if self._loaded is None or towers - self._towers:
             self._towers |= towers

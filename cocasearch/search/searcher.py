@@ -24,6 +24,7 @@ from cocasearch.search.stored_examples import embed_with_stored
 if TYPE_CHECKING:
     from cocasearch.inference.loaded_model import LoadedModel
     from cocasearch.search.query_encoder import QueryEncoder
+    from cocasearch.text.known_words import KnownWords, WordCheck
 
 Vector = NDArray[np.float32]
 
@@ -119,11 +120,54 @@ class Searcher:
         wanted = _as_query(query)
         if self._manifest.model_fingerprint == UNKNOWN_MODEL:
             return embed_with_stored(wanted, self._snapshot, self._roots, self._index)
+        return self._query_encoder().embed(wanted)
+
+    @property
+    def known_words(self) -> "KnownWords | None":
+        """The words that the index's model was trained on, without loading it; None if it does not say which.
+
+        Published and imported models do not.
+
+        Raises:
+            CocaSearchError: It says so in a file that cannot be read.
+        """
+        from cocasearch.checkpoints.folder_files import WORDS_FILE
+        from cocasearch.checkpoints.registry import resolve_model
+        from cocasearch.text.known_words import KnownWords
+
+        given = self._model if self._model is None or isinstance(self._model, str | Path) else self._model.name
+        try:
+            folder = resolve_model(given or self._manifest.model_name)
+        except CocaSearchError:  # a model in memory alone, or one that is no longer here
+            return None
+        return KnownWords.read(folder / WORDS_FILE)
+
+    def check_words(self, query: Query | str) -> "WordCheck | None":
+        """Which of a query's words the index's model knows, without loading it; None if it does not say.
+
+        Raises:
+            CocaSearchError: See `known_words`.
+        """
+        words = self.known_words
+        return words.check(*_as_query(query).texts) if words else None
+
+    def left_out(self, query: Query | str) -> list[str]:
+        """For each text of the query that is longer than the model reads, what is cut off at its end.
+
+        Raises:
+            CocaSearchError: The model cannot be loaded or is not the index's.
+        """
+        texts = _as_query(query).texts
+        if not texts or self._manifest.model_fingerprint == UNKNOWN_MODEL:
+            return []
+        return [end for text in texts if (end := self._query_encoder().left_out(text))]
+
+    def _query_encoder(self) -> "QueryEncoder":
         from cocasearch.search.query_encoder import QueryEncoder  # brings torch, which not every search needs
 
         if self._encoder is None or self._encoder.fingerprint != self._manifest.model_fingerprint:
             self._encoder = QueryEncoder(self._index, self._manifest, self._model)
-        return self._encoder.embed(wanted)
+        return self._encoder
 
     def search_vector(
         self, vector: Vector, top_k: int = 10, *, where: str | None = None, min_score: float | None = None

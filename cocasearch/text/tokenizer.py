@@ -117,6 +117,17 @@ class Tokenizer:
         padded = [row + [self.pad_id] * (context_length - len(row)) for row in rows]
         return torch.tensor(padded, dtype=torch.int64).reshape(len(texts), context_length)
 
+    def left_out(self, text: str, context_length: int) -> str:
+        """The end of the cleaned text that `__call__` cuts off, from the first word that is not kept whole on."""
+        cleaned = self._clean(text)
+        encoding = self._backend.encode(cleaned, add_special_tokens=False)
+        first = max(context_length - 2, 0)
+        if len(encoding.ids) <= first:
+            return ""
+        while first and encoding.word_ids[first] == encoding.word_ids[first - 1]:
+            first -= 1
+        return cleaned[encoding.offsets[first][0] :].strip()
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` up to the first end token, without start tokens and padding, stripped."""
         text_ids = list(ids)

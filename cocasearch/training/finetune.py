@@ -33,7 +33,7 @@ from cocasearch.training.finetune_defaults import (
     fit_memory,
     reason_of_rate,
 )
-from cocasearch.training.interpolation import interpolate, save_mixture
+from cocasearch.training.interpolation import interpolate, known_between, save_mixture
 from cocasearch.training.kept_shares import KeptShare, measure_shares, suggested
 from cocasearch.training.memory_estimate import estimate_run, free_memory
 from cocasearch.training.processes import Processes, device_of_process
@@ -279,7 +279,8 @@ class _Finetuning:
         out = self.request.out
         trained, card = read_model_folder(out), (out / "README.md").read_text(encoding="utf-8")
         of = trained.provenance["started_from"]
-        save_mixture(out, interpolate(before, after, keep), trained, share=keep, of=of, card=card)
+        words = known_between(read_model_folder(self.folder), trained, keep)
+        save_mixture(out, interpolate(before, after, keep), trained, share=keep, of=of, card=card, words=words)
 
 
 def _finetuned_card(name: str, base: str, n_images: int) -> str:

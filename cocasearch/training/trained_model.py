@@ -13,6 +13,7 @@ from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.coca import CoCa
+from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.preparation import plain_weights, with_left_out
 from cocasearch.training.starting_point import StartingPoint
@@ -46,13 +47,21 @@ class TrainedModel:
             self.folder.name, model.eval(), self.start.tokenizer, preprocess, "in training", device, torch.float32
         )
 
-    def write(self, weights: Mapping[str, Tensor], *, steps: int, report: EvaluationReport | None) -> str:
+    def write(
+        self,
+        weights: Mapping[str, Tensor],
+        *,
+        steps: int,
+        report: EvaluationReport | None,
+        words: KnownWords | None = None,
+    ) -> str:
         """Write the model folder; its fingerprint.
 
         Args:
             weights: What was trained, by name.
             steps: For how long.
             report: Its validation.
+            words: The words that it knows, if that can be said.
         """
         provenance = {
             **with_left_out(self.start.provenance, weights),
@@ -71,4 +80,5 @@ class TrainedModel:
             tokenizer=self.start.tokenizer,
             provenance=provenance,
             card=self.card,
+            words=words,
         )

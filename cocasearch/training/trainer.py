@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.device import keep_freed_memory
 from cocasearch.interruption import stopping
+from cocasearch.text.known_words import KnownWords
 from cocasearch.training.cached_features import CachedFeatures
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingData
@@ -39,6 +41,7 @@ from cocasearch.training.sentence_vectors import SentenceVectors, sentence_vecto
 from cocasearch.training.sharding import is_sharded, whole
 from cocasearch.training.starting_point import StartingPoint
 from cocasearch.training.trained_model import TrainedModel
+from cocasearch.training.training_words import known_after_training
 
 
 @dataclass(frozen=True)
@@ -239,10 +242,15 @@ class Trainer:
         pictures = [len(source.images) for source in self.data.sources]
         return TrainedModel(self.start, self.config, self.out, pictures, self.card)
 
+    @cached_property
+    def _words(self) -> KnownWords | None:
+        teacher = self.learner.objective.teacher
+        return known_after_training(self.start.words, self.data, teacher.class_names if teacher else None)
+
     def _write_model(self, report: EvaluationReport | None, folder: Path | None = None) -> str:
         weights, steps = whole(self.learner.average.weights), self.learner.step
         trained = dataclasses.replace(self._trained, folder=folder or self.out)
-        return self.processes.once(lambda: trained.write(weights, steps=steps, report=report))
+        return self.processes.once(lambda: trained.write(weights, steps=steps, report=report, words=self._words))
 
     def _save_pass(self) -> None:
         saved = SavedPasses(self.run_folder, self.config, self.steps_per_pass)

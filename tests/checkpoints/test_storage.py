@@ -21,6 +21,7 @@ from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
+from cocasearch.text.known_words import KnownWords
 from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
 
 Save = Callable[..., str]
@@ -100,6 +101,17 @@ def test_the_fingerprint_names_all_that_changes_a_vector(save: Save, model: CoCa
     others = {save(preprocess=PreprocessConfig(image_size=16)), save(tokenizer=train_tokenizer(["cats"] * 9, 280))}
     model.image_projection.weight[0, 0] += 1
     assert len({first, save(), *others}) == 4
+
+
+def test_known_words_are_kept_beside_the_model_and_are_no_part_of_it(save: Save, tmp_path: Path) -> None:
+    first = save()
+    assert read_model_folder(tmp_path / "m").read_words() is None
+    words = KnownWords({"dog": 3, "caf\u00e9": 1})
+    assert save(words=words) == first
+    assert read_model_folder(tmp_path / "m").read_words() == words
+    assert (tmp_path / "m" / "words.tsv").read_text(encoding="utf-8") == "word\tcount\ndog\t3\ncaf\u00e9\t1\n"
+    assert save() == first  # a folder with known words is replaced as any other
+    assert read_model_folder(tmp_path / "m").read_words() is None
 
 
 def test_a_folder_can_be_read_by_others_and_leaves_nothing_beside_it(save: Save, tmp_path: Path) -> None:

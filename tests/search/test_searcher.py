@@ -18,8 +18,10 @@ from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
 from cocasearch.inference.embedding import Embedder
+from cocasearch.inference.loaded_model import load_model
 from cocasearch.search.query import parse_terms
 from cocasearch.search.searcher import Searcher
+from cocasearch.text.known_words import KnownWords
 
 
 @pytest.fixture
@@ -251,3 +253,43 @@ assert Searcher({str(index)!r}, load_model({str(tiny_model_folder)!r})).search("
 assert "lancedb" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def knowing_model(tiny_model_folder, tmp_path):
+    """The model of the index, in a folder that says which words it knows."""
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "knowing")
+    KnownWords({"dog": 9, "boat": 2}).write(folder / "words.tsv")
+    return folder
+
+
+def test_words_that_the_model_never_saw_are_told_from_those_that_it_knows(index, loaded, knowing_model):
+    assert Searcher(index, loaded).known_words is None
+    assert Searcher(index, loaded).check_words("zzzz") is None
+    searcher = Searcher(index, knowing_model)
+    check = searcher.check_words(parse_terms(["two dogs"], texts=["a boat"]))
+    assert (check.known, check.barely_known, check.never_seen) == (("dogs",), ("boat",), ("two",))
+    knowing = load_model(knowing_model, device="cpu", dtype="float32")
+    assert Searcher(index, knowing).check_words("zzzz").never_seen == ("zzzz",)
+    assert Searcher(index, replace(knowing, name="in memory alone")).known_words is None
+
+
+def test_known_words_are_looked_up_without_the_model(index, knowing_model):
+    code = f"""
+import sys
+from cocasearch.search.searcher import Searcher
+assert Searcher({str(index)!r}, {str(knowing_model)!r}).check_words("a zzzz").never_seen == ("zzzz",)
+assert not {{"torch", "tokenizers", "lancedb"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_left_out_changes_nothing_and_what_is_kept_everything(index, loaded, photos):
+    searcher = Searcher(index, loaded)  # reads 20 ids, of which two are the start and the end
+    long = "a small boat on the blue sea and two yellow triangles above the green grass"
+    (end,) = searcher.left_out(long)
+    assert long.endswith(" " + end)
+    np.testing.assert_allclose(searcher.embed(long + " and more"), searcher.embed(long), atol=1e-6)
+    assert np.abs(searcher.embed(long) - searcher.embed("red " + long)).max() > 1e-4
+    assert searcher.left_out(parse_terms(["a boat"], texts=[long, "a sea"])) == [end]
+    assert searcher.left_out(parse_terms(images=[photos / "p1.png"])) == searcher.left_out("a boat") == []

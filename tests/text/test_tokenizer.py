@@ -167,3 +167,30 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
 def test_a_vocabulary_without_room_for_bytes_is_refused() -> None:
     with pytest.raises(CocaSearchError, match="258 is too small"):
         train_tokenizer(CAPTIONS, vocab_size=258)
+
+
+@pytest.mark.parametrize("which", ["clip", "trained", "roberta"])
+def test_kept_and_left_out_are_the_whole_text(which: str, trained: Tokenizer, roberta: Tokenizer) -> None:
+    tokenizer = {"clip": clip_tokenizer(), "trained": trained, "roberta": roberta}[which]
+    one_by_one = [caption for caption in CAPTIONS if "n't" not in caption]  # which are other ids without the 't
+    for caption in (*one_by_one, "  Two &amp;  caf\u00e9s \u5317\u4eac, axolotlish ??? dogs" * 3):
+        cleaned = tokenizer._clean(caption)
+        ids = tokenizer.encode(caption)
+        for length in range(2, len(ids) + 4):
+            end = tokenizer.left_out(caption, length)
+            assert cleaned.endswith(end)
+            assert (end == "") == (len(ids) <= length - 2)
+            kept = cleaned[: len(cleaned) - len(end)]
+            # Whole words are kept or left out, and of what is said to be kept nothing is cut.
+            assert len(tokenizer.encode(kept)) <= length - 2 or not end
+            assert ids[: len(tokenizer.encode(kept.rstrip()))] == tokenizer.encode(kept.rstrip())
+
+
+def test_a_word_that_was_half_read_is_left_out_whole(trained: Tokenizer) -> None:
+    text = "two dogs run xylophonists"
+    before, whole = len(trained.encode("two dogs run")), len(trained.encode(text))
+    assert whole > before + 3
+    for length in range(before + 2, whole + 2):
+        assert trained.left_out(text, length) == "xylophonists"
+    assert trained.left_out(text, whole + 2) == ""
+    assert trained.left_out(text, 0) == text

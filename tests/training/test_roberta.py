@@ -124,6 +124,7 @@ def test_a_roberta_becomes_the_text_half_of_any_preset(pretrained: Path) -> None
     assert isinstance(config.text, RobertaConfig)
     assert (config.text.context_length, config.text.vocab_size, config.text.positions) == (40, 320, 60)
     assert start.provenance == {"preset": "coca-mini", "text_model": "roberta-tiny"}
+    assert start.words is None  # it has read more than anybody counted
     text = start.model.text_decoder
     assert torch.equal(text.token_embedding.weight, weights["roberta.embeddings.word_embeddings.weight"])
     parts = [weights[f"roberta.encoder.layer.1.attention.self.{part}.bias"] for part in ("query", "key", "value")]

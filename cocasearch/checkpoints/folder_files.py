@@ -1,0 +1,10 @@
+"""The files of a model folder by name, for all who look for one without reading it. Brings nothing with it."""
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TOKENIZER_FILE = "tokenizer.json"
+CARD_FILE = "README.md"
+WORDS_FILE = "words.tsv"
+"""How often the training data had each word; models that were not trained here have none."""
+
+ALL_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE, WORDS_FILE})

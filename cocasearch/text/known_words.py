@@ -1,0 +1,123 @@
+"""The words that a model was trained on, with their counts: which words of a query it knows, and the nearest to others.
+
+Kept in a model folder as a table of words and counts, most frequent first. Brings no torch, so that a query pays next
+to nothing for it. Knows nothing about models.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cocasearch.errors import CocaSearchError
+from cocasearch.text.word_forms import content_words_of, forms_of, words_of
+
+# What a model met in one or two captions is as often a slip of the pen ("skatebord") as a word, and what else was in
+# those few pictures cannot be told from what it means.
+FEWEST_TO_KNOW = 3
+MOST_WORDS = 100_000
+_HEADER = "word\tcount\n"
+_ALIKE = 0.75  # difflib's ratio: "hosre" and "horse" have 0.8, "corgi" and "cargo" 0.6
+_LENGTHS_APART = 3
+
+
+@dataclass(frozen=True)
+class WordCheck:
+    """Which of a text's words a model knows.
+
+    Attributes:
+        known: Content words that it knows.
+        barely_known: Those that it met in fewer than `FEWEST_TO_KNOW` captions.
+        never_seen: The others.
+    """
+
+    known: tuple[str, ...]
+    barely_known: tuple[str, ...]
+    never_seen: tuple[str, ...]
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """All that it does not know well, never seen first."""
+        return self.never_seen + self.barely_known
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the text has no word that says what to look for: "the of", "!!!"."""
+        return not (self.known or self.unknown)
+
+
+@dataclass(frozen=True)
+class KnownWords:
+    """Words in lower case, and how many captions had each."""
+
+    counts: Mapping[str, int]
+
+    @classmethod
+    def read(cls, file: Path) -> "KnownWords | None":
+        """What `write` wrote; None if there is no such file.
+
+        Raises:
+            CocaSearchError: It cannot be read or holds something else.
+        """
+        try:
+            lines = file.read_text(encoding="utf-8").removeprefix(_HEADER).split("\n")
+            pairs = (line.split("\t") for line in lines if line)
+            return cls({word: int(count) for word, count in pairs})
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CocaSearchError(f"cannot read the known words in {file}: {error.strerror}") from error
+        except ValueError as error:
+            raise CocaSearchError(f"{file} is no table of words and their counts") from error
+
+    def write(self, file: Path) -> None:
+        """Store the `MOST_WORDS` most frequent words, equal ones in alphabetical order."""
+        ranked = sorted(self.counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        rows = "".join(f"{word}\t{count}\n" for word, count in ranked[:MOST_WORDS])
+        file.write_text(_HEADER + rows, encoding="utf-8", newline="\n")
+
+    def plus(self, others: Mapping[str, int]) -> "KnownWords":
+        """With the counts of others added."""
+        return KnownWords(Counter(self.counts) + Counter(others))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether rarer words may have been left out, so that a word which is not here may have been seen."""
+        return len(self.counts) >= MOST_WORDS
+
+    def count_of(self, word: str) -> int:
+        """How many captions had a word in lower case, in any of its forms: singular, plural, -ing and -ed."""
+        return sum(self.counts.get(form, 0) for form in forms_of(word))
+
+    def check(self, *texts: str) -> WordCheck:
+        """Which of the content words of texts are known."""
+        counts = {word: self.count_of(word) for text in texts for word in content_words_of(text)}
+        return WordCheck(
+            known=tuple(word for word, count in counts.items() if count >= FEWEST_TO_KNOW),
+            barely_known=tuple(word for word, count in counts.items() if 0 < count < FEWEST_TO_KNOW),
+            never_seen=tuple(word for word, count in counts.items() if not count),
+        )
+
+    def nearest(self, word: str, limit: int = 2) -> list[str]:
+        """The known words that are spelt most like a word in lower case, at most `limit`, perhaps none."""
+        matcher = difflib.SequenceMatcher(b=word, autojunk=False)
+        found: list[tuple[float, int, str]] = []
+        for other in self._well_known:
+            if abs(len(other) - len(word)) > _LENGTHS_APART:
+                continue
+            matcher.set_seq1(other)
+            if matcher.real_quick_ratio() >= _ALIKE <= matcher.quick_ratio() and (ratio := matcher.ratio()) >= _ALIKE:
+                found.append((-ratio, -self.counts[other], other))
+        return [other for _, _, other in sorted(found)[:limit]]
+
+    @cached_property
+    def _well_known(self) -> list[str]:
+        contents = content_words_of(" ".join(self.counts))
+        return [word for word in contents if self.counts.get(word, 0) >= FEWEST_TO_KNOW]
+
+
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """How many of the texts have each word."""
+    return Counter(word for text in texts for word in set(words_of(text)))
