@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from cocasearch.checkpoints.confidence_file import CONFIDENCE_FILE, ConfidenceModel, read_confidence
 from cocasearch.checkpoints.disk_space import ELSEWHERE, writing
 from cocasearch.checkpoints.weights_reading import open_weights
 from cocasearch.checkpoints.weights_writing import write_weights
@@ -36,6 +37,7 @@ CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE = (
     "tokenizer.json",
     "README.md",
 )
+_FILES = {CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE, CONFIDENCE_FILE}
 FORMAT = 1
 _SURELY_LEFT_BEHIND_SECONDS = 3600.0
 StorageDtype = Literal["float32", "float16", "bfloat16"]
@@ -46,7 +48,7 @@ class ModelFolder:
     """A model folder that was read, its weights still on disk.
 
     `fingerprint` names the weights together with everything that changes their vectors: architecture,
-    preprocessing and tokenizer.
+    preprocessing and tokenizer. `confidence` tells how far its captions can be trusted, if that was ever measured.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class ModelFolder:
     tokenizer: Tokenizer
     fingerprint: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    confidence: ConfidenceModel | None = None
 
     def load_model(
         self, *, dtype: torch.dtype = torch.float32, towers: Collection[Tower] = tuple(TOWERS), mapped: bool = True
@@ -94,6 +97,7 @@ def save_model_folder(
 ) -> str:
     """Write a model folder, replacing an older one, and give its fingerprint.
 
+    An older one's `confidence.json` goes with it: how far the captions of new weights can be trusted is to be measured.
     The weights are converted to `dtype` one by one. `progress` is told bytes written and bytes in all.
 
     Raises:
@@ -138,7 +142,7 @@ def refuse_to_replace(folder: Path) -> None:
         return
     if not (folder.is_dir() and holds_model(folder)):
         raise CocaSearchError(f"{folder} is there already and is no model folder, so it is not replaced")
-    if foreign := sorted(_visible(folder) - {CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE}):
+    if foreign := sorted(_visible(folder) - _FILES):
         raise CocaSearchError(f"{folder} is not replaced: it also holds {foreign[0]}, which is no part of a model")
 
 
@@ -155,7 +159,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
     """What a model folder says about itself, without its weights.
 
     Raises:
-        CocaSearchError: A file is missing or malformed, or the tokenizer is another model's.
+        CocaSearchError: A file is missing or malformed, the tokenizer is another model's, or `confidence.json` is.
     """
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE) if not (folder / name).is_file()]
     if missing:
@@ -172,6 +176,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
             tokenizer=load_tokenizer(folder / TOKENIZER_FILE, config),
             fingerprint=described["fingerprint"],
             provenance=described.get("provenance", {}),
+            confidence=read_confidence(folder, described["fingerprint"]),
         )
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not JSON: {error}") from error
