@@ -22,7 +22,7 @@ from cocasearch.evaluation.right_captions import is_right
 from cocasearch.images.batching import decode_batches
 from cocasearch.inference.caption_confidence import is_sure
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
-from cocasearch.inference.captioning import Caption, Captioner, picture_seeds
+from cocasearch.inference.captioning import Caption, Captioner
 from cocasearch.inference.loaded_model import LoadedModel
 
 LEAST_PHOTOS = 100
@@ -88,7 +88,7 @@ def calibrate(
 
     Args:
         loaded: The model.
-        data: Pictures with people's captions, none of which it was trained on: those it knows would make it look better.
+        data: Pictures with people's captions, none of which it was trained on: on those it would look better.
         options: How captions are written; others than these will have no confidence.
         batch_size: Pictures per pass.
         progress: Called after each batch with the pictures done and the pictures in all.
