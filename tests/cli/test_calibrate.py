@@ -4,12 +4,14 @@ import json
 import shutil
 
 import pytest
+import torch
 from PIL import Image
 
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.loaded_model import load_model
+from cocasearch.text.words import words_of
 
 N_PHOTOS = 120
 
@@ -26,15 +28,14 @@ def flat_photos(tmp_path_factory):
 
 @pytest.fixture
 def captioned(prompt, flat_photos):
-    """The photos, of which every third has the caption that the model writes, and the others one of another world."""
+    """The photos, of which every third has the words that the model writes, and the others one of another world."""
     loaded = load_model("tiny", device="cpu")
     files = sorted(flat_photos.iterdir())
-    import torch
-
     pixels = torch.stack([loaded.preprocess(Image.open(file)) for file in files])
-    captions = [caption.text for caption in Captioner(loaded).caption_pixels(pixels)]
+    captions = [" ".join(words_of(caption.text)) for caption in Captioner(loaded).caption_pixels(pixels)]
     rows = [
-        f"{file}\t{text if n % 3 == 0 else 'quux'}" for n, (file, text) in enumerate(zip(files, captions, strict=True))
+        f"{file}\t{text if n % 3 == 0 and text else 'quux'}"
+        for n, (file, text) in enumerate(zip(files, captions, strict=True))
     ]
     (prompt.folder / "data.tsv").write_text("\n".join(["filepath\ttitle", *rows]) + "\n")
     return prompt
@@ -47,7 +48,7 @@ def test_captions_have_a_confidence_from_then_on(captioned):
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert (found["n_photos"], found["n_unreadable"]) == (N_PHOTOS, 0)
-    assert found["share_right"] == pytest.approx(1 / 3, abs=0.02)
+    assert 0.2 < found["share_right"] < 0.34  # some captions say nothing
     assert sum(row["n_photos"] for row in found["reliability"]) == N_PHOTOS
     assert found["confidence"] == json.loads((folder / "confidence.json").read_text())
     assert read_model_folder(folder).fingerprint == before
