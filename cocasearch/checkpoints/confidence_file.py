@@ -6,6 +6,7 @@ fingerprint that it was fitted to, so that it is never taken for that of other w
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def _own_copy(folder: Path) -> str:
-    return f"calibrate a copy of your own: cp -r '{folder}' NEW_FOLDER"
+    return f"calibrate a copy of your own: cp -r {shlex.quote(str(folder))} NEW_FOLDER"
 
 
 def _useless(file: Path, what: str) -> CocaSearchError:

@@ -102,7 +102,7 @@ def test_a_folder_that_is_not_ones_own_is_refused_beforehand(folder):
     try:
         with pytest.raises(CocaSearchError, match="cannot be written: permission denied") as caught:
             refuse_unwritable(folder)
-        assert f"cp -r '{folder}' NEW_FOLDER" in caught.value.hint
+        assert f"cp -r {folder} NEW_FOLDER" in caught.value.hint
     finally:
         folder.chmod(0o755)
 
