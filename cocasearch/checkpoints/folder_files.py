@@ -6,5 +6,7 @@ TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
 WORDS_FILE = "words.tsv"
 """How often the training data had each word; models that were not trained here have none."""
+CONFIDENCE_FILE = "confidence.json"
+"""How far the model's captions can be trusted, as `models calibrate` found it."""
 
-ALL_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE, WORDS_FILE})
+ALL_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, CARD_FILE, WORDS_FILE, CONFIDENCE_FILE})

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from cocasearch.checkpoints.confidence_file import ConfidenceModel, read_confidence
 from cocasearch.checkpoints.disk_space import ELSEWHERE, writing
 from cocasearch.checkpoints.folder_files import (
     ALL_FILES,
@@ -51,7 +52,7 @@ class ModelFolder:
     """A model folder that was read, its weights still on disk.
 
     `fingerprint` names the weights together with everything that changes their vectors: architecture,
-    preprocessing and tokenizer.
+    preprocessing and tokenizer. `confidence` tells how far its captions can be trusted, if that was ever measured.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class ModelFolder:
     tokenizer: Tokenizer
     fingerprint: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    confidence: ConfidenceModel | None = None
 
     def read_words(self) -> KnownWords | None:
         """The words that it was trained on; None if it does not say, as published models do not.
@@ -108,6 +110,7 @@ def save_model_folder(
 ) -> str:
     """Write a model folder, replacing an older one, and give its fingerprint.
 
+    An older one's `confidence.json` goes with it: how far the captions of new weights can be trusted is to be measured.
     The weights are converted to `dtype` one by one. `words` are those that it was trained on, where all of them are
     known; they are no part of the fingerprint. `progress` is told bytes written and bytes in all.
 
@@ -172,7 +175,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
     """What a model folder says about itself, without its weights.
 
     Raises:
-        CocaSearchError: A file is missing or malformed, or the tokenizer is another model's.
+        CocaSearchError: A file is missing or malformed, the tokenizer is another model's, or `confidence.json` is.
     """
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE) if not (folder / name).is_file()]
     if missing:
@@ -189,6 +192,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
             tokenizer=load_tokenizer(folder / TOKENIZER_FILE, config),
             fingerprint=described["fingerprint"],
             provenance=described.get("provenance", {}),
+            confidence=read_confidence(folder, described["fingerprint"]),
         )
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not JSON: {error}") from error

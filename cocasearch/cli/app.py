@@ -6,6 +6,7 @@ import typer
 
 from cocasearch import __version__
 from cocasearch.cli import console
+from cocasearch.cli.calibrate import calibrate
 from cocasearch.cli.caption import caption
 from cocasearch.cli.data import check, coco, flickr
 from cocasearch.cli.demo import demo
@@ -54,6 +55,7 @@ models.command()(reporting(info))
 models.command()(reporting(pull))
 models.command("import")(reporting(import_weights))
 models.command()(reporting(mix))
+models.command()(reporting(calibrate))
 app.command()(reporting(status))
 app.command()(reporting(verify))
 app.command()(reporting(remove))

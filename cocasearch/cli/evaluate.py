@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
 from cocasearch.cli.caption_options import Compat, NoCaptions, default_caption_options
+from cocasearch.cli.hallucination import hallucination_rows
 from cocasearch.cli.left_out import name_left_out
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import (
@@ -66,3 +67,8 @@ def _print(report: "EvaluationReport") -> None:
     if report.captions:
         console.write_lines("")
         console.write_table([{"captions": "as written", **report.captions.to_dict()}])
+    if report.hallucination:
+        console.write_lines("")
+        console.write_table(hallucination_rows({"all": report.hallucination.every, "sure": report.hallucination.sure}))
+        if report.hallucination.share_sure is not None:
+            console.write_lines("", f"{report.hallucination.share_sure:.0%} of the captions are sure")

@@ -9,6 +9,7 @@ from cocasearch.cli.model_choice import warn_about
 from cocasearch.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from cocasearch.checkpoints.confidence_file import ConfidenceModel
     from cocasearch.checkpoints.registry import KnownModel
 
 
@@ -54,6 +55,7 @@ def info(
             "architecture": stored.config.to_dict(),
             "preprocessing": stored.preprocess.to_dict(),
             "provenance": stored.provenance,
+            "caption_confidence": _calibrated(stored.confidence),
         }
     if as_json:
         console.write_json(described)
@@ -62,6 +64,17 @@ def info(
         warn_about(str(described["name"]))
     if known and known.folder is None:
         console.say(f"it is not here yet; get it with: cocasearch models pull {known.name}")
+
+
+def _calibrated(confidence: "ConfidenceModel | None") -> dict[str, Any] | None:
+    """What the captions' confidence rests on; None of a model that was never calibrated."""
+    if confidence is None:
+        return None
+    return {
+        "n_photos": confidence.n_photos,
+        "data_fingerprint": confidence.data_fingerprint,
+        "caption_options": confidence.options,
+    }
 
 
 def _full_name(name: str) -> str:

@@ -14,6 +14,7 @@ from cocasearch.captioned_data import CaptionedImage
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
+from cocasearch.evaluation.hallucination import HallucinationReport, hallucination_report
 from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures, retrieval_figures
 from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, ranks_both_ways, summarise
 from cocasearch.images.batching import decode_batches
@@ -35,6 +36,7 @@ class EvaluationReport:
         captions: Scores of the written captions; None where none were asked for.
         unreadable: Key and reason of each picture that could not be read, left out of everything else.
         caption_loss: Of the captions there are, in nats per token; None but in a run that trains it alone.
+        hallucination: How often the written captions name what is not there; None where none were asked for.
     """
 
     model: str
@@ -44,6 +46,7 @@ class EvaluationReport:
     captions: CaptionScores | None
     unreadable: tuple[tuple[str, str], ...]
     caption_loss: float | None = None
+    hallucination: HallucinationReport | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The report as `eval --json` prints it."""
@@ -54,9 +57,15 @@ class EvaluationReport:
             "n_unreadable": len(self.unreadable),
             "text_to_image": self.retrieval.text_to_image.to_dict(),
             "image_to_text": self.retrieval.image_to_text.to_dict(),
-            "captions": self.captions.to_dict() if self.captions else None,
+            "captions": self._captions_to_dict(),
             **({} if self.caption_loss is None else {"caption_loss": self.caption_loss}),
         }
+
+    def _captions_to_dict(self) -> dict[str, object] | None:
+        if self.captions is None:
+            return None
+        hallucination = {"hallucination": self.hallucination.to_dict()} if self.hallucination else {}
+        return {**self.captions.to_dict(), **hallucination}
 
 
 def evaluate(
@@ -114,6 +123,9 @@ def examine(
         retrieval=RetrievalScores(summarise(text_ranks), summarise(image_ranks)),
         captions=score_captions(pictures.captions, references) if caption_options else None,
         unreadable=tuple(pictures.unreadable),
+        hallucination=(
+            hallucination_report(pictures.captions, references, pictures.confidences) if caption_options else None
+        ),
     )
     figures = retrieval_figures(text_ranks, image_ranks, distinct.pairs)
     if caption_options:
@@ -129,6 +141,7 @@ class _Pictures:
     rows: list[CaptionedImage] = field(default_factory=list)
     embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
+    confidences: list[float | None] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -147,6 +160,7 @@ def _describe(
         for description in describer.describe(batch.pixels) if batch.items else []:
             pictures.embeddings.append(description.embedding)
             pictures.captions.append(description.caption or "")
+            pictures.confidences.append(description.caption_confidence)
         progress(len(pictures.rows) + len(pictures.unreadable), len(data))
     return pictures
 

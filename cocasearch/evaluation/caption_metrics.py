@@ -6,19 +6,18 @@ figures agree with published ones up to that difference. Knows nothing about mod
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-Words = tuple[str, ...]
+from cocasearch.text.words import Words, words_of
+
 _NGram = tuple[str, ...]
 
 MAX_N = 4
 ROUGE_BETA = 1.2  # recall weighs more than precision
 CIDER_SIGMA = 6.0  # how many words a caption may differ in length before it is worth much less
 CIDER_SCALE = 10.0  # the identical caption scores 10
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]
 
 def tokenise(text: str) -> Words:
     """The words of a text in lower case, without punctuation: "A dog's bone." -> a, dog, s, bone."""
-    return tuple(_WORD.findall(text.lower()))
+    return words_of(text)
 
 
 def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> tuple[float, ...]:

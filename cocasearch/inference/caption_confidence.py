@@ -1,4 +1,15 @@
-"""How far a generated caption can be trusted: a probability that it is right, and where a sure one begins."""
+"""How far a generated caption can be trusted: a probability that it is right, and where a sure one begins.
+
+A caption is judged by three features: the cosine of photo and caption, the mean log-probability of its tokens, and the
+agreement of the other sequences that the search finished. What they are worth is in the model's `ConfidenceModel`.
+"""
+
+import math
+from collections.abc import Sequence
+
+from cocasearch.checkpoints.confidence_file import ConfidenceModel
+from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.text.words import content_words
 
 SURE_FROM = 0.5
 """Captions of at least this confidence count as sure: they are more likely right than wrong."""
@@ -7,3 +18,37 @@ SURE_FROM = 0.5
 def is_sure(confidence: float | None) -> bool:
     """Whether a caption of this confidence, from 0 to 1, counts as sure; so does one that nobody has judged."""
     return confidence is None or confidence >= SURE_FROM
+
+
+def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> float:
+    """How far the other finished sequences of one picture say what the chosen one says, from 0 to 1.
+
+    The share of its content words that another says too, mean over the others, each weighted by its probability. 1 if
+    there is no other, as of greedy search and of sampling, or nothing to agree with.
+
+    Args:
+        texts: The sequences in words.
+        logprobs: The log-probability of each whole sequence, at most 0.
+        chosen: The place of the chosen one among them.
+    """
+    said = content_words(texts[chosen])
+    others = [place for place in range(len(texts)) if place != chosen]
+    if not (said and others):
+        return 1.0
+    likeliest = max(logprobs[place] for place in others)
+    weights = [math.exp(logprobs[place] - likeliest) for place in others]
+    shares = [len(said & content_words(texts[place])) / len(said) for place in others]
+    return sum(weight * share for weight, share in zip(weights, shares, strict=True)) / sum(weights)
+
+
+def confidence_model_for(calibrated: ConfidenceModel | None, options: CaptionOptions) -> ConfidenceModel | None:
+    """What judges captions that are written so; None if nothing does.
+
+    Features mean the same only where captions come about in the same way: a greedy one has none to agree with, another
+    length or prompt shifts the log-probabilities. So every option must be as it was when the model was calibrated.
+
+    Args:
+        calibrated: What the model has.
+        options: Completed for the model (`LoadedModel.complete`).
+    """
+    return calibrated if calibrated and calibrated.options == options.to_dict() else None

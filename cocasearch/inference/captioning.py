@@ -13,8 +13,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from cocasearch.checkpoints.confidence_file import ConfidenceModel
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.beam_search import BeamSearch
+from cocasearch.inference.caption_confidence import agreement, confidence_model_for
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.decoding_strategies import Decoded, PickLikeliest, Search, SingleSearch
 from cocasearch.inference.embedding import Embedder
@@ -42,13 +44,16 @@ class Caption:
         token_logprobs: The model's own log-probability, before any option shaped it, of each generated id, that is of
             the last ids of `token_ids`, the end included.
         score: Cosine of the picture and the caption; None where the picture's vector was not at hand.
-        confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
+        agreement: How far the other finished sequences say the same, 0 to 1; None where the score is.
+        confidence: Probability that the caption is right, 0 to 1; None where the score is, of a model that was never
+            calibrated, and of captions that are written in another way than those it was calibrated with.
     """
 
     text: str
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
     score: float | None = None
+    agreement: float | None = None
     confidence: float | None = None
 
     @property
@@ -79,18 +84,22 @@ class Captioner:
     ) -> list[Caption]:
         """One caption per picture from what an image pass gave, each with its score; arguments as `caption_tokens`.
 
-        Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote.
+        Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote. And
+        here alone captions get their confidence.
         """
-        rerank = self._loaded.complete(options).rerank or 0.0
-        weight = rerank if options.strategy == "beam" else 0.0
-        endings = [_eligible(ended, weight) for ended in self._search_all(features.tokens, options, seeds)]
+        complete = self._loaded.complete(options)
+        weight = complete.rerank or 0.0 if options.strategy == "beam" else 0.0
+        judge = confidence_model_for(self._loaded.confidence, complete)
+        endings = self._search_all(features.tokens, options, seeds)
         texts = [[self._loaded.tokenizer.decode(decoded.ids) for decoded in ended] for ended in endings]
-        vectors = self._embed(text for of_image in texts for text in of_image)
+        n_eligible = [_n_eligible(ended, weight) for ended in endings]
+        vectors = self._embed(text for of_image, n in zip(texts, n_eligible, strict=True) for text in of_image[:n])
         captions = []
-        for ended, of_image, image in zip(endings, texts, features.embedding.cpu(), strict=True):
-            scores = [float(image @ vectors[text]) for text in of_image]
-            best = max(range(len(ended)), key=lambda place: ended[place].score + weight * scores[place])
-            captions.append(replace(self._caption(ended[best]), score=scores[best]))
+        for ended, of_image, n, image in zip(endings, texts, n_eligible, features.embedding.cpu(), strict=True):
+            scores = [float(image @ vectors[text]) for text in of_image[:n]]
+            best = max(range(n), key=lambda place: ended[place].score + weight * scores[place])
+            agreed = agreement(of_image, [sum(decoded.logprobs) for decoded in ended], best)
+            captions.append(_judged(self._caption(ended[best]), scores[best], agreed, judge))
         return captions
 
     def _embed(self, texts: Iterable[str]) -> dict[str, Tensor]:
@@ -193,9 +202,15 @@ class Captioner:
         return Caption(self._loaded.tokenizer.decode(decoded.ids), decoded.ids, decoded.logprobs)
 
 
-def _eligible(ended: list[Decoded], weight: float) -> list[Decoded]:
-    """Those of the sequences, best first, that the likeliest does not beat whatever their matches (cosines) are."""
-    return [ended[0], *(other for other in ended[1:] if other.score + weight > ended[0].score - weight)]
+def _n_eligible(ended: list[Decoded], weight: float) -> int:
+    """How many of the sequences, best first, the likeliest does not beat whatever their matches (cosines) are."""
+    return 1 + sum(other.score + weight > ended[0].score - weight for other in ended[1:])
+
+
+def _judged(caption: Caption, score: float, agreed: float, judge: ConfidenceModel | None) -> Caption:
+    features = (score, caption.mean_logprob, agreed)
+    confidence = judge.probability(features) if judge else None
+    return replace(caption, score=score, agreement=agreed, confidence=confidence)
 
 
 def picture_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:

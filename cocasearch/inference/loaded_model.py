@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cocasearch.checkpoints.catalogue import can_judge
+from cocasearch.checkpoints.confidence_file import ConfidenceModel
 from cocasearch.checkpoints.registry import name_of, resolve_model
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
@@ -30,6 +31,7 @@ class LoadedModel:
         model: For inference alone: on a CPU its linear layers are packed, which neither gradients nor `state_dict` see.
         preprocess: Upright RGB picture -> (3, S, S).
         can_judge: Whether its vectors tell which caption fits a picture; some published weights have lost that.
+        confidence: What tells how far its captions can be trusted; None of a model that was never calibrated.
     """
 
     name: str
@@ -40,6 +42,7 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
     can_judge: bool = True
+    confidence: ConfidenceModel | None = None
 
     @property
     def config(self) -> CoCaConfig:
@@ -103,6 +106,7 @@ def load_model(
         device=chosen_device,
         dtype=chosen_dtype,
         can_judge=can_judge(stored.folder.resolve().name),
+        confidence=stored.confidence,
     )
 
 

@@ -54,7 +54,7 @@ def test_the_report_has_the_promised_shape(loaded: LoadedModel, squares: list[Ca
     assert {key: set(value) for key, value in report.items() if isinstance(value, dict)} == {
         "text_to_image": recall,
         "image_to_text": recall,
-        "captions": {"bleu@4", "rouge_l", "cider_d", "distinct"},
+        "captions": {"bleu@4", "rouge_l", "cider_d", "distinct", "hallucination"},
     }
     assert json.loads(json.dumps(report)) == report
     assert (report["model"], report["n_images"], report["n_texts"], report["n_unreadable"]) == ("tiny", 7, 8, 0)

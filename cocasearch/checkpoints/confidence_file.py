@@ -1,0 +1,169 @@
+"""`confidence.json` of a model folder: how far the captions of its weights can be trusted, once that was measured.
+
+It lies beside the model and is no part of it: the fingerprint is that of the weights with or without it. It names the
+fingerprint that it was fitted to, so that it is never taken for that of other weights.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cocasearch.atomic_files import write_text
+from cocasearch.checkpoints.disk_space import writing
+from cocasearch.checkpoints.folder_files import CONFIDENCE_FILE
+from cocasearch.errors import CocaSearchError
+
+FORMAT = 1
+FEATURES = ("cosine", "mean_logprob", "agreement")
+"""What confidence is judged by, in this order; see `inference.caption_confidence`."""
+
+Triple = tuple[float, float, float]
+"""One number per feature."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The captions of a range of confidence, and how many of them were right.
+
+    Attributes:
+        low: The least confidence of the range; `high` is the first that is no longer in it, but for 1.
+        n_photos: Photos with a caption of such confidence.
+        confidence: Their mean confidence, None without photos.
+        share_right: The share of them whose caption is right, None without photos.
+    """
+
+    low: float
+    high: float
+    n_photos: int
+    confidence: float | None
+    share_right: float | None
+
+
+@dataclass(frozen=True)
+class ConfidenceModel:
+    """A logistic regression: features of a caption -> the probability that it is right.
+
+    Attributes:
+        intercept: Log-odds of a caption whose features are all average.
+        coefficients: What one scale of each of FEATURES adds to the log-odds.
+        means: Of each feature, as they were on the photos that it was fitted to.
+        scales: Their standard deviations, above 0.
+        options: How those captions were written, every option by its name.
+        fingerprint: Of the model that wrote them.
+        n_photos: How many there were.
+        data_fingerprint: Names the captions that people wrote for them.
+        reliability: What came true on photos that were held out of the fit.
+    """
+
+    intercept: float
+    coefficients: Triple
+    means: Triple
+    scales: Triple
+    options: dict[str, Any]
+    fingerprint: str
+    n_photos: int
+    data_fingerprint: str
+    reliability: tuple[ReliabilityBin, ...]
+
+    def probability(self, features: Sequence[float]) -> float:
+        """The probability, 0 to 1, that a caption of these FEATURES is right."""
+        columns = zip(features, self.coefficients, self.means, self.scales, strict=True)
+        log_odds = self.intercept + sum(weight * (value - mean) / scale for value, weight, mean, scale in columns)
+        return 0.5 * (1 + math.tanh(log_odds / 2))  # the logistic function, which cannot overflow so
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `confidence.json` holds."""
+        return {"format": FORMAT, "features": list(FEATURES), **asdict(self)}
+
+
+def read_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
+    """What a model folder holds of its captions' confidence; None if they were never calibrated.
+
+    Args:
+        folder: The model folder.
+        fingerprint: Of the model in it.
+
+    Raises:
+        CocaSearchError: The file cannot be read, is damaged or of another format, or was fitted to other weights.
+    """
+    file = folder / CONFIDENCE_FILE
+    try:
+        described = json.loads(file.read_text(encoding="utf-8"))
+        if described["format"] != FORMAT:
+            raise _useless(file, f"has format {described['format']}; this version reads {FORMAT}")
+        confidence = _from_dict(described)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _useless(file, f"cannot be read: {(error.strerror or type(error).__name__).lower()}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _useless(file, "is damaged") from error
+    if confidence.fingerprint != fingerprint:
+        raise _useless(file, "was fitted to other weights than those beside it")
+    return confidence
+
+
+def write_confidence(folder: Path, confidence: ConfidenceModel) -> None:
+    """Put `confidence.json` into a model folder in one step, in place of an older one.
+
+    Raises:
+        CocaSearchError: The folder cannot be written to.
+    """
+    with writing(folder / CONFIDENCE_FILE, _own_copy(folder)):
+        write_text(folder / CONFIDENCE_FILE, json.dumps(confidence.to_dict(), indent=2) + "\n")
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Make sure, before hours of work, that a model folder takes a `confidence.json`.
+
+    Raises:
+        CocaSearchError: It does not.
+    """
+    trial = folder / f".{CONFIDENCE_FILE}.trial"
+    with writing(folder / CONFIDENCE_FILE, _own_copy(folder)):
+        trial.touch()
+        trial.unlink()
+
+
+def _own_copy(folder: Path) -> str:
+    return f"calibrate a copy of your own: cp -r {shlex.quote(str(folder))} NEW_FOLDER"
+
+
+def _useless(file: Path, what: str) -> CocaSearchError:
+    return CocaSearchError(f"{file} {what}", hint="remove it, then: cocasearch models calibrate MODEL DATA")
+
+
+def _from_dict(described: dict[str, Any]) -> ConfidenceModel:
+    """Raises ValueError, KeyError or TypeError where something is missing or makes no sense."""
+    if tuple(described["features"]) != FEATURES:
+        raise ValueError("other features")
+    coefficients, means, scales = (_triple(described[name]) for name in ("coefficients", "means", "scales"))
+    if min(scales) <= 0:
+        raise ValueError("a scale is not above 0")
+    return ConfidenceModel(
+        intercept=_number(described["intercept"]),
+        coefficients=coefficients,
+        means=means,
+        scales=scales,
+        options=dict(described["options"]),
+        fingerprint=str(described["fingerprint"]),
+        n_photos=int(described["n_photos"]),
+        data_fingerprint=str(described["data_fingerprint"]),
+        reliability=tuple(ReliabilityBin(**row) for row in described["reliability"]),
+    )
+
+
+def _triple(values: list[Any]) -> Triple:
+    first, second, third = map(_number, values)
+    return first, second, third
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no number")
+    return number

@@ -1,0 +1,221 @@
+"""A model and captioned pictures that it was not trained on -> how far its captions can be trusted.
+
+A logistic regression of the three features of `inference.caption_confidence` against `is_right`. What it is worth is
+told by pictures that were held out: two halves, each judged by the fit of the other; the fit that is kept is of both.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cocasearch.captioned_data import CaptionedImage
+from cocasearch.checkpoints.confidence_file import ConfidenceModel, ReliabilityBin
+from cocasearch.counting import counted
+from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.hallucination import Hallucination, hallucination, named_objects
+from cocasearch.evaluation.logistic_regression import LogisticFit, fit_logistic
+from cocasearch.evaluation.right_captions import is_right
+from cocasearch.images.batching import decode_batches
+from cocasearch.inference.caption_confidence import is_sure
+from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
+from cocasearch.inference.captioning import Caption, Captioner
+from cocasearch.inference.loaded_model import LoadedModel
+
+LEAST_PHOTOS = 100
+LEAST_OF_EACH = 10  # right captions, and wrong ones
+BINS = 10
+_HINT = "more photos with captions by people, of the kind that the model knows"
+
+_Floats = npt.NDArray[np.float64]
+_Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted, and what it was worth on pictures held out of the fit.
+
+    Attributes:
+        confidence: What goes with the model.
+        share_right: The share of captions that are right, 0 to 1.
+        share_sure: The share of captions that count as sure, 0 to 1.
+        share_right_of_sure: The share of those that are right; None where none is sure.
+        calibration_error: How far confidence and the share right lie apart, mean over the captions' bins, 0 to 1.
+        sure: How often sure captions name what is not there; None where none is sure.
+        others: The same of the captions that are not sure; None where all are.
+        unreadable: Key and reason of each picture that could not be read.
+    """
+
+    confidence: ConfidenceModel
+    share_right: float
+    share_sure: float
+    share_right_of_sure: float | None
+    calibration_error: float
+    sure: Hallucination | None
+    others: Hallucination | None
+    unreadable: tuple[tuple[str, str], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The figures as `models calibrate --json` prints them."""
+        return {
+            "n_photos": self.confidence.n_photos,
+            "n_unreadable": len(self.unreadable),
+            "share_right": self.share_right,
+            "share_sure": self.share_sure,
+            "share_right_of_sure": self.share_right_of_sure,
+            "calibration_error": self.calibration_error,
+            "reliability": [asdict(row) for row in self.confidence.reliability],
+            "hallucination": {
+                "sure": asdict(self.sure) if self.sure else None,
+                "others": asdict(self.others) if self.others else None,
+            },
+            "confidence": self.confidence.to_dict(),
+        }
+
+
+def calibrate(
+    loaded: LoadedModel,
+    data: Sequence[CaptionedImage],
+    *,
+    options: CaptionOptions = DEFAULT_OPTIONS,
+    batch_size: int = 32,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Measure how far the captions that a model writes in one way can be trusted.
+
+    Args:
+        loaded: The model.
+        data: Pictures with people's captions, none of which it was trained on: on those it would look better.
+        options: How captions are written; others than these will have no confidence.
+        batch_size: Pictures per pass.
+        progress: Called after each batch with the pictures done and the pictures in all.
+
+    Raises:
+        CocaSearchError: There are too few pictures, too few whose caption is right, or too few whose caption is wrong.
+    """
+    _refuse_few(len(data))
+    rows, captions, unreadable = _write(loaded, data, options, batch_size, progress or (lambda done, total: None))
+    _refuse_few(len(rows))
+    texts, references = [caption.text for caption in captions], [row.captions for row in rows]
+    right = np.array([is_right(text, truth) for text, truth in zip(texts, references, strict=True)])
+    _refuse_one_sided(right)
+    features = np.array([[caption.score, caption.mean_logprob, caption.agreement] for caption in captions], float)
+    held_out = held_out_probabilities(features, right)
+    bins = reliability(held_out, right)
+    sure = np.array([is_sure(value) for value in held_out.tolist()])
+    named = named_objects(texts, references)
+    return Calibration(
+        confidence=_confidence(fit_logistic(features, right), loaded, options, references, bins),
+        share_right=float(right.mean()),
+        share_sure=float(sure.mean()),
+        share_right_of_sure=float(right[sure].mean()) if sure.any() else None,
+        calibration_error=calibration_error(bins),
+        sure=hallucination([named[i] for i in np.flatnonzero(sure)]) if sure.any() else None,
+        others=hallucination([named[i] for i in np.flatnonzero(~sure)]) if not sure.all() else None,
+        unreadable=tuple(unreadable),
+    )
+
+
+def held_out_probabilities(features: _Floats, right: _Bools, *, seed: int = 0) -> _Floats:
+    """The probability (N,) of each row, by a fit to the half that it is not in; both halves have as many right.
+
+    Args:
+        features: (N, F).
+        right: (N,) two of each kind at least.
+        seed: Of the halves.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(right))
+    ordered = shuffled[np.argsort(right[shuffled], kind="stable")]
+    halves = ordered[::2], ordered[1::2]
+    probabilities = np.empty(len(right))
+    for here, there in (halves, halves[::-1]):
+        probabilities[here] = fit_logistic(features[there], right[there]).probabilities(features[here])
+    return probabilities
+
+
+def reliability(probabilities: _Floats, right: _Bools) -> tuple[ReliabilityBin, ...]:
+    """What came true of (N,) probabilities, in BINS ranges of equal width."""
+    places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    rows = []
+    for place in range(BINS):
+        inside = places == place
+        means = (float(probabilities[inside].mean()), float(right[inside].mean())) if inside.any() else (None, None)
+        rows.append(ReliabilityBin(place / BINS, (place + 1) / BINS, int(inside.sum()), *means))
+    return tuple(rows)
+
+
+def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """How far confidence and the share right lie apart, from 0 to 1: the mean over bins, each by its photos."""
+    gaps = [
+        row.n_photos * abs(row.confidence - row.share_right)
+        for row in bins
+        if row.confidence is not None and row.share_right is not None
+    ]
+    return sum(gaps) / sum(row.n_photos for row in bins)
+
+
+def _write(
+    loaded: LoadedModel,
+    data: Sequence[CaptionedImage],
+    options: CaptionOptions,
+    batch_size: int,
+    progress: Callable[[int, int], None],
+) -> tuple[list[CaptionedImage], list[Caption], list[tuple[str, str]]]:
+    """The readable rows, the caption of each, and the others with the reason."""
+    captioner = Captioner(loaded)
+    rows: list[CaptionedImage] = []
+    captions: list[Caption] = []
+    unreadable: list[tuple[str, str]] = []
+    for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
+        unreadable.extend((row.key, error.reason) for row, error in batch.failures)
+        rows.extend(batch.items)
+        if batch.items:
+            captions.extend(captioner.caption_pixels(batch.pixels, options))
+        progress(len(rows) + len(unreadable), len(data))
+    return rows, captions, unreadable
+
+
+def _confidence(
+    fit: LogisticFit,
+    loaded: LoadedModel,
+    options: CaptionOptions,
+    references: Sequence[Sequence[str]],
+    bins: tuple[ReliabilityBin, ...],
+) -> ConfidenceModel:
+    coefficients, means, scales = (
+        (float(a), float(b), float(c)) for a, b, c in (fit.coefficients, fit.means, fit.scales)
+    )
+    people = json.dumps(sorted(sorted(texts) for texts in references))
+    return ConfidenceModel(
+        intercept=fit.intercept,
+        coefficients=coefficients,
+        means=means,
+        scales=scales,
+        options=loaded.complete(options).to_dict(),
+        fingerprint=loaded.fingerprint,
+        n_photos=len(references),
+        data_fingerprint=hashlib.blake2b(people.encode(), digest_size=8).hexdigest(),
+        reliability=bins,
+    )
+
+
+def _refuse_few(n_photos: int) -> None:
+    if n_photos < LEAST_PHOTOS:
+        raise CocaSearchError(
+            f"{counted(n_photos, 'photo')} that can be read cannot show how far captions are to be trusted; at least "
+            f"{LEAST_PHOTOS} are needed",
+            hint=_HINT,
+        )
+
+
+def _refuse_one_sided(right: _Bools) -> None:
+    fewer = min((int(right.sum()), "right"), (int((~right).sum()), "wrong"))
+    if fewer[0] < LEAST_OF_EACH:
+        raise CocaSearchError(
+            f"of {len(right):,} captions {fewer[0]} are {fewer[1]}, and at least {LEAST_OF_EACH} must be, as must be "
+            f"{'wrong' if fewer[1] == 'right' else 'right'}, to tell them apart",
+            hint=_HINT,
+        )

@@ -1,0 +1,74 @@
+"""Captions -> the everyday objects that they name, whatever they call them.
+
+Receives texts; hands on names of objects, so that a "puppy" and two "dogs" are one and the same. Which words name what
+is in `everyday_objects.tsv`. Knows nothing about pictures.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from cocasearch.text.words import FUNCTION_WORDS, Words, words_of
+
+_FILE = Path(__file__).with_name("everyday_objects.tsv")
+_NOTHING = "-"  # the object of names that show none
+_HISSING = ("s", "x", "z", "ch", "sh")
+
+
+def objects_in(text: str) -> tuple[str, ...]:
+    """The object of each place in a text that names one, in order, as often as it is named.
+
+    Longer names go first: a "hot dog" is no dog. Words in lower case without punctuation are compared, in singular and
+    plural.
+    """
+    return tuple(name for _, name in _parts(words_of(text)) if name)
+
+
+def content_of(text: str) -> frozenset[str]:
+    """What a text says of a picture: the objects that it names, and its other words that are no function words."""
+    parts = list(_parts(words_of(text)))
+    others = {word for words, name in parts if not name for word in words}
+    return frozenset(name for _, name in parts if name) | (others - FUNCTION_WORDS)
+
+
+@cache
+def objects_by_name() -> dict[Words, str]:
+    """The object of each name, its plural included; "" for names that show none.
+
+    Raises:
+        ValueError: A name belongs to two objects.
+    """
+    objects: dict[Words, str] = {}
+    for line in _FILE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        of_line, *names = line.split("\t")
+        of_line = "" if of_line == _NOTHING else of_line
+        for words in (tuple(name.split()) for name in names):
+            if objects.get(words, of_line) != of_line:
+                raise ValueError(f"'{' '.join(words)}' is both {objects[words]} and {of_line}")
+            objects[words] = of_line
+            objects.setdefault((*words[:-1], _plural(words[-1])), of_line)
+    return objects
+
+
+@cache
+def _most_words() -> int:
+    return max(map(len, objects_by_name()))
+
+
+def _parts(words: Words) -> Iterator[tuple[Words, str]]:
+    """The words cut into names, each with its object, and single words with none."""
+    objects, at = objects_by_name(), 0
+    while at < len(words):
+        lengths = range(min(_most_words(), len(words) - at), 0, -1)
+        length = next((n for n in lengths if words[at : at + n] in objects), 1)
+        part = words[at : at + length]
+        yield part, objects.get(part, "")
+        at += length
+
+
+def _plural(word: str) -> str:
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(_HISSING) else f"{word}s"
