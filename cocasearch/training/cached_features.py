@@ -1,7 +1,7 @@
 """A run that reads features instead of pictures: makes the file of them ready, and has all that reads them do so."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class CachedFeatures:
         self._device, self._layout = model.logit_scale.device, image_memory_format(model.config)
         self._part = FrozenPart(model.image_encoder, config, objective.autocast)
         folder = Path(config.feature_folder) if config.feature_folder else run_folder / "features"
-        self._file = FeatureFile(folder, self._identity(), data.n_pictures)
+        self._file = FeatureFile(folder, self._identity())
 
     def make_ready(self, processes: Processes, stage: Callable[[str, int, int], None]) -> None:
         """Compute what is missing, in the first process, and read features from then on.
@@ -46,8 +46,8 @@ class CachedFeatures:
         """
 
         def fill() -> None:
-            views = self._config.fixed_views
-            self._file.fill(views, self._batches, self._compute, lambda *done: stage("views looked at", *done))
+            keys = self._data.fixed_view_keys(self._config)
+            self._file.fill(keys, self._batches, self._compute, lambda *done: stage("views looked at", *done))
 
         processes.once(fill)
         self._file.open()
@@ -62,15 +62,14 @@ class CachedFeatures:
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "pictures": self._data.picture_digest(),
             "frozen_part": self._part.digest,
             "preprocessing": self._data.preprocess.config.to_dict(),
             "augmentation": dataclasses.asdict(self._config.augmentation),
             "seed": self._config.seed,
         }
 
-    def _batches(self, first: int, end: int) -> Iterator[tuple[list[Tensor | None], dict[int, str]]]:
-        return self._data.fixed_views(self._config, first, end, _PICTURES_AT_ONCE)
+    def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], list[Tensor | str]]]:
+        return self._data.fixed_views(self._config, numbers, _PICTURES_AT_ONCE)
 
     def _compute(self, pixels: Tensor) -> Tensor:
         return self._part.features(pixels.to(self._device).contiguous(memory_format=self._layout))

@@ -79,12 +79,12 @@ class TrainingBatch:
 
 
 class _View(NamedTuple):
-    """One view of a picture: what the seed makes of it, and its row in a file of features if it is one of a few."""
+    """One view of a picture: what the seed makes of it, which also names it if it is one of a few."""
 
     image: PictureSource
     key: str
     seed: int
-    row: int = -1
+    is_fixed: bool = False
 
 
 @dataclass
@@ -103,6 +103,7 @@ class TrainingData:
     unreadable: dict[str, str] = field(default_factory=dict)
     features: FeatureFile | None = None
     sentences: SentenceVectors | None = None
+    _contents: dict[int, str] = field(default_factory=dict)
 
     def captions(self) -> list[str]:
         """Every caption once, in the order of the pictures."""
@@ -125,44 +126,41 @@ class TrainingData:
         """How many pictures there are, labelled ones included."""
         return self._first_numbers[-1] + (len(self.labelled.images) if self.labelled else 0)
 
-    def picture_digest(self) -> str:
-        """Names all pictures in their order, whatever is said of them: files by name and size, others by content."""
-        digest = hashlib.blake2b(digest_size=8)
-        for number in range(self.n_pictures):
-            picture, key = self._picture(number)
-            digest.update(json.dumps([key, shown_content(picture)]).encode())
-        return digest.hexdigest()
+    def fixed_view_keys(self, config: TrainingConfig) -> list[int]:
+        """64 bits that name each of the few views that a run sees: the first of every picture, then the second ones."""
+        return [
+            self._fixed_view(config, turn, number).seed
+            for turn in range(config.fixed_views)
+            for number in range(self.n_pictures)
+        ]
 
     def fixed_views(
-        self, config: TrainingConfig, first: int, end: int, size: int
-    ) -> Iterator[tuple[list[Tensor | None], dict[int, str]]]:
-        """The pixels of the rows of features from `first` up to `end`, `size` at a time, decoded ahead.
+        self, config: TrainingConfig, numbers: Sequence[int], size: int
+    ) -> Iterator[tuple[Sequence[int], list[Tensor | str]]]:
+        """Those of the few views, by their number in `fixed_view_keys`: `size` numbers at a time, decoded ahead.
 
-        Rows hold the first view of every picture, then the second ones. None stands for a picture that cannot be read,
-        the reason of which comes beside, by its number.
+        With the numbers come their pixels (3, S, S), or the reason why a picture cannot be read.
         """
         pool = ThreadPoolExecutor(config.workers or own_cores(), thread_name_prefix="fixed-views")
-        ahead: deque[tuple[range, list[Future[Tensor]]]] = deque()
+        ahead: deque[tuple[Sequence[int], list[Future[Tensor | str]]]] = deque()
+        groups = [numbers[start : start + size] for start in range(0, len(numbers), size)]
         try:
-            for start in itertools.chain(range(first, end, size), [None] * STEPS_AHEAD):
-                if start is not None:
-                    rows = range(start, min(start + size, end))
-                    ahead.append((rows, [pool.submit(self._pixels, config, self._fixed_view(config, r)) for r in rows]))
-                if ahead and (start is None or len(ahead) > STEPS_AHEAD):
-                    yield self._pixels_of(*ahead.popleft())
+            for group in groups:
+                views = [self._fixed_view(config, *divmod(number, self.n_pictures)) for number in group]
+                ahead.append((group, [pool.submit(self._pixels_or_reason, config, view) for view in views]))
+                if len(ahead) > STEPS_AHEAD:
+                    done, futures = ahead.popleft()
+                    yield done, [future.result() for future in futures]
+            for done, futures in ahead:
+                yield done, [future.result() for future in futures]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _pixels_of(self, rows: range, futures: list[Future[Tensor]]) -> tuple[list[Tensor | None], dict[int, str]]:
-        pixels: list[Tensor | None] = []
-        unreadable = {}
-        for row, future in zip(rows, futures, strict=True):
-            try:
-                pixels.append(future.result())
-            except UnreadableImage as error:
-                unreadable[row % self.n_pictures] = error.reason
-                pixels.append(None)
-        return pixels, unreadable
+    def _pixels_or_reason(self, config: TrainingConfig, view: "_View") -> Tensor | str:
+        try:
+            return self._pixels(config, view)
+        except UnreadableImage as error:
+            return error.reason
 
     def steps_per_pass(self, config: TrainingConfig) -> int:
         """Steps until every picture of the first source was seen once."""
@@ -225,12 +223,16 @@ class TrainingData:
         """A new view of a picture, or one of the few that there are of it."""
         if not config.fixed_views:
             return _View(*self._picture(number), chance.getrandbits(60))
-        return self._fixed_view(config, chance.randrange(config.fixed_views) * self.n_pictures + number)
+        return self._fixed_view(config, chance.randrange(config.fixed_views), number)
 
-    def _fixed_view(self, config: TrainingConfig, row: int) -> _View:
-        turn, number = divmod(row, self.n_pictures)
-        seed = random.Random(f"{config.seed}/view {turn} of {number}").getrandbits(60)
-        return _View(*self._picture(number), seed, row)
+    def _fixed_view(self, config: TrainingConfig, turn: int, number: int) -> _View:
+        """One of the few views of a picture, which is the same in every run and beside whatever other pictures."""
+        picture, name = self._picture(number)
+        if number not in self._contents:  # once: a picture in memory is read whole
+            self._contents[number] = json.dumps([name, shown_content(picture)])
+        of = f"{config.seed}/{turn}/{self._contents[number]}".encode()
+        bits = int.from_bytes(hashlib.blake2b(of, digest_size=8).digest(), "little")
+        return _View(picture, name, bits, is_fixed=True)
 
     def _picture(self, number: int) -> tuple[PictureSource, str]:
         """One of all pictures, captioned ones first, and the name that it is told by."""
@@ -244,11 +246,11 @@ class TrainingData:
         return image.image, image.key
 
     def _view(self, config: TrainingConfig, view: _View) -> Tensor:
-        if self.features is None or view.row < 0:
+        if self.features is None or not view.is_fixed:
             return self._pixels(config, view)
-        features = self.features.row(view.row)
-        if features is None:
-            raise UnreadableImage(view.key, self.features.reason(view.row))
+        features = self.features.row(view.seed)
+        if isinstance(features, str):
+            raise UnreadableImage(view.key, features)
         return features
 
     def _pixels(self, config: TrainingConfig, view: _View) -> Tensor:
@@ -302,7 +304,7 @@ class TrainingData:
         """A picture, its captions and what they mean for a step none of whose own pictures can be read."""
         for first, source, ids in zip(self._first_numbers, self.sources, self._ids, strict=False):
             for number, (image, rows) in enumerate(zip(source.images, ids, strict=True), start=first):
-                view = self._fixed_view(config, number) if self.features else _View(*self._picture(number), 0)
+                view = self._fixed_view(config, 0, number) if self.features else _View(*self._picture(number), 0)
                 try:
                     kept = range(min(config.captions_per_image, len(rows)))
                     return self._view(config, view), rows[: len(kept)], self._sentences(image, kept)

@@ -10,13 +10,14 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cocasearch.atomic_files import flush_to_disk, write_text
@@ -25,8 +26,9 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.model.efficientnet_lite import EfficientNetLite
 from cocasearch.training.config import TrainingConfig
 
-_FEATURES, _ABOUT = "features.f16", "features.json"
-Batches = Callable[[int, int], Iterator[tuple[list[Tensor | None], dict[int, str]]]]
+_ROWS, _KEYS, _ABOUT = "features.f16", "keys.u64", "features.json"
+_KEY_BYTES = 8
+Batches = Callable[[Sequence[int]], Iterable[tuple[Sequence[int], Sequence[Tensor | str]]]]
 
 
 class FrozenPart:
@@ -90,72 +92,80 @@ class FrozenPart:
 
 
 class FeatureFile:
-    """The features of all views of a run's pictures in one file, row by row: all first views, then all second ones.
+    """The features of many views, a row each, found by the view's key; it only grows, so any run can go on with it.
 
     Args:
-        folder: Where the file is, or will be.
-        identity: Of what it holds, but for the number of views: a file of more views serves runs with fewer.
-        pictures: How many there are.
+        folder: Where its files are, or will be: rows, their keys, and what they are of.
+        identity: What all rows have in common; a folder with rows of another identity is begun anew.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], pictures: int) -> None:
-        self._folder, self._file, self._pictures = folder, folder / _FEATURES, pictures
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._folder = folder
         self._identity = json.loads(json.dumps(identity))
         self._shape: list[int] = []
         self._unreadable: dict[int, str] = {}
         self._rows: np.memmap[Any, np.dtype[np.float16]] | None = None
+        self._row_of: dict[int, int] = {}
 
     def fill(
-        self, views: int, batches: Batches, compute: Callable[[Tensor], Tensor], progress: Callable[[int, int], None]
+        self,
+        keys: Sequence[int],
+        batches: Batches,
+        compute: Callable[[Tensor], Tensor],
+        progress: Callable[[int, int], None],
     ) -> None:
-        """Compute what is not there yet of so many views of every picture; stopped, it goes on where it was.
+        """Compute the rows that are not there yet; stopped, it goes on where it was.
 
         Args:
-            views: How many of each picture.
-            batches: Gives the pixels of the rows from one number up to another, some at a time, None for those that
-                cannot be read, and why they cannot by picture.
+            keys: Of all views that are wanted, 64 bits each.
+            batches: For numbers of keys, gives some of them at a time with their pixels, or why there are none.
             compute: Pixels (B, 3, S, S) to features (B, ...) in float16.
-            progress: Told rows done and rows in all.
+            progress: Told views done and views in all.
 
         Raises:
-            CocaSearchError: The disk is full or too small, or the file cannot be written.
+            CocaSearchError: The disk is full or too small, or a file cannot be written.
         """
         self._begin()
-        total, done = views * self._pictures, self._rows_there()
-        with writing(self._file, "--set feature_folder=FOLDER"):
-            with self._file.open("ab") as file:
-                for pixels, unreadable in batches(done, total):
-                    features = self._computed(pixels, compute)
-                    if not self._shape or unreadable:
-                        self._shape = list(features.shape[1:])
-                        self._unreadable.update(unreadable)
-                        self._note()
-                        refuse_small_disks({self._folder: (total - done) * self._row_bytes})
-                    file.write(features.numpy().tobytes())
-                    done += len(pixels)
-                    progress(done, total)
-            flush_to_disk(self._file)
+        known = {*self._keys_there().tolist(), *self._unreadable}
+        missing = [number for number, key in enumerate(keys) if key not in known]
+        done = len(keys) - len(missing)
+        with writing(self._folder / _ROWS, "--set feature_folder=FOLDER"):
+            with (self._folder / _ROWS).open("ab") as rows, (self._folder / _KEYS).open("ab") as row_keys:
+                for numbers, views in batches(missing):
+                    good = [(keys[n], view) for n, view in zip(numbers, views, strict=True) if isinstance(view, Tensor)]
+                    bad = {keys[n]: view for n, view in zip(numbers, views, strict=True) if isinstance(view, str)}
+                    if good:
+                        features = compute(torch.stack([view for _, view in good])).cpu()
+                        self._note(list(features.shape[1:]), {}, room_for=len(keys) - done)
+                        rows.write(features.numpy().tobytes())
+                        rows.flush()
+                        row_keys.write(np.array([key for key, _ in good], np.uint64).tobytes())
+                        row_keys.flush()
+                    self._note(self._shape, bad)
+                    done += len(numbers)
+                    progress(done, len(keys))
+            for name in (_ROWS, _KEYS):
+                flush_to_disk(self._folder / name)
 
     def open(self) -> None:
         """Map the filled file into memory."""
         self._begin()
-        self._rows = np.memmap(self._file, np.float16, "r", shape=(self._rows_there(), *self._shape))
+        keys = self._keys_there().tolist()
+        self._row_of = {key: row for row, key in enumerate(keys)}
+        if keys:
+            self._rows = np.memmap(self._folder / _ROWS, np.float16, "r", shape=(len(keys), *self._shape))
 
-    def row(self, row: int) -> Tensor | None:
-        """The features of one row; None where its picture cannot be read."""
+    def row(self, key: int) -> Tensor | str:
+        """The features of one view, or why there are none."""
+        if key in self._unreadable:
+            return self._unreadable[key]
         assert self._rows is not None
-        if row % self._pictures in self._unreadable:
-            return None
-        return torch.from_numpy(np.array(self._rows[row]))
-
-    def reason(self, row: int) -> str:
-        """Why the picture of a row cannot be read."""
-        return self._unreadable[row % self._pictures]
+        return torch.from_numpy(np.array(self._rows[self._row_of[key]]))
 
     def drop(self) -> None:
-        """Delete the file."""
+        """Delete it."""
         self._rows = None
-        for name in (_FEATURES, _ABOUT):
+        for name in (_ROWS, _KEYS, _ABOUT):
             (self._folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # somebody else keeps something there
             self._folder.rmdir()
@@ -165,34 +175,38 @@ class FeatureFile:
         return 2 * int(np.prod(self._shape))
 
     def _begin(self) -> None:
-        """Go on with the file that is there if it is of the same pictures, else begin anew."""
+        """Go on with the rows that are there if they are of the same kind, else begin anew."""
         about: dict[str, Any] = {}
         with suppress(OSError, ValueError):
             about = json.loads((self._folder / _ABOUT).read_text(encoding="utf-8"))
-        with writing(self._file, "--set feature_folder=FOLDER"):
+        with writing(self._folder, "--set feature_folder=FOLDER"):
             self._folder.mkdir(parents=True, exist_ok=True)
             if about.get("identity") == self._identity:
                 self._shape = about["shape"]
-                self._unreadable = {int(number): reason for number, reason in about["unreadable"].items()}
-                os.truncate(self._file, self._rows_there() * self._row_bytes)  # a row that was cut short
+                self._unreadable = {int(key): reason for key, reason in about["unreadable"].items()}
+                rows = self._whole_rows()
+                os.truncate(self._folder / _ROWS, rows * self._row_bytes)  # what a kill cut short goes
+                os.truncate(self._folder / _KEYS, rows * _KEY_BYTES)
             else:
                 (self._folder / _ABOUT).unlink(missing_ok=True)
-                self._file.write_bytes(b"")
+                for name in (_ROWS, _KEYS):
+                    (self._folder / name).write_bytes(b"")
 
-    def _rows_there(self) -> int:
-        return self._file.stat().st_size // self._row_bytes if self._shape else 0
+    def _whole_rows(self) -> int:
+        if not self._shape:
+            return 0
+        sizes = [(self._folder / name).stat().st_size for name in (_ROWS, _KEYS)]
+        return min(sizes[0] // self._row_bytes, sizes[1] // _KEY_BYTES)
 
-    def _computed(self, pixels: list[Tensor | None], compute: Callable[[Tensor], Tensor]) -> Tensor:
-        there = [number for number, view in enumerate(pixels) if view is not None]
-        found = compute(torch.stack([view for view in pixels if view is not None])).cpu() if there else None
-        shape = list(found.shape[1:]) if found is not None else self._shape
-        if not shape:
-            raise CocaSearchError("not one of the first pictures to train on can be read")
-        features = torch.zeros(len(pixels), *shape, dtype=torch.float16)
-        if found is not None:
-            features[there] = found
-        return features
+    def _keys_there(self) -> NDArray[np.uint64]:
+        return np.fromfile(self._folder / _KEYS, np.uint64)
 
-    def _note(self) -> None:
+    def _note(self, shape: list[int], unreadable: dict[int, str], room_for: int = 0) -> None:
+        """Write down the shape of a row once it is known, and views that cannot be had."""
+        if shape == self._shape and not unreadable:
+            return
+        self._shape = shape
+        self._unreadable.update(unreadable)
+        refuse_small_disks({self._folder: room_for * self._row_bytes if shape else 0})
         about = {"identity": self._identity, "shape": self._shape, "unreadable": self._unreadable}
         write_text(self._folder / _ABOUT, json.dumps(about))
