@@ -28,6 +28,8 @@ from cocasearch.training.schedule import caption_share
 from cocasearch.training.sharding import divided_as, load_model, load_moments, stored_moments, whole
 
 MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
+# What is given back to the kernel has to be asked for again: in every step that took a tenth of its time.
+_STEPS_PER_TIDYING = 16
 
 
 class Learner:
@@ -69,7 +71,7 @@ class Learner:
             NotANumberError: A loss or a gradient is no number; nothing is changed.
         """
         config, step = self.config, self.step
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and step % _STEPS_PER_TIDYING == 0:
             give_back_freed_memory()
         self.model.train()
         set_learning_rates(self.optimizers, config, step=step, steps=self.steps, thaw_step=self.thaw_step)
