@@ -24,7 +24,7 @@ from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
 from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.plan import BuildPlan, Progress, make_plan
-from cocasearch.indexing.records import ImageRecord, record_id
+from cocasearch.indexing.records import ImageRecord, author_of, record_id
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
@@ -283,4 +283,6 @@ class _Run:
             caption_logprob=description.caption_logprob,
             model_fingerprint=self.loaded.fingerprint,
             embedding=description.embedding,
+            caption_confidence=description.caption_confidence,
+            caption_by=author_of(description.caption),
         )
