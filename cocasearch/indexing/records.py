@@ -12,9 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cocasearch.images.timed_reading import open_regular
+from cocasearch.inference.caption_confidence import SURE_FROM
 
 CaptionAuthor = Literal["model", "human"]
 """Who has written a caption, or let it stand: the index's model or a person."""
@@ -125,6 +127,12 @@ def record_schema(dimension: int) -> pa.Schema:
             *LATER_COLUMNS,
         ]
     )
+
+
+def unsure_captions(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
+    """Which rows, with `caption` and `caption_confidence`, have an unsure caption: true or false each."""
+    doubted = pc.less(rows.column("caption_confidence"), pa.scalar(SURE_FROM, pa.float32()))
+    return pc.and_(pc.is_valid(rows.column("caption")), doubted).fill_null(False)
 
 
 def records_to_table(records: Sequence[ImageRecord], schema: pa.Schema) -> pa.Table:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cocasearch.indexing.exact_search import ExactSearch, Positions, Vector
-from cocasearch.inference.caption_confidence import SURE_FROM
+from cocasearch.indexing.records import unsure_captions
 
 ROW_SCHEMA = pa.schema(
     [
@@ -87,8 +87,7 @@ class VectorSnapshot:
     @cached_property
     def unsure(self) -> NDArray[np.bool_]:
         """Which rows (N,) have an unsure caption."""
-        is_unsure = pc.and_(pc.is_valid(self.rows["caption"]), pc.less(self.rows["caption_confidence"], SURE_FROM))
-        return np.asarray(is_unsure.fill_null(False), bool)
+        return np.asarray(unsure_captions(self.rows), bool)
 
     def nearest(
         self, vector: Vector, top_k: int, among: NDArray[np.bool_] | None = None

@@ -60,17 +60,26 @@ class Ranker:
         positions, scores = self._nearest(vector, top_k, where, min_score)
         return [RankedRow(int(at), float(score)) for at, score in zip(positions, scores, strict=True)]
 
-    def by_words(self, words: str, top_k: int, where: str | None = None) -> list[RankedRow]:
-        """By the BM25 score of words and caption."""
-        positions, scores = self._with_words(words, top_k, where)
+    def by_words(
+        self, words: str, top_k: int, where: str | None = None, *, all_captions: bool = False
+    ) -> list[RankedRow]:
+        """By the BM25 score of words and caption; unsure captions compete only if all are wanted."""
+        positions, scores = self._with_words(words, top_k, where, all_captions)
         return [RankedRow(int(at), text_score=float(score)) for at, score in zip(positions, scores, strict=True)]
 
     def by_both(
-        self, vector: Vector, words: str, top_k: int, where: str | None = None, min_score: float | None = None
+        self,
+        vector: Vector,
+        words: str,
+        top_k: int,
+        where: str | None = None,
+        min_score: float | None = None,
+        *,
+        all_captions: bool = False,
     ) -> list[RankedRow]:
-        """By reciprocal rank fusion of both; every row has its rank by vector."""
+        """By reciprocal rank fusion of both; every row has its rank by vector, none by an unsure caption."""
         positions, scores = self._nearest(vector, len(self._snapshot), where, min_score)
-        with_words, text_scores = self._with_words(words, len(self._snapshot), where)
+        with_words, text_scores = self._with_words(words, len(self._snapshot), where, all_captions)
         places = np.full(len(self._snapshot), -1, np.int64)
         places[positions] = np.arange(len(positions))
         competing = places[with_words] >= 0
@@ -107,10 +116,17 @@ class Ranker:
         meeting[positions[positions >= 0]] = True
         return meeting
 
-    def _with_words(self, words: str, limit: int, where: str | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        ids, scores = self._view.ids_with_words(words, min(limit, len(self._snapshot)), where)
+    def _with_words(
+        self, words: str, limit: int, where: str | None, all_captions: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        leaves_out = not all_captions and bool(self._snapshot.unsure.any())
+        asked = len(self._snapshot) if leaves_out else min(limit, len(self._snapshot))  # scores stay what they are
+        ids, scores = self._view.ids_with_words(words, asked, where)
         positions = self._snapshot.positions_of(ids)
-        return positions[positions >= 0], scores[positions >= 0]
+        competing = positions >= 0
+        if leaves_out:
+            competing &= ~self._snapshot.unsure[positions]
+        return positions[competing][:limit], scores[competing][:limit]
 
     @cached_property
     def _view(self) -> "TableView":

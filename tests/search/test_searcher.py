@@ -54,7 +54,10 @@ def test_more_hits_than_photos_are_all_photos(index, loaded):
 def test_a_hit_tells_its_caption_and_becomes_json(index, loaded):
     (hit,) = Searcher(index, loaded).search("a dog", top_k=1)
     assert isinstance(hit.caption, str) and isinstance(hit.caption_score, float)
-    assert hit.to_dict() == {name: getattr(hit, name) for name in hit.__dataclass_fields__}
+    fields = {name: getattr(hit, name) for name in hit.__dataclass_fields__}
+    assert hit.to_dict() == fields | {"caption_is_sure": True} and hit.caption_confidence is None
+    assert replace(hit, caption_confidence=0.49).to_dict()["caption_is_sure"] is False
+    assert replace(hit, caption=None, caption_confidence=None).caption_is_sure is None
     assert (hit.text_score, hit.vector_rank, hit.text_rank, hit.fused_score) == (None, None, None, None)
     assert json.loads(json.dumps(replace(hit, taken_at=datetime(2024, 6, 1, 12)).to_dict()))["taken_at"] == (
         "2024-06-01T12:00:00"
@@ -251,3 +254,8 @@ assert Searcher({str(index)!r}, load_model({str(tiny_model_folder)!r})).search("
 assert "lancedb" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_captions_are_for_searches_in_captions(index, loaded):
+    with pytest.raises(CocaSearchError, match="in a search for words alone or for both"):
+        Searcher(index, loaded).search("a dog", all_captions=True)
