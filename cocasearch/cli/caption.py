@@ -24,13 +24,14 @@ from cocasearch.cli.caption_options import (
     caption_options,
     tell_other_ways,
 )
+from cocasearch.cli.caption_review import Apply, Review, apply_review, check_given, write_review
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
 from cocasearch.cli.unsure_captions import IS_SURE, marked, without_unsure
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
-from cocasearch.indexing.manifest import index_command, index_name, read_manifest
+from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, index_name, read_manifest
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ Sure = Annotated[
 
 
 def caption(
+    context: typer.Context,
     paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
     name: Index = None,
     out: Out = None,
     sidecar: Sidecar = False,
     overwrite: Overwrite = False,
     sure: Sure = False,
+    review: Review = None,
+    apply: Apply = None,
     output_format: OutputFormat = Format.table,
     model: ModelName = None,
     strategy: Strategy = "beam",
@@ -90,7 +94,11 @@ def caption(
     """Write captions for photos.
 
     They are printed, or written into a file, side-cars or an index, where the captions that are there already are kept.
+    Those of an index that are more likely wrong than right can be looked through: --review, and then --apply.
     """
+    if review or apply:
+        _go_through(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
+        return
     if bool(paths) == bool(name):
         raise typer.BadParameter("give photos or folders, or an index with --index, and not both")
     if name and (out or sidecar or overwrite or sure):
@@ -119,6 +127,18 @@ def caption(
     how["only_sure"] = sure and bool(out or sidecar)
     report = _run(_discover(paths or []), sink, model, device, options, how)
     _tell(report, sink, output_format, sure=sure)
+
+
+def _go_through(
+    context: typer.Context, index: Path, review: Path | None, apply: Path | None, *, overwrite: bool
+) -> None:
+    """Hand unsure captions to a person, or take them back."""
+    if review:
+        check_given(context, "review")
+        write_review(index, review, overwrite=overwrite)
+    elif apply:
+        check_given(context, "apply")
+        apply_review(index, apply)
 
 
 def _run(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import lancedb
 import pyarrow as pa
@@ -169,6 +170,18 @@ class IndexTable:
             for chosen in conditions(times, "mtime_ns"):
                 for row in self._table.search().where(f"{UNHASHED} AND {chosen}").select(names).to_list():
                     yield row["size"], row["mtime_ns"], row["id"], row["root"], row["path"]
+
+    def captions_of(
+        self, values: Sequence[str], column: Literal["id", "content_hash"] = "id"
+    ) -> Iterator[dict[str, Any]]:
+        """Id, content hash and stored caption of each row with one of these values, its file missing or not.
+
+        For a table of the present schema.
+        """
+        for chosen in conditions(values, column):
+            with self._reading():
+                query = self._table.search().where(chosen).select(["id", "content_hash", *StoredCaption._fields])
+                yield from query.to_list()
 
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in any order; unknown ids are no error."""
