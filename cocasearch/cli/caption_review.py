@@ -43,7 +43,7 @@ def check_given(context: typer.Context, what: str) -> None:
     for option in context.command.params:
         name = option.name or ""
         if name not in {*_BESIDE[what], "debug"} and _was_given(context, name):
-            shown = option.opts[-1] if name != "paths" else "PATH"
+            shown = max(option.opts, key=len) if name != "paths" else "PATH"
             raise typer.BadParameter(f"--{what} is about an index as it is, chosen with --index, and takes no {shown}")
 
 
