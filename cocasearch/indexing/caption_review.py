@@ -4,6 +4,7 @@ Takes corrections into the table in one step, and into that of a rebuild that ha
 its place. No model is needed: what a person has written is not compared with the photo.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
     check_ending(file)
     manifest = read_manifest(index)
     if file.exists() and not overwrite:
-        hint = f"take its corrections back first with --apply {file}, or give --overwrite"
+        hint = f"take its corrections back first, with --apply {shlex.quote(str(file))}, or give --overwrite"
         raise CocaSearchError(f"{file} exists already", hint=hint)
     table, folders = IndexTable(index, manifest.table), manifest.locate_roots(index)
     rows = [

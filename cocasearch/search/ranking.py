@@ -22,6 +22,8 @@ Mode = Literal["vector", "text", "hybrid"]
 
 Vector = NDArray[np.float32]
 
+_MORE_THAN_WANTED = 16  # times as many captions are looked at first, for as many sure ones among them as are wanted
+
 
 @dataclass(frozen=True, slots=True)
 class RankedRow:
@@ -119,14 +121,26 @@ class Ranker:
     def _with_words(
         self, words: str, limit: int, where: str | None, all_captions: bool
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        leaves_out = not all_captions and bool(self._snapshot.unsure.any())
-        asked = len(self._snapshot) if leaves_out else min(limit, len(self._snapshot))  # scores stay what they are
-        ids, scores = self._view.ids_with_words(words, asked, where)
+        if all_captions or not self._snapshot.unsure.any():
+            return self._best_with_words(words, limit, where)
+        more = limit * _MORE_THAN_WANTED
+        if where is None and more < len(self._snapshot):  # a condition is met by a look at all of them anyway
+            positions, scores = self._best_with_words(words, more, where)
+            last = scores.min(initial=np.inf)  # there may be more rows of that score, in their order before those here
+            sure = ~self._snapshot.unsure[positions] & (scores > last)
+            if len(positions) == more and np.count_nonzero(sure) >= limit:
+                return positions[sure][:limit], scores[sure][:limit]
+        positions, scores = self._best_with_words(words, len(self._snapshot), where)
+        sure = ~self._snapshot.unsure[positions]
+        return positions[sure][:limit], scores[sure][:limit]
+
+    def _best_with_words(
+        self, words: str, limit: int, where: str | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Positions and BM25 scores of the rows that fit words best, whether or not their captions are sure."""
+        ids, scores = self._view.ids_with_words(words, min(limit, len(self._snapshot)), where)
         positions = self._snapshot.positions_of(ids)
-        competing = positions >= 0
-        if leaves_out:
-            competing &= ~self._snapshot.unsure[positions]
-        return positions[competing][:limit], scores[competing][:limit]
+        return positions[positions >= 0], scores[positions >= 0]
 
     @cached_property
     def _view(self) -> "TableView":
