@@ -24,19 +24,21 @@ from cocasearch.cli.caption_options import (
     caption_options,
     tell_other_ways,
 )
+from cocasearch.cli.caption_review import Apply, Review, apply_review, check_given, write_review
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
+from cocasearch.cli.unsure_captions import IS_SURE, marked, without_unsure
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
-from cocasearch.indexing.manifest import index_command, index_name, read_manifest
+from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, index_name, read_manifest
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
     from cocasearch.images.discovery import ImageFile
     from cocasearch.inference.caption_options import CaptionOptions
     from cocasearch.inference.caption_run import CaptionReport
-    from cocasearch.inference.caption_sinks import CaptionSink
+    from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink
 
 PRINTED = ("caption_score", "path", "caption")
 
@@ -51,14 +53,24 @@ Out = Annotated[
 ]
 Sidecar = Annotated[bool, typer.Option("--sidecar", help="Into a .txt file beside each photo.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there already.")]
+Sure = Annotated[
+    bool,
+    typer.Option(
+        "--sure", help="No captions that are more likely wrong than right: files and side-cars do without their photos."
+    ),
+]
 
 
 def caption(
+    context: typer.Context,
     paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
     name: Index = None,
     out: Out = None,
     sidecar: Sidecar = False,
     overwrite: Overwrite = False,
+    sure: Sure = False,
+    review: Review = None,
+    apply: Apply = None,
     output_format: OutputFormat = Format.table,
     model: ModelName = None,
     strategy: Strategy = "beam",
@@ -82,11 +94,15 @@ def caption(
     """Write captions for photos.
 
     They are printed, or written into a file, side-cars or an index, where the captions that are there already are kept.
+    Those of an index that are more likely wrong than right can be looked through: --review, and then --apply.
     """
+    if review or apply:
+        _go_through(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
+        return
     if bool(paths) == bool(name):
         raise typer.BadParameter("give photos or folders, or an index with --index, and not both")
-    if name and (out or sidecar or overwrite):
-        raise typer.BadParameter("with --index, captions go into the index alone, and those that it has are kept")
+    if name and (out or sidecar or overwrite or sure):
+        raise typer.BadParameter("with --index, all captions go into the index alone, and those that it has are kept")
     options = caption_options(
         strategy=strategy,
         num_beams=num_beams,
@@ -103,13 +119,26 @@ def caption(
         compat=compat,
         num_beam_groups=num_beam_groups,
     )
-    how = {"batch_size": batch_size, "max_megapixels": max_megapixels}
+    how: dict[str, Any] = {"batch_size": batch_size, "max_megapixels": max_megapixels}
     if name:
         _fill(index_folder(name), model, device, options, how)
         return
-    sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite)
+    sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite, sure=sure)
+    how["only_sure"] = sure and bool(out or sidecar)
     report = _run(_discover(paths or []), sink, model, device, options, how)
-    _tell(report, sink, output_format)
+    _tell(report, sink, output_format, sure=sure)
+
+
+def _go_through(
+    context: typer.Context, index: Path, review: Path | None, apply: Path | None, *, overwrite: bool
+) -> None:
+    """Hand unsure captions to a person, or take them back."""
+    if review:
+        check_given(context, "review")
+        write_review(index, review, overwrite=overwrite)
+    elif apply:
+        check_given(context, "apply")
+        apply_review(index, apply)
 
 
 def _run(
@@ -160,13 +189,13 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
         raise NothingFound("none of the photos could be read")
 
 
-def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool) -> "CaptionSink":
+def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool, sure: bool) -> "CaptionSink":
     from cocasearch.inference.caption_sinks import CaptionFile, CaptionList, Sidecars
 
     if out and sidecar:
         raise typer.BadParameter("--out and --sidecar exclude each other")
     if out:
-        return CaptionFile(out, overwrite=overwrite)
+        return CaptionFile(out, overwrite=overwrite, only_sure=sure)
     return Sidecars(overwrite=overwrite) if sidecar else CaptionList()
 
 
@@ -179,15 +208,27 @@ def _discover(paths: list[Path]) -> "list[ImageFile]":
     return list(files.values())
 
 
-def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format) -> None:
+def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *, sure: bool) -> None:
     from cocasearch.inference.caption_sinks import CaptionList
 
     if isinstance(sink, CaptionList) and sink.records:
-        records = [vars(record) for record in sink.records]
-        wide = output_format is not Format.table
-        console.write_rows([r if wide else {name: r[name] for name in PRINTED} for r in records], output_format)
+        _print(sink.records, output_format, sure=sure)
     console.name_unreadable([(error.path, error.reason) for error in report.failed])
-    counts = {"captioned": report.written, "captioned before": report.kept, "unreadable": len(report.failed)}
+    counts = {"captioned": report.written, "captioned before": report.kept}
+    counts |= {"unsure and left out": report.left_out, "unreadable": len(report.failed)}
     console.say(", ".join(f"{count} {what}" for what, count in counts.items() if count))
     if not report.written and not report.kept:
-        raise NothingFound("none of the photos could be read")
+        raise NothingFound("no caption is sure" if report.left_out else "none of the photos could be read")
+
+
+def _print(records: "list[CaptionRecord]", output_format: Format, *, sure: bool) -> None:
+    from cocasearch.inference.caption_confidence import is_sure
+
+    rows = [vars(record) | {IS_SURE: is_sure(record.caption_confidence)} for record in records]
+    if sure:
+        rows = list(map(without_unsure, rows))
+    elif output_format is Format.table:
+        rows = list(map(marked, rows))
+    if output_format is Format.table:
+        rows = [{name: row[name] for name in PRINTED} for row in rows]
+    console.write_rows(rows, output_format)

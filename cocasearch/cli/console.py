@@ -25,7 +25,8 @@ Advance = Callable[[int, int], None]
 
 SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
 _PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be: paths stay whole
-_ROOM_BESIDE = 30  # columns left for a caption beside a path
+_ROOM_BESIDE = 20  # columns left for a caption beside numbers and a path
+_BETWEEN = 2  # columns
 
 # What breaks a line, commands a terminal or turns the order of letters around: names and captions may hold all of it.
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -113,15 +114,7 @@ def write_table(rows: Sequence[Row]) -> None:
     terminal = sys.stdout.isatty()
     page = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else _PIPE_WIDTH, markup=False)
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
-    for name in rows[0] if rows else ():
-        numeric = isinstance(rows[0][name], int | float)
-        longest = max(len(_cell(name, row[name])) for row in rows)
-        table.add_column(
-            name.replace("_", " "),
-            justify="right" if numeric else "left",
-            no_wrap=numeric or longest + _ROOM_BESIDE <= page.width,  # paths stay whole while there is room for words
-            overflow="fold",
-        )
+    _add_columns(table, rows, page.width)
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     with page.capture() as text:
@@ -219,6 +212,31 @@ def _write(text: str) -> None:
         if isinstance(error, BrokenPipeError):
             raise
         raise CocaSearchError(f"the output cannot be written: {error.strerror}") from error
+
+
+def _add_columns(table: Table, rows: Sequence[Row], width: int) -> None:
+    """Give a table the columns that its rows need on a page so many characters wide."""
+    names = list(rows[0]) if rows else []
+    longest = {name: max(len(_cell(name, row[name])) for row in rows) for name in names}
+    numeric = {name for name in names if any(isinstance(row[name], int | float) for row in rows)}
+    narrow = {name for name in names if name in numeric or longest[name] < len(name)}
+    room = width - _ROOM_BESIDE - sum(max(longest[name], len(name)) + _BETWEEN for name in narrow)
+    is_crowded = longest.get("path", 0) > room  # then the names of narrow columns go one word below the other
+    if is_crowded:
+        room = width - _ROOM_BESIDE - sum(max(longest[name], _longest_word(name)) + _BETWEEN for name in narrow)
+    for name in names:
+        table.add_column(
+            name.replace("_", "\n" if is_crowded and name in narrow else " "),
+            justify="right" if name in numeric else "left",
+            # Paths stay whole while there is room for words beside them, which go on in the next line.
+            no_wrap=name in narrow or (name != "caption" and longest[name] <= room),
+            overflow="fold",
+        )
+
+
+def _longest_word(name: str) -> int:
+    """Letters of the longest word of a column's name."""
+    return max(map(len, name.split("_")))
 
 
 class _LogLines:

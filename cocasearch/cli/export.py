@@ -21,6 +21,9 @@ def export(
     layout: Annotated[
         Literal["parquet", "clip-retrieval"], typer.Option(help="One file with all columns, or img_emb and metadata.")
     ] = "parquet",
+    sure: Annotated[
+        bool, typer.Option("--sure", help="Without the photos whose caption is more likely wrong than right.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Write an index for other tools: every column and vector into one Parquet file, or clip-retrieval's layout."""
@@ -32,7 +35,7 @@ def export(
         raise CocaSearchError(f"{out} is a folder", hint=f"cocasearch export {out / 'index.parquet'}")
     write = export_parquet if layout == "parquet" else export_clip_retrieval
     with console.progress("exporting", "photos") as advance:
-        count = write(index_folder(name), out, progress=advance)
+        count = write(index_folder(name), out, only_sure=sure, progress=advance)
     console.say(f"{counted(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}")
 
 

@@ -11,6 +11,8 @@ from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import warn_about
 from cocasearch.cli.options import IndexName, ModelName, NullSeparated, OutputFormat
 from cocasearch.cli.query_words import tell_about_words
+from cocasearch.cli.unsure_captions import marked, without_unsure
+from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.manifest import DEFAULT_INDEX, read_manifest
 from cocasearch.paths import index_folder
@@ -39,6 +41,10 @@ Where = Annotated[
 ]
 TextOnly = Annotated[bool, typer.Option("--text-only", help="Look for the words in captions; loads no model.")]
 Hybrid = Annotated[bool, typer.Option("--hybrid", help="Look both at photos and for the words in captions.")]
+AllCaptions = Annotated[
+    bool, typer.Option("--all-captions", help="With --text-only or --hybrid: look in unsure captions, too.")
+]
+Sure = Annotated[bool, typer.Option("--sure", help="Show no unsure caption; its photo stays a hit.")]
 MinScore = Annotated[
     float | None,
     typer.Option("--min-score", min=-1, max=1, metavar="COSINE", help="Smallest score of a hit.", show_default=False),
@@ -61,6 +67,8 @@ def query(
     where: Where = None,
     text_only: TextOnly = False,
     hybrid: Hybrid = False,
+    all_captions: AllCaptions = False,
+    sure: Sure = False,
     top_k: Annotated[int, typer.Option("--top", "-t", min=1, metavar="N", help="So many photos at most.")] = 10,
     min_score: MinScore = None,
     name: IndexName = DEFAULT_INDEX,
@@ -74,13 +82,16 @@ def query(
     counting the same. The score is a cosine: 1 is the photo itself. --text-only orders by how well the words fit the
     caption (BM25), --hybrid by the places in both orders (reciprocal rank fusion).
 
+    A caption that is more likely wrong than right is marked as unsure, and words are not looked for in it.
+
     --where takes path, caption, taken_at, camera, latitude, longitude, width, height, size, format, caption_score,
-    caption_logprob; ilike ignores case.
+    caption_logprob, caption_confidence (from 0 to 1) and caption_by ('model' or 'human'); ilike ignores case.
     """
     asked = bool(terms or text or image)
     if not asked and where is None:
         raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
     mode = _mode(text_only, hybrid)
+    _check_caption_options(mode, all_captions=all_captions, sure=sure)
     from cocasearch.search.query import parse_terms
 
     wanted = parse_terms(terms or (), texts=text or (), images=image or ()) if asked else None
@@ -91,12 +102,15 @@ def query(
 
     with console.working("searching"):
         searcher = Searcher(index_folder(name), model)
-        hits = searcher.search(wanted, top_k, where=where, mode=mode, min_score=min_score)
+        hits = searcher.search(wanted, top_k, where=where, mode=mode, min_score=min_score, all_captions=all_captions)
     if wanted and mode != "text":
         tell_about_words(searcher, wanted, model_name)
     if not hits:
-        raise NothingFound("no photo answers this query")
-    print_hits(hits, output_format, PRINTED[mode] if asked else PRINTED_OF_A_LIST, null_separated=null_separated)
+        left_out = searcher.unsure_captions if mode == "text" and not all_captions else 0
+        told = f"{counted(left_out, 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
+        raise NothingFound("no photo answers this query", hint=told if left_out else None)
+    columns = PRINTED[mode] if asked else PRINTED_OF_A_LIST
+    print_hits(hits, output_format, columns, null_separated=null_separated, sure=sure)
 
 
 def print_hits(
@@ -105,12 +119,27 @@ def print_hits(
     columns: Sequence[str] = PRINTED["vector"],
     *,
     null_separated: bool = False,
+    sure: bool = False,
 ) -> None:
-    """Print hits on stdout, best first; a table shows the `columns`, other layouts all fields."""
+    """Print hits on stdout, best first; a table shows the `columns`, other layouts all fields.
+
+    A table marks unsure captions; none is printed at all where only sure ones are wanted.
+    """
     rows = [hit.to_dict() for hit in hits]
+    if sure:
+        rows = list(map(without_unsure, rows))
+    elif output_format is Format.table:
+        rows = list(map(marked, rows))
     if output_format is Format.table:
         rows = [{column: row[column] for column in columns} for row in rows]
     console.write_rows(rows, output_format, null_separated=null_separated)
+
+
+def _check_caption_options(mode: "Mode", *, all_captions: bool, sure: bool) -> None:
+    if all_captions and mode == "vector":
+        raise typer.BadParameter("--all-captions goes with --text-only or --hybrid, which look for words in captions")
+    if all_captions and sure:
+        raise typer.BadParameter("--sure hides what --all-captions looks in: give one of them")
 
 
 def _mode(text_only: bool, hybrid: bool) -> "Mode":

@@ -56,6 +56,11 @@ def _bad_lines(summary: "IndexSummary") -> list[str]:
     return [f"{console.shown(path)}: {reason}" for path, reason in summary.unreadable]
 
 
+def _of_captions(summary: "IndexSummary") -> str:
+    kinds = {"unsure": summary.unsure, "by people": summary.by_people}
+    return "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
+
+
 def _lines(summary: "IndexSummary") -> list[str]:
     from cocasearch.inference.caption_options import CaptionOptions
 
@@ -63,7 +68,7 @@ def _lines(summary: "IndexSummary") -> list[str]:
     lines = [
         f"{summary.name}: {counted(summary.photos, 'photo')}, {summary.bytes / 1e6:.2f} MB "
         f"in {console.shown(summary.folder)}",
-        f"  captions {summary.captions} of {summary.photos}",
+        f"  captions {summary.captions} of {summary.photos}{_of_captions(summary)}",
         *(f"  written  {CaptionOptions(**decoding)}" for decoding in summary.decodings),
         f"  model    {summary.model}, {summary.dimension} numbers a vector",
         f"  size     {summary.bytes / 1e6:.2f} MB: {parts}",

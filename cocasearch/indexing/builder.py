@@ -19,12 +19,13 @@ from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.file_reading import CarefulReader
 from cocasearch.indexing.generations import Generation, note_decoding, open_generation, publish
 from cocasearch.indexing.hashing import forget_hashes
+from cocasearch.indexing.human_captions import HumanCaptions, captions_to_keep
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
 from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.plan import BuildPlan, Progress, make_plan
-from cocasearch.indexing.records import ImageRecord, record_id
+from cocasearch.indexing.records import ImageRecord, author_of, record_id
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
@@ -133,7 +134,10 @@ class IndexBuilder:
             if files:
                 if self._caption_options:
                     note_decoding(generation, self._model().complete(self._caption_options))
-                self._describe_and_store(files, survey.roots, queue, progress, on_stop)
+                describer = ImageDescriber(self._model(), self._caption_options)
+                kept = captions_to_keep(self._index, generation)
+                run = _Run(self._model(), describer, CarefulReader(survey.roots), queue, kept)
+                self._describe_and_store(files, run, progress, on_stop)
             with giving_back_freed_memory():
                 return self._finish(plan, generation, queue, started)
 
@@ -197,12 +201,10 @@ class IndexBuilder:
     def _describe_and_store(
         self,
         files: PackedList[Candidate],
-        roots: dict[str, Path],
-        queue: CommitQueue,
+        run: "_Run",
         progress: Progress | None,
         on_stop: Callable[[], None] | None,
     ) -> None:
-        run = _Run(self._model(), ImageDescriber(self._model(), self._caption_options), CarefulReader(roots), queue)
         batches = decode_batches(
             files,
             run.reader.open,
@@ -216,7 +218,7 @@ class IndexBuilder:
             with closing(batches):  # however the loop ends, the threads end with it
                 for batch in batches:
                     run.store(batch)
-                    if queue.commit_if_due():
+                    if run.queue.commit_if_due():
                         give_back_freed_memory()
                     done += len(batch.items) + len(batch.failures)
                     del batch  # its pixels go before those of the next one are put together
@@ -227,7 +229,7 @@ class IndexBuilder:
                 on_stop()
             raise
         finally:  # an interrupted run keeps what it has done
-            queue.commit()
+            run.queue.commit()
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,7 @@ class _Run:
     describer: ImageDescriber
     reader: CarefulReader
     queue: CommitQueue
+    kept: HumanCaptions
 
     def store(self, batch: DecodedBatch[Candidate]) -> None:
         for file, error in batch.failures:
@@ -248,7 +251,8 @@ class _Run:
         for file, metadata, description in zip(batch.items, batch.metadata, descriptions, strict=True):
             reading, is_same = self.reader.finish(file)
             if is_same:
-                self.queue.put(reading.file, self._record(reading.file, reading.content_hash, metadata, description))
+                record = self._record(reading.file, reading.content_hash, metadata, description)
+                self.queue.put(reading.file, self.kept.keep(record))
             elif self.reader.is_there(file):  # the next run takes it as it will be then
                 self.queue.failed.append((str(self.reader.path(file)), "changed while it was read"))
             else:
@@ -283,4 +287,6 @@ class _Run:
             caption_logprob=description.caption_logprob,
             model_fingerprint=self.loaded.fingerprint,
             embedding=description.embedding,
+            caption_confidence=description.caption_confidence,
+            caption_by=author_of(description.caption),
         )

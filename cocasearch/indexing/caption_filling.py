@@ -17,6 +17,7 @@ from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.generations import Generation, note_decoding, open_generation
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import check_model, read_manifest
+from cocasearch.indexing.records import StoredCaption, author_of
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
 from cocasearch.inference.caption_options import CaptionOptions
@@ -108,9 +109,9 @@ class CaptionFiller:
 
     def _without_caption(self, generation: Generation, report: FillReport) -> Iterator[_Photo]:
         roots = generation.manifest.locate_roots(self._index)
-        for batch in generation.table.batches(["id", "root", "path", "size", "mtime_ns", "caption"]):
+        for batch in generation.table.batches(["id", "root", "path", "size", "mtime_ns", "caption", "caption_by"]):
             for row in batch.to_pylist():
-                if row["caption"] is not None:
+                if row["caption"] is not None or row["caption_by"] is not None:  # a person has decided for none
                     continue
                 file = roots.get(row["root"], Path()) / row["path"]
                 if _stamp(file) == (row["size"], row["mtime_ns"]):
@@ -157,15 +158,23 @@ class _Waiting:
     def commit(self) -> None:
         with uninterrupted():
             if self._captions:
-                self._table.set_captions(
-                    {id: (one.caption, one.caption_score, one.caption_logprob) for id, one in self._captions.items()}
-                )
+                self._table.set_captions({id: _stored(one) for id, one in self._captions.items()})
                 self._report.written += len(self._captions)
                 self._captions = {}
                 self._commits += 1
                 if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
                     self._table.compact()
         self._last_commit = time.monotonic()
+
+
+def _stored(description: ImageDescription) -> StoredCaption:
+    return StoredCaption(
+        description.caption,
+        description.caption_score,
+        description.caption_logprob,
+        description.caption_confidence,
+        author_of(description.caption),
+    )
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

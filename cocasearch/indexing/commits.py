@@ -14,8 +14,9 @@ from cocasearch.indexing.known_files import Place
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.plan import BuildPlan, Reuse
 from cocasearch.indexing.records import ImageRecord, record_id, rows_in_new_places
+from cocasearch.indexing.row_conditions import ROWS_PER_CHANGE
 from cocasearch.indexing.survey import Candidate
-from cocasearch.indexing.table import ROWS_PER_CHANGE, IndexTable
+from cocasearch.indexing.table import IndexTable
 from cocasearch.interruption import uninterrupted
 
 _MOST_ROWS = 1_024  # waiting at once

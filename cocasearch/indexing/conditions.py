@@ -9,8 +9,17 @@ from itertools import accumulate
 from cocasearch.errors import CocaSearchError
 
 COLUMNS = {
-    "text": ("path", "caption", "camera", "format", "root"),
-    "number": ("width", "height", "size", "latitude", "longitude", "caption_score", "caption_logprob"),
+    "text": ("path", "caption", "caption_by", "camera", "format", "root"),
+    "number": (
+        "width",
+        "height",
+        "size",
+        "latitude",
+        "longitude",
+        "caption_score",
+        "caption_logprob",
+        "caption_confidence",
+    ),
     "time": ("taken_at",),
 }
 EXAMPLE = "taken_at >= '2024-06-01' and camera like '%Pixel%' and caption like '%dog%'"

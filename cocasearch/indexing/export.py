@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cocasearch.atomic_files import TEMPORARY_SUFFIX, replacing
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import Manifest, index_name, read_manifest
-from cocasearch.indexing.records import record_schema
+from cocasearch.indexing.records import record_schema, unsure_captions
+from cocasearch.indexing.row_conditions import UNSURE
 from cocasearch.indexing.table import IndexTable
 
 Progress = Callable[[int, int], None]
@@ -31,12 +33,13 @@ MODEL_NAME_KEY, FINGERPRINT_KEY = b"cocasearch.model", b"cocasearch.model_finger
 _CLIP_RETRIEVAL_SCHEMA = pa.schema([("image_path", pa.string()), ("caption", pa.string())])
 
 
-def export_parquet(index: Path, file: Path, *, progress: Progress | None = None) -> int:
+def export_parquet(index: Path, file: Path, *, only_sure: bool = False, progress: Progress | None = None) -> int:
     """Write every row of an index, those of missing files too, into a Parquet file; the number of rows.
 
     Args:
         index: The index folder.
         file: Replaced if it is there.
+        only_sure: Whether rows with an unsure caption are left out; those without a caption are not.
         progress: Called some thousands of rows at a time.
 
     Raises:
@@ -47,14 +50,15 @@ def export_parquet(index: Path, file: Path, *, progress: Progress | None = None)
     columns = record_schema(table.dimension)
     schema = columns.append(pa.field("image_path", pa.string()))
     folders = manifest.locate_roots(index)
-    done, total = 0, _refuse_nothing(len(table) + table.count_missing(), index)
+    unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
+    done, total = 0, _refuse_nothing(len(table) + table.count_missing() - unsure, index)
     with (
         _writing(file, index),
         replacing(file) as partial,
         partial.open("wb") as sink,
         pq.ParquetWriter(sink, _named(schema, manifest), compression="zstd") as writer,
     ):
-        for batch in table.batches(columns.names, with_missing=True):
+        for batch in _wanted(table.batches(columns.names, with_missing=True), only_sure):
             arrays = [*batch.columns, _absolute_paths(batch, folders)]
             writer.write_batch(pa.record_batch(arrays, schema=writer.schema))
             done += batch.num_rows
@@ -63,12 +67,15 @@ def export_parquet(index: Path, file: Path, *, progress: Progress | None = None)
     return done
 
 
-def export_clip_retrieval(index: Path, folder: Path, *, progress: Progress | None = None) -> int:
+def export_clip_retrieval(
+    index: Path, folder: Path, *, only_sure: bool = False, progress: Progress | None = None
+) -> int:
     """Write vectors, paths and captions of the photos in an index as clip-retrieval's `inference` does; their number.
 
     Args:
         index: The index folder.
         folder: Where `img_emb` and `metadata` go; those that are there are replaced.
+        only_sure: Whether photos with an unsure caption are left out; those without a caption are not.
         progress: Called some thousands of rows at a time.
 
     Raises:
@@ -77,7 +84,7 @@ def export_clip_retrieval(index: Path, folder: Path, *, progress: Progress | Non
     """
     manifest, table = _open(index)
     folders = manifest.locate_roots(index)
-    done, total = 0, _refuse_nothing(len(table), index)
+    done, total = 0, _refuse_nothing(len(table) - (table.count(UNSURE) if only_sure else 0), index)
     schema = _named(_CLIP_RETRIEVAL_SCHEMA, manifest)
     with _writing(folder, index), _replacing_folders(folder) as partial:
         vectors = partial / EMBEDDINGS_FOLDER / "img_emb_0.npy"
@@ -85,7 +92,8 @@ def export_clip_retrieval(index: Path, folder: Path, *, progress: Progress | Non
         with vectors.open("wb") as numbers, pq.ParquetWriter(metadata, schema) as writer:
             header = {"descr": "<f2", "fortran_order": False, "shape": (total, table.dimension)}
             np.lib.format.write_array_header_1_0(numbers, header)
-            for batch in table.batches(["root", "path", "caption", "embedding"]):
+            names = ["root", "path", "caption", "caption_confidence", "embedding"]
+            for batch in _wanted(table.batches(names), only_sure):
                 numbers.write(batch.column("embedding").flatten().to_numpy().astype("<f2").tobytes())
                 arrays = [_absolute_paths(batch, folders), batch.column("caption")]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
@@ -104,6 +112,12 @@ def _refuse_nothing(count: int, index: Path) -> int:
     if not count:
         raise NothingFound(f"index '{index_name(index)}' holds no photos to export")
     return count
+
+
+def _wanted(batches: Iterator[pa.RecordBatch], only_sure: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of some batches, or those of them whose caption is not unsure."""
+    for batch in batches:
+        yield batch.filter(pc.invert(unsure_captions(batch))) if only_sure else batch
 
 
 def _named(schema: pa.Schema, manifest: Manifest) -> pa.Schema:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cocasearch.atomic_files import replacing
+from cocasearch.indexing.row_conditions import AWAITING_CAPTION
 from cocasearch.indexing.versions import latest_version
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _PREFIX = "files-"  # the names of the snapshot's own files begin with the table
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows of a table: those whose file is there, those of them without a caption, those whose file is missing."""
+    """Rows of a table: those whose file is there, those of them that wait for a caption, those whose file is gone."""
 
     present: int = 0
     captionless: int = 0
@@ -148,7 +149,7 @@ def _of_table(table: "IndexTable") -> KnownFiles:
             folder, _, name = path.rpartition("/")
             mark = "" if is_there else ",1"
             folders[root, folder] += f"{json.dumps(name)}:[{size},{mtime_ns}{mark}],".encode()
-    counts = Counts(len(table), table.count_without_caption(), table.count_missing())
+    counts = Counts(len(table), table.count(AWAITING_CAPTION), table.count_missing())
     return KnownFiles({place: f"{{{text[:-1].decode()}}}" for place, text in folders.items()}, counts)
 
 

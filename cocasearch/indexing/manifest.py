@@ -18,8 +18,9 @@ from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import index_folder, is_folder_like
 
-# 3 had no decodings, 2 no named files, 1 neither excludes nor, in the table, missing_since; all are read
-SCHEMA_VERSION = 4
+# 4 had no caption_confidence and caption_by in the table, 3 no decodings, 2 no named files, 1 neither excludes nor, in
+# the table, missing_since; all are read
+SCHEMA_VERSION = 5
 DEFAULT_INDEX = "default"
 UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"

@@ -9,8 +9,9 @@ from cocasearch.indexing.known_files import is_sound
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.manifest import Manifest
 from cocasearch.indexing.row_checks import RowChecks
+from cocasearch.indexing.row_conditions import ROWS_PER_CHANGE
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
-from cocasearch.indexing.table import ROWS_PER_CHANGE, IndexTable
+from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.vectors import VectorSnapshot
 from cocasearch.indexing.versions import LANCE_ERRORS, UnreadableTable
 

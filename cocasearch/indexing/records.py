@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cocasearch.images.timed_reading import open_regular
+from cocasearch.inference.caption_confidence import SURE_FROM
+
+CaptionAuthor = Literal["model", "human"]
+"""Who has written a caption, or let it stand: the index's model or a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,9 @@ class ImageRecord:
         model_fingerprint: The model that made vector and caption.
         embedding: (E,) unit row, float32.
         missing_since: When the file was first not found where it was, UTC in whole seconds; None while it is there.
+        caption_confidence: Probability that the caption is right, 0 to 1; None if nobody has judged it, or a person has
+            written it.
+        caption_by: Who has written the caption, or decided that there is none ("human"); None where nobody has.
     """
 
     id: str
@@ -57,9 +65,30 @@ class ImageRecord:
     model_fingerprint: str
     embedding: NDArray[np.float32]
     missing_since: datetime | None = None
+    caption_confidence: float | None = None
+    caption_by: CaptionAuthor | None = None
+
+
+class StoredCaption(NamedTuple):
+    """The caption of a row with all that is stored about it; see `ImageRecord`."""
+
+    caption: str | None
+    caption_score: float | None = None
+    caption_logprob: float | None = None
+    caption_confidence: float | None = None
+    caption_by: CaptionAuthor | None = None
 
 
 MISSING_SINCE = pa.field("missing_since", pa.timestamp("s", tz="UTC"))
+CAPTION_CONFIDENCE = pa.field("caption_confidence", pa.float32())
+CAPTION_BY = pa.field("caption_by", pa.string())
+LATER_COLUMNS = (MISSING_SINCE, CAPTION_CONFIDENCE, CAPTION_BY)
+"""Those that earlier schemas had not, in the order in which they came."""
+
+
+def author_of(caption: str | None) -> CaptionAuthor | None:
+    """Who has written what a model has given as its caption: nobody if that is nothing."""
+    return None if caption is None else "model"
 
 
 def record_id(root: str, path: str) -> str:
@@ -95,9 +124,15 @@ def record_schema(dimension: int) -> pa.Schema:
             pa.field("caption_logprob", pa.float32()),
             pa.field("model_fingerprint", pa.string(), nullable=False),
             pa.field("embedding", pa.list_(pa.float32(), dimension), nullable=False),
-            MISSING_SINCE,
+            *LATER_COLUMNS,
         ]
     )
+
+
+def unsure_captions(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
+    """Which rows, with `caption` and `caption_confidence`, have an unsure caption: true or false each."""
+    doubted = pc.less(rows.column("caption_confidence"), pa.scalar(SURE_FROM, pa.float32()))
+    return pc.and_(pc.is_valid(rows.column("caption")), doubted).fill_null(False)
 
 
 def records_to_table(records: Sequence[ImageRecord], schema: pa.Schema) -> pa.Table:

@@ -18,7 +18,20 @@ from cocasearch.indexing.vectors import VectorSnapshot
 
 Vectors = NDArray[np.float32]
 
-COLUMNS = ["id", "root", "path", "size", "mtime_ns", "caption", "model_fingerprint", "embedding", "missing_since"]
+COLUMNS = [
+    "id",
+    "root",
+    "path",
+    "size",
+    "mtime_ns",
+    "caption",
+    "caption_confidence",
+    "model_fingerprint",
+    "embedding",
+    "missing_since",
+]
+
+_COPIED = ("root", "path", "caption", "caption_confidence")
 
 _UNIT = 1e-3  # most that the length of a unit vector is off
 _ROUNDING = 2e-3  # most that numbers of at most 1 lose in half precision, and some
@@ -134,7 +147,7 @@ class CopyChecks:
         """Compare some rows, with `COLUMNS`, with their copies."""
         if self._snapshot is None:
             return
-        rows = batch.select(["id", "root", "path", "caption", "missing_since"]).to_pylist()
+        rows = batch.select(["id", *_COPIED, "missing_since"]).to_pylist()
         self._ids.update(row["id"] for row in rows)
         copies = self._copies_of([row["id"] for row in rows])
         for row, is_alike in zip(rows, self._are_alike(rows, _vectors(batch)), strict=True):
@@ -173,7 +186,7 @@ class CopyChecks:
     def _check_copy(self, row: Mapping[str, Any], copy: Mapping[str, Any] | None, is_alike: bool) -> None:
         if copy is None:
             self._findings.add("snapshot", "rows that it lacks", "repair", row["path"])
-        elif not is_alike or any(copy[name] != row[name] for name in ("root", "path", "caption")):
+        elif not is_alike or any(copy[name] != row[name] for name in _COPIED):
             self._findings.add("snapshot", "rows that differ from the table's", "repair", row["path"])
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import lancedb
 import pyarrow as pa
@@ -16,19 +17,16 @@ import pyarrow as pa
 from cocasearch.atomic_files import FlushedFolder
 from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.indexing.caption_words import CAPTION_INDEX, ids_with_words, index_words
-from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
+from cocasearch.indexing.later_columns import add_columns, lacks_columns, with_columns, without_columns
+from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, StoredCaption, record_schema, records_to_table
+from cocasearch.indexing.row_conditions import ROWS_PER_CHANGE, UNHASHED, WITHOUT_CAPTION, below, conditions
 from cocasearch.indexing.versions import LANCE_ERRORS, UnreadableTable, refuse_if_lost
 
-Caption = tuple[str | None, float | None, float | None]
-"""Words, their cosine with the image, and their mean log-probability per token."""
-
 TABLE_SUFFIX = ".lance"
-ROWS_PER_CHANGE = 2_000
 _ROWS_PER_READ = 16_384
 _VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
 _NEVER = timedelta(days=36_500)
-_UNHASHED = "content_hash = ''"
 _UNINDEXED_KEPT = 4_096  # captions read one by one in a search for words, which takes some milliseconds
 
 
@@ -99,28 +97,28 @@ class IndexTable:
 
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows with these ids; unknown ids are no error."""
-        for chosen in _conditions(ids):
+        for chosen in conditions(ids):
             with self._writing():
                 self._table.delete(chosen)
 
     def remove_below(self, root: str, path: str) -> None:
         """Delete the rows of the file at `path` in a root, or of all below it; of the whole root if it is empty."""
         with self._writing():
-            self._table.delete(_below(root, path))
+            self._table.delete(below(root, path))
 
     def count_below(self, root: str, path: str) -> int:
         """The number of those rows, of missing files too."""
         with self._reading():
-            return int(self._table.count_rows(_below(root, path)))
+            return int(self._table.count_rows(below(root, path)))
 
     def batches_below(self, root: str, path: str) -> Iterator[pa.RecordBatch]:
         """Those rows with all columns, some thousands at a time. For a table of the present schema."""
         with self._reading():
-            yield from self._table.search().where(_below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
+            yield from self._table.search().where(below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
 
-    def set_captions(self, captions: Mapping[str, Caption]) -> None:
-        """Give the rows with these ids their captions, and leave all else of them as it is."""
-        names = ["id", "caption", "caption_score", "caption_logprob"]
+    def set_captions(self, captions: Mapping[str, StoredCaption]) -> None:
+        """Give the rows with these ids, one at least, their captions in one step, and leave all else of them."""
+        names = ["id", *StoredCaption._fields]
         columns = zip(*((id, *caption) for id, caption in captions.items()), strict=True)
         rows = pa.table(list(map(list, columns)), schema=pa.schema([self._table.schema.field(name) for name in names]))
         with self._writing():
@@ -128,21 +126,21 @@ class IndexTable:
 
     def mark_missing(self, ids: Sequence[str], since: datetime) -> None:
         """Hide the rows with these ids, whose files were not found at the time `since` (UTC)."""
-        for chosen in _conditions(ids):
+        for chosen in conditions(ids):
             with self._writing():
                 self._table.update(where=chosen, values={"missing_since": since.replace(microsecond=0)})
 
     def mark_found(self, ids: Sequence[str]) -> None:
         """Show the rows with these ids again: their files are back."""
-        for chosen in _conditions(ids):
+        for chosen in conditions(ids):
             with self._writing():
                 self._table.update(where=chosen, values_sql={"missing_since": "NULL"})
 
     def upgrade(self) -> None:
         """Give a table of an older schema what it lacks. For the holder of the writer's lock."""
-        if not self._knows_missing:
+        if lacks_columns(self._table.schema):
             with self._writing():
-                self._table.add_columns(MISSING_SINCE)
+                add_columns(self._table)
         self.index_captions()
 
     def batches(self, columns: Sequence[str], *, with_missing: bool = False) -> Iterator[pa.RecordBatch]:
@@ -153,12 +151,12 @@ class IndexTable:
         size = _VECTORS_PER_READ if "embedding" in columns else _ROWS_PER_READ
         with self._reading():
             for batch in query.to_batches(batch_size=size):
-                yield batch if self._knows_missing else _with_nothing_missing(batch, columns)
+                yield with_columns(batch, columns) if lacks_columns(self._table.schema) else batch
 
     def holders_of(self, hashes: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
         """Content hash, id, root and path of each row with one of these hashes, its file missing or not."""
         names = ["content_hash", "id", "root", "path"]
-        for chosen in _conditions(hashes, "content_hash"):
+        for chosen in conditions(hashes, "content_hash"):
             with self._reading():
                 holders = self._table.search().where(chosen).select(names).to_list()
             yield from ((row["content_hash"], row["id"], row["root"], row["path"]) for row in holders)
@@ -166,17 +164,29 @@ class IndexTable:
     def unhashed_of(self, times: Sequence[int]) -> Iterator[tuple[int, int, str, str, str]]:
         """Size, time of change (ns), id, root and path of rows without a content hash that have one of these times."""
         with self._reading():
-            if not times or not self._table.count_rows(_UNHASHED):
+            if not times or not self._table.count_rows(UNHASHED):
                 return
             names = ["size", "mtime_ns", "id", "root", "path"]
-            for chosen in _conditions(times, "mtime_ns"):
-                for row in self._table.search().where(f"{_UNHASHED} AND {chosen}").select(names).to_list():
+            for chosen in conditions(times, "mtime_ns"):
+                for row in self._table.search().where(f"{UNHASHED} AND {chosen}").select(names).to_list():
                     yield row["size"], row["mtime_ns"], row["id"], row["root"], row["path"]
+
+    def captions_of(
+        self, values: Sequence[str], column: Literal["id", "content_hash"] = "id"
+    ) -> Iterator[dict[str, Any]]:
+        """Id, content hash and stored caption of each row with one of these values, its file missing or not.
+
+        For a table of the present schema.
+        """
+        for chosen in conditions(values, column):
+            with self._reading():
+                query = self._table.search().where(chosen).select(["id", "content_hash", *StoredCaption._fields])
+                yield from query.to_list()
 
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in any order; unknown ids are no error."""
         with self._reading():
-            found = [self._table.search().where(chosen).to_arrow() for chosen in _conditions(ids)]
+            found = [self._table.search().where(chosen).to_arrow() for chosen in conditions(ids)]
         return pa.concat_tables([self._table.schema.empty_table(), *(rows.cast(self._table.schema) for rows in found)])
 
     def put(self, rows: pa.Table, without: Sequence[str] = ()) -> None:
@@ -187,15 +197,22 @@ class IndexTable:
             without: Ids of the rows to delete, none of them among those of `rows`; some thousands at most.
         """
         merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        for chosen in _conditions(without):
+        for chosen in conditions(without):
             merge = merge.when_not_matched_by_source_delete(chosen)
         with self._writing():
             merge.execute(rows)
 
     def count_without_caption(self) -> int:
-        """The number of rows that were made without captions."""
+        """The number of rows without a caption."""
+        return self.count(WITHOUT_CAPTION)
+
+    def count(self, condition: str, *, with_missing: bool = False) -> int:
+        """The number of rows that meet a condition of `row_conditions`; those of missing files, too, only if wanted."""
+        chosen = [without_columns(condition, self._table.schema)]
+        if self._present and not with_missing:
+            chosen.append(self._present)
         with self._reading():
-            return int(self._table.count_rows(" AND ".join(filter(None, ("caption IS NULL", self._present)))))
+            return int(self._table.count_rows(" AND ".join(chosen)))
 
     def compact(self) -> None:
         """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew.
@@ -272,23 +289,3 @@ class IndexTable:
             reason = first_line(error)
             hint = "see that the disk has room and can be written to, then run again: what was stored is kept"
             raise CocaSearchError(f"cannot write to the index at {self._index}: {reason}", hint=hint) from error
-
-
-def _conditions(values: Sequence[str] | Sequence[int], column: str = "id") -> Iterator[str]:
-    """Conditions that together choose the rows with these values, hexadecimal or numbers, in a column."""
-    for start in range(0, len(values), ROWS_PER_CHANGE):
-        yield f"{column} IN ({', '.join(map(repr, values[start : start + ROWS_PER_CHANGE]))})"
-
-
-def _below(root: str, path: str) -> str:
-    """The condition that a row is of the file at `path` in a root, or of one below it."""
-    quoted = path.replace("'", "''")
-    in_root = f"root = '{root}'"
-    return f"{in_root} AND (path = '{quoted}' OR starts_with(path, '{quoted}/'))" if path else in_root
-
-
-def _with_nothing_missing(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    if MISSING_SINCE.name not in columns:
-        return batch
-    nothing = pa.nulls(batch.num_rows, MISSING_SINCE.type)
-    return batch.append_column(MISSING_SINCE, nothing).select(list(columns))

@@ -15,6 +15,7 @@ from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
 from cocasearch.indexing.conditions import refusal, to_lance
+from cocasearch.indexing.later_columns import without_columns
 from cocasearch.indexing.versions import LANCE_ERRORS, VersionGone, has_version
 
 _PRESENT = "missing_since"  # a row whose file was not found has a time there
@@ -88,7 +89,8 @@ class TableView:
         """The condition in LanceDB's words, for rows whose file is there; empty if all rows will do."""
         parts = [f"{_PRESENT} IS NULL"] if _PRESENT in self._table.schema.names else []
         if condition is not None:
-            parts.append(f"({to_lance(condition)})")  # in brackets nothing can follow it but an end
+            known = without_columns(to_lance(condition), self._table.schema)
+            parts.append(f"({known})")  # in brackets nothing can follow it but an end
         return " AND ".join(parts)
 
     @contextmanager

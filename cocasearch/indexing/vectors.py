@@ -5,6 +5,7 @@ Knows nothing about models and queries, nor about the files that all this lies i
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cocasearch.indexing.exact_search import ExactSearch, Positions, Vector
+from cocasearch.indexing.records import unsure_captions
 
 ROW_SCHEMA = pa.schema(
     [
@@ -20,6 +22,7 @@ ROW_SCHEMA = pa.schema(
         ("path", pa.string()),
         ("caption", pa.string()),
         ("caption_score", pa.float32()),
+        ("caption_confidence", pa.float32()),
         ("taken_at", pa.timestamp("s")),
     ]
 )
@@ -36,6 +39,7 @@ class SnapshotRow:
     path: str
     caption: str | None
     caption_score: float | None
+    caption_confidence: float | None
     taken_at: datetime | None
 
 
@@ -79,6 +83,11 @@ class VectorSnapshot:
     def has_captions(self) -> bool:
         """Whether any row has a caption."""
         return bool(self.rows["caption"].null_count < len(self))
+
+    @cached_property
+    def unsure(self) -> NDArray[np.bool_]:
+        """Which rows (N,) have an unsure caption."""
+        return np.asarray(unsure_captions(self.rows), bool)
 
     def nearest(
         self, vector: Vector, top_k: int, among: NDArray[np.bool_] | None = None

@@ -12,6 +12,7 @@ from cocasearch.errors import UnreadableImage
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.discovery import ImageFile
 from cocasearch.images.limits import MAX_MEGAPIXELS
+from cocasearch.inference.caption_confidence import is_sure
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink
 from cocasearch.inference.description import ImageDescriber
@@ -20,10 +21,18 @@ from cocasearch.inference.loaded_model import LoadedModel
 
 @dataclass
 class CaptionReport:
-    """What a run did: pictures captioned, pictures that had their caption, and those that could not be read."""
+    """What a run did.
+
+    Attributes:
+        written: Captions that the sink has been given.
+        kept: Pictures that had their caption.
+        left_out: Unsure captions that the sink was not to be given.
+        failed: Pictures that could not be read.
+    """
 
     written: int = 0
     kept: int = 0
+    left_out: int = 0
     failed: list[UnreadableImage] = field(default_factory=list)
 
 
@@ -35,6 +44,7 @@ class CaptionRun:
         options: How words are chosen.
         batch_size: Pictures in one pass of the model.
         max_megapixels: Larger pictures count as unreadable.
+        only_sure: Whether captions that are more likely wrong than right are kept from the sink.
     """
 
     def __init__(
@@ -44,11 +54,13 @@ class CaptionRun:
         *,
         batch_size: int = 32,
         max_megapixels: float = MAX_MEGAPIXELS,
+        only_sure: bool = False,
     ) -> None:
         self._describer = ImageDescriber(loaded, options)
         self._preprocess = loaded.preprocess
         self._batch_size = batch_size
         self._max_megapixels = max_megapixels
+        self._only_sure = only_sure
         self._model = f"{loaded.name}@{loaded.fingerprint}"
         self._decoding = json.dumps(loaded.complete(options).to_dict())
 
@@ -75,10 +87,13 @@ class CaptionRun:
             for batch in batches:
                 report.failed += [error for _, error in batch.failures]
                 for record in self._records(batch):
+                    if self._only_sure and not is_sure(record.caption_confidence):
+                        report.left_out += 1
+                        continue
                     sink.add(record)
                     report.written += 1
                 if progress:
-                    progress(report.written + len(report.failed), len(wanted))
+                    progress(report.written + report.left_out + len(report.failed), len(wanted))
         if report.written or report.kept:
             sink.finish()
         return report
@@ -94,6 +109,7 @@ class CaptionRun:
                 caption_logprob=description.caption_logprob,
                 model=self._model,
                 decoding=self._decoding,
+                caption_confidence=description.caption_confidence,
             )
             for file, description in zip(batch.items, self._describer.describe(batch.pixels), strict=True)
         ]

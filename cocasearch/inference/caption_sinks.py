@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from cocasearch.atomic_files import replacing, write_text
 from cocasearch.errors import CocaSearchError
+from cocasearch.inference.caption_confidence import is_sure
 
-NUMBERS = ("caption_score", "caption_logprob")  # the fields of a record that are no text
+NUMBERS = ("caption_score", "caption_logprob", "caption_confidence")  # the fields of a record that are no text
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class CaptionRecord:
         caption_logprob: Mean log-probability per caption token.
         model: Name and fingerprint of the model.
         decoding: The `CaptionOptions` as JSON.
+        caption_confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
     """
 
     path: str
@@ -38,6 +40,7 @@ class CaptionRecord:
     caption_logprob: float | None
     model: str
     decoding: str
+    caption_confidence: float | None = None
 
 
 class CaptionSink(Protocol):
@@ -80,16 +83,21 @@ class CaptionFile:
     Args:
         file: Where to write.
         overwrite: Whether a finished file is replaced instead of added to.
+        only_sure: Whether the file shall hold sure captions alone.
 
     Raises:
-        CocaSearchError: Another ending, a folder that does not exist, or a finished file of something else.
+        CocaSearchError: Another ending, a folder that does not exist, a finished file of something else, or one with
+            unsure captions where only sure ones are wanted.
     """
 
-    def __init__(self, file: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, file: Path, *, overwrite: bool = False, only_sure: bool = False) -> None:
         _check(file)
         self._file = file
         self._partial = file.with_name(f"{file.name}.partial")
         self._records = {} if overwrite else {record.path: record for record in _read_finished(file)}
+        if only_sure and not all(is_sure(record.caption_confidence) for record in self._records.values()):
+            raise _refusal(file, "holds unsure captions")
+        self._only_sure = only_sure
         self._made = {(record.model, record.decoding) for record in self._records.values()}
         self._left_over = {record.path: record for record in _read_partial(self._partial)}
 
@@ -102,7 +110,8 @@ class CaptionFile:
         if self._made - {(model, decoding)}:
             raise _refusal(self._file, "holds captions by another model or with other options")
         left = self._left_over.get(str(picture))
-        if left is not None and (left.model, left.decoding) == (model, decoding):
+        is_wanted = left is not None and (not self._only_sure or is_sure(left.caption_confidence))
+        if left is not None and is_wanted and (left.model, left.decoding) == (model, decoding):
             self._records.setdefault(left.path, left)
         return str(picture) in self._records
 
@@ -214,7 +223,7 @@ def _write_csv(file: Path, records: Sequence[CaptionRecord]) -> None:
 def _read_csv(file: Path) -> Iterator[dict[str, Any]]:
     with file.open(encoding="utf-8", newline="") as text:
         for row in csv.DictReader(text):
-            yield row | {name: float(row[name]) if row[name] else None for name in NUMBERS}
+            yield row | {name: float(row[name]) if row.get(name) else None for name in NUMBERS}  # older ones lack one
 
 
 def _write_jsonl(file: Path, records: Sequence[CaptionRecord]) -> None:

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from cocasearch.inference.caption_confidence import is_sure
+
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
@@ -14,7 +16,7 @@ class SearchHit:
         score: Cosine of query and image, at most 1; None where no vectors were compared.
         path: The image file, absolute.
         relative_path: The same as seen from the indexed folder it lies in, with forward slashes.
-        caption: What the model wrote when it indexed the image; None without captions.
+        caption: What the model wrote when it indexed the image, or a person since; None without captions.
         caption_score: Cosine of the image and that caption.
         id: The image's id in the index.
         taken_at: When the photo was taken, by its camera's clock, if it says so.
@@ -22,6 +24,8 @@ class SearchHit:
         vector_rank: The image's place by `score`, in a hybrid search.
         text_rank: The image's place by `text_score`, in a hybrid search; None if its caption has none of the words.
         fused_score: What a hybrid search orders by: the sum of 1 / (60 + rank) over both ranks.
+        caption_confidence: Probability that the caption is right, 0 to 1; None if nobody has judged it, or a person has
+            written it.
     """
 
     rank: int
@@ -36,7 +40,14 @@ class SearchHit:
     vector_rank: int | None = None
     text_rank: int | None = None
     fused_score: float | None = None
+    caption_confidence: float | None = None
+
+    @property
+    def caption_is_sure(self) -> bool | None:
+        """Whether the caption is more likely right than wrong, or nobody has judged it; None without a caption."""
+        return None if self.caption is None else is_sure(self.caption_confidence)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, as JSON types; the time as ISO 8601."""
-        return {**asdict(self), "taken_at": self.taken_at.isoformat() if self.taken_at else None}
+        """The fields by name, and `caption_is_sure`, as JSON types; the time as ISO 8601."""
+        taken_at = self.taken_at.isoformat() if self.taken_at else None
+        return {**asdict(self), "taken_at": taken_at, "caption_is_sure": self.caption_is_sure}

@@ -22,6 +22,8 @@ Mode = Literal["vector", "text", "hybrid"]
 
 Vector = NDArray[np.float32]
 
+_MORE_THAN_WANTED = 16  # times as many captions are looked at first, for as many sure ones among them as are wanted
+
 
 @dataclass(frozen=True, slots=True)
 class RankedRow:
@@ -60,17 +62,26 @@ class Ranker:
         positions, scores = self._nearest(vector, top_k, where, min_score)
         return [RankedRow(int(at), float(score)) for at, score in zip(positions, scores, strict=True)]
 
-    def by_words(self, words: str, top_k: int, where: str | None = None) -> list[RankedRow]:
-        """By the BM25 score of words and caption."""
-        positions, scores = self._with_words(words, top_k, where)
+    def by_words(
+        self, words: str, top_k: int, where: str | None = None, *, all_captions: bool = False
+    ) -> list[RankedRow]:
+        """By the BM25 score of words and caption; unsure captions compete only if all are wanted."""
+        positions, scores = self._with_words(words, top_k, where, all_captions)
         return [RankedRow(int(at), text_score=float(score)) for at, score in zip(positions, scores, strict=True)]
 
     def by_both(
-        self, vector: Vector, words: str, top_k: int, where: str | None = None, min_score: float | None = None
+        self,
+        vector: Vector,
+        words: str,
+        top_k: int,
+        where: str | None = None,
+        min_score: float | None = None,
+        *,
+        all_captions: bool = False,
     ) -> list[RankedRow]:
-        """By reciprocal rank fusion of both; every row has its rank by vector."""
+        """By reciprocal rank fusion of both; every row has its rank by vector, none by an unsure caption."""
         positions, scores = self._nearest(vector, len(self._snapshot), where, min_score)
-        with_words, text_scores = self._with_words(words, len(self._snapshot), where)
+        with_words, text_scores = self._with_words(words, len(self._snapshot), where, all_captions)
         places = np.full(len(self._snapshot), -1, np.int64)
         places[positions] = np.arange(len(positions))
         competing = places[with_words] >= 0
@@ -107,7 +118,26 @@ class Ranker:
         meeting[positions[positions >= 0]] = True
         return meeting
 
-    def _with_words(self, words: str, limit: int, where: str | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _with_words(
+        self, words: str, limit: int, where: str | None, all_captions: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        if all_captions or not self._snapshot.unsure.any():
+            return self._best_with_words(words, limit, where)
+        more = limit * _MORE_THAN_WANTED
+        if where is None and more < len(self._snapshot):  # a condition is met by a look at all of them anyway
+            positions, scores = self._best_with_words(words, more, where)
+            last = scores.min(initial=np.inf)  # there may be more rows of that score, in their order before those here
+            sure = ~self._snapshot.unsure[positions] & (scores > last)
+            if len(positions) == more and np.count_nonzero(sure) >= limit:
+                return positions[sure][:limit], scores[sure][:limit]
+        positions, scores = self._best_with_words(words, len(self._snapshot), where)
+        sure = ~self._snapshot.unsure[positions]
+        return positions[sure][:limit], scores[sure][:limit]
+
+    def _best_with_words(
+        self, words: str, limit: int, where: str | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Positions and BM25 scores of the rows that fit words best, whether or not their captions are sure."""
         ids, scores = self._view.ids_with_words(words, min(limit, len(self._snapshot)), where)
         positions = self._snapshot.positions_of(ids)
         return positions[positions >= 0], scores[positions >= 0]

@@ -53,6 +53,11 @@ class Searcher:
         """The number of images searched."""
         return len(self._snapshot)
 
+    @property
+    def unsure_captions(self) -> int:
+        """The number of captions that are more likely wrong than right, of the images searched."""
+        return int(self._snapshot.unsure.sum())
+
     def refresh(self) -> None:
         """See what has been added to the index, or taken out of it, since it was opened."""
         manifest = read_manifest(self._index)
@@ -77,6 +82,7 @@ class Searcher:
         where: str | None = None,
         mode: Mode = "vector",
         min_score: float | None = None,
+        all_captions: bool = False,
     ) -> list[SearchHit]:
         """The `top_k` images (all, if there are fewer) that answer the query best, best first.
 
@@ -91,6 +97,8 @@ class Searcher:
             mode: "vector" orders by the cosine of query and image, "text" by the BM25 score of query words and captions
                 (only images with such a word in their caption are hits), "hybrid" by reciprocal rank fusion of both.
             min_score: Smallest cosine of a hit.
+            all_captions: Whether unsure captions are searched for words, too; others are left out of such a search,
+                though not their images out of a hybrid one.
 
         Raises:
             CocaSearchError: A picture that is not there or cannot be read, a condition that cannot be understood,
@@ -98,7 +106,7 @@ class Searcher:
             NothingFound: The index holds no images.
         """
         wanted = None if query is None else _as_query(query)
-        _check_arguments(wanted, where, mode, min_score)
+        _check_arguments(wanted, where, mode, min_score, all_captions=all_captions)
         if wanted is None:
             return self._answer(top_k, lambda ranker: ranker.by_date(top_k, str(where)))
         if mode == "vector":
@@ -106,9 +114,11 @@ class Searcher:
         self._check_captions()
         words = " ".join(wanted.texts)
         if mode == "text":
-            return self._answer(top_k, lambda ranker: ranker.by_words(words, top_k, where))
+            return self._answer(top_k, lambda ranker: ranker.by_words(words, top_k, where, all_captions=all_captions))
         vector = self.embed(wanted)
-        return self._answer(top_k, lambda ranker: ranker.by_both(vector, words, top_k, where, min_score))
+        return self._answer(
+            top_k, lambda ranker: ranker.by_both(vector, words, top_k, where, min_score, all_captions=all_captions)
+        )
 
     def embed(self, query: Query | str | Path) -> Vector:
         """The unit vector (E,) of a query: the mean of its terms' unit vectors, made a unit vector again.
@@ -214,6 +224,7 @@ class Searcher:
                 vector_rank=figures.vector_rank,
                 text_rank=figures.text_rank,
                 fused_score=figures.fused_score,
+                caption_confidence=row.caption_confidence,
             )
             for rank, (figures, row) in enumerate(zip(ranked, rows, strict=True), start=1)
         ]
@@ -231,7 +242,9 @@ def _as_query(query: Query | str | Path) -> Query:
     return parse_terms([query]) if isinstance(query, str) else query
 
 
-def _check_arguments(query: Query | None, where: str | None, mode: Mode, min_score: float | None) -> None:
+def _check_arguments(
+    query: Query | None, where: str | None, mode: Mode, min_score: float | None, *, all_captions: bool
+) -> None:
     """Refuse what does not fit together.
 
     Raises:
@@ -243,6 +256,8 @@ def _check_arguments(query: Query | None, where: str | None, mode: Mode, min_sco
         raise CocaSearchError("nothing to search for", hint='cocasearch query "a dog on a beach"')
     if min_score is not None and (query is None or mode == "text"):
         raise CocaSearchError("a smallest score is one of cosines, and no vectors are compared here")
+    if all_captions and mode == "vector":
+        raise CocaSearchError("captions are searched, all or only sure ones, in a search for words alone or for both")
     if query is not None and mode != "vector" and not query.texts:
         raise CocaSearchError("captions are searched for words, and the query has none", hint="add --text WORDS")
     if query is not None and mode == "text" and query.images:

@@ -62,6 +62,7 @@ def test_milliseconds_of_searching_many_vectors(tmp_path):
     names = pa.array([str(row) for row in range(ROWS)])
     columns = {"id": names, "root": names, "path": names, "caption": names}
     columns["caption_score"] = pa.array(np.zeros(ROWS, dtype=np.float32))
+    columns["caption_confidence"] = pa.array(np.ones(ROWS, dtype=np.float32))
     columns["taken_at"] = pa.nulls(ROWS, pa.timestamp("s"))
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSION)
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

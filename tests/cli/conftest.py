@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -6,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cocasearch.cli.app import app
+from cocasearch.indexing.records import StoredCaption, record_id
+from cocasearch.indexing.table import IndexTable
 
 
 class Result(Protocol):
@@ -41,3 +44,19 @@ def indexed(prompt: Prompt) -> Prompt:
     """The same with `photos` in the default index."""
     assert prompt("index", "photos", "--model", "tiny").exit_code == 0
     return prompt
+
+
+@pytest.fixture
+def judge(indexed: Prompt) -> Callable[..., None]:
+    """Gives photos of the default index, by the names of their files, captions of some confidence."""
+
+    def run(**captions: tuple[str, float | None]) -> None:
+        paths = {"circle": "blue-circle.png", "square": "red-square.jpg", "triangle": "sub/yellow-triangle.jpg"}
+        IndexTable(indexed.folder / "indexes" / "default", "images-1").set_captions(
+            {
+                record_id("1", paths[name]): StoredCaption(words, 0.5, -1.0, confidence, "model")
+                for name, (words, confidence) in captions.items()
+            }
+        )
+
+    return run

@@ -1,8 +1,12 @@
 import csv
 import json
+from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
+from cocasearch.inference.description import ImageDescriber
 
 READABLE = ["blue-circle.png", "red-square.jpg", "sub/yellow-triangle.jpg", "turned.jpg"]
 
@@ -165,7 +169,14 @@ def test_an_index_knows_how_its_captions_were_written(prompt):
 
 
 @pytest.mark.parametrize(
-    "words", ["", "photos --index default", "--index default --out x.csv", "--index default --sidecar"]
+    "words",
+    [
+        "",
+        "photos --index default",
+        "--index default --out x.csv",
+        "--index default --sidecar",
+        "--index default --sure",
+    ],
 )
 def test_captions_go_to_one_place(prompt, words):
     assert prompt("caption", *words.split()).exit_code == 2
@@ -174,3 +185,69 @@ def test_captions_go_to_one_place(prompt, words):
 def test_an_index_that_is_not_there_gets_no_captions(prompt):
     result = prompt("caption", "--index", "holiday")
     assert result.exit_code == 1 and "no index 'holiday'" in result.stderr
+
+
+@pytest.fixture
+def doubting(monkeypatch):
+    """Every other photo's caption is unsure."""
+    describe = ImageDescriber.describe
+
+    def doubt(describer, pixels):
+        described = describe(describer, pixels)
+        return [replace(one, caption_confidence=(0.75, 0.25)[at % 2]) for at, one in enumerate(described)]
+
+    monkeypatch.setattr(ImageDescriber, "describe", doubt)
+
+
+def test_printed_captions_are_marked_or_hidden_where_they_are_unsure(prompt, doubting):
+    command = ("caption", "photos", "--model", "tiny")
+    table = prompt(*command).stdout.splitlines()[1:]
+    assert ["unsure: " in line for line in table] == [False, True, False, True]
+    rows = json.loads(prompt(*command, "-f", "json").stdout)
+    assert [(row["caption_confidence"], row["caption_is_sure"]) for row in rows] == [(0.75, True), (0.25, False)] * 2
+    assert all(row["caption"] and not row["caption"].startswith("unsure") for row in rows)
+    sure = json.loads(prompt(*command, "--sure", "-f", "json").stdout)
+    assert [row["caption"] for row in sure] == [rows[0]["caption"], None, rows[2]["caption"], None]
+
+
+@pytest.mark.parametrize("name", ["captions.parquet", "captions.csv", "captions.jsonl"])
+def test_a_file_of_sure_captions_does_without_the_other_photos(prompt, doubting, name):
+    command = ("caption", "photos", "--model", "tiny", "--out", name)
+    result = prompt(*command, "--sure")
+    assert result.exit_code == 0 and "2 captioned, 2 unsure and left out, 1 unreadable" in result.stderr
+    rows = read(prompt.folder / name)
+    assert [(row["path"].split("photos/")[1], float(row["caption_confidence"])) for row in rows] == [
+        ("blue-circle.png", 0.75),
+        ("turned.jpg", 0.75),
+    ]
+    assert "2 captioned, 2 captioned before" in prompt(*command).stderr
+    refused = prompt(*command, "--sure")
+    assert refused.exit_code == 1 and "holds unsure captions" in refused.stderr
+
+
+def test_unsure_captions_get_no_sidecars_when_asked(prompt, doubting):
+    assert prompt("caption", "photos", "--model", "tiny", "--sidecar", "--sure").exit_code == 0
+    written = {file.name for file in (prompt.folder / "photos").rglob("*.txt")}
+    assert written - {"notes.txt"} == {"blue-circle.txt", "turned.txt"}
+
+
+def test_no_file_is_written_where_no_caption_is_sure(prompt, doubting, monkeypatch):
+    monkeypatch.setattr("cocasearch.inference.caption_run.is_sure", lambda confidence: False)
+    result = prompt("caption", "photos", "--model", "tiny", "--out", "captions.csv", "--sure")
+    assert result.exit_code == 3 and "no caption is sure" in result.stderr
+    assert not (prompt.folder / "captions.csv").exists()
+
+
+def test_an_index_stores_how_sure_its_captions_are_and_exports_the_sure_ones(prompt, doubting):
+    assert prompt("index", "photos", "--model", "tiny").exit_code == 0
+    assert "  captions 4 of 4, 2 unsure\n" in prompt("status").stdout
+    assert prompt("export", "all.parquet").exit_code == prompt("export", "sure.parquet", "--sure").exit_code == 0
+    everything, sure = (read(prompt.folder / f"{name}.parquet") for name in ("all", "sure"))
+    assert sorted(row["caption_confidence"] for row in everything) == [0.25, 0.25, 0.75, 0.75]
+    assert {row["caption_by"] for row in everything} == {"model"}
+    assert sure == [row for row in everything if row["caption_confidence"] > 0.5]
+    assert "2 photos of index" in prompt("export", "out", "--layout", "clip-retrieval", "--sure").stderr
+    metadata = read(prompt.folder / "out" / "metadata" / "metadata_0.parquet")
+    assert [row["caption"] for row in metadata] == [row["caption"] for row in sure]
+    vectors = np.load(prompt.folder / "out" / "img_emb" / "img_emb_0.npy")
+    np.testing.assert_allclose(vectors, [row["embedding"] for row in sure], atol=1e-3)

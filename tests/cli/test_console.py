@@ -20,6 +20,38 @@ def test_a_name_of_two_lines_stays_in_its_row(capfdbinary):
     assert row.split(maxsplit=2) == ["1.000", r"/photos/two\nlines\x1b.jpg", r"a dog\x1b[31m"]
 
 
+CAPTION = "unsure: a black and white dog is jumping over a log."
+HIT = {"path": "/p/two-dogs-at-window.jpg", "caption": CAPTION}
+
+
+@pytest.mark.parametrize(
+    ("row", "header"),
+    [
+        ({"score": 0.349} | HIT, [["score", "path", "caption"]]),
+        ({"text_score": 1.077} | HIT | {"caption": CAPTION[:40]}, [["text", "score", "path", "caption"]]),
+        (
+            {"score": 0.349, "text_score": 1.155, "vector_rank": 1, "text_rank": 2} | HIT,
+            [["text", "vector", "text"], ["score", "score", "rank", "rank", "path", "caption"]],
+        ),
+        (
+            {"score": 0.349, "text_score": None, "vector_rank": 1, "text_rank": None} | HIT,
+            [["text", "vector", "text"], ["score", "score", "rank", "rank", "path", "caption"]],
+        ),
+    ],
+    ids=["by-vector", "by-words", "by-both", "without-the-words"],
+)
+def test_a_narrow_terminal_shows_paths_whole_and_captions_in_words(capfdbinary, monkeypatch, row, header):
+    monkeypatch.setattr(console, "_PIPE_WIDTH", 80)
+    console.write_table([row])
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines[: len(header)]] == header
+    assert row["path"] in lines[len(header)]
+    left = lines[len(header)].index("unsure:")
+    words = [line[left:].split() for line in lines[len(header) :]]
+    assert [word for line in words for word in line] == row["caption"].split()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 def test_no_name_commands_the_terminal_that_shows_it_and_programs_get_it_as_it_is(prompt):
     folder = prompt.folder / f"photos{NASTY}"

@@ -1,8 +1,11 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
+
+from cocasearch.cli import console
 
 
 def test_a_stored_photo_finds_itself(indexed):
@@ -122,3 +125,74 @@ def test_a_smallest_score_leaves_out_what_is_below(indexed):
     scores = [hit["score"] for hit in json.loads(indexed("query", "photos/turned.jpg", "-f", "json").stdout)]
     asked = indexed("query", "photos/turned.jpg", "--min-score", str(scores[1] - 1e-6), "-f", "json")
     assert [hit["score"] for hit in json.loads(asked.stdout)] == scores[:2]
+
+
+def hits(result):
+    return {Path(hit["path"]).name: hit for hit in json.loads(result.stdout)}
+
+
+def test_unsure_captions_are_marked_for_people_and_told_to_programs(indexed, judge):
+    judge(circle=("a zebra", 0.25), square=("a zebra", 0.5), triangle=("a zebra", None))
+    lines = {line.split()[1].split("/")[-1]: line for line in indexed("query", "zebra").stdout.splitlines()[1:]}
+    assert lines["blue-circle.png"].endswith("  unsure: a zebra")
+    assert lines["red-square.jpg"].endswith(".jpg           a zebra") and "unsure" not in lines["yellow-triangle.jpg"]
+    told = hits(indexed("query", "zebra", "-f", "json"))
+    names = ("caption", "caption_confidence", "caption_is_sure")
+    assert [told["blue-circle.png"][name] for name in names] == ["a zebra", 0.25, False]
+    assert [told["red-square.jpg"][name] for name in names] == ["a zebra", 0.5, True]
+    assert [told["yellow-triangle.jpg"][name] for name in names] == ["a zebra", None, True]
+
+
+def test_unsure_captions_are_hidden_when_asked_and_their_photos_stay(indexed, judge):
+    judge(circle=("a zebra", 0.25), square=("a zebra", 0.5))
+    shown = indexed("query", "zebra", "--sure")
+    (circle,) = (line for line in shown.stdout.splitlines() if "circle" in line)
+    assert circle.split()[2:] == ["-"] and "unsure" not in shown.stdout
+    assert shown.stdout.count("a zebra") == 1
+    told = hits(indexed("query", "zebra", "--sure", "-f", "json"))
+    assert (told["blue-circle.png"]["caption"], told["blue-circle.png"]["caption_is_sure"]) == (None, False)
+    assert told["red-square.jpg"]["caption"] == "a zebra"
+
+
+def test_words_are_not_looked_for_in_unsure_captions_unless_asked(indexed, judge):
+    judge(circle=("a zebra", 0.25), square=("a zebra", 0.5), triangle=("a giraffe", 0.1))
+    assert list(hits(indexed("query", "zebra", "--text-only", "-f", "json"))) == ["red-square.jpg"]
+    everything = hits(indexed("query", "zebra", "--text-only", "--all-captions", "-f", "json"))
+    assert everything.keys() == {"red-square.jpg", "blue-circle.png"}
+    fused = hits(indexed("query", "zebra", "--hybrid", "-f", "json"))
+    assert [fused[name]["text_rank"] for name in ("blue-circle.png", "red-square.jpg")] == [None, 1]
+    assert len(fused) == 4
+    where = ("--where", "caption_confidence < 0.3")
+    nothing = indexed("query", "giraffe", "--text-only", *where)
+    assert nothing.exit_code == 3 and "2 unsure captions were left out: add --all-captions" in nothing.stderr
+    assert list(hits(indexed("query", "giraffe", "--text-only", "--all-captions", *where, "-f", "json"))) == [
+        "yellow-triangle.jpg"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--all-captions",), "--all-captions goes with --text-only or --hybrid"),
+        (("--all-captions", "--text-only", "--sure"), "--sure hides what --all-captions looks in"),
+    ],
+)
+def test_options_about_unsure_captions_that_do_not_fit_are_refused(indexed, options, why):
+    result = indexed("query", "zebra", *options)
+    assert result.exit_code == 2 and why in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_status_counts_unsure_captions(indexed, judge):
+    assert "  captions 4 of 4\n" in indexed("status").stdout
+    judge(circle=("a zebra", 0.25), square=("a zebra", 0.5))
+    assert "  captions 4 of 4, 1 unsure\n" in indexed("status").stdout
+    (told,) = json.loads(indexed("status", "--json").stdout)
+    assert (told["unsure"], told["by_people"]) == (1, 0)
+
+
+def test_a_table_of_hits_fits_a_narrow_terminal_with_its_marks(indexed, judge, monkeypatch):
+    judge(circle=("a zebra", 0.25))
+    monkeypatch.setattr(console, "_PIPE_WIDTH", 80)
+    lines = indexed("query", "zebra").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.endswith("  unsure: a zebra") for line in lines)

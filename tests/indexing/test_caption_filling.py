@@ -9,6 +9,7 @@ from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.caption_filling import CaptionFiller
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.records import StoredCaption
 from cocasearch.indexing.verification import verify_index
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.search.searcher import Searcher
@@ -41,9 +42,9 @@ def test_captions_are_those_of_an_index_made_with_them_and_all_else_stays(
     IndexBuilder(tmp_path / "whole", loaded).build([photos])
     whole = {row["path"]: row for row in rows(tmp_path / "whole")}
     for row, bare_row in zip(rows(bare), before, strict=True):
-        caption = {name: row.pop(name) for name in ("caption", "caption_score", "caption_logprob")}
+        caption = {name: row.pop(name) for name in StoredCaption._fields}
         assert row == {name: bare_row[name] for name in row}
-        assert caption["caption"] == whole[row["path"]]["caption"]
+        assert caption["caption"] == whole[row["path"]]["caption"] and caption["caption_by"] == "model"
         for name in ("caption_score", "caption_logprob"):
             assert np.isclose(caption[name], whole[row["path"]][name], atol=1e-5)
     assert all(hit.caption for hit in Searcher(bare, loaded).search("red"))

@@ -11,6 +11,7 @@ from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.export import export_clip_retrieval
 from cocasearch.indexing.importing import import_embeddings
 from cocasearch.indexing.manifest import MANIFEST_FILE, find_manifest, read_manifest
+from cocasearch.indexing.records import StoredCaption
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
 from cocasearch.search.query import Query, QueryTerm
@@ -203,7 +204,7 @@ def test_folders_of_an_imported_index_can_be_indexed_without_encoding_them_anew(
     export_clip_retrieval(index, tmp_path / "out")
     imported = tmp_path / "indexes" / "imported"
     import_embeddings(imported, tmp_path / "out", photos=tmp_path)
-    IndexTable(imported, "images-1").set_captions({row["id"]: ("MY WORDS", None, None) for row in rows(imported)})
+    IndexTable(imported, "images-1").set_captions({row["id"]: StoredCaption("MY WORDS") for row in rows(imported)})
     encoded.since_last_look()
     builder = IndexBuilder(imported, loaded, commit_seconds=0)
     report = builder.build([photos])

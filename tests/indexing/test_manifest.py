@@ -75,12 +75,13 @@ def test_a_command_leads_back_to_the_folder(tmp_path, monkeypatch, folder):
 
 def test_a_newer_index_asks_for_a_newer_cocasearch(tmp_path, manifest):
     write_manifest(replace(manifest, schema_version=99), tmp_path / MANIFEST_FILE)
-    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 4\)"):
+    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 5\)"):
         read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("schema", "lacking"), [(1, ("excludes", "named", "decodings")), (2, ("named", "decodings")), (3, ("decodings",))]
+    ("schema", "lacking"),
+    [(1, ("excludes", "named", "decodings")), (2, ("named", "decodings")), (3, ("decodings",)), (4, ())],
 )
 def test_a_manifest_of_an_older_schema_is_read(tmp_path, manifest, schema, lacking):
     fields = asdict(replace(manifest, schema_version=schema))

@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, record_schema, records_to_table
+from cocasearch.indexing.records import LATER_COLUMNS, ImageRecord, record_schema, records_to_table
+from cocasearch.indexing.row_conditions import AWAITING_CAPTION, BY_PEOPLE, UNSURE
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.table_view import TableView
 from cocasearch.indexing.versions import UnreadableTable
 
 DIMENSION = 8
@@ -90,7 +92,7 @@ def test_a_missing_file_hides_its_row_until_it_is_found(table, record):
 def first_schema(tmp_path, record):
     """A table as the first schema had it."""
     schema = record_schema(DIMENSION)
-    old = pa.schema([field for field in schema if field != MISSING_SINCE])
+    old = pa.schema([field for field in schema if field not in LATER_COLUMNS])
     rows = records_to_table([record(f"{seed}.png", seed, caption=None) for seed in range(3)], schema)
     lancedb.connect(tmp_path).create_table("images-1", rows.select(old.names), schema=old)
     return tmp_path
@@ -114,6 +116,46 @@ def test_a_table_of_the_first_schema_is_upgraded_in_place(first_schema, record):
     again = IndexTable(first_schema, "images-1")
     assert column(again, "path") == ["0.png", "2.png", "new.png"]
     assert again._table.schema == record_schema(DIMENSION)
+
+
+@pytest.fixture
+def fourth_schema(tmp_path, record):
+    """A table as the fourth schema had it, one row with a caption by a model, one with an imported one, one without."""
+    schema = record_schema(DIMENSION)
+    old = schema.names[:-2]
+    records = [
+        record("0.png", caption="caption_by 0", caption_logprob=-1.0),
+        record("1.png", caption="of another tool"),
+        record("2.png", caption=None),
+    ]
+    lancedb.connect(tmp_path).create_table("images-1", records_to_table(records, schema).select(old))
+    return tmp_path
+
+
+def test_nothing_is_known_of_captions_of_older_schemas_until_a_run_writes_who_wrote_them(fourth_schema):
+    table = IndexTable(fourth_schema, "images-1")
+    names = ["caption_by", "path", "caption_confidence"]
+    rows = [row for batch in table.batches(names) for row in batch.to_pylist()]
+    assert [list(row) for row in rows] == [names] * 3
+    assert {(row["caption_by"], row["caption_confidence"]) for row in rows} == {(None, None)}
+    assert [table.count(kind) for kind in (UNSURE, BY_PEOPLE, AWAITING_CAPTION)] == [0, 0, 1]
+    table.upgrade()
+    again = IndexTable(fourth_schema, "images-1")
+    assert column(again, "caption_by") == ["model", None, None]
+    assert again._table.schema.names == record_schema(DIMENSION).names
+
+
+@pytest.mark.parametrize(
+    ("condition", "met"),
+    [
+        ("caption_confidence < 0.5", 0),
+        ("caption_confidence is null and caption like '%caption_by%'", 1),
+        ("caption_by = 'human' or path = '1.png'", 1),
+    ],
+)
+def test_conditions_name_columns_that_a_table_of_an_older_schema_lacks(fourth_schema, condition, met):
+    version = IndexTable(fourth_schema, "images-1").version
+    assert len(TableView(fourth_schema, "images-1", version).ids_where(condition)) == met
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.ledger import Ledger, UnreadableFile
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
-from cocasearch.indexing.records import record_id
+from cocasearch.indexing.records import StoredCaption, record_id
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
@@ -216,7 +216,9 @@ def test_of_doubled_rows_the_last_one_stays(built, rows):
 def test_a_full_text_index_that_lacks_a_caption_or_is_damaged_is_made_anew(build, index, photos):
     build(photos)
     table = IndexTable(index, "images-1")
-    table.set_captions({record_id("1", f"p{at}.png"): ("a mountain at the seaside", 0.5, -1.0) for at in range(3)})
+    table.set_captions(
+        {record_id("1", f"p{at}.png"): StoredCaption("a mountain at the seaside", 0.5, -1.0) for at in range(3)}
+    )
     table._table.optimize()  # all captions are in the index
     derive(index)
     assert found(index) == set()
@@ -239,7 +241,7 @@ def verify_in_another_process(index, *options):
 
 def test_captions_that_the_full_text_index_does_not_give_are_named(built, monkeypatch):
     table = IndexTable(built, "images-1")
-    table.set_captions({record_id("1", "p1.png"): ("a mountain at the seaside", 0.5, -1.0)})
+    table.set_captions({record_id("1", "p1.png"): StoredCaption("a mountain at the seaside", 0.5, -1.0)})
     derive(built)
     assert found(built) == set()
     monkeypatch.setattr(IndexTable, "ids_with_words", lambda table, words: set())
@@ -249,7 +251,9 @@ def test_captions_that_the_full_text_index_does_not_give_are_named(built, monkey
 def test_captions_of_words_that_the_full_text_index_leaves_out_are_no_problem(built):
     table = IndexTable(built, "images-1")
     captions = ["he walks through", "by himself", "it is against us", "further", "willing", "outings", "shouldn't"]
-    table.set_captions({record_id("1", f"p{at}.png"): (words, 0.5, -1.0) for at, words in enumerate(captions)})
+    table.set_captions(
+        {record_id("1", f"p{at}.png"): StoredCaption(words, 0.5, -1.0) for at, words in enumerate(captions)}
+    )
     derive(built)
     assert found(built) == set()
     table._table.optimize()

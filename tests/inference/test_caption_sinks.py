@@ -1,5 +1,9 @@
+import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from cocasearch.errors import CocaSearchError
@@ -58,3 +62,32 @@ def test_a_file_of_something_else_is_not_added_to(file: Path) -> None:
     with pytest.raises(CocaSearchError, match="is no file of captions that can be added to"):
         CaptionFile(file)
     assert file.read_text().startswith("filepath")
+
+
+def test_a_file_from_before_confidences_is_added_to(file: Path) -> None:
+    run(file, replace(record("a.jpg"), caption_confidence=0.25))
+    if file.suffix == ".parquet":
+        pq.write_table(pq.read_table(file).drop_columns(["caption_confidence"]), file)
+    elif file.suffix == ".csv":
+        with file.open(newline="") as text:
+            table = [row[:-1] for row in csv.reader(text)]
+        with file.open("w", newline="") as text:
+            csv.writer(text).writerows(table)
+    else:
+        row = json.loads(file.read_text())
+        del row["caption_confidence"]
+        file.write_text(json.dumps(row) + "\n")
+    later = replace(record("b.jpg"), caption_confidence=0.75)
+    assert run(file, record("a.jpg"), later) == ["b.jpg"]
+    assert rows(file) == [record("a.jpg"), later]
+
+
+def test_a_file_of_sure_captions_is_no_file_with_others(file: Path) -> None:
+    unsure = replace(record("a.jpg"), caption_confidence=0.25)
+    run(file, unsure, finish=False)  # what a run without the wish has left
+    sink = CaptionFile(file, only_sure=True)
+    assert not sink.has(Path(unsure.path), unsure.model, unsure.decoding)
+    run(file, unsure)
+    with pytest.raises(CocaSearchError, match="holds unsure captions"):
+        CaptionFile(file, only_sure=True)
+    CaptionFile(file, only_sure=True, overwrite=True)

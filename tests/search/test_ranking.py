@@ -68,6 +68,18 @@ def ranker(tmp_path_factory, records):
     return Ranker(index, "images-1", open_snapshot(index, "images-1"))
 
 
+@pytest.fixture(scope="module")
+def doubted(tmp_path_factory, records):
+    """The same with confidences: every third caption is unsure, every third sure, every third not judged."""
+    index = tmp_path_factory.mktemp("doubted")
+    judged = [replace(record, caption_confidence=(0.4999, 0.5, None)[at % 3]) for at, record in enumerate(records)]
+    table = IndexTable.create(index, "images-1", DIMENSION)
+    table.add(judged[:300])
+    table.compact()
+    table.add(judged[300:])
+    return Ranker(index, "images-1", open_snapshot(index, "images-1"))
+
+
 @pytest.fixture
 def vector():
     vector = np.random.default_rng(7).standard_normal(DIMENSION).astype(np.float32)
@@ -159,3 +171,31 @@ def test_a_list_is_newest_first(ranker, records):
     dated = [time for time in listed if time]
     assert len(listed) == len(met) and dated == sorted(dated, reverse=True) == listed[: len(dated)]
     assert ranker.by_date(3, condition) == ranker.by_date(ROWS, condition)[:3]
+
+
+def is_unsure(ranker, row):
+    return int(path(ranker, row).removesuffix(".jpg")) % 3 == 0
+
+
+@pytest.mark.parametrize("condition", [None, *CONDITIONS])
+@pytest.mark.parametrize("top_k", [1, 7, ROWS])
+def test_unsure_captions_are_left_out_of_a_search_for_words_exactly(doubted, condition, top_k):
+    everything = doubted.by_words("dogs at night", ROWS, condition, all_captions=True)
+    sure = [row for row in everything if not is_unsure(doubted, row)]
+    assert doubted.by_words("dogs at night", top_k, condition) == sure[:top_k]
+    assert condition == "false" or len(sure) < len(everything)
+
+
+def test_photos_with_unsure_captions_are_hits_of_a_hybrid_search_by_their_vector_alone(doubted, vector):
+    rows = doubted.by_both(vector, "dogs at night", ROWS)
+    assert len(rows) == ROWS * 0.9
+    assert {row.text_rank for row in rows if is_unsure(doubted, row)} == {None}
+    ranked = sorted((row for row in rows if row.text_rank), key=lambda row: row.text_rank)
+    words = doubted.by_words("dogs at night", ROWS)
+    assert [(row.position, row.text_score) for row in ranked] == [(row.position, row.text_score) for row in words]
+    everything = doubted.by_both(vector, "dogs at night", ROWS, all_captions=True)
+    assert any(row.text_rank for row in everything if is_unsure(doubted, row))
+
+
+def test_a_search_by_vector_does_not_care_how_sure_captions_are(doubted, ranker, vector):
+    assert doubted.by_vector(vector, ROWS) == ranker.by_vector(vector, ROWS)

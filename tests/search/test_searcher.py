@@ -56,7 +56,10 @@ def test_more_hits_than_photos_are_all_photos(index, loaded):
 def test_a_hit_tells_its_caption_and_becomes_json(index, loaded):
     (hit,) = Searcher(index, loaded).search("a dog", top_k=1)
     assert isinstance(hit.caption, str) and isinstance(hit.caption_score, float)
-    assert hit.to_dict() == {name: getattr(hit, name) for name in hit.__dataclass_fields__}
+    fields = {name: getattr(hit, name) for name in hit.__dataclass_fields__}
+    assert hit.to_dict() == fields | {"caption_is_sure": True} and hit.caption_confidence is None
+    assert replace(hit, caption_confidence=0.49).to_dict()["caption_is_sure"] is False
+    assert replace(hit, caption=None, caption_confidence=None).caption_is_sure is None
     assert (hit.text_score, hit.vector_rank, hit.text_rank, hit.fused_score) == (None, None, None, None)
     assert json.loads(json.dumps(replace(hit, taken_at=datetime(2024, 6, 1, 12)).to_dict()))["taken_at"] == (
         "2024-06-01T12:00:00"
@@ -293,3 +296,8 @@ def test_what_is_left_out_changes_nothing_and_what_is_kept_everything(index, loa
     assert np.abs(searcher.embed(long) - searcher.embed("red " + long)).max() > 1e-4
     assert searcher.left_out(parse_terms(["a boat"], texts=[long, "a sea"])) == [end]
     assert searcher.left_out(parse_terms(images=[photos / "p1.png"])) == searcher.left_out("a boat") == []
+
+
+def test_all_captions_are_for_searches_in_captions(index, loaded):
+    with pytest.raises(CocaSearchError, match="in a search for words alone or for both"):
+        Searcher(index, loaded).search("a dog", all_captions=True)

@@ -1,0 +1,78 @@
+"""Unsure captions of an index, written out for a person to correct, and taken back: `caption --review`, `--apply`."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.counting import counted
+from cocasearch.indexing.manifest import index_command, index_name
+
+Review = Annotated[
+    Path | None,
+    typer.Option(
+        "--review",
+        metavar="FILE",
+        help="Write the unsure captions of an index into a .csv, .tsv or .jsonl file, the worst first: to correct, to "
+        "empty, or to mark with yes in the column 'right'.",
+        show_default=False,
+    ),
+]
+Apply = Annotated[
+    Path | None,
+    typer.Option(
+        "--apply",
+        metavar="FILE",
+        help="Take that file back: what you wrote or marked is kept as yours by all later runs.",
+        show_default=False,
+    ),
+]
+
+_BESIDE = {"review": {"review", "name", "overwrite"}, "apply": {"apply", "name"}}
+"""The parameters that may be given with each."""
+
+
+def check_given(context: typer.Context, what: str) -> None:
+    """Refuse options, and paths of photos, that have nothing to do with `what`, "review" or "apply".
+
+    Raises:
+        typer.BadParameter: One of them was given.
+    """
+    for option in context.command.params:
+        name = option.name or ""
+        if name not in {*_BESIDE[what], "debug"} and _was_given(context, name):
+            shown = max(option.opts, key=len) if name != "paths" else "PATH"
+            raise typer.BadParameter(f"--{what} is about an index as it is, chosen with --index, and takes no {shown}")
+
+
+def write_review(index: Path, file: Path, *, overwrite: bool) -> None:
+    """Write the unsure captions, and say how to go on."""
+    from cocasearch.indexing.caption_review import write_unsure
+
+    count = write_unsure(index, file, overwrite=overwrite)
+    apply = index_command(index, "--apply", shlex.quote(str(file)), command="caption")
+    told = f"{counted(count, 'unsure caption')} of index '{index_name(index)}' written to {file}"
+    console.say(told, f"correct them, empty them, or write yes in the column 'right', then: {apply}")
+
+
+def apply_review(index: Path, file: Path) -> None:
+    """Take corrections back, and say what became of them."""
+    from cocasearch.indexing.caption_review import apply_corrections
+
+    with console.working("taking corrections back"):
+        report = apply_corrections(index, file)
+    counts = {
+        "changed": report.changed,
+        "confirmed": report.confirmed,
+        "unchanged": report.unchanged,
+        "not found": report.not_found,
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    console.say(f"{told}; index '{index_name(index)}'")
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

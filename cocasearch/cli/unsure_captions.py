@@ -1,0 +1,19 @@
+"""How captions that are more likely wrong than right are shown to people, or hidden from them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+IS_SURE = "caption_is_sure"
+"""The field of a row that tells whether its caption is sure; None without a caption."""
+
+_MARK = "unsure: "
+
+
+def marked(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with a caption as people are shown it: with a mark before an unsure one."""
+    return {**row, "caption": f"{_MARK}{row['caption']}"} if row[IS_SURE] is False else dict(row)
+
+
+def without_unsure(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its caption only if that is sure."""
+    return {**row, "caption": None} if row[IS_SURE] is False else dict(row)
