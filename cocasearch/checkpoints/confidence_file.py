@@ -7,6 +7,7 @@ fingerprint that it was fitted to, so that it is never taken for that of other w
 import json
 import math
 import shlex
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from cocasearch.atomic_files import write_text
 from cocasearch.checkpoints.disk_space import writing
 from cocasearch.checkpoints.folder_files import CONFIDENCE_FILE
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, CocaSearchWarning
 
 FORMAT = 1
 FEATURES = ("cosine", "mean_logprob", "agreement")
@@ -107,6 +108,16 @@ def read_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
     return confidence
 
 
+def usable_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
+    """The same, with a warning and None where the file is of no use: captions then have no confidence."""
+    try:
+        return read_confidence(folder, fingerprint)
+    except CocaSearchError as error:
+        told = f"{error}, so captions have no confidence; {error.hint}"
+        warnings.warn(told, CocaSearchWarning, stacklevel=3)
+        return None
+
+
 def write_confidence(folder: Path, confidence: ConfidenceModel) -> None:
     """Put `confidence.json` into a model folder in one step, in place of an older one.
 
@@ -134,7 +145,7 @@ def _own_copy(folder: Path) -> str:
 
 
 def _useless(file: Path, what: str) -> CocaSearchError:
-    return CocaSearchError(f"{file} {what}", hint="remove it, then: cocasearch models calibrate MODEL DATA")
+    return CocaSearchError(f"{file} {what}", hint="write it anew with: cocasearch models calibrate MODEL DATA")
 
 
 def _from_dict(described: dict[str, Any]) -> ConfidenceModel:

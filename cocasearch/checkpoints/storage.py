@@ -1,6 +1,7 @@
 """Model folders: `config.json`, `model.safetensors`, `tokenizer.json`, `README.md`, all that a model is.
 
-One that was trained here has `words.tsv` beside them, the words it was trained on and how often.
+One that was trained here has `words.tsv` beside them, the words it was trained on and how often; one that was calibrated
+has `confidence.json`, how far its captions can be trusted.
 
 Receives a CoCa's weights with what belongs to them and hands them back; bundled, pulled, imported and trained models
 are all stored alike. A folder is written beside its place and renamed, so that it is whole or not there.
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from cocasearch.checkpoints.confidence_file import ConfidenceModel, read_confidence
+from cocasearch.checkpoints.confidence_file import ConfidenceModel, usable_confidence
 from cocasearch.checkpoints.disk_space import ELSEWHERE, writing
 from cocasearch.checkpoints.folder_files import (
     ALL_FILES,
@@ -52,7 +53,7 @@ class ModelFolder:
     """A model folder that was read, its weights still on disk.
 
     `fingerprint` names the weights together with everything that changes their vectors: architecture,
-    preprocessing and tokenizer. `confidence` tells how far its captions can be trusted, if that was ever measured.
+    preprocessing and tokenizer.
     """
 
     folder: Path
@@ -61,7 +62,13 @@ class ModelFolder:
     tokenizer: Tokenizer
     fingerprint: str
     provenance: dict[str, Any] = field(default_factory=dict)
-    confidence: ConfidenceModel | None = None
+
+    def read_confidence(self) -> ConfidenceModel | None:
+        """How far its captions can be trusted; None if that was never measured for these weights, or is damaged.
+
+        A file that is of no use is told in a warning: everything else that the model can do, it can do without.
+        """
+        return usable_confidence(self.folder, self.fingerprint)
 
     def read_words(self) -> KnownWords | None:
         """The words that it was trained on; None if it does not say, as published models do not.
@@ -175,7 +182,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
     """What a model folder says about itself, without its weights.
 
     Raises:
-        CocaSearchError: A file is missing or malformed, the tokenizer is another model's, or `confidence.json` is.
+        CocaSearchError: A file is missing or malformed, or the tokenizer is another model's.
     """
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE) if not (folder / name).is_file()]
     if missing:
@@ -192,7 +199,6 @@ def read_model_folder(folder: Path) -> ModelFolder:
             tokenizer=load_tokenizer(folder / TOKENIZER_FILE, config),
             fingerprint=described["fingerprint"],
             provenance=described.get("provenance", {}),
-            confidence=read_confidence(folder, described["fingerprint"]),
         )
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not JSON: {error}") from error

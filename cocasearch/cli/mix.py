@@ -45,7 +45,7 @@ def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
     )
     with console.working("mixing"):
         interpolate_folders(start_folder, model.folder, keep, out, card=card)
-    if model.confidence:
+    if model.read_confidence():
         console.say("its captions have no confidence before 'cocasearch models calibrate': the weights are new")
     console.say(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
 

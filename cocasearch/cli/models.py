@@ -55,7 +55,7 @@ def info(
             "architecture": stored.config.to_dict(),
             "preprocessing": stored.preprocess.to_dict(),
             "provenance": stored.provenance,
-            "caption_confidence": _calibrated(stored.confidence),
+            "caption_confidence": _calibrated(stored.read_confidence()),
         }
     if as_json:
         console.write_json(described)

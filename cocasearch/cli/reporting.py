@@ -3,14 +3,16 @@
 import functools
 import inspect
 import traceback
-from collections.abc import Callable
-from typing import Annotated
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TextIO
 
 import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.places import checked
-from cocasearch.errors import CocaSearchError, ToldByAnother
+from cocasearch.errors import CocaSearchError, CocaSearchWarning, ToldByAnother
 
 UNEXPECTED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -21,11 +23,12 @@ _DEBUG = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=Fals
 
 
 def reporting(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with `--debug`, its places checked, its errors told on stderr and turned into exit codes."""
+    """The command with `--debug`, its places checked, its warnings and errors told on stderr, errors as exit codes."""
 
     def reported(*args: object, debug: bool, **options: object) -> None:
         try:
-            command(*args, **options)
+            with _telling_warnings():
+                command(*args, **options)
         except KeyboardInterrupt as error:
             console.say("", "stopped: what was done is kept, the same command goes on from there")
             raise typer.Exit(INTERRUPTED) from error
@@ -51,6 +54,30 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     reported.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     reported.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return reported
+
+
+@contextmanager
+def _telling_warnings() -> Iterator[None]:
+    """Tell the package's own warnings as one sentence each, whatever Python was told to do with warnings."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def say(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, CocaSearchWarning):
+                console.say(f"mind: {message}")
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("always", CocaSearchWarning)
+        warnings.showwarning = say
+        yield
 
 
 def _tell(message: str, hint: str | None, debug: bool) -> None:

@@ -1,13 +1,11 @@
 """A training run as it goes, on stderr: one live line, and a line that stays for every validation."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
-from cocasearch.errors import CocaSearchWarning
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.benchmark import EvaluationReport
@@ -33,24 +31,7 @@ class TrainingLine:
 @contextmanager
 def training_progress() -> Iterator[TrainingLine]:
     """One live line for as long as the context is open."""
-    with console.live_line("reading the data") as show, warnings.catch_warnings():
-        others = warnings.showwarning
-
-        def say(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            if issubclass(category, CocaSearchWarning):
-                console.say(f"mind: {message}")
-            else:
-                others(message, category, filename, lineno, file, line)
-
-        warnings.simplefilter("always", CocaSearchWarning)
-        warnings.showwarning = say
+    with console.live_line("reading the data") as show:
         yield TrainingLine(show)
 
 

@@ -31,7 +31,8 @@ class LoadedModel:
         model: For inference alone: on a CPU its linear layers are packed, which neither gradients nor `state_dict` see.
         preprocess: Upright RGB picture -> (3, S, S).
         can_judge: Whether its vectors tell which caption fits a picture; some published weights have lost that.
-        confidence: What tells how far its captions can be trusted; None of a model that was never calibrated.
+        confidence: What tells how far its captions can be trusted; None of a model that was never calibrated,
+            or that was loaded without what writes captions.
     """
 
     name: str
@@ -106,7 +107,7 @@ def load_model(
         device=chosen_device,
         dtype=chosen_dtype,
         can_judge=can_judge(stored.folder.resolve().name),
-        confidence=stored.confidence,
+        confidence=stored.read_confidence() if "caption" in towers else None,
     )
 
 

@@ -15,7 +15,7 @@ from cocasearch.checkpoints.confidence_file import (
     write_confidence,
 )
 from cocasearch.checkpoints.storage import read_model_folder, refuse_to_replace, save_model_folder
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.inference.loaded_model import load_model
 
 
@@ -34,12 +34,13 @@ def confidence(folder):
 
 def test_what_is_read_is_what_was_written(folder, confidence):
     before = read_model_folder(folder)
-    assert before.confidence is None
+    assert before.read_confidence() is None
     write_confidence(folder, confidence)
     after = read_model_folder(folder)
-    assert after.confidence == confidence
+    assert after.read_confidence() == confidence
     assert after.fingerprint == before.fingerprint
     assert load_model(folder, device="cpu").confidence == confidence
+    assert load_model(folder, device="cpu", towers=("image",)).confidence is None
     assert {file.name for file in folder.iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "README.md", "confidence.json",
     }  # fmt: skip
@@ -67,7 +68,7 @@ def test_a_damaged_file_is_told_in_one_sentence(folder, confidence, change, word
     changed = change(json.loads(file.read_text()))
     file.write_text(changed if isinstance(changed, str) else json.dumps(changed))
     with pytest.raises(CocaSearchError) as caught:
-        read_model_folder(folder)
+        read_confidence(folder, confidence.fingerprint)
     assert str(caught.value).startswith(f"{file} {words}")
     assert "\n" not in str(caught.value)
     assert "cocasearch models calibrate" in caught.value.hint
@@ -76,7 +77,19 @@ def test_a_damaged_file_is_told_in_one_sentence(folder, confidence, change, word
 def test_bytes_that_are_no_text_are_damaged_too(folder):
     (folder / "confidence.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CocaSearchError, match="is damaged"):
-        read_model_folder(folder)
+        read_confidence(folder, "0123")
+
+
+def test_the_model_beside_a_damaged_file_works_without_it(folder):
+    (folder / "confidence.json").write_text("{")
+    with pytest.warns(CocaSearchWarning) as warned:
+        assert load_model(folder, device="cpu").confidence is None
+    told = [str(warning.message) for warning in warned]
+    assert told == [
+        f"{folder / 'confidence.json'} is damaged, so captions have no confidence; write it anew with: "
+        "cocasearch models calibrate MODEL DATA"
+    ]
+    load_model(folder, device="cpu", towers=("text",))  # finds photos, and needs no such file
 
 
 def test_new_weights_in_the_same_folder_have_none(folder, confidence):
@@ -87,7 +100,7 @@ def test_new_weights_in_the_same_folder_have_none(folder, confidence):
     save_model_folder(
         folder, weights, config=stored.config, preprocess=stored.preprocess, tokenizer=stored.tokenizer, provenance={}
     )
-    assert read_model_folder(folder).confidence is None
+    assert read_model_folder(folder).read_confidence() is None
 
 
 def test_calibrated_anew_the_file_is_replaced(folder, confidence):

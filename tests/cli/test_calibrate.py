@@ -94,4 +94,15 @@ def test_a_mixed_model_is_to_be_calibrated_anew(captioned):
     result = captioned("models", "mix", "./mine", "--keep", "0.5", "--out", "mixed", "--start", "tiny")
     assert result.exit_code == 0, result.stderr
     assert "no confidence before 'cocasearch models calibrate'" in result.stderr
-    assert read_model_folder(captioned.folder / "mixed").confidence is None
+    assert read_model_folder(captioned.folder / "mixed").read_confidence() is None
+
+
+def test_a_damaged_file_stops_nothing(indexed):
+    (resolve_model("tiny") / "confidence.json").write_text("{")
+    for command in (("caption", "photos/turned.jpg", "--model", "tiny"), ("models", "info", "tiny")):
+        result = indexed(*command)
+        assert result.exit_code == 0, result.stderr
+        told = " ".join(result.stderr.split())
+        assert told.count("mind: ") == 1 and "confidence.json is damaged, so captions have no confidence" in told
+    searched = indexed("query", "red")
+    assert searched.exit_code == 0 and "damaged" not in searched.stderr
