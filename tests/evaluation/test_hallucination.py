@@ -54,7 +54,11 @@ def test_captions_without_objects_invent_nothing():
 
 def test_figures_by_picture_say_the_same():
     assert [picture.invented for picture in named_objects(CAPTIONS, PEOPLE)] == [0, 2, 0, 1]
-    assert caption_figures(CAPTIONS, PEOPLE)["caption inventing nothing"].gained.tolist() == [1, 0, 1, 0]
+
+
+def test_saying_less_is_no_gain_of_a_training():
+    says_nothing = [""] * len(CAPTIONS)
+    assert not any(figure.value for figure in caption_figures(says_nothing, PEOPLE).values())
 
 
 @pytest.mark.parametrize(
