@@ -1,7 +1,7 @@
 """Model folders: `config.json`, `model.safetensors`, `tokenizer.json`, `README.md`, all that a model is.
 
-One that was trained here has `words.tsv` beside them, the words it was trained on and how often; one that was calibrated
-has `confidence.json`, how far its captions can be trusted.
+One that was trained here has `words.tsv` beside them, the words it was trained on and how often. One that was
+calibrated has `confidence.json`, how far its captions can be trusted.
 
 Receives a CoCa's weights with what belongs to them and hands them back; bundled, pulled, imported and trained models
 are all stored alike. A folder is written beside its place and renamed, so that it is whole or not there.

@@ -37,8 +37,9 @@ def calibrate(
     """Measure how far a model's captions can be trusted; from then on each has a confidence.
 
     DATA needs photos that the model was not trained on: on those it knows it would look better than it is. What is
-    measured is stored in the model's folder; its weights stay as they are, and so do indexes. Captions have a
-    confidence where they are written with the default options. A model made from this one is to be calibrated anew.
+    measured is stored in the model's folder, beside its weights, which stay as they are. Captions have a confidence
+    where they are written with the default options; 'cocasearch caption --index NAME' gives it to those that an index
+    has already. A model made from this one has to be calibrated itself.
     """
     from cocasearch.captioned_data import read_captioned_data, unite_copies
     from cocasearch.checkpoints.confidence_file import refuse_unwritable, write_confidence
@@ -62,7 +63,10 @@ def calibrate(
         console.write_json(calibration.to_dict())
     else:
         _print(loaded.name, calibration)
-    console.say(f"captions of {loaded.name} have a confidence from now on, until its weights change")
+    console.say(
+        f"captions of {loaded.name} have a confidence from now on",
+        "those of an index get theirs with: cocasearch caption --index NAME",
+    )
 
 
 def _print(name: str, found: "Calibration") -> None:

@@ -29,6 +29,7 @@ from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
 from cocasearch.cli.unsure_captions import IS_SURE, marked, without_unsure
+from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, index_name, read_manifest
@@ -160,7 +161,7 @@ def _run(
 
 
 def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions", how: dict[str, Any]) -> None:
-    """Write the captions that an index lacks.
+    """Write the captions that an index lacks, and the confidence of those from before the model was calibrated.
 
     Raises:
         NothingFound: None of the photos without one could be read.
@@ -178,6 +179,7 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
     counts = {
         "captioned": report.written,
         "captioned before": report.captions - report.written,
+        "given a confidence": report.judged,
         "unreadable": len(report.failed),
         "changed or gone": report.outdated,
     }
@@ -185,6 +187,12 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
     console.say(f"{told}; index '{index_name(index)}'")
     if report.outdated:
         console.say(f"take in what has changed: {index_command(index)}")
+    if report.unjudged:
+        captions = counted(report.unjudged, "caption has", "captions have")
+        console.say(
+            f"{captions} no confidence, as those have that are written with the options that the model was calibrated "
+            f"with; to write all anew: {index_command(index, '--rebuild')}"
+        )
     if report.failed and not report.captions:
         raise NothingFound("none of the photos could be read")
 

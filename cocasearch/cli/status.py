@@ -57,7 +57,8 @@ def _bad_lines(summary: "IndexSummary") -> list[str]:
 
 
 def _of_captions(summary: "IndexSummary") -> str:
-    kinds = {"unsure": summary.unsure, "by people": summary.by_people}
+    unjudged = summary.captions - summary.judged - summary.by_people if summary.judged else 0
+    kinds = {"unsure": summary.unsure, "by people": summary.by_people, "without a confidence": unjudged}
     return "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
 
 

@@ -1,5 +1,6 @@
 """Captions for the photos of an index that have none: one image pass each, and nothing else of their rows changes.
 
+Captions from before the model was calibrated get their confidence likewise: they are written once more, as they were.
 What a run has stored stays stored however the run ends, and the next one goes on from there.
 """
 
@@ -16,10 +17,12 @@ from cocasearch.images.discovery import status_of
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.generations import Generation, note_decoding, open_generation
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import check_model, read_manifest
+from cocasearch.indexing.manifest import Manifest, check_model, read_manifest
 from cocasearch.indexing.records import StoredCaption, author_of
+from cocasearch.indexing.row_conditions import UNJUDGED
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
+from cocasearch.inference.caption_confidence import confidence_model_for
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.loaded_model import LoadedModel
@@ -28,6 +31,7 @@ from cocasearch.interruption import uninterrupted
 Progress = Callable[[int, int], None]
 """Called with the number of photos done and their total."""
 
+_COLUMNS = ("id", "root", "path", "size", "mtime_ns", "caption", "caption_confidence", "caption_by")
 _COMMITS_BETWEEN_COMPACTIONS = 256  # a table of very many small fragments slows each commit
 
 
@@ -36,13 +40,18 @@ class FillReport:
     """What a run did.
 
     Attributes:
-        written: Captions written.
-        outdated: Photos left without, because they have changed or gone since they were indexed.
+        written: Captions written where there was none.
+        judged: Captions that had no confidence and have one now.
+        unjudged: Captions of the model that have none still, though it is calibrated: they were written in another way,
+            or their photos have changed, gone or cannot be read.
+        outdated: Photos left without a caption, because they have changed or gone since they were indexed.
         failed: Path and reason of each photo that could not be read.
         captions: Photos with a caption now.
     """
 
     written: int = 0
+    judged: int = 0
+    unjudged: int = 0
     outdated: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     captions: int = 0
@@ -51,10 +60,11 @@ class FillReport:
 class _Photo(NamedTuple):
     id: str
     file: Path
+    is_captioned: bool
 
 
 class CaptionFiller:
-    """Writes the captions that an index lacks.
+    """Writes the captions that an index lacks, and the confidence of those that lack only that.
 
     Args:
         index: The index folder.
@@ -84,7 +94,10 @@ class CaptionFiller:
         self._commit_seconds = commit_seconds
 
     def fill(self, *, progress: Progress | None = None) -> FillReport:
-        """Caption every photo that has none and is as it was when it was indexed.
+        """Caption every photo that has no caption and is as it was when it was indexed.
+
+        A caption that the model wrote before it was calibrated is written once more, for its confidence, if all
+        captions of the index were written as these would be.
 
         Args:
             progress: Called after each batch.
@@ -98,26 +111,38 @@ class CaptionFiller:
             check_model(manifest, self._loaded.fingerprint, self._loaded.name, self._index)
             generation = open_generation(self._index, manifest, rebuild=False)
             report = FillReport()
-            photos = list(self._without_caption(generation, report))
+            photos = list(self._to_caption(generation, report))
             if photos:
                 note_decoding(generation, self.options)
                 self._caption(photos, generation.table, report, progress)
                 generation.table.compact()
             open_snapshot(self._index, manifest.table)
             report.captions = len(generation.table) - generation.table.count_without_caption()
+            report.unjudged = generation.table.count(UNJUDGED) if self._loaded.confidence else 0
             return report
 
-    def _without_caption(self, generation: Generation, report: FillReport) -> Iterator[_Photo]:
+    def _to_caption(self, generation: Generation, report: FillReport) -> Iterator[_Photo]:
         roots = generation.manifest.locate_roots(self._index)
-        for batch in generation.table.batches(["id", "root", "path", "size", "mtime_ns", "caption", "caption_by"]):
+        judges = self._judges(generation.manifest)
+        for batch in generation.table.batches(_COLUMNS):
             for row in batch.to_pylist():
-                if row["caption"] is not None or row["caption_by"] is not None:  # a person has decided for none
+                is_captioned = row["caption"] is not None
+                if is_captioned:
+                    is_wanted = judges and row["caption_by"] == "model" and row["caption_confidence"] is None
+                else:
+                    is_wanted = row["caption_by"] is None  # else a person has decided for none
+                if not is_wanted:
                     continue
                 file = roots.get(row["root"], Path()) / row["path"]
                 if _stamp(file) == (row["size"], row["mtime_ns"]):
-                    yield _Photo(row["id"], file)
-                else:
+                    yield _Photo(row["id"], file, is_captioned)
+                elif not is_captioned:
                     report.outdated += 1
+
+    def _judges(self, manifest: Manifest) -> bool:
+        """Whether the captions of an index, written once more, would be the same and have a confidence."""
+        can_judge = confidence_model_for(self._loaded.confidence, self.options) is not None
+        return can_judge and manifest.decodings == (self.options.to_dict(),)
 
     def _caption(self, photos: list[_Photo], table: IndexTable, report: FillReport, progress: Progress | None) -> None:
         waiting = _Waiting(table, report, self._commit_seconds)
@@ -147,11 +172,13 @@ class _Waiting:
     def __init__(self, table: IndexTable, report: FillReport, seconds: float) -> None:
         self._table, self._report, self._seconds = table, report, seconds
         self._captions: dict[str, ImageDescription] = {}
+        self._judged = 0
         self._last_commit, self._commits = time.monotonic(), 0
 
     def put(self, batch: DecodedBatch[_Photo], descriptions: list[ImageDescription]) -> None:
         for photo, description in zip(batch.items, descriptions, strict=True):
             self._captions[photo.id] = description
+            self._judged += photo.is_captioned
         if time.monotonic() - self._last_commit >= self._seconds:
             self.commit()
 
@@ -159,8 +186,9 @@ class _Waiting:
         with uninterrupted():
             if self._captions:
                 self._table.set_captions({id: _stored(one) for id, one in self._captions.items()})
-                self._report.written += len(self._captions)
-                self._captions = {}
+                self._report.written += len(self._captions) - self._judged
+                self._report.judged += self._judged
+                self._captions, self._judged = {}, 0
                 self._commits += 1
                 if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
                     self._table.compact()

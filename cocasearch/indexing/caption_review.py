@@ -75,9 +75,12 @@ def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
         for row in _unsure_rows(table)
     ]
     if not rows:
-        unjudged = ": none has a confidence, as the model that wrote them was not calibrated"
-        told = f"index '{index_name(index)}' has no unsure captions{'' if table.count(JUDGED) else unjudged}"
-        raise NothingFound(told)
+        told = f"index '{index_name(index)}' has no unsure captions"
+        if table.count(JUDGED):
+            raise NothingFound(told)
+        fill = f"cocasearch caption --index {shlex.quote(index_name(index))}"
+        calibrate = f"cocasearch models calibrate {shlex.quote(manifest.model_name)} DATA, and then: {fill}"
+        raise NothingFound(f"{told}: none of its captions has a confidence", hint=calibrate)
     write_review(sorted(rows, key=lambda row: (row.caption_confidence, row.path)), file)
     return len(rows)
 

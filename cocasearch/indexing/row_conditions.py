@@ -11,6 +11,7 @@ WITHOUT_CAPTION = "caption IS NULL"
 AWAITING_CAPTION = "caption IS NULL AND caption_by IS NULL"  # where a person has taken a caption away, none is missed
 UNSURE = f"caption IS NOT NULL AND caption_confidence < {SURE_FROM}"
 JUDGED = "caption_confidence IS NOT NULL"
+UNJUDGED = "caption IS NOT NULL AND caption_confidence IS NULL AND caption_by = 'model'"
 BY_PEOPLE = "caption IS NOT NULL AND caption_by = 'human'"
 SETTLED_BY_PEOPLE = "caption_by = 'human'"
 

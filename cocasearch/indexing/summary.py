@@ -20,7 +20,7 @@ from cocasearch.indexing.manifest import (
     index_name,
     read_manifest,
 )
-from cocasearch.indexing.row_conditions import BY_PEOPLE, UNSURE
+from cocasearch.indexing.row_conditions import BY_PEOPLE, JUDGED, UNSURE
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
 from cocasearch.indexing.versions import UnreadableTable, latest_version
 from cocasearch.paths import default_indexes_home
@@ -36,7 +36,8 @@ class IndexSummary:
     Attributes:
         photos: Images that a query can find.
         captions: Those of them with a caption.
-        unsure: Captions that are more likely wrong than right.
+        judged: Captions that have a confidence, as those of calibrated models do.
+        unsure: Those of them that are more likely wrong than right.
         by_people: Captions that a person has written or let stand.
         decodings: Each way in which the model has written captions, as `CaptionOptions.to_dict` has it.
         missing: Images kept back because their file is gone.
@@ -55,6 +56,7 @@ class IndexSummary:
     folder: str
     photos: int
     captions: int
+    judged: int
     unsure: int
     by_people: int
     decodings: tuple[dict[str, Any], ...]
@@ -102,6 +104,7 @@ def _summary(index: Path) -> IndexSummary:
         folder=str(index.absolute()),
         photos=len(table),
         captions=len(table) - table.count_without_caption(),
+        judged=table.count(JUDGED),
         unsure=table.count(UNSURE),
         by_people=table.count(BY_PEOPLE),
         decodings=manifest.decodings,

@@ -106,3 +106,20 @@ def test_a_damaged_file_stops_nothing(indexed):
         assert told.count("mind: ") == 1 and "confidence.json is damaged, so captions have no confidence" in told
     searched = indexed("query", "red")
     assert searched.exit_code == 0 and "damaged" not in searched.stderr
+
+
+def test_an_index_from_before_gets_its_confidences_by_one_command(captioned):
+    assert captioned("index", "photos", "--model", "tiny").exit_code == 0
+    unjudged = captioned("caption", "--review", "review.csv")
+    assert unjudged.exit_code == 3
+    assert "none of its captions has a confidence" in unjudged.stderr
+    assert "cocasearch models calibrate tiny DATA, and then: cocasearch caption --index default" in unjudged.stderr
+    told = captioned("models", "calibrate", "tiny", "data.tsv").stderr
+    assert "those of an index get theirs with: cocasearch caption --index NAME" in told
+    filled = captioned("caption", "--index", "default")
+    assert filled.exit_code == 0, filled.stderr
+    assert "4 captioned before, 4 given a confidence; index 'default'" in filled.stderr
+    hits = json.loads(captioned("query", "red", "-f", "json").stdout)
+    assert all(hit["caption_confidence"] is not None for hit in hits)
+    other = captioned("caption", "photos/turned.jpg", "--model", "tiny", "--strategy", "greedy", "-f", "json")
+    assert json.loads(other.stdout)[0]["caption_confidence"] is None

@@ -185,7 +185,7 @@ def test_options_about_unsure_captions_that_do_not_fit_are_refused(indexed, opti
 def test_status_counts_unsure_captions(indexed, judge):
     assert "  captions 4 of 4\n" in indexed("status").stdout
     judge(circle=("a zebra", 0.25), square=("a zebra", 0.5))
-    assert "  captions 4 of 4, 1 unsure\n" in indexed("status").stdout
+    assert "  captions 4 of 4, 1 unsure, 2 without a confidence\n" in indexed("status").stdout
     (told,) = json.loads(indexed("status", "--json").stdout)
     assert (told["unsure"], told["by_people"]) == (1, 0)
 

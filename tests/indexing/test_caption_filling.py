@@ -1,15 +1,18 @@
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from cocasearch.checkpoints.confidence_file import ConfidenceModel
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.caption_filling import CaptionFiller
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.records import StoredCaption
+from cocasearch.indexing.summary import summarise_index
 from cocasearch.indexing.verification import verify_index
 from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.search.searcher import Searcher
@@ -25,6 +28,14 @@ def bare(index, photos, loaded):
 @pytest.fixture
 def filler(bare, loaded):
     return CaptionFiller(bare, loaded, DEFAULT_OPTIONS, batch_size=3, commit_seconds=0)
+
+
+@pytest.fixture
+def calibrated(loaded):
+    """The same model, calibrated for captions by the default options; all of them are a little more than even."""
+    options = loaded.complete(DEFAULT_OPTIONS).to_dict()
+    zero, one = (0.0,) * 3, (1.0,) * 3
+    return replace(loaded, confidence=ConfidenceModel(0.4, zero, zero, one, options, loaded.fingerprint, 100, "d", ()))
 
 
 def stop(done, total):
@@ -117,3 +128,38 @@ def test_the_manifest_tells_how_the_captions_of_its_table_were_written(index, ph
     draw(photos / "newer.png", 51)
     assert build(CaptionOptions("greedy")) == [default, greedy]
     assert build(CaptionOptions("greedy"), rebuild=True) == [greedy]
+
+
+def test_captions_from_before_the_calibration_get_a_confidence_and_stay(
+    index, photos, loaded, calibrated, rows, set_in_table, encoded
+):
+    IndexBuilder(index, loaded).build([photos])
+    set_in_table(index, "path = 'p1.png'", caption="mine", caption_by="human")
+    before, words = rows(index), [row["caption"] for row in rows(index)]
+    filler = CaptionFiller(index, calibrated, DEFAULT_OPTIONS, batch_size=3, commit_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        filler.fill(progress=stop)
+    report = filler.fill()
+    assert (report.written, report.judged, report.unjudged, report.captions) == (0, 6, 0, 10)  # 3 before the stop
+    after = rows(index)
+    assert [row["caption"] for row in after] == words
+    assert [row["path"] for row in after if row["caption_confidence"] is None] == ["p1.png"]
+    confidences = {row["caption_confidence"] for row in after} - {None}
+    assert len(confidences) == 1 and confidences.pop() == pytest.approx(0.5987, abs=1e-4)
+    for old, new in zip(before, after, strict=True):
+        assert new["embedding"] == old["embedding"] and new["caption_by"] == old["caption_by"]
+    summary = summarise_index(index)
+    assert (summary.captions, summary.judged, summary.by_people, summary.unsure) == (10, 9, 1, 0)
+    assert verify_index(index).problems == ()
+    encoded.since_last_look()
+    assert (filler.fill().judged, encoded.since_last_look()) == (0, 0)
+
+
+def test_captions_that_may_have_been_written_in_another_way_are_left_alone(index, photos, loaded, calibrated, draw):
+    IndexBuilder(index, loaded, caption_options=CaptionOptions("greedy")).build([photos])
+    draw(photos / "new.png", 50)
+    IndexBuilder(index, calibrated).build([photos])
+    report = CaptionFiller(index, calibrated, DEFAULT_OPTIONS).fill()
+    assert (report.judged, report.unjudged) == (0, 10)
+    assert CaptionFiller(index, calibrated, CaptionOptions("greedy")).fill().judged == 0
+    assert CaptionFiller(index, loaded, DEFAULT_OPTIONS).fill().unjudged == 0

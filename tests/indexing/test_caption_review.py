@@ -107,7 +107,7 @@ def test_a_file_that_may_hold_corrections_is_not_replaced_by_itself(judged, file
 
 def test_an_index_without_unsure_captions_writes_no_file(build, photos, index, file):
     build(photos)
-    with pytest.raises(NothingFound, match="no unsure captions: none has a confidence"):
+    with pytest.raises(NothingFound, match="no unsure captions: none of its captions has a confidence"):
         write_unsure(index, file)
     assert not file.exists()
 
