@@ -23,11 +23,14 @@ from torch import Tensor, nn
 from cocasearch.atomic_files import flush_to_disk, write_text
 from cocasearch.checkpoints.disk_space import refuse_small_disks, writing
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.lock import LOCK_FILE, writer_lock
 from cocasearch.model.efficientnet_lite import EfficientNetLite
 from cocasearch.training.config import TrainingConfig
 
 _ROWS, _KEYS, _ABOUT = "features.f16", "keys.u64", "features.json"
+_FILES = (_ROWS, _KEYS)
 _KEY_BYTES = 8
+_ELSEWHERE = "--set feature_folder=FOLDER"
 Batches = Callable[[Sequence[int]], Iterable[tuple[Sequence[int], Sequence[Tensor | str]]]]
 
 
@@ -92,16 +95,19 @@ class FrozenPart:
 
 
 class FeatureFile:
-    """The features of many views, a row each, found by the view's key; it only grows, so any run can go on with it.
+    """The features of many views, a row each, found by the view's key.
+
+    It only grows, so any run can go on with it, and several can read it while one of them adds to it.
 
     Args:
-        folder: Where its files are, or will be: rows, their keys, and what they are of.
-        identity: What all rows have in common; a folder with rows of another identity is begun anew.
+        folder: Where the rows are, or will be, with their keys and what they are of: each kind in a folder of its own.
+        identity: What all rows of a kind have in common.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self._folder = folder
-        self._identity = json.loads(json.dumps(identity))
+        described = json.dumps(identity, sort_keys=True)
+        self._folder = folder / hashlib.blake2b(described.encode(), digest_size=8).hexdigest()
+        self._identity = json.loads(described)
         self._shape: list[int] = []
         self._unreadable: dict[int, str] = {}
         self._rows: np.memmap[Any, np.dtype[np.float16]] | None = None
@@ -123,13 +129,25 @@ class FeatureFile:
             progress: Told views done and views in all.
 
         Raises:
-            CocaSearchError: The disk is full or too small, or a file cannot be written.
+            CocaSearchError: The disk is full or too small, a file cannot be written, or another run is writing there.
         """
+        with writing(self._folder, _ELSEWHERE):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        with writer_lock(self._folder, "feature folder", is_optional=True):
+            self._add_missing(keys, batches, compute, progress)
+
+    def _add_missing(
+        self,
+        keys: Sequence[int],
+        batches: Batches,
+        compute: Callable[[Tensor], Tensor],
+        progress: Callable[[int, int], None],
+    ) -> None:
         self._begin()
         known = {*self._keys_there().tolist(), *self._unreadable}
         missing = [number for number, key in enumerate(keys) if key not in known]
         done = len(keys) - len(missing)
-        with writing(self._folder / _ROWS, "--set feature_folder=FOLDER"):
+        with writing(self._folder / _ROWS, _ELSEWHERE):
             with (self._folder / _ROWS).open("ab") as rows, (self._folder / _KEYS).open("ab") as row_keys:
                 for numbers, views in batches(missing):
                     good = [(keys[n], view) for n, view in zip(numbers, views, strict=True) if isinstance(view, Tensor)]
@@ -144,13 +162,21 @@ class FeatureFile:
                     self._note(self._shape, bad)
                     done += len(numbers)
                     progress(done, len(keys))
-            for name in (_ROWS, _KEYS):
+            for name in _FILES:
                 flush_to_disk(self._folder / name)
 
     def open(self) -> None:
-        """Map the filled file into memory."""
-        self._begin()
-        keys = self._keys_there().tolist()
+        """Map the filled file into memory, and change nothing: another run may be adding to it.
+
+        Raises:
+            CocaSearchError: It is not there.
+        """
+        if not self._find():
+            raise CocaSearchError(
+                f"the features of this run are not in {self._folder}",
+                hint="let every process of the run see the same folder: --set feature_folder=FOLDER",
+            )
+        keys = self._keys_there()[: self._whole_rows()].tolist()
         self._row_of = {key: row for row, key in enumerate(keys)}
         if keys:
             self._rows = np.memmap(self._folder / _ROWS, np.float16, "r", shape=(len(keys), *self._shape))
@@ -165,32 +191,39 @@ class FeatureFile:
     def drop(self) -> None:
         """Delete it."""
         self._rows = None
-        for name in (_ROWS, _KEYS, _ABOUT):
+        for name in (_ROWS, _KEYS, _ABOUT, LOCK_FILE):
             (self._folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # somebody else keeps something there
             self._folder.rmdir()
+            self._folder.parent.rmdir()
 
     @property
     def _row_bytes(self) -> int:
         return 2 * int(np.prod(self._shape))
 
     def _begin(self) -> None:
-        """Go on with the rows that are there if they are of the same kind, else begin anew."""
-        about: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            about = json.loads((self._folder / _ABOUT).read_text(encoding="utf-8"))
-        with writing(self._folder, "--set feature_folder=FOLDER"):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if about.get("identity") == self._identity:
-                self._shape = about["shape"]
-                self._unreadable = {int(key): reason for key, reason in about["unreadable"].items()}
+        """Go on with the rows that are there, or begin. For the lock's holder."""
+        with writing(self._folder, _ELSEWHERE):
+            if self._find():
                 rows = self._whole_rows()
                 os.truncate(self._folder / _ROWS, rows * self._row_bytes)  # what a kill cut short goes
                 os.truncate(self._folder / _KEYS, rows * _KEY_BYTES)
             else:
+                self._shape, self._unreadable = [], {}
                 (self._folder / _ABOUT).unlink(missing_ok=True)
-                for name in (_ROWS, _KEYS):
+                for name in _FILES:
                     (self._folder / name).write_bytes(b"")
+
+    def _find(self) -> bool:
+        """Read what the rows that are there are of; whether there are any files, and of this kind."""
+        about: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            about = json.loads((self._folder / _ABOUT).read_text(encoding="utf-8"))
+        if about.get("identity") != self._identity or not all((self._folder / name).is_file() for name in _FILES):
+            return False
+        self._shape = about["shape"]
+        self._unreadable = {int(key): reason for key, reason in about["unreadable"].items()}
+        return True
 
     def _whole_rows(self) -> int:
         if not self._shape:

@@ -1,6 +1,7 @@
 """Features of a frozen encoder, computed once: the numbers of computing them in every step, but for their rounding."""
 
 import itertools
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,38 @@ def test_the_file_goes_with_the_run_unless_it_has_a_place_of_its_own(losses, tmp
     losses("gone", cache_features=True, **WHOLE)
     assert not list((tmp_path / "gone.run").glob("features/*"))
     losses("kept", cache_features=True, feature_folder=str(tmp_path / "features"), **WHOLE)
-    assert (tmp_path / "features" / "features.f16").stat().st_size > 0
+    assert next((tmp_path / "features").glob("*/features.f16")).stat().st_size > 0
+
+
+def test_two_runs_may_share_a_folder_and_neither_spoils_what_the_other_reads(runs, tmp_path: Path) -> None:
+    def trainer(name: str, **augmentation: float):
+        plain = runs.plain(tmp_path / "none").config
+        kept = {"cache_features": True, "feature_folder": str(tmp_path / "features")}
+        changed = replace(plain.augmentation, **augmentation)
+        config = replace(plain, augmentation=changed, **{**FIXED, **WHOLE, **kept})
+        return runs.trainer(tmp_path / name, config=config, held_out=0, names=False)
+
+    first, second = trainer("first"), trainer("second")
+    first._features.make_ready(first.processes, first.stage)
+    view = first.data._plan(first.config, 0).views[0]
+    before = first.data._view(first.config, view).clone()
+    other = trainer("other", min_area=0.3)  # its features are of another kind
+    other._features.make_ready(other.processes, other.stage)
+    assert torch.equal(first.data._view(first.config, view), before)
+
+    def refused(_what: str, _done: int, _total: int) -> None:
+        with pytest.raises(CocaSearchError, match="the feature folder at .* is being written by process"):
+            second._features.make_ready(second.processes, second.stage)
+
+    shutil.rmtree(tmp_path / "features")
+    first._features.make_ready(first.processes, refused)  # made anew, as for a run that is taken up again
+    assert torch.equal(first.data._view(first.config, view), before)
+    (rows,) = (tmp_path / "features").glob("*/features.f16")
+    with rows.open("ab") as cut_short:
+        cut_short.write(b"a row that the other run has begun")
+    size = rows.stat().st_size
+    second._features._file.open()
+    assert rows.stat().st_size == size
 
 
 def test_what_is_there_is_not_computed_again(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +126,7 @@ def test_what_is_there_is_not_computed_again(runs, tmp_path: Path, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         run(1, stop=True)
     assert sum(computed) == 4
-    file = tmp_path / "features" / "features.f16"
+    (file,) = (tmp_path / "features").glob("*/features.f16")
     with file.open("ab") as rows:
         rows.write(b"a row that a kill cut short")
     pictures = run(1)
