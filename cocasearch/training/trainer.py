@@ -109,6 +109,8 @@ class Trainer:
         self.processes = Processes.join(self.device)
         self.model = start.model
         objective = prepared_objective(start, config, self.device, teacher)
+        # Before the learner: a model that it divides among processes cannot be copied.
+        self._features = CachedFeatures(objective, data, config, self.run_folder) if config.cache_features else None
         self.steps_per_pass = data.steps_per_pass(config)
         self.learner = Learner(objective, config, self.processes, self.steps_per_pass)
         self.state = _State()
@@ -116,7 +118,6 @@ class Trainer:
         self._is_asked_to_stop: Callable[[], bool] = lambda: False
         self._checkpoint = RunCheckpoint(self.run_folder)
         self.best_report: EvaluationReport | None = None
-        self._features = CachedFeatures(objective, data, config, self.run_folder) if config.cache_features else None
 
     @property
     def run_folder(self) -> Path:

@@ -83,7 +83,7 @@ def test_two_runs_may_share_a_folder_and_neither_spoils_what_the_other_reads(run
     assert torch.equal(first.data._view(first.config, view), before)
 
     def refused(_what: str, _done: int, _total: int) -> None:
-        with pytest.raises(CocaSearchError, match="the feature folder at .* is being written by process"):
+        with pytest.raises(CocaSearchError, match=r"the feature folder at .* is being written by process"):
             second._features.make_ready(second.processes, second.stage)
 
     shutil.rmtree(tmp_path / "features")

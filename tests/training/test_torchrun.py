@@ -74,6 +74,22 @@ def test_two_processes_make_the_model_of_one(
     assert stored["n_images"] == 4
 
 
+def test_two_processes_that_divide_the_model_read_cached_features_as_one_does(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {"frozen_blocks": 2, "fixed_views": 2, "cache_features": True, "sentence_weight": 0.3}
+    train(
+        TrainingRequest([data], tmp_path / "alone", model=str(model_folder)),
+        dataclasses.replace(CONFIG, **changes),
+        device="cpu",
+    )
+    settings = [f"{name}={value}" for name, value in changes.items()]
+    running = torchrun(2, data, tmp_path / "shared", model_folder, "sharding=full", *settings)
+    _, stderr = running.communicate(timeout=240)
+    assert running.returncode == 0, stderr
+    assert_alike(tmp_path / "shared", tmp_path / "alone", model_folder)
+
+
 def test_two_processes_stop_together_and_one_goes_on(
     data: Path, alone: Path, model_folder: Path, tmp_path: Path
 ) -> None:
