@@ -1,6 +1,6 @@
 """Captions and what people wrote -> the field's caption metrics, in coco-caption's arithmetic.
 
-Receives words (`tokenise`), one candidate and its references per picture; hands on plain numbers. coco-caption cuts
+Receives words (`text.words`), one candidate and its references per picture; hands on plain numbers. coco-caption cuts
 texts into words with Stanford's tokenizer in Java; here words are runs of letters and digits in lower case, so
 figures agree with published ones up to that difference. Knows nothing about models or pictures.
 """
@@ -53,19 +53,14 @@ def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]
         candidates: One caption per picture.
         references: For each picture, one text or more.
     """
-    written = [tokenise(text) for text in candidates]
-    expected = [[tokenise(text) for text in texts] for texts in references]
+    written = [words_of(text) for text in candidates]
+    expected = [[words_of(text) for text in texts] for texts in references]
     return CaptionScores(
         bleu_4=bleu(written, expected)[-1],
         rouge_l=rouge_l(written, expected),
         cider_d=cider_d(written, expected),
         distinct=distinct(written),
     )
-
-
-def tokenise(text: str) -> Words:
-    """The words of a text in lower case, without punctuation: "A dog's bone." -> a, dog, s, bone."""
-    return words_of(text)
 
 
 def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> tuple[float, ...]:

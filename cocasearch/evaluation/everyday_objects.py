@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from cocasearch.text.words import FUNCTION_WORDS, Words, words_of
+from cocasearch.text.words import Words, is_function_word, plural_of, words_of
 
 _FILE = Path(__file__).with_name("everyday_objects.tsv")
 _NOTHING = "-"  # the object of names that show none
-_HISSING = ("s", "x", "z", "ch", "sh")
 
 
 def objects_in(text: str) -> tuple[str, ...]:
@@ -27,8 +26,8 @@ def objects_in(text: str) -> tuple[str, ...]:
 def content_of(text: str) -> frozenset[str]:
     """What a text says of a picture: the objects that it names, and its other words that are no function words."""
     parts = list(_parts(words_of(text)))
-    others = {word for words, name in parts if not name for word in words}
-    return frozenset(name for _, name in parts if name) | (others - FUNCTION_WORDS)
+    others = {word for words, name in parts if not name for word in words if not is_function_word(word)}
+    return frozenset(name for _, name in parts if name) | others
 
 
 @cache
@@ -48,7 +47,7 @@ def objects_by_name() -> dict[Words, str]:
             if objects.get(words, of_line) != of_line:
                 raise ValueError(f"'{' '.join(words)}' is both {objects[words]} and {of_line}")
             objects[words] = of_line
-            objects.setdefault((*words[:-1], _plural(words[-1])), of_line)
+            objects.setdefault((*words[:-1], plural_of(words[-1])), of_line)
     return objects
 
 
@@ -66,9 +65,3 @@ def _parts(words: Words) -> Iterator[tuple[Words, str]]:
         part = words[at : at + length]
         yield part, objects.get(part, "")
         at += length
-
-
-def _plural(word: str) -> str:
-    if word.endswith("y") and word[-2:-1] not in "aeiou":
-        return f"{word[:-1]}ies"
-    return f"{word}es" if word.endswith(_HISSING) else f"{word}s"

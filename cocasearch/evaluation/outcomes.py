@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cocasearch.evaluation.caption_metrics import cider_d_of_each, rouge_l_of_each, tokenise
+from cocasearch.evaluation.caption_metrics import cider_d_of_each, rouge_l_of_each
 from cocasearch.evaluation.retrieval_metrics import RECALL_AT
+from cocasearch.text.words import words_of
 
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
@@ -67,8 +68,8 @@ def caption_figures(captions: Sequence[str], references: Sequence[Sequence[str]]
 
     Hallucination is none of them: captions that say less and less would count as better and better.
     """
-    written = [tokenise(text) for text in captions]
-    expected = [[tokenise(text) for text in texts] for texts in references]
+    written = [words_of(text) for text in captions]
+    expected = [[words_of(text) for text in texts] for texts in references]
     scores = {
         "caption CIDEr-D": cider_d_of_each(written, expected),
         "caption ROUGE-L": rouge_l_of_each(written, expected),

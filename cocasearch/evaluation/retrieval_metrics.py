@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cocasearch.evaluation.caption_metrics import tokenise
+from cocasearch.text.words import words_of
 
 RECALL_AT = (1, 5, 10)
 TIE = 1e-6  # cosines closer than float32 sums can tell apart
@@ -73,7 +73,7 @@ def distinct_texts(captions_per_image: Sequence[Sequence[str]]) -> DistinctTexts
     pairs: dict[tuple[int, int], None] = {}
     for image, captions in enumerate(captions_per_image):
         for caption in captions:
-            number = numbers.setdefault(tokenise(caption) or caption.strip(), len(texts))
+            number = numbers.setdefault(words_of(caption) or caption.strip(), len(texts))
             if number == len(texts):
                 texts.append(caption)
             pairs[image, number] = None

@@ -31,13 +31,13 @@ def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> f
         logprobs: The log-probability of each whole sequence, at most 0.
         chosen: The place of the chosen one among them.
     """
-    said = content_words(texts[chosen])
+    said = set(content_words(texts[chosen]))
     others = [place for place in range(len(texts)) if place != chosen]
     if not (said and others):
         return 1.0
     likeliest = max(logprobs[place] for place in others)
     weights = [math.exp(logprobs[place] - likeliest) for place in others]
-    shares = [len(said & content_words(texts[place])) / len(said) for place in others]
+    shares = [len(said.intersection(content_words(texts[place]))) / len(said) for place in others]
     return sum(weight * share for weight, share in zip(weights, shares, strict=True)) / sum(weights)
 
 

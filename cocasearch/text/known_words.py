@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.text.word_forms import content_words_of, forms_of, words_of
+from cocasearch.text.words import content_words, forms_of, words_of
 
 # What a model met in one or two captions is as often a slip of the pen ("skatebord") as a word, and what else was in
 # those few pictures cannot be told from what it means.
@@ -93,7 +93,7 @@ class KnownWords:
 
     def check(self, *texts: str) -> WordCheck:
         """Which of the content words of texts are known."""
-        counts = {word: self.count_of(word) for text in texts for word in content_words_of(text)}
+        counts = {word: self.count_of(word) for text in texts for word in content_words(text)}
         return WordCheck(
             known=tuple(word for word, count in counts.items() if count >= FEWEST_TO_KNOW),
             barely_known=tuple(word for word, count in counts.items() if 0 < count < FEWEST_TO_KNOW),
@@ -114,7 +114,7 @@ class KnownWords:
 
     @cached_property
     def _well_known(self) -> list[str]:
-        contents = content_words_of(" ".join(self.counts))
+        contents = content_words(" ".join(self.counts))
         return [word for word in contents if self.counts.get(word, 0) >= FEWEST_TO_KNOW]
 
 

@@ -11,8 +11,8 @@ from cocasearch.evaluation.caption_metrics import (
     distinct,
     rouge_l,
     score_captions,
-    tokenise,
 )
+from cocasearch.text.words import words_of
 
 WRITTEN = [
     "A brown dog runs along the beach.",
@@ -31,7 +31,7 @@ REFERENCES = [
 
 
 def words(texts: list[str]) -> list[Words]:
-    return [tokenise(text) for text in texts]
+    return [words_of(text) for text in texts]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def pairs() -> tuple[list[Words], list[list[Words]]]:
 
 
 def test_words_are_lower_case_without_punctuation() -> None:
-    assert tokenise(' The dog\'s "T-shirt", No_7!') == ("the", "dog", "s", "t", "shirt", "no", "7")
+    assert words_of(' The dog\'s "T-shirt", No_7!') == ("the", "dog", "s", "t", "shirt", "no", "7")
 
 
 # The three goldens below are what pycocoevalcap 1.2 gives for these words.

@@ -1,6 +1,5 @@
-"""What counts as a word, as a form of one and as known; the file that holds them; what is spelt alike."""
+"""What counts as known; the file that holds known words; what is spelt alike."""
 
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,48 +9,11 @@ import pytest
 from cocasearch.errors import CocaSearchError
 from cocasearch.text import known_words
 from cocasearch.text.known_words import KnownWords, count_words
-from cocasearch.text.word_forms import content_words_of, forms_of, words_of
 
 KNOWN = KnownWords(
     {"a": 900, "dog": 300, "puppy": 40, "horse": 30, "running": 25, "skateboard": 20, "baked": 9, "knives": 5}
     | {"hose": 3, "skatebord": 1, "ferrari": 2}
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("A dog's BONE, (half-eaten).", ["a", "dog", "s", "bone", "half", "eaten"]),
-        ("salt &amp; pepper_mill 4x4", ["salt", "pepper", "mill", "4x4"]),
-        ("Cafe\u0301 \x1b[31m\udcff", ["café", "31m"]),
-        ("हिन्दी में", ["हिन्दी", "में"]),
-        ("一只狗, ok", ["一", "只", "狗", "ok"]),
-        ("?!", []),
-    ],
-)
-def test_words_are_letters_and_digits_in_lower_case(text: str, words: list[str]) -> None:
-    assert words_of(text) == words
-
-
-def test_words_that_say_nothing_are_no_content() -> None:
-    assert content_words_of("the dog's view of the dog by a 7 and 狗") == ["dog", "view", "7", "狗"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "known"),
-    [
-        *(("puppies", "puppy"), ("puppy", "puppies"), ("dogs", "dog"), ("boxes", "box"), ("knife", "knives")),
-        *(("running", "run"), ("run", "running"), ("riding", "ride")),
-        *(("baking", "baked"), ("jumped", "jumping"), ("tried", "trying"), ("stopped", "stop")),
-    ],
-)
-def test_forms_of_one_word_know_each_other(asked: str, known: str) -> None:
-    assert known in forms_of(asked)
-
-
-@pytest.mark.parametrize(("asked", "other"), [("glass", "glas"), ("bed", "b"), ("king", "k"), ("bus", "bu")])
-def test_an_ending_that_is_none_is_not_taken_off(asked: str, other: str) -> None:
-    assert other not in forms_of(asked)
 
 
 def test_a_word_is_known_in_any_form_from_three_captions_on() -> None:
@@ -115,12 +77,3 @@ def test_looking_a_word_up_needs_no_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'tokenizers', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-
-
-def test_every_form_that_is_made_is_found_from_its_base() -> None:
-    chance = random.Random(3)
-    for _ in range(300):
-        base = "".join(chance.choices("bdeiprsty", k=chance.randint(3, 7)))
-        assert {base, base + "s", base + "ing", base + "ed"} <= forms_of(base)
-        if not base.endswith(("e", "s", "i")):
-            assert base in forms_of(base + "s") & forms_of(base + "ing") & forms_of(base + "ed")
