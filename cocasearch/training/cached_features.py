@@ -46,12 +46,12 @@ class CachedFeatures:
         """
 
         def fill() -> None:
-            keys = self._data.fixed_view_keys(self._config)
+            keys = self._data.views.fixed_keys(self._config)
             self._file.fill(keys, self._batches, self._compute, lambda *done: stage("views looked at", *done))
 
         processes.once(fill)
         self._file.open()
-        self._data.features = self._file
+        self._data.views.features = self._file
         self._objective.frozen = self._part
         if self._objective.teacher is not None:
             self._objective.teacher.frozen = self._part
@@ -69,7 +69,7 @@ class CachedFeatures:
         }
 
     def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], list[Tensor | str]]]:
-        return self._data.fixed_views(self._config, numbers, _PICTURES_AT_ONCE)
+        return self._data.views.read_fixed(self._config, numbers, _PICTURES_AT_ONCE)
 
     def _compute(self, pixels: Tensor) -> Tensor:
         return self._part.features(pixels.to(self._device).contiguous(memory_format=self._layout))

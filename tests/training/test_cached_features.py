@@ -49,11 +49,11 @@ def test_a_picture_has_so_many_views_and_no_more(runs) -> None:
     seen: dict[str, set[bytes]] = {}
     for step in range(30):
         for view in data._plan(config, step).views:
-            seen.setdefault(view.key, set()).add(data._view(config, view).numpy().tobytes())
-    assert {len(views) for views in seen.values()} <= {1, 2} and len(seen) == data.n_pictures
-    keys = data.fixed_view_keys(config)
-    assert len(set(keys)) == 2 * data.n_pictures
-    batches = list(data.fixed_views(config, range(len(keys)), 5))
+            seen.setdefault(view.picture.key, set()).add(data.views.read(config, view).numpy().tobytes())
+    assert {len(views) for views in seen.values()} <= {1, 2} and len(seen) == len(data.views)
+    keys = data.views.fixed_keys(config)
+    assert len(set(keys)) == 2 * len(data.views)
+    batches = list(data.views.read_fixed(config, range(len(keys)), 5))
     views = dict(zip(itertools.chain(*(b[0] for b in batches)), itertools.chain(*(b[1] for b in batches)), strict=True))
     assert list(views) == list(range(len(keys)))
     assert set().union(*seen.values()) <= {view.numpy().tobytes() for view in views.values()}
@@ -77,10 +77,10 @@ def test_two_runs_may_share_a_folder_and_neither_spoils_what_the_other_reads(run
     first, second = trainer("first"), trainer("second")
     first._features.make_ready(first.processes, first.stage)
     view = first.data._plan(first.config, 0).views[0]
-    before = first.data._view(first.config, view).clone()
+    before = first.data.views.read(first.config, view).clone()
     other = trainer("other", min_area=0.3)  # its features are of another kind
     other._features.make_ready(other.processes, other.stage)
-    assert torch.equal(first.data._view(first.config, view), before)
+    assert torch.equal(first.data.views.read(first.config, view), before)
 
     def refused(_what: str, _done: int, _total: int) -> None:
         with pytest.raises(CocaSearchError, match=r"the feature folder at .* is being written by process"):
@@ -88,7 +88,7 @@ def test_two_runs_may_share_a_folder_and_neither_spoils_what_the_other_reads(run
 
     shutil.rmtree(tmp_path / "features")
     first._features.make_ready(first.processes, refused)  # made anew, as for a run that is taken up again
-    assert torch.equal(first.data._view(first.config, view), before)
+    assert torch.equal(first.data.views.read(first.config, view), before)
     (rows,) = (tmp_path / "features").glob("*/features.f16")
     with rows.open("ab") as cut_short:
         cut_short.write(b"a row that the other run has begun")
@@ -119,7 +119,7 @@ def test_what_is_there_is_not_computed_again(runs, tmp_path: Path, monkeypatch: 
         trainer = runs.trainer(tmp_path / f"{len(list(tmp_path.iterdir()))}", config=config, held_out=0, names=True)
         trainer.stage = stage
         trainer.run()
-        return trainer.data.n_pictures
+        return len(trainer.data.views)
 
     monkeypatch.setattr("cocasearch.training.cached_features._PICTURES_AT_ONCE", 4)
     monkeypatch.setattr(FrozenPart, "features", counted)

@@ -15,7 +15,8 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
-from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData, own_cores
+from cocasearch.training.dataset import LabelledImages, Source, TrainingBatch, TrainingData
+from cocasearch.training.views import Views, own_cores
 
 LEVELS = Preprocess(PreprocessConfig(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), resize_mode="squash"))
 CONFIG = TrainingConfig(
@@ -71,7 +72,7 @@ def test_batches_are_the_same_with_any_number_of_workers(tokenizer: Tokenizer, m
     augmented = replace(CONFIG, augmentation=AugmentationConfig(min_area=0.3, color=0.3))
     threads: set[int] = set()
     monkeypatch.setattr(
-        data, "_view", lambda *view: threads.add(threading.get_ident()) or TrainingData._view(data, *view)
+        data.views, "read", lambda *view: threads.add(threading.get_ident()) or Views.read(data.views, *view)
     )
     one = batches(data, replace(augmented, workers=1), 6)
     assert len(threads) == 1
