@@ -71,7 +71,7 @@ def calibrate(
 
 def _print(name: str, found: "Calibration") -> None:
     size = counted(found.confidence.n_photos, "photo")
-    console.write_lines(f"{name} on {size}, each judged by what the other half of them shows", "")
+    console.write_lines(f"{name} on {size}, each half judged by a fit to the other half", "")
     bins = [row for row in found.confidence.reliability if row.n_photos]
     console.write_table(
         [
@@ -88,7 +88,7 @@ def _print(name: str, found: "Calibration") -> None:
     console.write_lines(
         "",
         f"{found.share_right:.0%} of the captions are right; {found.share_sure:.0%} are sure{of_sure}",
-        f"confidence and the share right lie {found.calibration_error:.3f} apart",
+        f"on average, the confidence is {found.calibration_error:.3f} off the share of right captions",
         "",
     )
     console.write_table(hallucination_rows({"sure": found.sure, "other": found.others}))

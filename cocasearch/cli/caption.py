@@ -57,7 +57,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace captions t
 Sure = Annotated[
     bool,
     typer.Option(
-        "--sure", help="No captions that are more likely wrong than right: files and side-cars do without their photos."
+        "--sure",
+        help="Leave out captions that are more likely wrong than right; with --out or --sidecar, their photos, too.",
     ),
 ]
 
@@ -95,15 +96,13 @@ def caption(
     """Write captions for photos.
 
     They are printed, or written into a file, side-cars or an index, where the captions that are there already are kept.
-    Those of an index that are more likely wrong than right can be looked through: --review, and then --apply.
+    --review writes those captions of an index that are more likely wrong than right into a file for you to correct, and
+    --apply takes the corrected file back.
     """
     if review or apply:
         _go_through(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
         return
-    if bool(paths) == bool(name):
-        raise typer.BadParameter("give photos or folders, or an index with --index, and not both")
-    if name and (out or sidecar or overwrite or sure):
-        raise typer.BadParameter("with --index, all captions go into the index alone, and those that it has are kept")
+    _check_places(paths, name, is_output_given=bool(out or sidecar or overwrite or sure))
     options = caption_options(
         strategy=strategy,
         num_beams=num_beams,
@@ -126,8 +125,17 @@ def caption(
         return
     sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite, sure=sure)
     how["only_sure"] = sure and bool(out or sidecar)
-    report = _run(_discover(paths or []), sink, model, device, options, how)
-    _tell(report, sink, output_format, sure=sure)
+    _tell(_run(_discover(paths or []), sink, model, device, options, how), sink, output_format, sure=sure)
+
+
+def _check_places(paths: list[Path] | None, name: str | None, *, is_output_given: bool) -> None:
+    """Refuse what does not say, or says twice, which photos to caption and where the captions go."""
+    if bool(paths) == bool(name):
+        raise typer.BadParameter("give photos or folders, or an index with --index, and not both")
+    if name and is_output_given:
+        raise typer.BadParameter(
+            "--index goes without --out, --sidecar, --overwrite and --sure: an index keeps the captions that it has"
+        )
 
 
 def _go_through(

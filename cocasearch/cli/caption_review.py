@@ -15,8 +15,8 @@ Review = Annotated[
     typer.Option(
         "--review",
         metavar="FILE",
-        help="Write the unsure captions of an index into a .csv, .tsv or .jsonl file, the worst first: to correct, to "
-        "empty, or to mark with yes in the column 'right'.",
+        help="Write the unsure captions of an index into a .csv, .tsv or .jsonl file, the worst first. Correct them, "
+        "empty them, or write yes in the column 'right'.",
         show_default=False,
     ),
 ]
@@ -25,7 +25,7 @@ Apply = Annotated[
     typer.Option(
         "--apply",
         metavar="FILE",
-        help="Take that file back: what you wrote or marked is kept as yours by all later runs.",
+        help="Take the corrected file back. What you changed or called right is kept by all later runs.",
         show_default=False,
     ),
 ]
@@ -44,7 +44,9 @@ def check_given(context: typer.Context, what: str) -> None:
         name = option.name or ""
         if name not in {*_BESIDE[what], "debug"} and _was_given(context, name):
             shown = max(option.opts, key=len) if name != "paths" else "PATH"
-            raise typer.BadParameter(f"--{what} is about an index as it is, chosen with --index, and takes no {shown}")
+            raise typer.BadParameter(
+                f"--{what} works on the captions of an index, chosen with --index, and goes without {shown}"
+            )
 
 
 def write_review(index: Path, file: Path, *, overwrite: bool) -> None:

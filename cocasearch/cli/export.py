@@ -22,7 +22,7 @@ def export(
         Literal["parquet", "clip-retrieval"], typer.Option(help="One file with all columns, or img_emb and metadata.")
     ] = "parquet",
     sure: Annotated[
-        bool, typer.Option("--sure", help="Without the photos whose caption is more likely wrong than right.")
+        bool, typer.Option("--sure", help="Leave out photos whose caption is more likely wrong than right.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:

@@ -46,7 +46,8 @@ def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
     with console.working("mixing"):
         interpolate_folders(start_folder, model.folder, keep, out, card=card)
     if model.read_confidence():
-        console.say("its captions have no confidence before 'cocasearch models calibrate': the weights are new")
+        calibrate = f"cocasearch models calibrate {shlex.quote(str(out))} DATA"
+        console.say(f"its captions have no confidence until it is calibrated itself: {calibrate}")
     console.say(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
 
 

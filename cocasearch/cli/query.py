@@ -44,7 +44,7 @@ Hybrid = Annotated[bool, typer.Option("--hybrid", help="Look both at photos and 
 AllCaptions = Annotated[
     bool, typer.Option("--all-captions", help="With --text-only or --hybrid: look in unsure captions, too.")
 ]
-Sure = Annotated[bool, typer.Option("--sure", help="Show no unsure caption; its photo stays a hit.")]
+Sure = Annotated[bool, typer.Option("--sure", help="Hide unsure captions; their photos are shown.")]
 MinScore = Annotated[
     float | None,
     typer.Option("--min-score", min=-1, max=1, metavar="COSINE", help="Smallest score of a hit.", show_default=False),
@@ -82,7 +82,8 @@ def query(
     counting the same. The score is a cosine: 1 is the photo itself. --text-only orders by how well the words fit the
     caption (BM25), --hybrid by the places in both orders (reciprocal rank fusion).
 
-    A caption that is more likely wrong than right is marked as unsure, and words are not looked for in it.
+    A caption that is more likely wrong than right is marked as unsure, and words are looked for in it only with
+    --all-captions.
 
     --where takes path, caption, taken_at, camera, latitude, longitude, width, height, size, format, caption_score,
     caption_logprob, caption_confidence (from 0 to 1) and caption_by ('model' or 'human'); ilike ignores case.

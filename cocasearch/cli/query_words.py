@@ -35,7 +35,7 @@ def tell_about_words(searcher: "Searcher", query: "Query", model: str) -> None:
 
 def about_left_out(end: str, model: str) -> str:
     """A sentence about the end of a text that the model did not read."""
-    return f"the query is longer than {model} can read, which left out its end: '{shortened(end, _LONGEST_END)}'"
+    return f"the query is longer than {model} can read, so its end was left out: '{shortened(end, _LONGEST_END)}'"
 
 
 def _about_unknown(query: "Query", words: "KnownWords", model: str) -> Iterator[str]:

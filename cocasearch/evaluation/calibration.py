@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.confidence_file import ConfidenceModel, ReliabilityBin
-from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.hallucination import Hallucination, hallucination, named_objects
 from cocasearch.evaluation.logistic_regression import LogisticFit, fit_logistic
@@ -28,7 +27,7 @@ from cocasearch.inference.loaded_model import LoadedModel
 LEAST_PHOTOS = 100
 LEAST_OF_EACH = 10  # right captions, and wrong ones
 BINS = 10
-_HINT = "more photos with captions by people, of the kind that the model knows"
+_HINT = "give more photos that people have captioned, of the kind that the model knows"
 
 _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
@@ -205,8 +204,7 @@ def _confidence(
 def _refuse_few(n_photos: int) -> None:
     if n_photos < LEAST_PHOTOS:
         raise CocaSearchError(
-            f"{counted(n_photos, 'photo')} that can be read cannot show how far captions are to be trusted; at least "
-            f"{LEAST_PHOTOS} are needed",
+            f"to calibrate takes at least {LEAST_PHOTOS} photos that can be read, and there are {n_photos}",
             hint=_HINT,
         )
 
@@ -215,7 +213,7 @@ def _refuse_one_sided(right: _Bools) -> None:
     fewer = min((int(right.sum()), "right"), (int((~right).sum()), "wrong"))
     if fewer[0] < LEAST_OF_EACH:
         raise CocaSearchError(
-            f"of {len(right):,} captions {fewer[0]} are {fewer[1]}, and at least {LEAST_OF_EACH} must be, as must be "
-            f"{'wrong' if fewer[1] == 'right' else 'right'}, to tell them apart",
+            f"to calibrate takes at least {LEAST_OF_EACH} right captions and as many wrong ones, and of {len(right):,} "
+            f"captions {fewer[0]} are {fewer[1]}",
             hint=_HINT,
         )

@@ -139,7 +139,7 @@ def _separator(file: Path) -> str | None:
     suffix = file.suffix.lower()
     if suffix not in (*_SEPARATORS, _JSON_LINES):
         known = ", ".join((*_SEPARATORS, _JSON_LINES))
-        raise CocaSearchError(f"captions are looked through in {known}, which {file} does not end with")
+        raise CocaSearchError(f"a file to review captions in ends with {known}, and {file} does not")
     return _SEPARATORS.get(suffix)
 
 
@@ -177,7 +177,7 @@ def _require(names: Iterable[str]) -> None:
 def _correction(row: dict[str, Any], number: int) -> tuple[int, Correction]:
     key = _KEY.fullmatch(str(row["photo"] or "").strip())
     if key is None:
-        raise ValueError(f"does not tell the photo of line {number}: its column 'photo' is not as it was written")
+        raise ValueError(f"names no photo in line {number}: its column 'photo' is not as it was written")
     right = str(row.get("right") or "").strip().lower()
     if right not in _YES | _NO:
         raise ValueError(f"has '{right}' in the column 'right' of line {number}, which is yes or empty")
@@ -194,7 +194,7 @@ def _unique(corrections: Iterable[tuple[int, Correction]]) -> dict[str, Correcti
     found: dict[str, Correction] = {}
     for number, correction in corrections:
         if found.setdefault(correction.photo.id, correction) != correction:
-            raise ValueError(f"tells two things of the same photo, the second in line {number}")
+            raise ValueError(f"has two different rows for one photo, the second in line {number}")
     if not found:
         raise ValueError("holds no captions")
     return found
@@ -205,4 +205,4 @@ def _digest(caption: str) -> str:
 
 
 def _refusal(file: Path, what: str) -> CocaSearchError:
-    return CocaSearchError(f"{file} {what}; nothing was changed", hint="put that right, and the same command again")
+    return CocaSearchError(f"{file} {what}; nothing was changed", hint="correct that, and run the same command again")

@@ -257,7 +257,7 @@ def _check_arguments(
     if min_score is not None and (query is None or mode == "text"):
         raise CocaSearchError("a smallest score is one of cosines, and no vectors are compared here")
     if all_captions and mode == "vector":
-        raise CocaSearchError("captions are searched, all or only sure ones, in a search for words alone or for both")
+        raise CocaSearchError("all_captions goes with mode text or hybrid: by vectors alone, captions are not searched")
     if query is not None and mode != "vector" and not query.texts:
         raise CocaSearchError("captions are searched for words, and the query has none", hint="add --text WORDS")
     if query is not None and mode == "text" and query.images:

@@ -47,7 +47,7 @@ class CachedFeatures:
 
         def fill() -> None:
             keys = self._data.views.fixed_keys(self._config)
-            self._file.fill(keys, self._batches, self._compute, lambda *done: stage("views looked at", *done))
+            self._file.fill(keys, self._batches, self._compute, lambda *done: stage("features computed", *done))
 
         processes.once(fill)
         self._file.open()

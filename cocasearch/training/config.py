@@ -139,8 +139,8 @@ class TrainingConfig:
     distill_from: str = ""  # a model's name or folder, whose judgement is learned as well
     distill_weight: float = 1.0  # of its similarities of pictures and texts
     distill_caption_weight: float = 1.0  # of its distribution of the next token; needs the same tokenizer
-    sentence_weight: float = 0.0  # share of contrastive targets that goes by what captions mean, to all-MiniLM-L6-v2
-    sentence_temperature: float = 0.1  # the lower, the more of that share goes to what means the same
+    sentence_weight: float = 0.0  # share of the contrastive targets that goes by what captions mean (all-MiniLM-L6-v2)
+    sentence_temperature: float = 0.1  # the lower, the more of that share goes to the captions nearest in meaning
     force_image_size: int = 0  # another picture size than the model's, its positions resized
     force_context_length: int = 0  # the same of texts, in token ids
     force_quick_gelu: bool = False
@@ -149,9 +149,9 @@ class TrainingConfig:
     force_resize_mode: Literal["", "shortest", "longest", "squash"] = ""
     force_interpolation: Literal["", "bicubic", "bilinear"] = ""
     force_patch_dropout: float = 0.0  # share of the patches of a vision transformer that each step leaves out
-    fixed_views: int = 0  # so many random views of each picture are all that the run sees of it; 0: a new one each time
-    cache_features: bool = False  # what the frozen part of the image encoder makes of them is computed once and kept
-    feature_folder: str = ""  # where that is kept after the run, for others; empty: in the run's folder, until its end
+    fixed_views: int = 0  # number of random views of each picture that the run sees; 0: a new one each time
+    cache_features: bool = False  # compute what the frozen part of the image encoder makes of these views only once
+    feature_folder: str = ""  # keep that here for other runs; empty: in the run's folder, until its end
     workers: int = 0  # threads of each process that decode pictures; 0: as many as it has cores, from 2 to 16
     gradient_checkpointing: bool = False  # less memory for more time: all blocks are computed again on the way back
     checkpointed_image_blocks: int = 0  # without it: so many of the image encoder's first blocks alone
@@ -206,7 +206,7 @@ class TrainingConfig:
                 hint="fixed_views=4, or another number of views of each picture",
             )
         if self.cache_features and self.distill_from:
-            raise CocaSearchError(f"cache_features=true leaves no pixels for {self.distill_from} to teach from")
+            raise CocaSearchError(f"cache_features=true goes without distill_from: {self.distill_from} needs pixels")
         self._check_sharding()
         self._check_losses()
 
@@ -227,7 +227,7 @@ class TrainingConfig:
         compares = self.objective != "caption" and self.contrastive_loss == "softmax" and self.contrastive_weight > 0
         if self.sentence_weight and not compares:
             raise CocaSearchError(
-                "sentence_weight is a share of what contrastive_loss=softmax wants, which this run does not learn"
+                "sentence_weight changes the targets of contrastive_loss=softmax, which this run does not learn"
             )
         similarities = self.objective != "caption" and self.distill_weight > 0
         next_tokens = self.objective != "contrastive" and self.distill_caption_weight > 0

@@ -48,7 +48,7 @@ def test_captions_have_a_confidence_from_then_on(captioned):
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert (found["n_photos"], found["n_unreadable"]) == (N_PHOTOS, 0)
-    assert 0.2 < found["share_right"] < 0.34  # some captions say nothing
+    assert 0.1 < found["share_right"] < 0.34  # some captions say nothing
     assert sum(row["n_photos"] for row in found["reliability"]) == N_PHOTOS
     assert found["confidence"] == json.loads((folder / "confidence.json").read_text())
     assert read_model_folder(folder).fingerprint == before
@@ -62,7 +62,7 @@ def test_reliability_is_a_table_for_people(captioned):
     result = captioned("models", "calibrate", "tiny", "data.tsv")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == f"tiny on {N_PHOTOS} photos, each judged by what the other half of them shows"
+    assert lines[0] == f"tiny on {N_PHOTOS} photos, each half judged by a fit to the other half"
     assert lines[2].split() == ["confidence", "photos", "mean", "confidence", "share", "right"]
     assert any("of the captions are right" in line for line in lines)
     assert "other captions" in result.stdout
@@ -71,8 +71,8 @@ def test_reliability_is_a_table_for_people(captioned):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (N_PHOTOS, "of 120 captions 0 are right, and at least 10 must be"),
-        (60, "60 photos that can be read cannot show"),
+        (N_PHOTOS, "at least 10 right captions and as many wrong ones, and of 120 captions 0 are right"),
+        (60, "at least 100 photos that can be read, and there are 60"),
     ],
 )
 def test_what_shows_nothing_is_refused_and_nothing_written(captioned, rows, words):
@@ -93,7 +93,7 @@ def test_a_mixed_model_is_to_be_calibrated_anew(captioned):
     shutil.copytree(folder, captioned.folder / "mine")
     result = captioned("models", "mix", "./mine", "--keep", "0.5", "--out", "mixed", "--start", "tiny")
     assert result.exit_code == 0, result.stderr
-    assert "no confidence before 'cocasearch models calibrate'" in result.stderr
+    assert "no confidence until it is calibrated itself: cocasearch models calibrate mixed DATA" in result.stderr
     assert read_model_folder(captioned.folder / "mixed").read_confidence() is None
 
 

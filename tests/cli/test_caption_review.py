@@ -38,7 +38,7 @@ def test_captions_that_a_person_corrects_are_sure_and_kept(reviewed):
         writer.writerows(rows)
     result = reviewed("caption", "--apply", "review.csv", "--index", "default")
     assert result.exit_code == 0 and result.stderr == "1 changed, 1 confirmed; index 'default'\n"
-    assert "captions 4 of 4, 2 by people\n" in reviewed("status").stdout
+    assert "captions 4 of 4, 2 by people, 1 without a confidence\n" in reviewed("status").stdout
     hits = json.loads(reviewed("query", "a red square", "--text-only", "-f", "json").stdout)
     assert hits[0]["caption"] == "a red square" and hits[0]["caption_confidence"] is None
     assert "unsure" not in reviewed("query", "zebra").stdout
@@ -77,7 +77,7 @@ def test_a_file_of_corrections_is_replaced_only_when_told(reviewed):
 def test_options_that_do_not_fit_are_refused_in_one_sentence(reviewed, words, given):
     result = reviewed("caption", *words.split())
     assert result.exit_code == 2
-    assert f"is about an index as it is, chosen with --index, and takes no {given}" in told(result)
+    assert f"works on the captions of an index, chosen with --index, and goes without {given}" in told(result)
 
 
 @pytest.mark.parametrize("words", ["--review x.xlsx", "--review none/x.csv", "--apply none.csv", "--apply photos"])

@@ -152,7 +152,7 @@ def test_unreadable_pictures_are_left_out_and_named(runs, tmp_path: Path, drawin
     [
         ({"fixed_views": 0, **WHOLE}, "fixed_views"),
         ({"frozen_passes": 0.0, "frozen_blocks": 0}, "never changes"),
-        ({**WHOLE, "distill_from": "coca-mini"}, "leaves no pixels"),
+        ({**WHOLE, "distill_from": "coca-mini"}, "coca-mini needs pixels"),
     ],
 )
 def test_what_cannot_be_cached_is_refused(runs, tmp_path: Path, settings: dict[str, object], reason: str) -> None:

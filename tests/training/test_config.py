@@ -41,11 +41,11 @@ from cocasearch.training.config import TrainingConfig
         ({"sentence_temperature": 0.0}, "sentence_temperature must be above 0"),
         (
             {"sentence_weight": 0.3, "contrastive_loss": "sigmoid"},
-            "sentence_weight is a share of what contrastive_loss=",
+            "sentence_weight changes the targets of contrastive_loss=",
         ),
         (
             {"sentence_weight": 0.3, "objective": "caption"},
-            "sentence_weight is a share of what contrastive_loss=softmax",
+            "sentence_weight changes the targets of contrastive_loss=softmax",
         ),
         ({"sentence_weight": 0.3, "contrastive_weight": 0.0}, "which this run does not learn"),
         ({"image_layer_decay": 0.0}, "image_layer_decay must be above 0"),
