@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ from cocasearch.checkpoints.folder_files import (
 )
 from cocasearch.checkpoints.weights_reading import open_weights
 from cocasearch.checkpoints.weights_writing import write_weights
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.interruption import uninterrupted
 from cocasearch.model.coca import TOWERS, CoCa, Tower
@@ -73,10 +74,14 @@ class ModelFolder:
     def read_words(self) -> KnownWords | None:
         """The words that it was trained on; None if it does not say, as published models do not.
 
-        Raises:
-            CocaSearchError: It says so in a file that cannot be read.
+        A file of them that cannot be read is told in a warning: what is trained from the model can do without.
         """
-        return KnownWords.read(self.folder / WORDS_FILE)
+        try:
+            return KnownWords.read(self.folder / WORDS_FILE)
+        except CocaSearchError as error:
+            told = f"{error}, so models made from this one do not say which words they know"
+            warnings.warn(told, CocaSearchWarning, stacklevel=2)
+            return None
 
     def load_model(
         self, *, dtype: torch.dtype = torch.float32, towers: Collection[Tower] = tuple(TOWERS), mapped: bool = True

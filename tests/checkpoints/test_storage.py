@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.checkpoints.weights_reading import open_weights
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
@@ -112,6 +112,13 @@ def test_known_words_are_kept_beside_the_model_and_are_no_part_of_it(save: Save,
     assert (tmp_path / "m" / "words.tsv").read_text(encoding="utf-8") == "word\tcount\ndog\t3\ncaf\u00e9\t1\n"
     assert save() == first  # a folder with known words is replaced as any other
     assert read_model_folder(tmp_path / "m").read_words() is None
+
+
+def test_damaged_known_words_stop_nobody_who_trains_or_mixes(save: Save, tmp_path: Path) -> None:
+    save(words=KnownWords({"dog": 3}))
+    (tmp_path / "m" / "words.tsv").write_text("dog\n")
+    with pytest.warns(CocaSearchWarning, match=r"words\.tsv is no table .*, so models made from this one do not say"):
+        assert read_model_folder(tmp_path / "m").read_words() is None
 
 
 def test_a_folder_can_be_read_by_others_and_leaves_nothing_beside_it(save: Save, tmp_path: Path) -> None:
