@@ -51,7 +51,7 @@ def export_parquet(index: Path, file: Path, *, only_sure: bool = False, progress
     schema = columns.append(pa.field("image_path", pa.string()))
     folders = manifest.locate_roots(index)
     unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
-    done, total = 0, _refuse_nothing(len(table) + table.count_missing() - unsure, index)
+    done, total = 0, _refuse_nothing(len(table) + table.count_missing() - unsure, index, only_sure)
     with (
         _writing(file, index),
         replacing(file) as partial,
@@ -84,7 +84,7 @@ def export_clip_retrieval(
     """
     manifest, table = _open(index)
     folders = manifest.locate_roots(index)
-    done, total = 0, _refuse_nothing(len(table) - (table.count(UNSURE) if only_sure else 0), index)
+    done, total = 0, _refuse_nothing(len(table) - (table.count(UNSURE) if only_sure else 0), index, only_sure)
     schema = _named(_CLIP_RETRIEVAL_SCHEMA, manifest)
     with _writing(folder, index), _replacing_folders(folder) as partial:
         vectors = partial / EMBEDDINGS_FOLDER / "img_emb_0.npy"
@@ -108,9 +108,10 @@ def _open(index: Path) -> tuple[Manifest, IndexTable]:
     return manifest, IndexTable(index, manifest.table)
 
 
-def _refuse_nothing(count: int, index: Path) -> int:
+def _refuse_nothing(count: int, index: Path, only_sure: bool) -> int:
     if not count:
-        raise NothingFound(f"index '{index_name(index)}' holds no photos to export")
+        kind = "no photos but those with an unsure caption" if only_sure else "no photos to export"
+        raise NothingFound(f"index '{index_name(index)}' holds {kind}")
     return count
 
 

@@ -67,3 +67,12 @@ def test_rows_that_an_import_leaves_out_are_named(indexed):
     told = indexed("import", "out", "--index", "again").stderr
     assert r"photos/a\n\x00.png: embedded null byte" in told
     assert "3 imported, 1 with a path that is refused and left out; index 'again' holds 3 photos" in told
+
+
+def test_an_index_of_unsure_captions_alone_says_so(indexed, judge):
+    judge(circle=("a", 0.1), square=("b", 0.1), triangle=("c", 0.1))
+    assert indexed("remove", "photos/turned.jpg").exit_code == 0
+    refused = indexed("export", "sure.parquet", "--sure")
+    assert refused.exit_code == 3
+    assert "holds no photos but those with an unsure caption" in " ".join(refused.stderr.split())
+    assert indexed("export", "all.parquet").exit_code == 0
