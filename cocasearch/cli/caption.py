@@ -28,7 +28,7 @@ from cocasearch.cli.caption_review import Apply, Review, apply_review, check_giv
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
-from cocasearch.cli.unsure_captions import IS_SURE, marked, without_unsure
+from cocasearch.cli.unsure_captions import IS_SURE, shown
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
@@ -240,11 +240,11 @@ def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *
 def _print(records: "list[CaptionRecord]", output_format: Format, *, sure: bool) -> None:
     from cocasearch.inference.caption_confidence import is_sure
 
-    rows = [vars(record) | {IS_SURE: is_sure(record.caption_confidence)} for record in records]
-    if sure:
-        rows = list(map(without_unsure, rows))
-    elif output_format is Format.table:
-        rows = list(map(marked, rows))
+    rows = shown(
+        (vars(record) | {IS_SURE: is_sure(record.caption_confidence)} for record in records),
+        sure=sure,
+        is_table=output_format is Format.table,
+    )
     if output_format is Format.table:
         rows = [{name: row[name] for name in PRINTED} for row in rows]
     console.write_rows(rows, output_format)

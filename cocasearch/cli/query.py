@@ -11,7 +11,7 @@ from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import warn_about
 from cocasearch.cli.options import IndexName, ModelName, NullSeparated, OutputFormat
 from cocasearch.cli.query_words import tell_about_words
-from cocasearch.cli.unsure_captions import marked, without_unsure
+from cocasearch.cli.unsure_captions import shown
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.manifest import DEFAULT_INDEX, read_manifest
@@ -126,11 +126,7 @@ def print_hits(
 
     A table marks unsure captions; none is printed at all where only sure ones are wanted.
     """
-    rows = [hit.to_dict() for hit in hits]
-    if sure:
-        rows = list(map(without_unsure, rows))
-    elif output_format is Format.table:
-        rows = list(map(marked, rows))
+    rows = shown((hit.to_dict() for hit in hits), sure=sure, is_table=output_format is Format.table)
     if output_format is Format.table:
         rows = [{column: row[column] for column in columns} for row in rows]
     console.write_rows(rows, output_format, null_separated=null_separated)

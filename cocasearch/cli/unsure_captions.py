@@ -1,12 +1,19 @@
 """How captions that are more likely wrong than right are shown to people, or hidden from them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 IS_SURE = "caption_is_sure"
 """The field of a row that tells whether its caption is sure; None without a caption."""
 
 _MARK = "unsure: "
+
+
+def shown(rows: Iterable[Mapping[str, Any]], *, sure: bool, is_table: bool) -> list[dict[str, Any]]:
+    """Rows as they are printed: without unsure captions if only sure ones are wanted, else marked in a table."""
+    if sure:
+        return list(map(without_unsure, rows))
+    return [marked(row) if is_table else dict(row) for row in rows]
 
 
 def marked(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -207,6 +207,8 @@ class TrainingConfig:
             )
         if self.cache_features and self.distill_from:
             raise CocaSearchError(f"cache_features=true goes without distill_from: {self.distill_from} needs pixels")
+        if self.cache_features and self.force_patch_dropout:
+            raise CocaSearchError("cache_features=true goes without force_patch_dropout, by which every step differs")
         self._check_sharding()
         self._check_losses()
 

@@ -10,8 +10,8 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,23 +131,10 @@ class FeatureFile:
         Raises:
             CocaSearchError: The disk is full or too small, a file cannot be written, or another run is writing there.
         """
-        with writing(self._folder, _ELSEWHERE):
-            self._folder.mkdir(parents=True, exist_ok=True)
-        with writer_lock(self._folder, "feature folder", is_optional=True):
-            self._add_missing(keys, batches, compute, progress)
-
-    def _add_missing(
-        self,
-        keys: Sequence[int],
-        batches: Batches,
-        compute: Callable[[Tensor], Tensor],
-        progress: Callable[[int, int], None],
-    ) -> None:
-        self._begin()
-        known = {*self._keys_there().tolist(), *self._unreadable}
-        missing = [number for number, key in enumerate(keys) if key not in known]
-        done = len(keys) - len(missing)
-        with writing(self._folder / _ROWS, _ELSEWHERE):
+        with self._alone():
+            known = set(self._keys_there().tolist())  # what could not be read is tried again: a drive may be back
+            missing = [number for number, key in enumerate(keys) if key not in known]
+            done = len(keys) - len(missing)
             with (self._folder / _ROWS).open("ab") as rows, (self._folder / _KEYS).open("ab") as row_keys:
                 for numbers, views in batches(missing):
                     good = [(keys[n], view) for n, view in zip(numbers, views, strict=True) if isinstance(view, Tensor)]
@@ -183,10 +170,11 @@ class FeatureFile:
 
     def row(self, key: int) -> Tensor | str:
         """The features of one view, or why there are none."""
-        if key in self._unreadable:
+        row = self._row_of.get(key)
+        if row is None:
             return self._unreadable[key]
         assert self._rows is not None
-        return torch.from_numpy(np.array(self._rows[self._row_of[key]]))
+        return torch.from_numpy(np.array(self._rows[row]))
 
     def drop(self) -> None:
         """Delete it."""
@@ -201,18 +189,22 @@ class FeatureFile:
     def _row_bytes(self) -> int:
         return 2 * int(np.prod(self._shape))
 
-    def _begin(self) -> None:
-        """Go on with the rows that are there, or begin. For the lock's holder."""
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the right to write: go on with the rows that are there, or begin."""
         with writing(self._folder, _ELSEWHERE):
-            if self._find():
-                rows = self._whole_rows()
-                os.truncate(self._folder / _ROWS, rows * self._row_bytes)  # what a kill cut short goes
-                os.truncate(self._folder / _KEYS, rows * _KEY_BYTES)
-            else:
-                self._shape, self._unreadable = [], {}
-                (self._folder / _ABOUT).unlink(missing_ok=True)
-                for name in _FILES:
-                    (self._folder / name).write_bytes(b"")
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with writer_lock(self._folder, "feature folder", is_optional=True):
+                if self._find():
+                    rows = self._whole_rows()
+                    os.truncate(self._folder / _ROWS, rows * self._row_bytes)  # what a kill cut short goes
+                    os.truncate(self._folder / _KEYS, rows * _KEY_BYTES)
+                else:
+                    self._shape, self._unreadable = [], {}
+                    (self._folder / _ABOUT).unlink(missing_ok=True)
+                    for name in _FILES:
+                        (self._folder / name).write_bytes(b"")
+                yield
 
     def _find(self) -> bool:
         """Read what the rows that are there are of; whether there are any files, and of this kind."""

@@ -12,7 +12,7 @@ import torch
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.frozen_features import FrozenPart
+from cocasearch.training.frozen_features import FeatureFile, FrozenPart
 from cocasearch.training.progress import TrainingProgress
 
 FIXED = {"fixed_views": 2, "precision": "float32", "dropout": 0.0}
@@ -147,11 +147,30 @@ def test_unreadable_pictures_are_left_out_and_named(runs, tmp_path: Path, drawin
     assert list(result.unreadable) == ["broken.png"]
 
 
+def test_what_could_not_be_read_is_tried_again_by_the_next_run(tmp_path: Path) -> None:
+    def fill(view: torch.Tensor | str) -> torch.Tensor | str:
+        file = FeatureFile(tmp_path / "features", {"kind": "any"})
+        views = {7: torch.ones(3), 8: view}
+        file.fill(
+            [7, 8],
+            lambda missing: [(missing, [list(views.values())[n] for n in missing])] if missing else [],
+            lambda pixels: pixels.half(),
+            lambda _done, _total: None,
+        )
+        file.open()
+        assert torch.equal(file.row(7), torch.ones(3).half())
+        return file.row(8)
+
+    assert fill("took too long") == "took too long"
+    assert torch.equal(fill(torch.zeros(3)), torch.zeros(3).half())
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
         ({"fixed_views": 0, **WHOLE}, "fixed_views"),
         ({"frozen_passes": 0.0, "frozen_blocks": 0}, "never changes"),
+        ({**WHOLE, "force_patch_dropout": 0.5}, "goes without force_patch_dropout"),
         ({**WHOLE, "distill_from": "coca-mini"}, "coca-mini needs pixels"),
     ],
 )
