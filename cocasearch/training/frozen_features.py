@@ -58,12 +58,12 @@ class FrozenPart:
 
     @property
     def digest(self) -> str:
-        """Names the frozen part: equal ones make equal features."""
+        """Names the frozen part: equal ones make equal features, also once they went through a model folder."""
         digest = hashlib.blake2b(f"{self.blocks} {next(reversed(list(self._frozen.parameters()))).dtype}".encode())
         for name, value in self._frozen.state_dict().items():
             part, _, rest = name.partition(".")
             if self.blocks is None or part == "stem" or (part == "blocks" and int(rest.split(".")[0]) < self.blocks):
-                digest.update(name.encode() + value.float().cpu().contiguous().numpy().tobytes())
+                digest.update(name.encode() + value.half().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     @torch.no_grad()
