@@ -61,12 +61,14 @@ class FrozenPart:
 
     @property
     def digest(self) -> str:
-        """Names the frozen part: equal ones make equal features."""
-        digest = hashlib.blake2b(f"{self.blocks} {next(reversed(list(self._frozen.parameters()))).dtype}".encode())
-        for name, value in self._frozen.state_dict().items():
+        """Names the frozen part: equal ones make equal features, also once they went through a model folder."""
+        narrow = next(reversed(list(self._frozen.parameters()))).dtype
+        digest = hashlib.blake2b(f"{self.blocks} {narrow}".encode())
+        for name, value in self._encoder.state_dict().items():  # before any was narrowed
             part, _, rest = name.partition(".")
             if self.blocks is None or part == "stem" or (part == "blocks" and int(rest.split(".")[0]) < self.blocks):
-                digest.update(name.encode() + value.float().cpu().contiguous().numpy().tobytes())
+                stored = value.half().cpu().contiguous() + 0.0  # there is one zero, not a positive and a negative one
+                digest.update(name.encode() + stored.numpy().tobytes())
         return digest.hexdigest()[:16]
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cocasearch.captioned_data import CaptionedImage
+from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.frozen_features import FeatureFile, FrozenPart
@@ -178,3 +179,26 @@ def test_what_cannot_be_cached_is_refused(runs, tmp_path: Path, settings: dict[s
     with pytest.raises(CocaSearchError, match=reason):
         config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **settings}, cache_features=True)
         runs.trainer(tmp_path / "model", config=config, held_out=0, names=False)
+
+
+def test_a_model_that_was_saved_in_between_has_the_same_features(runs, new_start, tmp_path: Path) -> None:
+    config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **PART}, cache_features=True)
+    start = new_start()
+    with torch.no_grad():
+        start.model.image_encoder.stem.bias.copy_(torch.linspace(-0.1, 0.1, len(start.model.image_encoder.stem.bias)))
+        start.model.image_encoder.stem.bias[0] = -0.0
+    save_model_folder(
+        tmp_path / "saved",
+        {name: value + 0.0 for name, value in start.model.state_dict().items()},
+        config=start.model.config,
+        preprocess=start.preprocess,
+        tokenizer=start.tokenizer,
+        provenance={},
+    )
+    saved = read_model_folder(tmp_path / "saved").load_model()
+    digest = FrozenPart(start.model.image_encoder, config, torch.bfloat16).digest
+    assert FrozenPart(saved.image_encoder, config, torch.bfloat16).digest == digest
+    assert FrozenPart(saved.image_encoder, config).digest != digest
+    with torch.no_grad():
+        saved.image_encoder.stem.bias[1] += 0.1
+    assert FrozenPart(saved.image_encoder, config, torch.bfloat16).digest != digest
