@@ -66,7 +66,12 @@ Labels = Annotated[
 LabelKey = Annotated[str, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.")]
 Validation = Annotated[
     str | None,
-    typer.Option("--val", metavar="DATA", help="Measure on these.", show_default="photos held out of the first source"),
+    typer.Option(
+        "--val",
+        metavar="DATA",
+        help="Measure on these; several sources are joined by `::`.",
+        show_default="photos held out of the first source",
+    ),
 ]
 Card = Annotated[
     Path | None,

@@ -61,7 +61,7 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One run; the defaults are those that made coca-mini.
+    """One run. The defaults suit some thousand captioned pictures; coca-mini's model card has the recipe of its own.
 
     A pass sees every picture of the first source once, with `captions_per_image` of its captions.
     """
