@@ -30,6 +30,8 @@ Apply = Annotated[
     ),
 ]
 
+_NAMED = 3  # photos
+
 _BESIDE = {"review": {"review", "name", "overwrite"}, "apply": {"apply", "name"}}
 """The parameters that may be given with each."""
 
@@ -63,6 +65,12 @@ def apply_review(index: Path, file: Path) -> None:
 
     with console.working("taking corrections back"):
         report = apply_corrections(index, file)
+    if report.lost:
+        named = [console.shown(path) for path in report.lost[:_NAMED] if path]
+        more = f"{len(report.lost) - len(named):,} more"
+        names = ", ".join([*named, *[more] * (len(named) < len(report.lost))])
+        what = counted(len(report.lost), "photo with your decision is", "photos with your decisions are")
+        console.say(f"{what} not in the index, or changed since, and nothing was stored: {names if named else more}")
     counts = {
         "changed": report.changed,
         "confirmed": report.confirmed,
@@ -71,6 +79,9 @@ def apply_review(index: Path, file: Path) -> None:
     }
     told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     console.say(f"{told}; index '{index_name(index)}'")
+    if report.replaced:
+        what = counted(report.replaced, "earlier decision of yours was", "earlier decisions of yours were")
+        console.say(f"{what} replaced")
 
 
 def _was_given(context: typer.Context, name: str) -> bool:
