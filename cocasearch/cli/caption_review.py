@@ -30,7 +30,7 @@ Apply = Annotated[
     ),
 ]
 
-_NAMED = 3  # photos
+_NAMED = 10  # photos
 
 _BESIDE = {"review": {"review", "name", "overwrite"}, "apply": {"apply", "name"}}
 """The parameters that may be given with each."""
@@ -65,12 +65,11 @@ def apply_review(index: Path, file: Path) -> None:
 
     with console.working("taking corrections back"):
         report = apply_corrections(index, file)
-    if report.lost:
-        named = [console.shown(path) for path in report.lost[:_NAMED] if path]
-        more = f"{len(report.lost) - len(named):,} more"
-        names = ", ".join([*named, *[more] * (len(named) < len(report.lost))])
-        what = counted(len(report.lost), "photo with your decision is", "photos with your decisions are")
-        console.say(f"{what} not in the index, or changed since, and nothing was stored: {names if named else more}")
+    named = [path for path in report.lost[:_NAMED] if path]
+    for path in named:
+        console.say(f"not stored: {console.shown(path)}: the photo is not in the index, or has changed since")
+    if more := len(report.lost) - len(named):
+        console.say(f"not stored: {counted(more, 'decision')}{' more' if named else ''}")
     counts = {
         "changed": report.changed,
         "confirmed": report.confirmed,
