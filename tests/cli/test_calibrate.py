@@ -71,7 +71,7 @@ def test_reliability_is_a_table_for_people(captioned):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (N_PHOTOS, "of 120 captions 0 are right, and at least 10 must be"),
+        (N_PHOTOS, "0 of 120 captions are right and 120 wrong; at least 10 of each"),
         (60, "60 photos that can be read cannot show"),
     ],
 )
