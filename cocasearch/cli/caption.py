@@ -28,7 +28,7 @@ from cocasearch.cli.caption_review import Apply, Review, apply_review, check_giv
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
-from cocasearch.cli.unsure_captions import IS_SURE, shown
+from cocasearch.cli.unsure_captions import IS_SURE, shown, tell_all_count_as_sure
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
 from cocasearch.images.limits import MAX_MEGAPIXELS
@@ -125,7 +125,8 @@ def caption(
         return
     sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite, sure=sure)
     how["only_sure"] = sure and bool(out or sidecar)
-    _tell(_run(_discover(paths or []), sink, model, device, options, how), sink, output_format, sure=sure)
+    report = _run(_discover(paths or []), sink, model, device, options, how, sure=sure)
+    _tell(report, sink, output_format, sure=sure)
 
 
 def _check_places(paths: list[Path] | None, name: str | None, *, is_output_given: bool) -> None:
@@ -157,13 +158,19 @@ def _run(
     device: str,
     options: "CaptionOptions",
     how: dict[str, Any],
+    *,
+    sure: bool,
 ) -> "CaptionReport":
+    from cocasearch.inference.caption_confidence import confidence_model_for
     from cocasearch.inference.caption_run import CaptionRun
     from cocasearch.inference.loaded_model import load_model
 
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
-        run = CaptionRun(load_model(name_or_folder, device=device), options, **how)
+        loaded = load_model(name_or_folder, device=device)
+        run = CaptionRun(loaded, options, **how)
+    if sure and not confidence_model_for(loaded.confidence, loaded.complete(options)):
+        tell_all_count_as_sure()
     with console.progress("captioning", "photos") as advance:
         return run.caption(files, sink, progress=advance)
 

@@ -30,6 +30,8 @@ Apply = Annotated[
     ),
 ]
 
+_NAMED = 10  # photos
+
 _BESIDE = {"review": {"review", "name", "overwrite"}, "apply": {"apply", "name"}}
 """The parameters that may be given with each."""
 
@@ -65,6 +67,11 @@ def apply_review(index: Path, file: Path) -> None:
 
     with console.working("taking corrections back"):
         report = apply_corrections(index, file)
+    named = [path for path in report.lost[:_NAMED] if path]
+    for path in named:
+        console.say(f"not stored: {console.shown(path)}: the photo is not in the index, or has changed since")
+    if more := len(report.lost) - len(named):
+        console.say(f"not stored: {counted(more, 'decision')}{' more' if named else ''}")
     counts = {
         "changed": report.changed,
         "confirmed": report.confirmed,
@@ -73,6 +80,9 @@ def apply_review(index: Path, file: Path) -> None:
     }
     told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     console.say(f"{told}; index '{index_name(index)}'")
+    if report.replaced:
+        what = counted(report.replaced, "earlier decision of yours was", "earlier decisions of yours were")
+        console.say(f"{what} replaced")
 
 
 def _was_given(context: typer.Context, name: str) -> bool:

@@ -220,10 +220,16 @@ def _add_columns(table: Table, rows: Sequence[Row], width: int) -> None:
     longest = {name: max(len(_cell(name, row[name])) for row in rows) for name in names}
     numeric = {name for name in names if any(isinstance(row[name], int | float) for row in rows)}
     narrow = {name for name in names if name in numeric or longest[name] < len(name)}
-    room = width - _ROOM_BESIDE - sum(max(longest[name], len(name)) + _BETWEEN for name in narrow)
-    is_crowded = longest.get("path", 0) > room  # then the names of narrow columns go one word below the other
+    words = [longest[name] + _BETWEEN for name in names if name not in narrow and name != "path"]
+
+    def room_beside(width_of_name: Callable[[str], int]) -> int:
+        numbers = (max(longest[name], width_of_name(name)) + _BETWEEN for name in narrow)
+        return width - sum(numbers) - sum(min(_ROOM_BESIDE, length) for length in words)
+
+    room = room_beside(len)
+    is_crowded = longest.get("path", -_BETWEEN) > room  # then the names of narrow columns go one word below the other
     if is_crowded:
-        room = width - _ROOM_BESIDE - sum(max(longest[name], _longest_word(name)) + _BETWEEN for name in narrow)
+        room = room_beside(_longest_word)
     for name in names:
         table.add_column(
             name.replace("_", "\n" if is_crowded and name in narrow else " "),

@@ -11,7 +11,7 @@ from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import warn_about
 from cocasearch.cli.options import IndexName, ModelName, NullSeparated, OutputFormat
 from cocasearch.cli.query_words import tell_about_words
-from cocasearch.cli.unsure_captions import shown
+from cocasearch.cli.unsure_captions import shown, tell_all_count_as_sure
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.manifest import DEFAULT_INDEX, read_manifest
@@ -93,6 +93,7 @@ def query(
         raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
     mode = _mode(text_only, hybrid)
     _check_caption_options(mode, all_captions=all_captions, sure=sure)
+    _check_what_is_compared(mode, asked=asked, has_min_score=min_score is not None)
     from cocasearch.search.query import parse_terms
 
     wanted = parse_terms(terms or (), texts=text or (), images=image or ()) if asked else None
@@ -107,9 +108,13 @@ def query(
     if wanted and mode != "text":
         tell_about_words(searcher, wanted, model_name)
     if not hits:
-        left_out = searcher.unsure_captions if mode == "text" and not all_captions else 0
-        told = f"{counted(left_out, 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
+        left_out: list[SearchHit] = []
+        if mode == "text" and not all_captions and searcher.unsure_captions:
+            left_out = searcher.search(wanted, searcher.unsure_captions, where=where, mode=mode, all_captions=True)
+        told = f"{counted(len(left_out), 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
         raise NothingFound("no photo answers this query", hint=told if left_out else None)
+    if sure and not searcher.has_confidences:
+        tell_all_count_as_sure()
     columns = PRINTED[mode] if asked else PRINTED_OF_A_LIST
     print_hits(hits, output_format, columns, null_separated=null_separated, sure=sure)
 
@@ -137,6 +142,14 @@ def _check_caption_options(mode: "Mode", *, all_captions: bool, sure: bool) -> N
         raise typer.BadParameter("--all-captions goes with --text-only or --hybrid, which look for words in captions")
     if all_captions and sure:
         raise typer.BadParameter("--sure hides what --all-captions looks in: give one of them")
+
+
+def _check_what_is_compared(mode: "Mode", *, asked: bool, has_min_score: bool) -> None:
+    if mode != "vector" and not asked:
+        raise typer.BadParameter(f"--{'text-only' if mode == 'text' else 'hybrid'} looks for words: give some")
+    if has_min_score and (mode == "text" or not asked):
+        without = "--text-only" if asked else "--where alone"
+        raise typer.BadParameter(f"--min-score is about how alike a photo is, which {without} does not look at")
 
 
 def _mode(text_only: bool, hybrid: bool) -> "Mode":

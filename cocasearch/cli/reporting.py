@@ -18,19 +18,26 @@ UNEXPECTED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 CLOSED_PIPE = 141  # 128 + SIGPIPE, likewise
 
+_STOPPED_MIDWAY = "stopped: what was done is kept, the same command goes on from there"
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)]
 _DEBUG = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
 
 
-def reporting(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with `--debug`, its places checked, its warnings and errors told on stderr, errors as exit codes."""
+def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callable[..., None]:
+    """The command with `--debug`, its places checked, its warnings and errors told on stderr, errors as exit codes.
+
+    Args:
+        command: A function whose parameters are those of the command line, and whose first line says what it does.
+        goes_on: Whether the same command, after Ctrl-C, goes on from there.
+    """
 
     def reported(*args: object, debug: bool, **options: object) -> None:
         try:
             with _telling_warnings():
                 command(*args, **options)
         except KeyboardInterrupt as error:
-            console.say("", "stopped: what was done is kept, the same command goes on from there")
+            console.say("", _STOPPED_MIDWAY if goes_on else "stopped")
             raise typer.Exit(INTERRUPTED) from error
         except ToldByAnother as error:
             if debug:
@@ -52,6 +59,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(command)
     parameters = [*map(checked, signature.parameters.values()), _DEBUG]
     reported.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    reported.__doc__ = _flowing(inspect.getdoc(command) or "")
     reported.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return reported
 
@@ -78,6 +86,11 @@ def _telling_warnings() -> Iterator[None]:
         warnings.simplefilter("always", CocaSearchWarning)
         warnings.showwarning = say
         yield
+
+
+def _flowing(text: str) -> str:
+    """The text with each paragraph on one line, so that help breaks lines where the terminal ends alone."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _tell(message: str, hint: str | None, debug: bool) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cocasearch.cli import console
+
 IS_SURE = "caption_is_sure"
 """The field of a row that tells whether its caption is sure; None without a caption."""
 
@@ -24,3 +26,8 @@ def marked(row: Mapping[str, Any]) -> dict[str, Any]:
 def without_unsure(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row with its caption only if that is sure."""
     return {**row, "caption": None} if row[IS_SURE] is False else dict(row)
+
+
+def tell_all_count_as_sure() -> None:
+    """Say that --sure does nothing, as no caption has been judged."""
+    console.say("mind: no caption here has a confidence, so all count as sure; see: cocasearch models calibrate --help")

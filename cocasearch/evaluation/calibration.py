@@ -210,10 +210,10 @@ def _refuse_few(n_photos: int) -> None:
 
 
 def _refuse_one_sided(right: _Bools) -> None:
-    fewer = min((int(right.sum()), "right"), (int((~right).sum()), "wrong"))
-    if fewer[0] < LEAST_OF_EACH:
+    n_right, n_wrong = int(right.sum()), int((~right).sum())
+    if min(n_right, n_wrong) < LEAST_OF_EACH:
         raise CocaSearchError(
-            f"to calibrate takes at least {LEAST_OF_EACH} right captions and as many wrong ones, and of {len(right):,} "
-            f"captions {fewer[0]} are {fewer[1]}",
+            f"{n_right:,} of {len(right):,} captions are right and {n_wrong:,} wrong; at least {LEAST_OF_EACH} of each "
+            "are needed to tell them apart",
             hint=_HINT,
         )

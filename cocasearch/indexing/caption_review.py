@@ -14,7 +14,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.generations import open_all
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import index_name, read_manifest
+from cocasearch.indexing.manifest import index_command, index_name, read_manifest
 from cocasearch.indexing.records import StoredCaption, unsure_captions
 from cocasearch.indexing.review_file import (
     Correction,
@@ -39,12 +39,16 @@ class ReviewReport:
         confirmed: Photos whose caption a person has marked as right.
         unchanged: Photos that are as they were.
         not_found: Photos that the index does not hold, or that have another content now.
+        replaced: Of those that are changed or confirmed, photos about which a person had decided otherwise before.
+        lost: Those that are not found and about which a person has decided, by their paths in the file.
     """
 
     changed: int
     confirmed: int
     unchanged: int
     not_found: int
+    replaced: int = 0
+    lost: tuple[str, ...] = ()
 
 
 def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
@@ -57,14 +61,16 @@ def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
 
     Raises:
         CocaSearchError: No index there, or the file cannot be written or is there already.
-        NothingFound: No caption is unsure.
+        NothingFound: No caption is unsure, or there are no captions.
     """
     check_ending(file)
     manifest = read_manifest(index)
     if file.exists() and not overwrite:
-        hint = f"take its corrections back first, with --apply {shlex.quote(str(file))}, or give --overwrite"
+        apply = index_command(index, "--apply", shlex.quote(str(file)), command="caption")
+        hint = f"the same command with --overwrite, but take corrections in it back before: {apply}"
         raise CocaSearchError(f"{file} exists already", hint=hint)
     table, folders = IndexTable(index, manifest.table), manifest.locate_roots(index)
+    _refuse_captionless(table, index)
     rows = [
         Reviewed(
             str(folders.get(row["root"], Path()) / row["path"]),
@@ -94,13 +100,16 @@ def apply_corrections(index: Path, file: Path) -> ReviewReport:
 
     Raises:
         CocaSearchError: No index there, the file is not as it must be, another process is writing, or the disk is full.
+        NothingFound: The index holds none of the photos.
     """
     read_manifest(index)
     corrections = read_corrections(file)
     with writer_lock(index), uninterrupted():
-        reports = []
+        reports: list[ReviewReport] = []
         for generation in open_all(index):
             found = _find(generation.table, corrections)
+            if not found and not reports:
+                raise _nothing_of(file, index)
             captions = _decided(corrections, found)
             if captions:
                 generation.table.set_captions(captions)
@@ -144,7 +153,7 @@ def _decided(corrections: Sequence[Correction], found: _Rows) -> dict[str, Store
     """What to store, by the rows' ids; nothing of what is stored like this already."""
     decided: dict[str, StoredCaption] = {}
     for correction in corrections:
-        for row in found.get(correction.photo, ()) if correction.is_changed or correction.is_right else ():
+        for row in found.get(correction.photo, ()) if correction.is_decided else ():
             is_same = row["caption"] == correction.caption
             if not is_same:
                 decided[row["id"]] = StoredCaption(correction.caption, caption_by="human")
@@ -156,13 +165,34 @@ def _decided(corrections: Sequence[Correction], found: _Rows) -> dict[str, Store
 
 
 def _report(corrections: Sequence[Correction], found: _Rows, captions: Mapping[str, StoredCaption]) -> ReviewReport:
-    changed = confirmed = unchanged = 0
+    changed = confirmed = unchanged = replaced = 0
+    lost = []
     for correction in corrections:
         rows = found.get(correction.photo, ())
-        if not any(row["id"] in captions for row in rows):
+        stored = [row for row in rows if row["id"] in captions]
+        replaced += any(row["caption_by"] == "human" for row in stored)
+        if not rows and correction.is_decided:
+            lost.append(correction.path)
+        elif not stored:
             unchanged += bool(rows)
         elif correction.is_changed:
             changed += 1
         else:
             confirmed += 1
-    return ReviewReport(changed, confirmed, unchanged, len(corrections) - changed - confirmed - unchanged)
+    not_found = len(corrections) - changed - confirmed - unchanged
+    return ReviewReport(changed, confirmed, unchanged, not_found, replaced, tuple(lost))
+
+
+def _nothing_of(file: Path, index: Path) -> NothingFound:
+    told = f"index '{index_name(index)}' holds none of the photos of {file}; nothing was changed"
+    apply = f"cocasearch caption --apply {shlex.quote(str(file))} --index NAME"
+    return NothingFound(told, hint=f"name the index that the file was written from: {apply}")
+
+
+def _refuse_captionless(table: IndexTable, index: Path) -> None:
+    """Tell an index without captions, or without photos, from one without unsure captions."""
+    if not len(table):
+        raise NothingFound(f"index '{index_name(index)}' holds no pictures yet", hint=index_command(index, "./photos"))
+    if table.count_without_caption() == len(table):
+        hint = f"write them with: cocasearch caption --index {shlex.quote(index_name(index))}"
+        raise NothingFound(f"index '{index_name(index)}' has no captions to look through", hint=hint)

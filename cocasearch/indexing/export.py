@@ -22,7 +22,7 @@ from cocasearch.atomic_files import TEMPORARY_SUFFIX, replacing
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import Manifest, index_name, read_manifest
 from cocasearch.indexing.records import record_schema, unsure_captions
-from cocasearch.indexing.row_conditions import UNSURE
+from cocasearch.indexing.row_conditions import JUDGED, UNSURE
 from cocasearch.indexing.table import IndexTable
 
 Progress = Callable[[int, int], None]
@@ -44,14 +44,14 @@ def export_parquet(index: Path, file: Path, *, only_sure: bool = False, progress
 
     Raises:
         CocaSearchError: No index there, the file cannot be written, or the index was changed meanwhile.
-        NothingFound: The index holds no rows.
+        NothingFound: The index holds no rows, or all captions are unsure and these are not wanted.
     """
     manifest, table = _open(index)
     columns = record_schema(table.dimension)
     schema = columns.append(pa.field("image_path", pa.string()))
     folders = manifest.locate_roots(index)
     unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
-    done, total = 0, _refuse_nothing(len(table) + table.count_missing() - unsure, index, only_sure)
+    done, total = 0, _refuse_nothing(len(table) + table.count_missing(), unsure, index)
     with (
         _writing(file, index),
         replacing(file) as partial,
@@ -80,11 +80,11 @@ def export_clip_retrieval(
 
     Raises:
         CocaSearchError: No index there, the folder cannot be written, or the index was changed meanwhile.
-        NothingFound: The index holds no photos.
+        NothingFound: The index holds no photos, or all captions are unsure and these are not wanted.
     """
     manifest, table = _open(index)
     folders = manifest.locate_roots(index)
-    done, total = 0, _refuse_nothing(len(table) - (table.count(UNSURE) if only_sure else 0), index, only_sure)
+    done, total = 0, _refuse_nothing(len(table), table.count(UNSURE) if only_sure else 0, index)
     schema = _named(_CLIP_RETRIEVAL_SCHEMA, manifest)
     with _writing(folder, index), _replacing_folders(folder) as partial:
         vectors = partial / EMBEDDINGS_FOLDER / "img_emb_0.npy"
@@ -108,11 +108,24 @@ def _open(index: Path) -> tuple[Manifest, IndexTable]:
     return manifest, IndexTable(index, manifest.table)
 
 
-def _refuse_nothing(count: int, index: Path, only_sure: bool) -> int:
+def count_unsure(index: Path, *, with_missing: bool) -> int | None:
+    """How many captions of an index are unsure, those of missing files too if wanted; None if none has a confidence.
+
+    Raises:
+        CocaSearchError: No index there.
+    """
+    _, table = _open(index)
+    is_judged = table.count(JUDGED, with_missing=with_missing)
+    return table.count(UNSURE, with_missing=with_missing) if is_judged else None
+
+
+def _refuse_nothing(count: int, unsure: int, index: Path) -> int:
+    """The number of rows to export: those there are without those left out."""
     if not count:
-        kind = "no photos but those with an unsure caption" if only_sure else "no photos to export"
-        raise NothingFound(f"index '{index_name(index)}' holds {kind}")
-    return count
+        raise NothingFound(f"index '{index_name(index)}' holds no photos to export")
+    if unsure == count:
+        raise NothingFound(f"no photo of index '{index_name(index)}' has a sure caption")
+    return count - unsure
 
 
 def _wanted(batches: Iterator[pa.RecordBatch], only_sure: bool) -> Iterator[pa.RecordBatch]:

@@ -15,7 +15,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,11 +63,18 @@ class Correction:
     Attributes:
         caption: None where it was emptied.
         is_right: Whether it was marked as right.
+        path: The photo, as the file names it; empty where it does not.
     """
 
     photo: PhotoKey
     caption: str | None
     is_right: bool
+    path: str = field(default="", compare=False)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a person has decided anything."""
+        return self.is_changed or self.is_right
 
     @property
     def is_changed(self) -> bool:
@@ -121,7 +128,9 @@ def read_corrections(file: Path) -> list[Correction]:
         raise _refusal(file, "is not in UTF-8: save it as 'CSV UTF-8'") from error
     except OSError as error:
         raise _refusal(file, f"cannot be read: {str(error.strerror or error).lower()}") from error
-    except (ValueError, csv.Error) as error:
+    except csv.Error as error:
+        raise _refusal(file, f"is no table that can be read ({error})") from error
+    except ValueError as error:
         raise _refusal(file, str(error)) from error
 
 
@@ -139,12 +148,15 @@ def _separator(file: Path) -> str | None:
     suffix = file.suffix.lower()
     if suffix not in (*_SEPARATORS, _JSON_LINES):
         known = ", ".join((*_SEPARATORS, _JSON_LINES))
-        raise CocaSearchError(f"a file to review captions in ends with {known}, and {file} does not")
+        told = f"a file to review captions in ends with {known}, and {file} does not"
+        raise CocaSearchError(told, hint="in a spreadsheet, it can be saved as 'CSV UTF-8'" if file.exists() else None)
     return _SEPARATORS.get(suffix)
 
 
 def _table_rows(text: str, separator: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows with the numbers of their lines, the first row being line 2; spreadsheets may have put other separators."""
+    if not text.strip():
+        raise ValueError("is empty")
     header = text.partition("\n")[0]
     separator = max((separator, ";", "\t", ","), key=header.count)
     table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -186,7 +198,8 @@ def _correction(row: dict[str, Any], number: int) -> tuple[int, Correction]:
     words = " ".join((row["caption"] or "").split())
     if words.encode(errors="replace").decode() != words:  # half of a character, as JSON can spell it
         raise ValueError(f"has a caption that is no text in line {number}")
-    return number, Correction(PhotoKey(key[1], key[2] or "", key[3]), words or None, right in _YES)
+    photo, path = PhotoKey(key[1], key[2] or "", key[3]), str(row.get("path") or "")
+    return number, Correction(photo, words or None, right in _YES, path)
 
 
 def _unique(corrections: Iterable[tuple[int, Correction]]) -> dict[str, Correction]:

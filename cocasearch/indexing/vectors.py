@@ -84,6 +84,11 @@ class VectorSnapshot:
         """Whether any row has a caption."""
         return bool(self.rows["caption"].null_count < len(self))
 
+    @property
+    def has_confidences(self) -> bool:
+        """Whether the caption of any row has a confidence."""
+        return bool(self.rows["caption_confidence"].null_count < len(self))
+
     @cached_property
     def unsure(self) -> NDArray[np.bool_]:
         """Which rows (N,) have an unsure caption."""

@@ -58,6 +58,11 @@ class Searcher:
         """The number of captions that are more likely wrong than right, of the images searched."""
         return int(self._snapshot.unsure.sum())
 
+    @property
+    def has_confidences(self) -> bool:
+        """Whether the caption of any of the images searched has a confidence."""
+        return self._snapshot.has_confidences
+
     def refresh(self) -> None:
         """See what has been added to the index, or taken out of it, since it was opened."""
         manifest = read_manifest(self._index)

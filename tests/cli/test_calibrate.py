@@ -71,7 +71,7 @@ def test_reliability_is_a_table_for_people(captioned):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (N_PHOTOS, "at least 10 right captions and as many wrong ones, and of 120 captions 0 are right"),
+        (N_PHOTOS, "0 of 120 captions are right and 120 wrong; at least 10 of each"),
         (60, "at least 100 photos that can be read, and there are 60"),
     ],
 )

@@ -32,10 +32,7 @@ def test_captions_that_a_person_corrects_are_sure_and_kept(reviewed):
     rows = read(file)
     assert [row["caption"] for row in rows] == ["a horse", "a zebra"]
     rows[0]["caption"], rows[1]["right"] = "a red square", "yes"
-    with file.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.DictWriter(text, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write(file, rows)
     result = reviewed("caption", "--apply", "review.csv", "--index", "default")
     assert result.exit_code == 0 and result.stderr == "1 changed, 1 confirmed; index 'default'\n"
     assert "captions 4 of 4, 2 by people, 1 without a confidence\n" in reviewed("status").stdout
@@ -59,6 +56,50 @@ def test_a_file_of_corrections_is_replaced_only_when_told(reviewed):
     refused = reviewed("caption", "--review", "review.csv")
     assert refused.exit_code == 1 and "review.csv exists already" in refused.stderr
     assert reviewed("caption", "--review", "review.csv", "--overwrite").exit_code == 0
+
+
+def write(file, rows):
+    with file.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_an_older_file_that_replaces_a_newer_decision_says_so(reviewed):
+    file = reviewed.folder / "review.csv"
+    rows = read(file)
+    write(file, [rows[0] | {"caption": "a red square"}])
+    assert "replaced" not in reviewed("caption", "--apply", "review.csv").stderr
+    write(file, [rows[0] | {"caption": "a square"}])
+    told_now = "1 changed; index 'default'\n1 earlier decision of yours was replaced\n"
+    assert reviewed("caption", "--apply", "review.csv").stderr == told_now
+    assert reviewed("caption", "--apply", "review.csv").stderr == "1 unchanged; index 'default'\n"
+
+
+def test_decisions_about_photos_that_are_not_in_the_index_are_named(reviewed):
+    file = reviewed.folder / "review.csv"
+    rows = read(file)
+    write(file, [rows[0] | {"caption": "a red square"}, rows[1]])
+    assert reviewed("remove", rows[0]["path"]).exit_code == 0
+    result = reviewed("caption", "--apply", "review.csv")
+    assert result.exit_code == 0 and result.stderr.endswith("1 unchanged, 1 not found; index 'default'\n")
+    lost = "not stored: photos/red-square.jpg: the photo is not in the index, or has changed since\n"
+    assert result.stderr.startswith(lost)
+    write(file, [{key: row[key] for key in ("caption", "photo")} for row in read(file)])
+    assert reviewed("caption", "--apply", "review.csv").stderr.startswith("not stored: 1 decision\n")
+    assert reviewed("remove", rows[1]["path"]).exit_code == 0
+    nothing = reviewed("caption", "--apply", "review.csv")
+    assert nothing.exit_code == 3 and "holds none of the photos of review.csv; nothing was changed" in nothing.stderr
+
+
+def test_an_index_without_captions_or_photos_is_not_taken_for_an_uncalibrated_one(prompt):
+    assert prompt("index", "photos", "--model", "tiny", "--no-captions").exit_code == 0
+    result = prompt("caption", "--review", "review.csv")
+    assert result.exit_code == 3 and "index 'default' has no captions to look through" in result.stderr
+    assert "hint: write them with: cocasearch caption --index default" in result.stderr
+    assert prompt("remove", "photos").exit_code == 0
+    result = prompt("caption", "--review", "review.csv")
+    assert result.exit_code == 3 and "index 'default' holds no pictures yet" in result.stderr
 
 
 @pytest.mark.parametrize(

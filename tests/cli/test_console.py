@@ -52,6 +52,16 @@ def test_a_narrow_terminal_shows_paths_whole_and_captions_in_words(capfdbinary, 
     assert [word for line in words for word in line] == row["caption"].split()
 
 
+@pytest.mark.parametrize(("width", "names"), [(76, 1), (75, 3)])
+def test_names_of_columns_stay_on_one_line_where_the_table_fits(capfdbinary, monkeypatch, width, names):
+    monkeypatch.setattr(console, "_PIPE_WIDTH", width)
+    row = {"objects_not_there": "all captions", "per_caption": 0.5, "per_object_word": 0.3, "object_words": 9}
+    console.write_table([row | {"object_recall": 0.5}])
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert len(lines) == names + 1 and max(map(len, lines)) <= width
+    assert lines[-1].split() == ["all", "captions", "0.500", "0.300", "9", "0.500"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 def test_no_name_commands_the_terminal_that_shows_it_and_programs_get_it_as_it_is(prompt):
     folder = prompt.folder / f"photos{NASTY}"

@@ -164,6 +164,21 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(desk, monkeypatch):
     assert "the same command goes on from there" in result.stderr
 
 
+def test_ctrl_c_promises_nothing_of_a_command_that_begins_anew(indexed, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cocasearch.search.searcher.Searcher.search", interrupted)
+    result = indexed("query", "sea")
+    assert result.exit_code == 130 and result.stderr.endswith("\nstopped\n")
+
+
+def test_help_breaks_its_lines_at_the_edge_of_the_terminal_alone(desk):
+    lines = [line.strip() for line in desk("caption", "--help").stdout.splitlines()]
+    start = next(at for at, line in enumerate(lines) if line.startswith("They are printed, or written into a file"))
+    assert all(len(line) > 60 for line in lines[start : lines.index("", start) - 1])
+
+
 def test_ctrl_c_while_the_program_starts_ends_with_130(monkeypatch):
     class Interrupted(ModuleType):
         def __getattr__(self, name):

@@ -111,9 +111,9 @@ def test_an_index_without_captions_says_so(prompt):
         (("dog", "--min-score", "2"), 2),
         (("photos/turned.jpg", "--text-only"), 1),
         (("photos/turned.jpg", "--hybrid"), 1),
-        (("dog", "--text-only", "--min-score", "0.1"), 1),
-        (("--where", "true", "--min-score", "0.1"), 1),
-        (("--where", "true", "--hybrid"), 1),
+        (("dog", "--text-only", "--min-score", "0.1"), 2),
+        (("--where", "true", "--min-score", "0.1"), 2),
+        (("--where", "true", "--hybrid"), 2),
         (("dog", "--min-score", "1"), 3),
     ],
 )
@@ -164,7 +164,8 @@ def test_words_are_not_looked_for_in_unsure_captions_unless_asked(indexed, judge
     assert len(fused) == 4
     where = ("--where", "caption_confidence < 0.3")
     nothing = indexed("query", "giraffe", "--text-only", *where)
-    assert nothing.exit_code == 3 and "2 unsure captions were left out: add --all-captions" in nothing.stderr
+    assert nothing.exit_code == 3 and "1 unsure caption was left out: add --all-captions" in nothing.stderr
+    assert "left out" not in indexed("query", "rhinoceros", "--text-only").stderr
     assert list(hits(indexed("query", "giraffe", "--text-only", "--all-captions", *where, "-f", "json"))) == [
         "yellow-triangle.jpg"
     ]
@@ -175,11 +176,46 @@ def test_words_are_not_looked_for_in_unsure_captions_unless_asked(indexed, judge
     [
         (("--all-captions",), "--all-captions goes with --text-only or --hybrid"),
         (("--all-captions", "--text-only", "--sure"), "--sure hides what --all-captions looks in"),
+        (
+            ("--text-only", "--min-score", "0.5"),
+            "which --text-only does not look at",
+        ),
     ],
 )
-def test_options_about_unsure_captions_that_do_not_fit_are_refused(indexed, options, why):
+def test_options_that_do_not_fit_words_are_refused_as_wrong_usage(indexed, options, why):
     result = indexed("query", "zebra", *options)
     assert result.exit_code == 2 and why in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--text-only",), "--text-only looks for words: give some"),
+        (("--hybrid",), "--hybrid looks for words: give some"),
+        (("--min-score", "0.5"), "which --where alone does not look at"),
+    ],
+)
+def test_options_that_do_not_fit_a_condition_alone_are_refused_as_wrong_usage(indexed, options, why):
+    result = indexed("query", "--where", "width > 0", *options)
+    assert result.exit_code == 2 and why in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_sure_says_where_it_does_nothing(indexed, judge):
+    told = "mind: no caption here has a confidence, so all count as sure"
+    assert told in indexed("query", "zebra", "--sure").stderr
+    assert told in indexed("export", "all.parquet", "--sure").stderr
+    assert told in indexed("caption", "photos", "--model", "tiny", "--sure").stderr
+    judge(circle=("a zebra", 0.25))
+    assert told not in indexed("query", "zebra", "--sure").stderr + indexed("query", "zebra").stderr
+    assert indexed("export", "sure.parquet", "--sure").stderr.endswith("sure.parquet, 1 unsure and left out\n")
+
+
+@pytest.mark.parametrize("layout", ["parquet", "clip-retrieval"])
+def test_an_export_of_sure_captions_where_all_are_unsure_says_so(indexed, judge, layout):
+    assert indexed("remove", "photos/sub", "photos/turned.jpg").exit_code == 0
+    judge(circle=("a zebra", 0.25), square=("a horse", 0.25))
+    result = indexed("export", "out", "--sure", "--layout", layout)
+    assert result.exit_code == 3 and "no photo of index 'default' has a sure caption" in result.stderr
 
 
 def test_status_counts_unsure_captions(indexed, judge):

@@ -169,7 +169,9 @@ def test_photos_that_moved_meanwhile_are_found_and_those_that_changed_are_not(
     draw(photos / "p2.png", 77)
     (photos / "p3.png").unlink()
     build(photos)
-    assert apply_corrections(judged, file) == ReviewReport(changed=2, confirmed=0, unchanged=1, not_found=1)
+    lost = (str(photos / "p2.png"),)
+    report = ReviewReport(changed=2, confirmed=0, unchanged=1, not_found=1, lost=lost)
+    assert apply_corrections(judged, file) == report
     after = captions(judged, with_missing=True)
     assert after["sub/x"] == CORRECTED and after["p0"][0] == "a hare" and after["p2"][4] == "model"
 

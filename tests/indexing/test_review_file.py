@@ -78,7 +78,7 @@ def test_no_cell_that_tells_a_photo_is_a_number_or_a_formula(file):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "has no column 'caption'"),
+        (b"", "is empty"),
         (b"path,caption\n", "has no column 'photo'"),
         (b"caption,photo\n", "holds no captions"),
         (b"caption,photo\na dog,photo-12\n", "names no photo in line 2"),
@@ -87,7 +87,7 @@ def test_no_cell_that_tells_a_photo_is_a_number_or_a_formula(file):
         (f"caption,photo\na dog, brown,{DOG}\n".encode(), "has more cells than columns in line 2"),
         (f"caption,photo\na,{DOG}\nb,{DOG}\n".encode(), "two different rows for one photo, the second in line 3"),
         (f"caption,photo\ncaf\xe9,{DOG}\n".encode("latin-1"), "is not in UTF-8"),
-        (b'caption,photo\n"a dog', "unexpected end of data"),
+        (b'caption,photo\n"a dog', "is no table that can be read .unexpected end of data.; nothing"),
         (b"\x00" * 40, "has no column 'caption'"),
     ],
 )
@@ -120,3 +120,20 @@ def test_lines_that_are_no_corrections_are_refused(tmp_path, line, why):
 def test_a_file_that_is_not_there_or_of_another_kind_is_refused(tmp_path, name):
     with pytest.raises(CocaSearchError):
         read_corrections(tmp_path / name)
+
+
+def test_a_workbook_is_refused_with_a_way_to_make_a_table_of_it(tmp_path):
+    file = tmp_path / "review.xlsx"
+    with pytest.raises(CocaSearchError, match=r"which .*xlsx is not") as refused:
+        read_corrections(file)
+    assert refused.value.hint is None
+    file.touch()
+    with pytest.raises(CocaSearchError) as refused:
+        read_corrections(file)
+    assert "saved as 'CSV UTF-8'" in refused.value.hint
+
+
+def test_corrections_name_their_photos_where_the_file_does(file):
+    assert [correction.path for correction in read_corrections(file)] == ["/photos/dog.jpg", "/photos/=cat;.jpg"]
+    edit(file, lambda rows: [row.pop("path") for row in rows])
+    assert [correction.path for correction in read_corrections(file)] == ["", ""]
