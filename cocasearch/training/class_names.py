@@ -50,12 +50,14 @@ class ClassNames:
     """Names and hypernyms of C classes, in the classifier's order."""
 
     def __init__(self, wnids: Sequence[str], names: Sequence[tuple[str, ...]], hypernyms: Sequence[tuple[str, ...]]):
-        self.names = list(names)
         above: dict[str, list[int]] = {}
         for index, words in enumerate(hypernyms):
             for word in words:
                 above.setdefault(word, []).append(index)
         self.classes_below = {word: below for word, below in above.items() if 1 < len(below) < _VAGUE * len(names)}
+        # A word above one class alone ("rocket" above the missile) is as good as a name of it, though not as a label.
+        alone = [[word for word in words if above[word] == [index]] for index, words in enumerate(hypernyms)]
+        self.names = [tuple(dict.fromkeys((*own, *more))) for own, more in zip(names, alone, strict=True)]
         self.index = {word.lower(): index for index, words in reversed(list(enumerate(names))) for word in words}
         self.index.update({wnid: index for index, wnid in enumerate(wnids)})
 

@@ -33,13 +33,18 @@ def animals(tmp_path: Path) -> ClassNames:
 def test_a_table_gives_names_and_the_words_above_them(animals: ClassNames) -> None:
     assert len(animals) == 5
     assert animals.names[0] == ("goldfish", "Carassius auratus")
-    # "animal" and "entity" are above too many of five classes, "machine" above one alone.
+    # "animal" and "entity" are above too many of five classes.
     assert animals.classes_below == {} or set(animals.classes_below) <= {"fish", "bird"}
     assert {"goldfish", "man-eater", "lifting device"} <= set(animals.vocabulary())
     assert len(animals.vocabulary()) == len(set(animals.vocabulary()))
 
 
-def test_vague_words_and_words_above_one_class_are_left_out(class_names: ClassNames) -> None:
+def test_a_word_above_one_class_alone_is_a_name_of_it_but_no_label(animals: ClassNames) -> None:
+    assert animals.names[4] == ("crane", "lifting device", "machine")
+    assert animals.find("machine") is None
+
+
+def test_vague_words_are_left_out(class_names: ClassNames) -> None:
     assert set(class_names.classes_below) == {"square", "circle", "triangle"} | {
         f"{color} thing" for color in ("red", "green", "blue", "yellow", "black", "purple")
     }
