@@ -166,6 +166,7 @@ class TrainingConfig:
                 raise CocaSearchError(f"{name} must be a finite number, not {value}")
         for name in _SHARES:
             _check_between(name, getattr(self, name), 0, 1)
+        _check_between("fixed_views", self.fixed_views, 0, 1000)
         for name in _BELOW_ONE:
             _check_between(name, getattr(self, name), 0, 0.99999)
         for name, kind in get_type_hints(type(self)).items():
@@ -271,7 +272,6 @@ _ABOVE_ZERO = (
 _MAY_BE_INFINITE = {"frozen_passes", "checkpoint_minutes", "max_gradient_norm"}
 _NOT_NEGATIVE = (
     "seed",
-    "fixed_views",
     "workers",
     "checkpointed_image_blocks",
     "warmup_steps",

@@ -18,6 +18,8 @@ from cocasearch.training.config import TrainingConfig
         ({"dropout": 1.0}, "dropout must be from 0 to"),
         ({"ema_decay": -0.1}, "ema_decay must be from 0 to"),
         ({"warmup": 3}, "warmup must be from 0 to"),
+        ({"fixed_views": -1}, "fixed_views must be from 0 to 1000"),
+        ({"fixed_views": 10**9}, "fixed_views must be from 0 to 1000"),
         ({"optimizer": "sgd"}, "optimizer must be adamw or muon, not 'sgd'"),
         ({"precision": "bf16"}, "precision must be auto, float32, bfloat16, pure_bfloat16 or float16, not 'bf16'"),
         ({"schedule": "linear"}, "schedule must be cosine, const or const-cooldown, not 'linear'"),
