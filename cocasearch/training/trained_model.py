@@ -65,7 +65,7 @@ class TrainedModel:
         """
         provenance = {
             **with_left_out(self.start.provenance, weights),
-            "training": dataclasses.asdict(self.config),
+            "training": {**dataclasses.asdict(self.config), "feature_folder": ""},  # a place of this machine
             "trained_steps": steps,
             "pictures": list(self.pictures),
             "torch": torch.__version__,

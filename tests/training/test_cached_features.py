@@ -65,6 +65,7 @@ def test_the_file_goes_with_the_run_unless_it_has_a_place_of_its_own(losses, tmp
     assert not list((tmp_path / "gone.run").glob("features/*"))
     losses("kept", cache_features=True, feature_folder=str(tmp_path / "features"), **WHOLE)
     assert next((tmp_path / "features").glob("*/features.f16")).stat().st_size > 0
+    assert str(tmp_path) not in (tmp_path / "kept" / "config.json").read_text(encoding="utf-8")
 
 
 def test_two_runs_may_share_a_folder_and_neither_spoils_what_the_other_reads(runs, tmp_path: Path) -> None:
