@@ -9,8 +9,8 @@ picture the figures overstate hallucination a good deal, with five somewhat. Com
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from cocasearch.evaluation.everyday_objects import objects_in
 from cocasearch.inference.caption_confidence import is_sure
+from cocasearch.text.everyday_objects import objects_in
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """How far a generated caption can be trusted: a probability that it is right, and where a sure one begins.
 
 A caption is judged by three features: the cosine of photo and caption, the mean log-probability of its tokens, and the
-agreement of the other sequences that the search finished. What they are worth is in the model's `ConfidenceModel`.
+agreement of the other sequences that the search finished on what it names. What they are worth is in the model's
+`ConfidenceModel`.
 """
 
 import math
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel
 from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.text.everyday_objects import objects_in
 from cocasearch.text.words import content_words
 
 SURE_FROM = 0.5
@@ -21,24 +23,25 @@ def is_sure(confidence: float | None) -> bool:
 
 
 def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> float:
-    """How far the other finished sequences of one picture say what the chosen one says, from 0 to 1.
+    """How far the other finished sequences of one picture name what the chosen one names, from 0 to 1.
 
-    The share of its content words that another says too, mean over the others, each weighted by its probability. 1 if
-    there is no other, as of greedy search and of sampling, or nothing to agree with.
+    Of each everyday object in it, or of each content word where it names no object, the share of the other sequences
+    that name it too, each weighted by its probability; the least of these shares, since a caption is as doubtful as the
+    most doubtful thing in it. 1 if there is no other, as of greedy search and of sampling, or nothing to agree with.
 
     Args:
         texts: The sequences in words.
         logprobs: The log-probability of each whole sequence, at most 0.
         chosen: The place of the chosen one among them.
     """
-    said = set(content_words(texts[chosen]))
+    named_in = objects_in if objects_in(texts[chosen]) else content_words
     others = [place for place in range(len(texts)) if place != chosen]
-    if not (said and others):
+    if not (named_in(texts[chosen]) and others):
         return 1.0
     likeliest = max(logprobs[place] for place in others)
-    weights = [math.exp(logprobs[place] - likeliest) for place in others]
-    shares = [len(said.intersection(content_words(texts[place]))) / len(said) for place in others]
-    return sum(weight * share for weight, share in zip(weights, shares, strict=True)) / sum(weights)
+    named = [(set(named_in(texts[place])), math.exp(logprobs[place] - likeliest)) for place in others]
+    total = sum(weight for _, weight in named)
+    return min(sum(weight for things, weight in named if thing in things) for thing in named_in(texts[chosen])) / total
 
 
 def confidence_model_for(calibrated: ConfidenceModel | None, options: CaptionOptions) -> ConfidenceModel | None:

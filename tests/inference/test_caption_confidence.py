@@ -29,18 +29,18 @@ def calibrated(tiny_loaded):
     ("texts", "logprobs", "chosen", "expected"),
     [
         (["a red dog"], [-1.0], 0, 1.0),  # none to agree with
-        (["a red dog", "the red dog"], [-1.0, -2.0], 0, 1.0),
-        (["a red dog", "a red cat"], [-1.0, -2.0], 0, 0.5),
-        (["a red dog", "a cat"], [-1.0, -2.0], 1, 0.0),
-        (["a dog", "a red dog runs"], [-3.0, -1.0], 0, 1.0),  # saying more is no disagreement
-        (["a dog", "a red dog runs"], [-3.0, -1.0], 1, 1 / 3),
+        (["a red dog", "the big puppies"], [-1.0, -2.0], 0, 1.0),  # an object, whatever it is called
+        (["a red dog", "a red cat"], [-1.0, -2.0], 0, 0.0),
+        (["a dog", "a dog and a cat"], [-3.0, -1.0], 0, 1.0),  # saying more is no disagreement
+        (["a dog and a cat", "a dog"], [-3.0, -1.0], 0, 0.0),  # the most doubtful object
         (["a dog", "a dog runs", "a cat"], [-1.0, -2.0, -2.0], 0, 0.5),
         (["a dog", "a dog runs", "a cat"], [-1.0, -2.0, -2.0 - math.log(3)], 0, 0.75),  # a third as likely
         (["a dog", "a dog", "a cat"], [-1.0, -5000.0, -5000.0], 0, 0.5),  # probabilities that floats do not hold
+        (["bright lights", "lights shine", "bright lights"], [-1.0, -2.0, -2.0], 0, 0.5),  # no objects, but words
         (["it is", "a dog"], [-1.0, -1.0], 0, 1.0),
     ],
 )
-def test_agreement_is_the_share_of_its_words_that_the_likely_others_say(texts, logprobs, chosen, expected):
+def test_agreement_is_that_of_the_likely_others_on_the_most_doubtful_thing(texts, logprobs, chosen, expected):
     assert agreement(texts, logprobs, chosen) == pytest.approx(expected)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cocasearch.evaluation.everyday_objects import content_of, objects_by_name, objects_in
+from cocasearch.text.everyday_objects import content_of, objects_by_name, objects_in
 
 COCO_CATEGORIES = {
     "person bicycle car motorcycle airplane bus train truck boat bench bird cat dog horse sheep cow elephant bear",
