@@ -299,5 +299,5 @@ def test_what_is_left_out_changes_nothing_and_what_is_kept_everything(index, loa
 
 
 def test_all_captions_are_for_searches_in_captions(index, loaded):
-    with pytest.raises(CocaSearchError, match="in a search for words alone or for both"):
+    with pytest.raises(CocaSearchError, match="all_captions goes with mode text or hybrid"):
         Searcher(index, loaded).search("a dog", all_captions=True)
