@@ -13,7 +13,7 @@ from cocasearch.paths import index_folder, sample_photos_folder
 
 INDEX = "demo"
 TOP_K = 3
-TEXTS = ("a dog looking out of a window", "hiking in the mountains", "a bridge at night")
+TEXTS = ("a cat", "a cup of coffee", "hiking in the mountains", "a bridge at night")
 EXAMPLE = "two-dogs-at-window.jpg"
 
 
