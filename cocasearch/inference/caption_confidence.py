@@ -35,13 +35,14 @@ def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> f
         chosen: The place of the chosen one among them.
     """
     named_in = objects_in if objects_in(texts[chosen]) else content_words
+    things = set(named_in(texts[chosen]))
     others = [place for place in range(len(texts)) if place != chosen]
-    if not (named_in(texts[chosen]) and others):
+    if not (things and others):
         return 1.0
     likeliest = max(logprobs[place] for place in others)
     named = [(set(named_in(texts[place])), math.exp(logprobs[place] - likeliest)) for place in others]
     total = sum(weight for _, weight in named)
-    return min(sum(weight for things, weight in named if thing in things) for thing in named_in(texts[chosen])) / total
+    return min(sum(weight for other, weight in named if thing in other) for thing in things) / total
 
 
 def confidence_model_for(calibrated: ConfidenceModel | None, options: CaptionOptions) -> ConfidenceModel | None:
