@@ -108,15 +108,20 @@ def query(
     if wanted and mode != "text":
         tell_about_words(searcher, wanted, model_name)
     if not hits:
-        left_out: list[SearchHit] = []
-        if mode == "text" and not all_captions and searcher.unsure_captions:
-            left_out = searcher.search(wanted, searcher.unsure_captions, where=where, mode=mode, all_captions=True)
-        told = f"{counted(len(left_out), 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
-        raise NothingFound("no photo answers this query", hint=told if left_out else None)
+        left_out = 0
+        if mode == "text" and not all_captions and (unsure := searcher.unsure_captions):
+            left_out = len(searcher.search(wanted, unsure, where=where, mode=mode, all_captions=True))
+        raise _nothing_found(left_out)
     if sure and not searcher.has_confidences:
         tell_all_count_as_sure()
     columns = PRINTED[mode] if asked else PRINTED_OF_A_LIST
     print_hits(hits, output_format, columns, null_separated=null_separated, sure=sure)
+
+
+def _nothing_found(left_out: int) -> NothingFound:
+    """That no photo answers, and how many would by the words of an unsure caption."""
+    told = f"{counted(left_out, 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
+    return NothingFound("no photo answers this query", hint=told if left_out else None)
 
 
 def print_hits(
