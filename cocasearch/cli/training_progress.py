@@ -52,6 +52,7 @@ def _standing(progress: "TrainingProgress") -> str:
         "caption": progress.caption_loss,
         "name": progress.name_loss,
         "distillation": progress.distillation_loss,
+        "reward": progress.reward,
     }
     return ", ".join(
         [

@@ -108,18 +108,31 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
 
 def cider_d_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
     """The pictures' parts of `cider_d`, which is their mean."""
-    scores = [0.0] * len(candidates)
-    for n in range(1, MAX_N + 1):
-        counts = [[_ngrams(text, n) for text in texts] for texts in references]
-        weigh = _Weights([set().union(*texts) for texts in counts])
-        for i, (candidate, texts) in enumerate(zip(candidates, counts, strict=True)):
+    judge = CiderD(references)
+    return [judge(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
+
+
+class CiderD:
+    """CIDEr-D of one caption at a time, by how rare n-grams are in the references of many pictures.
+
+    Args:
+        references: For each picture, one text or more.
+    """
+
+    def __init__(self, references: Sequence[Sequence[Words]]) -> None:
+        self._weights = [_Weights(references, n) for n in range(1, MAX_N + 1)]
+
+    def __call__(self, candidate: Words, texts: Sequence[Words]) -> float:
+        """The score, from 0 to 10, of a caption of the picture that has these references."""
+        score = 0.0
+        for n, weigh in enumerate(self._weights, start=1):
             vector = weigh(_ngrams(candidate, n))
             similarities = [
-                _clipped_cosine(vector, weigh(text)) * _length_penalty(len(candidate), len(words))
-                for text, words in zip(texts, references[i], strict=True)
+                _clipped_cosine(vector, weigh(_ngrams(text, n))) * _length_penalty(len(candidate), len(text))
+                for text in texts
             ]
-            scores[i] += _mean(similarities) / MAX_N
-    return [CIDER_SCALE * score for score in scores]
+            score += _mean(similarities) / MAX_N
+        return CIDER_SCALE * score
 
 
 def distinct(candidates: Sequence[Words]) -> int:
@@ -183,10 +196,13 @@ def _common_lengths(candidate: Words, texts: Sequence[Words]) -> Iterator[int]:
 class _Weights:
     """TF-IDF of n-grams, where a document is the references of one picture."""
 
-    def __init__(self, documents: Sequence[set[_NGram]]) -> None:
+    def __init__(self, documents: Sequence[Sequence[Words]], n: int) -> None:
         self._unseen = math.log(max(len(documents), 1))
-        frequency = Counter(ngram for document in documents for ngram in document)
-        self._idf = {ngram: self._unseen - math.log(count) for ngram, count in frequency.items()}
+        frequency: Counter[_NGram] = Counter()
+        for texts in documents:
+            frequency.update({ngram for text in texts for ngram in _ngrams(text, n)})
+        # What a single picture has is as rare as what none has, and most n-grams are of that kind.
+        self._idf = {ngram: self._unseen - math.log(count) for ngram, count in frequency.items() if count > 1}
 
     def __call__(self, counts: Counter[_NGram]) -> tuple[dict[_NGram, float], float]:
         """The vector of one text and its length."""

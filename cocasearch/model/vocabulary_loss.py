@@ -20,6 +20,7 @@ def linear_cross_entropy(
     targets: Tensor,
     *,
     label_smoothing: float = 0.0,
+    worth: Tensor | None = None,
     rows_at_once: int | None = None,
 ) -> Tensor:
     """The sum over the tokens of the cross-entropy of `states @ weight.T` against `targets`, in float32.
@@ -29,11 +30,12 @@ def linear_cross_entropy(
         weight: (V, D).
         targets: (n,), each from 0 to V - 1.
         label_smoothing: Share of the target that is spread over the whole vocabulary.
+        worth: (n,) how often each token counts, in float32; once without it.
         rows_at_once: Tokens whose logits are held at once; by default as many as fill 16 MB.
     """
     rows_at_once = rows_at_once or max(1, LOGITS_AT_ONCE // len(weight))
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        states, weight, targets, label_smoothing, rows_at_once
+        states, weight, targets, label_smoothing, worth, rows_at_once
     )
     return loss
 
@@ -43,7 +45,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, rows_at_once: int
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        label_smoothing: float,
+        worth: Tensor | None,
+        rows_at_once: int,
     ) -> Tensor:
         device = states.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
@@ -57,7 +65,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 rows = slice(start, start + rows_at_once)
                 part = states[rows].to(dtype)
                 logits = F.linear(part, compute_weight).float()
-                loss += _cross_entropy_in_place(logits, targets[rows], label_smoothing)
+                losses = _cross_entropy_in_place(logits, targets[rows], label_smoothing)
+                if worth is not None:
+                    losses = losses * worth[rows]
+                    logits.mul_(worth[rows, None])
+                loss += losses.sum()
                 gradient = logits.to(dtype)
                 if state_gradient is not None:
                     state_gradient[rows] = gradient @ compute_weight
@@ -67,11 +79,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         gradients, ctx.gradients = ctx.gradients, None  # they are as large as the vocabulary: scaled where they lie
         with torch.no_grad():
             states, weight = (None if gradient is None else gradient.mul_(upstream[0]) for gradient in gradients)
-        return states, weight, None, None, None
+        return states, weight, None, None, None, None
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
@@ -82,7 +94,7 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def _cross_entropy_in_place(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    """The summed loss of logits (n, V), which become their own gradients."""
+    """The losses (n,) of logits (n, V), which become their own gradients."""
     normaliser = logits.logsumexp(dim=1)
     chosen = logits.gather(1, targets[:, None])[:, 0]
     loss = normaliser - (1 - label_smoothing) * chosen
@@ -91,4 +103,4 @@ def _cross_entropy_in_place(logits: Tensor, targets: Tensor, label_smoothing: fl
     logits.sub_(normaliser[:, None]).exp_().sub_(label_smoothing / logits.shape[1])
     hit = torch.full_like(chosen[:, None], label_smoothing - 1)
     logits.scatter_add_(1, targets[:, None], hit)
-    return loss.sum()
+    return loss

@@ -139,6 +139,11 @@ class TrainingConfig:
     distill_from: str = ""  # a model's name or folder, whose judgement is learned as well
     distill_weight: float = 1.0  # of its similarities of pictures and texts
     distill_caption_weight: float = 1.0  # of its distribution of the next token; needs the same tokenizer
+    self_critical_weight: float = (
+        0.0  # of captions that the model draws, judged by people's: above 0, after some passes
+    )
+    self_critical_samples: int = 5  # how many captions of each picture it draws in a step
+    invention_price: float = 0.0  # what an object that nobody named costs a drawn caption, beside its CIDEr-D
     sentence_weight: float = 0.0  # share of the contrastive targets that goes by what captions mean (all-MiniLM-L6-v2)
     sentence_temperature: float = 0.1  # the lower, the more of that share goes to the captions nearest in meaning
     force_image_size: int = 0  # another picture size than the model's, its positions resized
@@ -233,6 +238,14 @@ class TrainingConfig:
                 "sentence_weight changes the targets of contrastive_loss=softmax, which this run does not learn"
             )
         similarities = self.objective != "caption" and self.distill_weight > 0
+        if self.self_critical_weight and self.objective == "contrastive":
+            raise CocaSearchError("self_critical_weight is of captions, which objective=contrastive does not learn")
+        if self.self_critical_weight and self.sharding == "full":
+            raise CocaSearchError("self_critical_weight draws captions, for which sharding=none is needed")
+        if self.self_critical_samples < 2:
+            raise CocaSearchError(
+                f"self_critical_samples must be 2 or more, to be compared, not {self.self_critical_samples}"
+            )
         next_tokens = self.objective != "contrastive" and self.distill_caption_weight > 0
         if self.distill_from and not (similarities or next_tokens):
             raise CocaSearchError(
@@ -284,6 +297,8 @@ _NOT_NEGATIVE = (
     "caption_weight",
     "name_weight",
     "label_caption_weight",
+    "self_critical_weight",
+    "invention_price",
     "labelled_per_step",
     "held_out",
     "validations",

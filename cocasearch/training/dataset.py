@@ -74,6 +74,7 @@ class TrainingBatch:
     labels: Tensor
     labelled_ids: Tensor
     sentences: Tensor = field(default_factory=lambda: torch.empty(0, SENTENCE_WIDTH))  # (T, D), none without a teacher
+    pictures: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (B,) numbers among the run's
 
 
 @dataclass
@@ -103,6 +104,10 @@ class TrainingData:
         pictures = [[NamedPicture(image.image, image.key) for image in source.images] for source in self.sources]
         labelled = self.labelled.pictures if self.labelled else []
         self.views = Views([*pictures, labelled], self.preprocess)
+
+    def captions_of_pictures(self) -> list[tuple[str, ...]]:
+        """The captions of every picture, by its number."""
+        return [tuple(image.captions) for source in self.sources for image in source.images]
 
     def captions(self) -> list[str]:
         """Every caption once, in the order of the pictures."""
@@ -149,6 +154,7 @@ class TrainingData:
                 image, rows = source.images[index], self._ids[number][index]
                 kept = chance.sample(range(len(rows)), min(config.captions_per_image, len(rows)))
                 plan.views.append(self.views.draw(config, self.views.first_numbers[number] + index, chance))
+                plan.pictures.append(self.views.first_numbers[number] + index)
                 plan.captions.append(rows[kept])
                 plan.sentences.append(self._sentences(image, kept))
         if self.labelled is not None:
@@ -169,8 +175,8 @@ class TrainingData:
                 self.unreadable[error.path] = error.reason
                 views.append(None)
         captioned = [
-            (view, ids, sentences)
-            for view, ids, sentences in zip(views, plan.captions, plan.sentences, strict=False)
+            (view, ids, sentences, picture)
+            for view, ids, sentences, picture in zip(views, plan.captions, plan.sentences, plan.pictures, strict=False)
             if view is not None
         ]
         labelled = [
@@ -180,17 +186,18 @@ class TrainingData:
         ]
         if not captioned:
             captioned = [self._first_readable(config)]
-        counts = torch.tensor([len(ids) for _, ids, _ in captioned])
+        counts = torch.tensor([len(ids) for _, ids, *_ in captioned])
         size, pad_id = self.preprocess.config.image_size, self.tokenizer.pad_id
         label_ids = self.tokenizer([caption for _, _, caption in labelled], self.context_length)
         return TrainingBatch(
-            pixels=torch.stack([view for view, _, _ in captioned]),
-            ids=trim_padding(torch.cat([ids for _, ids, _ in captioned]), pad_id),
+            pixels=torch.stack([view for view, *_ in captioned]),
+            ids=trim_padding(torch.cat([ids for _, ids, *_ in captioned]), pad_id),
             owners=torch.arange(len(captioned)).repeat_interleave(counts),
             labelled_pixels=torch.stack([v for v, _, _ in labelled]) if labelled else torch.empty(0, 3, size, size),
             labels=torch.tensor([label for _, label, _ in labelled], dtype=torch.long),
             labelled_ids=trim_padding(label_ids, pad_id),
-            sentences=torch.cat([sentences for _, _, sentences in captioned]),
+            sentences=torch.cat([sentences for _, _, sentences, _ in captioned]),
+            pictures=torch.tensor([picture for *_, picture in captioned]),
         )
 
     def _sentences(self, image: CaptionedImage, kept: Sequence[int]) -> Tensor:
@@ -199,14 +206,14 @@ class TrainingData:
             return torch.empty(0, SENTENCE_WIDTH)
         return self.sentences.of([image.captions[number] for number in kept])
 
-    def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor, Tensor]:
-        """A picture, its captions and what they mean for a step none of whose own pictures can be read."""
+    def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor, Tensor, int]:
+        """A picture, its captions, what they mean and its number, for a step none of whose own pictures can be read."""
         for first, source, ids in zip(self.views.first_numbers, self.sources, self._ids, strict=False):
             for number, (image, rows) in enumerate(zip(source.images, ids, strict=True), start=first):
                 try:
                     kept = range(min(config.captions_per_image, len(rows)))
                     view = self.views.read(config, self.views.any_of(config, number))
-                    return view, rows[: len(kept)], self._sentences(image, kept)
+                    return view, rows[: len(kept)], self._sentences(image, kept), number
                 except UnreadableImage as error:
                     self.unreadable[error.path] = error.reason
         key, reason = next(iter(self.unreadable.items()))
@@ -218,6 +225,7 @@ class _Plan:
     """One step before its pictures are decoded: views of captioned pictures first, labelled ones after."""
 
     views: list[View] = field(default_factory=list)
+    pictures: list[int] = field(default_factory=list)
     captions: list[Tensor] = field(default_factory=list)
     sentences: list[Tensor] = field(default_factory=list)  # of each picture's captions
     labels: list[int] = field(default_factory=list)
@@ -232,6 +240,7 @@ class _Plan:
         pictures, labelled_pictures = self.views[: len(self.captions)], self.views[len(self.captions) :]
         return _Plan(
             pictures[own] + labelled_pictures[labelled],
+            self.pictures[own],
             self.captions[own],
             self.sentences[own],
             self.labels[labelled],

@@ -34,6 +34,7 @@ class StepLosses:
     caption: Tensor
     name: Tensor
     distillation: Tensor  # of similarities and of next tokens together, as they are weighted
+    reward: Tensor  # the mean over the captions that the model drew; no part of the total
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ class _TokenWeights:
     caption: float
     label_caption: float
     divergence: float
+    self_critical: float  # a drawn caption's, not a token's
+    reward: float
 
     @property
     def are_needed(self) -> bool:
         """Whether a token counts for anything."""
-        return max(self.caption, self.label_caption, self.divergence) > 0
+        return max(self.caption, self.label_caption, self.divergence, self.self_critical) > 0
 
 
 class Gradients:
@@ -142,10 +145,14 @@ class Gradients:
         # OpenCLIP's way every process does.
         totals = self.processes.sum(own) / count if config.gather_with_grad else own
         caption, label_caption = (share / max(1.0, total) for total in totals.tolist())
+        pictures = self.processes.sum(torch.tensor(float(len(batch.pixels)), device=batch.pixels.device)) / count
+        drawn = 1 / (float(pictures) * config.self_critical_samples) if config.self_critical_weight else 0.0
         return _TokenWeights(
             config.caption_weight * caption,
             config.label_caption_weight * label_caption,
             config.distill_caption_weight * caption if config.distill_from else 0.0,
+            share * config.self_critical_weight * drawn,
+            drawn,
         )
 
     def _compare(self, parts: list[Part], batch: TrainingBatch, targets: Tensor | None) -> EmbeddingLosses:
@@ -177,7 +184,7 @@ class Gradients:
                 output = self._run(part, captions=weights.are_needed)
                 if part.is_idle:
                     nothing = output.embeddings and Embeddings(*(torch.zeros_like(x) for x in output.embeddings))
-                    self._go_back(output, nothing, _TokenWeights(0.0, 0.0, 0.0))
+                    self._go_back(output, nothing, _TokenWeights(0.0, 0.0, 0.0, 0.0, 0.0))
                 else:
                     captions.append(self._go_back(output, gradients[number], weights))
         return captions
@@ -200,7 +207,7 @@ class Gradients:
         upstream: list[Tensor] = []
         if output.embeddings is not None and gradients is not None:
             sources, upstream = list(output.embeddings), list(gradients)
-        captions = output.caption.new_zeros(3) if output.caption is not None else torch.zeros(3)
+        captions = output.caption.new_zeros(4) if output.caption is not None else torch.zeros(4)
         losses = (
             (output.caption, weights.caption),
             (output.label_caption, weights.label_caption),
@@ -211,6 +218,10 @@ class Gradients:
                 captions[number] = weight * loss.detach()
                 sources.append(loss)
                 upstream.append(torch.full_like(loss, weight))
+        if output.self_critical is not None and output.reward is not None:
+            captions[3] = weights.reward * output.reward
+            sources.append(output.self_critical)
+            upstream.append(torch.full_like(output.self_critical, weights.self_critical))
         pairs = [pair for pair in zip(sources, upstream, strict=True) if pair[0].requires_grad]
         scale = self._scaler.scale
         torch.autograd.backward([source for source, _ in pairs], [scale(gradient) for _, gradient in pairs])
@@ -227,12 +238,12 @@ class Gradients:
         found = (compared.contrastive, compared.name, compared.divergence) if compared else captions.new_zeros(3)
         own = torch.stack([*(loss.to(captions) for loss in found), *captions])
         shared = self.processes.sum(own) / self.processes.count
-        contrastive, name, similarities, caption, label_caption, next_tokens = shared
+        contrastive, name, similarities, caption, label_caption, next_tokens, reward = shared
         distillation = config.distill_weight * similarities + next_tokens
         total = config.contrastive_weight * contrastive + config.name_weight * name + caption + label_caption
         weight = caption_share * config.caption_weight
         caption = caption / weight if weight else caption
-        return StepLosses(total + distillation, contrastive, caption, name, distillation)
+        return StepLosses(total + distillation, contrastive, caption, name, distillation, reward)
 
 
 @contextmanager

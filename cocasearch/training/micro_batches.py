@@ -44,6 +44,7 @@ def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:
                 labels=batch.labels[labelled],
                 labelled_ids=batch.labelled_ids[labelled],
                 sentences=batch.sentences[own] if len(batch.sentences) else batch.sentences,
+                pictures=batch.pictures[first:end],
             )
         )
     return parts

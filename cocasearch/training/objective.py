@@ -26,6 +26,7 @@ from cocasearch.training.distillation import DistillationTeacher, Judgement
 from cocasearch.training.frozen_features import FrozenPart
 from cocasearch.training.name_teacher import NameTeacher
 from cocasearch.training.precision import autocast_dtype
+from cocasearch.training.self_critical import SelfCritic
 from cocasearch.training.starting_point import LOGIT_BIAS
 
 
@@ -53,6 +54,8 @@ class Forward(NamedTuple):
     caption: Tensor | None
     label_caption: Tensor | None
     divergence: Tensor | None  # from the next tokens of a model that teaches
+    self_critical: Tensor | None = None  # over captions that the model drew; its gradient is that of minus their reward
+    reward: Tensor | None = None  # the sum of theirs
 
 
 class Objective(nn.Module):
@@ -64,6 +67,7 @@ class Objective(nn.Module):
 
     Attributes:
         frozen: What makes tokens of features, where batches hold those instead of pixels.
+        critic: What draws and judges captions, in a run that learns from its own.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Objective(nn.Module):
         self.teacher = teacher
         self.larger = larger
         self.frozen: FrozenPart | None = None
+        self.critic: SelfCritic | None = None
         self.autocast = autocast_dtype(config, model.logit_scale.device)
 
     @property
@@ -97,7 +102,8 @@ class Objective(nn.Module):
     def has_captions(self) -> bool:
         """Whether the captioning half is trained."""
         distils = self.larger is not None and self.larger.with_captions
-        weighs = max(self.config.caption_weight, self.config.label_caption_weight) > 0
+        config = self.config
+        weighs = max(config.caption_weight, config.label_caption_weight, config.self_critical_weight) > 0
         return self.config.objective != "contrastive" and (weighs or distils)
 
     def refuse_idle_steps(self) -> None:
@@ -173,7 +179,7 @@ class Objective(nn.Module):
                 # A copy: processes that share gradients take a parameter that comes out as it is for unused.
                 bias = getattr(self.model, LOGIT_BIAS, torch.zeros_like(scale)).clone()
                 found = Embeddings(image, text, named, scale, bias)
-            caption = label_caption = divergence = None
+            caption = label_caption = divergence = self_critical = reward = None
             if context is not None and states is not None:
                 own, labelled = context[: len(batch.pixels)], context[len(batch.pixels) :]
                 predicting, targets = self._predicting(states, own, batch.ids, batch.owners)
@@ -182,7 +188,9 @@ class Objective(nn.Module):
                     divergence = self._divergence(predicting, judgement.states)
                 if self.config.label_caption_weight:
                     label_caption = self._label_caption(batch, labelled, own)
-        return Forward(found, caption, label_caption, divergence)
+                if self.critic is not None:
+                    self_critical, reward = self._self_critical(self.critic, batch, own)
+        return Forward(found, caption, label_caption, divergence, self_critical, reward)
 
     def judge(self, batch: TrainingBatch) -> Judgement | None:
         """What the larger model makes of a part of a batch."""
@@ -269,6 +277,15 @@ class Objective(nn.Module):
             ids, context, weight = batch.ids[:1], own[:1], 0.0
         _, states = self.model.packed_text_features(ids)
         return weight * self._caption_loss(*self._predicting(states, context, ids))
+
+    def _self_critical(self, critic: SelfCritic, batch: TrainingBatch, own: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of drawn captions, each as often as its advantage says, and the sum of their rewards."""
+        drawn = critic.draw(self.model, own.detach(), batch.pictures)
+        _, states = self.model.packed_text_features(drawn.ids)
+        predicting, targets = self._predicting(states, own, drawn.ids, drawn.owners)
+        worth = drawn.advantages.repeat_interleave(self._is_target(drawn.ids[:, 1:]).sum(1))
+        weight = self.model.multimodal_decoder.vocabulary.weight
+        return linear_cross_entropy(predicting, weight, targets, worth=worth), drawn.rewards.sum()
 
     def _caption_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """As `losses.caption_loss`, summed, with logits for the real targets only and never for all at once."""

@@ -23,6 +23,7 @@ class TrainingProgress:
         total_loss: All losses as they are weighted.
         logit_scale: What similarities are multiplied by, not its logarithm.
         rates: The learning rates of the step, as `learning_rates` names them.
+        reward: The mean of the captions that the model drew, 0 where it draws none.
     """
 
     step: int
@@ -37,6 +38,7 @@ class TrainingProgress:
     total_loss: float = 0.0
     logit_scale: float = 0.0
     rates: Mapping[str, float] = field(default_factory=dict)
+    reward: float = 0.0
 
 
 class ProgressReport:
@@ -55,7 +57,7 @@ class ProgressReport:
     def add(self, averages: list[float], losses: StepLosses, report: EvaluationReport | None) -> None:
         """Take the losses of the last step into the averages, in place, and tell."""
         learner, step, steps = self._learner, self._learner.step, self._learner.steps
-        latest = (losses.contrastive, losses.caption, losses.name, losses.distillation, losses.total)
+        latest = (losses.contrastive, losses.caption, losses.name, losses.distillation, losses.total, losses.reward)
         weight = 1 / min(step, _AVERAGED_STEPS)
         averages[:] = [(1 - weight) * old + weight * float(new) for old, new in zip(averages, latest, strict=True)]
         seconds, done = time.monotonic() - self._started, step - self._first_step
@@ -72,6 +74,7 @@ class ProgressReport:
             total_loss=averages[4],
             logit_scale=float(learner.model.logit_scale.detach().exp()),
             rates=learning_rates(learner.optimizers),
+            reward=averages[5],
         )
         entry = dataclasses.asdict(dataclasses.replace(progress, validation=None))
         self._log.add({**entry, "validation": report.to_dict() if report else None})

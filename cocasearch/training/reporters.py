@@ -49,6 +49,7 @@ def scalars(progress: TrainingProgress) -> dict[str, float]:
         "loss/caption": progress.caption_loss,
         "loss/name": progress.name_loss,
         "loss/distillation": progress.distillation_loss,
+        "reward": progress.reward,
         "speed/images_per_second": progress.images_per_second,
         "logit_scale": progress.logit_scale,
         **{f"rate/{name}": rate for name, rate in progress.rates.items()},

@@ -37,6 +37,7 @@ from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folde
 from cocasearch.training.run_log import RunLog
 from cocasearch.training.saved_passes import SavedPasses
 from cocasearch.training.schedule import is_validated
+from cocasearch.training.self_critical import SelfCritic
 from cocasearch.training.sentence_vectors import SentenceVectors, sentence_vectors
 from cocasearch.training.sharding import is_sharded, whole
 from cocasearch.training.starting_point import StartingPoint
@@ -66,7 +67,7 @@ class _State:
     best: float = -math.inf
     best_step: int = 0
     validated_step: int = 0
-    losses: list[float] = field(default_factory=lambda: [0.0] * 5)
+    losses: list[float] = field(default_factory=lambda: [0.0] * 6)
 
 
 class Trainer:
@@ -177,11 +178,14 @@ class Trainer:
             self.processes.once(self._features.drop)
 
     def _learn_meanings(self) -> None:
-        """Have the data say what each caption means, where the recipe asks for it."""
+        """Learn what the captions mean and are made of, where the recipe asks for it."""
         if self.config.sentence_weight:
             texts = self.data.captions()
             vectors = self.processes.once(lambda: sentence_vectors(texts, self.run_folder, self.device))
             self.data.sentences = SentenceVectors(texts, vectors)
+        if self.config.self_critical_weight:
+            references, tokenizer = self.data.captions_of_pictures(), self.data.tokenizer
+            self.learner.objective.critic = SelfCritic(references, tokenizer, self.config)
 
     def _go_on(self) -> None:
         rank, processes = self.processes.rank, self.processes.count
@@ -302,7 +306,7 @@ class Trainer:
         self.learner.restore(contents, state.pop("step"))
         self.state = _State(**state)
         self._kept = self.learner.step
-        self.state.losses += [0.0] * (5 - len(self.state.losses))  # an older checkpoint knows fewer
+        self.state.losses += [0.0] * (6 - len(self.state.losses))  # an older checkpoint knows fewer
         self.best_report = contents.get("best_report")
 
     def _result(self) -> TrainingResult:

@@ -35,6 +35,17 @@ def test_loss_and_gradients_are_the_plain_ones(rows: int | None, label_smoothing
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-6
 
 
+@pytest.mark.parametrize("rows", [8, None])
+def test_a_token_counts_as_often_as_it_is_worth(rows: int | None) -> None:
+    states, weight, targets = inputs()
+    worth = torch.linspace(-2, 3, TOKENS)
+    expected = (F.cross_entropy(states @ weight.T, targets, reduction="none") * worth).sum()
+    found = linear_cross_entropy(states, weight, targets, worth=worth, rows_at_once=rows)
+    torch.testing.assert_close(found, expected)
+    wanted = torch.autograd.grad(expected, (states, weight))
+    torch.testing.assert_close(torch.autograd.grad(found, (states, weight)), wanted)
+
+
 def test_in_bfloat16_it_is_as_near_as_the_plain_one() -> None:
     states, weight, targets = inputs(torch.bfloat16)
     exact = plain(states.double(), weight.double(), targets, 0.0)
