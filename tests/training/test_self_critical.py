@@ -104,15 +104,8 @@ def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
     config = replace(
         first.config, passes=30, learning_rate=1e-3, caption_weight=0.0, self_critical_weight=1.0, warmup=0.0
     )
-    trainer = runs.trainer(
-        tmp_path / "own",
-        config=config,
-        start=start,
-        held_out=0,
-        names=False,
-        progress=lambda p: rewards.append(p.reward),
-    )
-    trainer.run()
+    own = {"config": config, "start": start, "held_out": 0, "names": False}
+    runs.trainer(tmp_path / "own", **own, progress=lambda progress: rewards.append(progress.reward)).run()
     assert rewards[-1] > 1.3 * rewards[9] > 0
 
 
