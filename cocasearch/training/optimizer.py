@@ -17,6 +17,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.layer_groups import rate_factors
+from cocasearch.training.muon import Muon
 from cocasearch.training.schedule import rate_share, warmup_steps
 from cocasearch.training.split_adamw import SplitAdamW
 
@@ -50,7 +51,7 @@ def build_optimizers(model: CoCa, config: TrainingConfig) -> list[torch.optim.Op
             {"params": parameters, "lr": peak, "peak_lr": peak, "is_encoder": is_encoder, "weight_decay": decay}
         )
     optimizers = [_adamw(rules[False], config)] if rules[False] else []
-    return [*optimizers, *(torch.optim.Muon(rules[True]) for _ in rules[True][:1])]
+    return [*optimizers, *(Muon(rules[True]) for _ in rules[True][:1])]
 
 
 def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
@@ -83,7 +84,7 @@ def learning_rates(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, flo
     rates: dict[str, float] = {}
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            rule = "muon" if isinstance(optimizer, torch.optim.Muon) else "rest"
+            rule = "muon" if isinstance(optimizer, Muon) else "rest"
             name = "image_encoder" if group["is_encoder"] else rule
             rates[name] = max(rates.get(name, 0.0), group["lr"])
     return rates

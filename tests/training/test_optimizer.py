@@ -10,6 +10,7 @@ from torch import nn
 from cocasearch.checkpoints.openclip import from_openclip
 from cocasearch.model.coca import CoCa
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.muon import Muon
 from cocasearch.training.optimizer import WeightAverage, build_optimizers, set_learning_rates
 from cocasearch.training.schedule import rate_share
 
@@ -62,12 +63,12 @@ def groups_by_name(model: nn.Module, config: TrainingConfig) -> dict[str, tuple[
 def test_rules_rates_and_decay(new_start, convolutional: bool) -> None:
     model = new_start(convolutional=convolutional).model
     groups = groups_by_name(model, CONFIG)
-    assert {name for name, (rule, _) in groups.items() if rule is torch.optim.Muon} == MUON_MATRICES
+    assert {name for name, (rule, _) in groups.items() if rule is Muon} == MUON_MATRICES
     for name, parameter in model.named_parameters():
         rule, group = groups[name]
         is_encoder = name.startswith("image_encoder.")
         assert group["is_encoder"] == is_encoder, name
-        expected = 6e-5 if is_encoder else 4e-3 if rule is torch.optim.Muon else 1e-3
+        expected = 6e-5 if is_encoder else 4e-3 if rule is Muon else 1e-3
         assert group["peak_lr"] == expected, name
         is_weight = parameter.ndim > 1  # neither bias, norm, class token nor logit scale
         assert group["weight_decay"] == (0.05 if is_weight else 0), name
