@@ -11,6 +11,7 @@ import torch
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.images.batching import decode_batches
+from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.text_decoder import trim_padding
 from cocasearch.training.config import TrainingConfig
@@ -29,7 +30,7 @@ def validate(
     only_captions: bool,
     tell: Callable[..., None],
 ) -> EvaluationReport:
-    """Recall on held-out pictures, and the captioning loss where recall does not tell what is learned.
+    """Recall on held-out pictures, and where it does not tell what is learned the captioning loss, or captions.
 
     Args:
         loaded: The model.
@@ -38,14 +39,24 @@ def validate(
         only_captions: The run learns to caption and not to find.
         tell: Called after each batch.
     """
-    report = evaluate(loaded, held_out, caption_options=None, batch_size=64, progress=tell)
-    if only_captions:
+    writes = only_captions and config.self_critical_weight > 0
+    options = CaptionOptions("greedy") if writes else None
+    report = evaluate(loaded, held_out, caption_options=options, batch_size=64, progress=tell)
+    if only_captions and not writes:
         report = dataclasses.replace(report, caption_loss=caption_loss(loaded, held_out, config, tell))
     return report
 
 
-def score(report: EvaluationReport) -> float:
-    """The figure by which weights are chosen, higher for better: less captioning loss where it was measured."""
+def score(report: EvaluationReport, config: TrainingConfig) -> float:
+    """The figure by which weights are chosen, higher for better.
+
+    It is recall, or less captioning loss where that was measured, or the mean reward of the captions that were written
+    (`self_critical.py`).
+    """
+    if report.captions is not None and report.hallucination is not None:
+        found = report.hallucination.every
+        invented = found.per_object_word * found.n_object_words / report.n_images
+        return report.captions.cider_d - config.invention_price * invented
     return retrieval_score(report) if report.caption_loss is None else -report.caption_loss
 
 

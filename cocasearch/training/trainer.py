@@ -222,7 +222,7 @@ class Trainer:
     def _validate(self) -> EvaluationReport:
         weights = whole(self.learner.average.weights)
         report = self.processes.once(lambda: self._measure(weights))
-        worth = score(report)
+        worth = score(report, self.config)
         if worth >= self.state.best:  # of equals the one that was trained longer
             self._write_model(report)
             self.best_report = report

@@ -14,6 +14,7 @@ from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.dataset import TrainingBatch
 from cocasearch.training.gradients import Gradients
+from cocasearch.training.judging import score
 from cocasearch.training.objective import Objective
 from cocasearch.training.self_critical import SelfCritic
 
@@ -107,6 +108,22 @@ def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
     own = {"config": config, "start": start, "held_out": 0, "names": False}
     runs.trainer(tmp_path / "own", **own, progress=lambda progress: rewards.append(progress.reward)).run()
     assert rewards[-1] > 1.3 * rewards[9] > 0
+
+
+def test_a_run_that_learns_captions_alone_is_judged_by_those_that_it_writes(runs, tmp_path: Path) -> None:
+    config = replace(CONFIG, objective="caption", passes=1, images_per_step=12, validations=1, invention_price=0.5)
+    result = runs.trainer(tmp_path / "model", config=config, names=False).run()
+    report = result.validation
+    assert report.captions is not None
+    assert report.caption_loss is None
+    nothing_invented = replace(report.hallucination.every, per_object_word=0.0, n_object_words=3)
+    half_invented = replace(nothing_invented, per_object_word=0.5, n_object_words=20)
+    worth = [
+        score(replace(report, hallucination=replace(report.hallucination, every=found)), config)
+        for found in (nothing_invented, half_invented)
+    ]
+    assert worth[0] == report.captions.cider_d
+    assert worth[0] - worth[1] == pytest.approx(0.5 * 10 / 5)  # ten words of five pictures
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_progress_says_how_long_it_takes(learned) -> None:
 
 def test_the_best_validated_weights_are_kept(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.2, 0.5, 0.5, 0.4])  # of equals the later
-    monkeypatch.setattr(trainer_module, "score", lambda report: next(scores))
+    monkeypatch.setattr(trainer_module, "score", lambda *_: next(scores))
     averages: dict[int, dict[str, Tensor]] = {}
 
     def progress(progress: TrainingProgress) -> None:
@@ -130,7 +130,9 @@ def test_a_run_that_learns_to_caption_alone_is_judged_by_the_held_out_captions(
     assert best < trainer.learner.steps, losses
     assert read_model_folder(tmp_path / "model").provenance["trained_steps"] == best
     assert result.validation.caption_loss == losses[best]
-    assert score(result.validation) > score(replace(result.validation, caption_loss=losses[trainer.learner.steps]))
+    assert score(result.validation, trainer.config) > score(
+        replace(result.validation, caption_loss=losses[trainer.learner.steps]), trainer.config
+    )
     # the loss is what the model's own forward pass gives
     model = read_model_folder(tmp_path / "model").load_model()
     images = trainer.held_out
