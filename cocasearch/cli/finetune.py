@@ -35,7 +35,10 @@ Validation = Annotated[
 Guard = Annotated[
     str | None,
     typer.Option(
-        "--guard", metavar="DATA", help="Captioned photos of a kind it should not forget.", show_default=False
+        "--guard",
+        metavar="DATA",
+        help="Captioned photos of a kind it should not forget.",
+        show_default="15 everyday photos",
     ),
 ]
 Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
