@@ -41,6 +41,7 @@ from cocasearch.training.resizing import forced
 from cocasearch.training.run_checkpoint import (
     RunCheckpoint,
     is_model_folder,
+    leaving_nothing_if_refused,
     refuse_taken_folder,
     run_folder_of,
 )
@@ -153,7 +154,8 @@ def finetune(
     processes.once(lambda: bring_run_back(request.out, request.reporting))
     processes.once(lambda: refuse_taken_folder(request.out))
     processes.once(lambda: _refuse_mixed(request.out))
-    return _Finetuning(request, listener or FinetuneListener(), device).run()
+    with leaving_nothing_if_refused(request.out, is_first=processes.is_first):
+        return _Finetuning(request, listener or FinetuneListener(), device).run()
 
 
 def _refuse_mixed(out: Path) -> None:
@@ -260,6 +262,7 @@ class _Finetuning:
             card=_finetuned_card(out.name, self.folder.resolve().name, len(self.training)),
             device=self.device,
             stage=self.request.columns.listener.progress,
+            resumed=self.request.columns.listener.resumed,
         )
         trainer.refuse_other_run()
         return trainer
