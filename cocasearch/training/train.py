@@ -132,6 +132,8 @@ def _refuse_idle_choices(request: TrainingRequest) -> None:
             f"{request.model} has its architecture and its weights already, so {idle[0]} has no effect",
             hint=f"{idle[0]} without --model starts anew",
         )
+    if request.label_key is not None and not request.labels:
+        raise CocaSearchError("--label-key has no effect: it names a column of labelled photos", hint="--labels DATA")
 
 
 def _sources(
@@ -141,6 +143,8 @@ def _sources(
         raise CocaSearchError(f"there are {len(request.data)} data files but {len(request.weights)} weights")
     if wrong := [weight for weight in request.weights if not 0 < weight < math.inf]:
         raise CocaSearchError(f"a weight must be a number above 0, not {wrong[0]}")
+    if len(request.weights) == 1:
+        raise CocaSearchError("--weight has no effect: it divides a step among several sources, and there is one")
     read = [request.columns.read(path) for path in request.data]
     images, held_out = split(read, request.validation, request.columns, config, run_data)
     weights = request.weights or [len(part) for part in images]
