@@ -33,7 +33,10 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     if result.kept == 1:
         console.say("nothing got better: the model is as it was before training")
     elif result.comparison.proves_nothing:
-        console.say("more photos (a fifth of them is held out), or --val DATA, would tell what was learned")
+        console.say(
+            "more photos (a fifth of them is held out), or --val DATA, would tell what was learned; "
+            "the shares in the table tell what --keep gives back of what it knew before"
+        )
     else:
         console.say(suggestion(result.shares, result.kept, out))
 

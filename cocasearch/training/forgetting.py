@@ -68,7 +68,11 @@ class Forgetting:
     def sentence(self) -> str:
         """What it knew before and what it knows now, in plain words."""
         figures = [self.comparison[name] for name in _TOLD]
-        told = [f"{figure.name} {figure.before:.3f} to {figure.after:.3f} ({figure.verdict})" for figure in figures]
+        told = [
+            f"{figure.name} {figure.before:.3f} to {figure.after:.3f}"
+            + (f" ({figure.verdict})" if figure.verdict != "no difference" else "")
+            for figure in figures
+        ]
         return f"what it knew before, on {self.guard}: {', '.join(told)}"
 
     def to_dict(self) -> dict[str, object]:

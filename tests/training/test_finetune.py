@@ -219,7 +219,7 @@ def test_captions_that_are_no_longer_right_are_named() -> None:
 
     found = Forgetting.between("2 photos", examined("a cat", "a cow"), examined("the two of spades", "a dog"), seed=0)
     assert found.unlearned == [("cat.jpg", "the two of spades")]
-    assert "caption right 0.500 to 0.500 (no difference)" in found.sentence()
+    assert found.sentence().startswith("what it knew before, on 2 photos: text to image recall@1 0.500 to 0.500, ")
 
 
 def test_starting_weights_stay_if_nothing_gets_better(data: Path, model_folder: Path, tmp_path: Path) -> None:
