@@ -49,6 +49,11 @@ def sample_photos_folder() -> Path:
     return PACKAGE / "assets" / "photos"
 
 
+def sample_captions_file() -> Path:
+    """What people say about those photographs: a table of captions, the first of each photograph its name."""
+    return sample_photos_folder() / "captions.tsv"
+
+
 def _home() -> Path:
     if home := os.environ.get("COCASEARCH_HOME"):
         return Path(home).expanduser()

@@ -27,6 +27,12 @@ def test_public_name_is_its_home_module_s(name):
     assert value.__doc__
 
 
+def test_a_loaded_model_is_shown_in_a_line():
+    shown = repr(cocasearch.load_model("coca-mini", device="cpu", dtype="float32", towers=("text",)))
+    assert shown.startswith("LoadedModel(name='coca-mini', fingerprint='")
+    assert len(shown.splitlines()) == 1 and len(shown) < 160
+
+
 def test_public_names_are_listed_by_dir():
     assert set(dir(cocasearch)) >= PUBLIC
 

@@ -31,9 +31,8 @@ _BETWEEN = 2  # columns
 # What breaks a line, commands a terminal or turns the order of letters around: names and captions may hold all of it.
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
-# Of processes that train one model together (torchrun numbers them) the first alone tells; of a failure each does.
-_PROCESS = int(os.environ.get("RANK", "0"))
-_err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=_PROCESS > 0)
+_process = 0
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
 _err_of_all = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -47,6 +46,13 @@ class Format(StrEnum):
     paths = "paths"
 
 
+def tell_as_process(number: int) -> None:
+    """Be one of the processes that train one model together: the first, 0, alone tells; of a failure each does."""
+    global _process
+    _process = number
+    _err.quiet = number > 0
+
+
 def say(*lines: str) -> None:
     """Lines about the work, on stderr."""
     for line in lines:
@@ -55,7 +61,7 @@ def say(*lines: str) -> None:
 
 def fail(message: str, hint: str | None = None) -> None:
     """An error sentence and, below it, how to go on, on stderr."""
-    _err_of_all.print(f"process {_PROCESS}: error: " if _PROCESS else "error: ", style="bold red", end="")
+    _err_of_all.print(f"process {_process}: error: " if _process else "error: ", style="bold red", end="")
     _err_of_all.print(on_one_line(message), markup=False)
     if hint:
         _err_of_all.print(on_one_line(f"  hint: {hint}"), markup=False)
@@ -201,7 +207,7 @@ def on_one_line(text: str) -> str:
 
 def _write(text: str) -> None:
     """Text as it is, in UTF-8 whatever the locale; names of files that are no Unicode come out as their own bytes."""
-    if _PROCESS:
+    if _process:
         return
     try:
         sys.stdout.flush()

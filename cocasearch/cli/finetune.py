@@ -18,10 +18,11 @@ from cocasearch.cli.recipe_options import (
     Precision,
     RemoteSync,
     ReportTo,
+    process_number,
     refuse_uncopied,
     reporting_of,
 )
-from cocasearch.cli.settings import Settings, apply_settings
+from cocasearch.cli.settings import Settings, apply_settings, names_of, say_what_is_idle
 from cocasearch.cli.training_progress import summary, training_progress
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ Validation = Annotated[
 Guard = Annotated[
     str | None,
     typer.Option(
-        "--guard", metavar="DATA", help="Captioned photos of a kind it should not forget.", show_default=False
+        "--guard",
+        metavar="DATA",
+        help="Captioned photos of a kind it should not forget.",
+        show_default="15 everyday photos",
     ),
 ]
 Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
@@ -76,8 +80,10 @@ def finetune(
     What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
     the end tells what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
     """
+    console.tell_as_process(process_number())
     from cocasearch.training.finetune import FinetuneListener, FinetuneRequest
     from cocasearch.training.finetune import finetune as run
+    from cocasearch.training.idle_settings import idle_settings
     from cocasearch.training.sources import Columns
 
     course = {"passes": passes, "images_per_step": images_per_step, "seed": seed}
@@ -95,16 +101,17 @@ def finetune(
             adjust=lambda config: apply_settings(config, settings, **course, **rates, **recipe),
             reporting=reporting_of(report_to, remote_sync),
         )
+
+        def planned(plan: "Plan") -> None:
+            console.say(*plan.sentences())
+            chosen = names_of(settings, **course, **rates, **recipe)
+            say_what_is_idle(idle_settings(plan.config, chosen, val=val is not None))
+
         listener = FinetuneListener(
-            _say_plan, lambda moment, report: console.say(f"{moment}: {summary(report)}"), progress, progress.stage
+            planned, lambda moment, report: console.say(f"{moment}: {summary(report)}"), progress, progress.stage
         )
         result = run(request, listener=listener, device=device)
     _tell(result, out, as_json=as_json)
-
-
-def _say_plan(plan: "Plan") -> None:
-    for sentence in plan.sentences():
-        console.say(sentence)
 
 
 def _tell(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:

@@ -1,11 +1,11 @@
 """What had to be left out of captioned photos, told as soon as it is known."""
 
-import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
+from cocasearch.cli.recipe_options import process_number
 from cocasearch.counting import counted
 
 if TYPE_CHECKING:
@@ -82,9 +82,13 @@ def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
     """Tells all that is left out of training, and how far the comparison of photos is; of many processes, one does."""
     from cocasearch.training.sources import DataListener
 
-    if os.environ.get("RANK", "0") != "0":  # torchrun's name for the number of a process
+    if process_number() > 0:
         return DataListener()
-    return DataListener(name_left_out, name_not_trained_on, name_look_alike, _name_file, progress)
+    return DataListener(name_left_out, name_not_trained_on, name_look_alike, _name_file, progress, _going_on)
+
+
+def _going_on(step: int) -> None:
+    console.say(f"Going on from step {step}.")
 
 
 def _name_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:

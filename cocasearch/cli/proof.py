@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cocasearch.cli import console
+from cocasearch.counting import counted
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.comparison import ComparedFigure, Interval
@@ -13,19 +14,38 @@ if TYPE_CHECKING:
     from cocasearch.training.kept_shares import KeptShare
 
 
+_NAMED = 3  # photos that are no longer captioned right; the rest is counted
+
+
 def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
-    photos = f"{result.comparison.n_images:,} held-out photos, with 95 % intervals"
-    console.write_lines(photos, _by_what_it_was_chosen(result.is_judged_apart), "")
+    photos = counted(result.comparison.n_images, "held-out photo")
+    console.write_lines(f"{photos}, with 95 % intervals", _by_what_it_was_chosen(result.is_judged_apart), "")
     console.write_table([_figure_row(figure) for figure in result.comparison.figures])
+    console.write_lines("", f"what it knew before: {result.forgetting.guard}", "")
+    console.write_table([_figure_row(figure) for figure in result.forgetting.comparison.figures])
     console.write_lines("", "keeping a share of the starting weights (--keep)", "")
     console.write_table([_share_row(share) for share in result.shares])
     for sentence in result.comparison.sentences():
         console.say(sentence)
+    console.say(result.forgetting.sentence())
+    _name_unlearned(result.forgetting.unlearned)
     if result.kept == 1:
         console.say("nothing got better: the model is as it was before training")
-    if said := suggestion(result.shares, result.kept, out):
-        console.say(said)
+    elif result.comparison.proves_nothing:
+        console.say(
+            "more photos (a fifth of them is held out), or --val DATA, would tell what was learned; "
+            "the shares in the table tell what --keep gives back of what it knew before"
+        )
+    else:
+        console.say(suggestion(result.shares, result.kept, out))
+
+
+def _name_unlearned(unlearned: Sequence[tuple[str, str]]) -> None:
+    for path, caption in unlearned[:_NAMED]:
+        console.say(f"  no longer captioned right: {console.shown(path)}: {caption}")
+    if len(unlearned) > _NAMED:
+        console.say(f"  and {len(unlearned) - _NAMED:,} more")
 
 
 def _by_what_it_was_chosen(apart: bool) -> str:
@@ -40,7 +60,7 @@ def _by_what_it_was_chosen(apart: bool) -> str:
 
 
 def suggestion(shares: Sequence["KeptShare"], kept: float, out: Path) -> str:
-    """Which share is best kept and how to get it, where a guard can tell; else nothing.
+    """Which share is best kept and how to get it.
 
     Args:
         shares: What each gives, of none to all of the starting weights.
@@ -49,9 +69,7 @@ def suggestion(shares: Sequence["KeptShare"], kept: float, out: Path) -> str:
     """
     from cocasearch.training.kept_shares import TOLERATED_LOSS, suggested
 
-    if not shares or shares[-1].old is None or kept == 1:
-        return ""
-    share, lost = suggested(shares), f"{100 * TOLERATED_LOSS:.0f} points of recall@10 on the guarded kind"
+    share, lost = suggested(shares), f"{100 * TOLERATED_LOSS:.0f} points, or one photo, of what it knew before"
     if share is None:
         return f"every share loses more than {lost}"
     written = shlex.quote(str(out))
@@ -81,12 +99,11 @@ def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:
 def _share_row(share: "KeptShare") -> dict[str, Any]:
     row: dict[str, Any] = {"keep": f"{share.keep:g}"}
     for kind, scores in (("new", share.new), ("guard", share.old)):
-        if scores is not None:
-            for k in (1, 10):
-                row[f"{kind} t2i@{k}"] = scores.text_to_image.at[k]
-                row[f"{kind} i2t@{k}"] = scores.image_to_text.at[k]
+        for k in (1, 10):
+            row[f"{kind} t2i@{k}"] = scores.text_to_image.at[k]
+            row[f"{kind} i2t@{k}"] = scores.image_to_text.at[k]
     return row
 
 
-def _span(interval: "Interval") -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+def _span(interval: "Interval | None") -> str | None:
+    return interval and f"{interval[0]:.3f} to {interval[1]:.3f}"

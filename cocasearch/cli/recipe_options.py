@@ -1,5 +1,6 @@
 """Options of training commands for the recipes that are asked for most; `--set` reaches every other setting."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -41,6 +42,12 @@ RemoteSync = Annotated[
         show_default=False,
     ),
 ]
+
+
+def process_number() -> int:
+    """The number of this process among those that `torchrun` has train one model; 0 if it trains alone."""
+    number = os.environ.get("RANK", "0")
+    return int(number) if os.environ.get("WORLD_SIZE", "1") not in ("", "1") and number.isdecimal() else 0
 
 
 def reporting_of(report_to: str | None, remote_sync: str | None) -> "Reporting":

@@ -16,10 +16,11 @@ from cocasearch.cli.recipe_options import (
     Precision,
     RemoteSync,
     ReportTo,
+    process_number,
     refuse_uncopied,
     reporting_of,
 )
-from cocasearch.cli.settings import Settings, apply_settings
+from cocasearch.cli.settings import Settings, apply_settings, names_of, say_what_is_idle
 from cocasearch.cli.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
@@ -63,7 +64,10 @@ Labels = Annotated[
     list[str] | None,
     typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
 ]
-LabelKey = Annotated[str, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.")]
+LabelKey = Annotated[
+    str | None,
+    typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.", show_default="wnid"),
+]
 Validation = Annotated[
     str | None,
     typer.Option(
@@ -90,7 +94,7 @@ def train(
     image_weights: ImageWeights = True,
     names: Names = None,
     labels: Labels = None,
-    label_key: LabelKey = "wnid",
+    label_key: LabelKey = None,
     validation: Validation = None,
     card: Card = None,
     lora: Lora = None,
@@ -109,13 +113,17 @@ def train(
 
     Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
     """
+    console.tell_as_process(process_number())
     recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
     config = apply_settings(TrainingConfig(), settings, **recipe)
     text = _read_card(card) if card else ""
+    from cocasearch.training.idle_settings import idle_settings
     from cocasearch.training.sources import Columns
     from cocasearch.training.train import TrainingRequest
     from cocasearch.training.train import train as run
 
+    given = {"names": names is not None, "labels": bool(labels), "val": validation is not None}
+    say_what_is_idle(idle_settings(config, names_of(settings, **recipe), **given))
     with training_progress() as progress:
         request = TrainingRequest(
             data=data,

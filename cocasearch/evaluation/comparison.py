@@ -12,9 +12,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from cocasearch.counting import counted
 from cocasearch.evaluation.outcomes import PictureOutcomes, Shares
 
 RESAMPLES = 2000
+FEWEST = 6  # pictures: five that all change for the better do so by chance once in 16 times, six once in 32 (sign test)
 _AT_ONCE = 1 << 22  # drawn counts held at once
 _PERCENTILES = (2.5, 97.5)
 
@@ -25,14 +27,17 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ComparedFigure:
-    """One figure before and after, each with its 95 % interval; higher is better."""
+    """One figure before and after, each with its 95 % interval, None of too few pictures; higher is better.
+
+    The interval of the difference reaches 0 wherever fewer than `FEWEST` pictures changed.
+    """
 
     name: str
     before: float
-    before_interval: Interval
+    before_interval: Interval | None
     after: float
-    after_interval: Interval
-    difference_interval: Interval
+    after_interval: Interval | None
+    difference_interval: Interval | None
 
     @property
     def difference(self) -> float:
@@ -42,7 +47,7 @@ class ComparedFigure:
     @property
     def verdict(self) -> Verdict:
         """What the pictures can show: the interval of the difference leaves out 0, or it does not."""
-        low, high = self.difference_interval
+        low, high = self.difference_interval or (0.0, 0.0)
         return "better" if low > 0 else "worse" if high < 0 else "no difference"
 
     def to_dict(self) -> dict[str, object]:
@@ -50,11 +55,11 @@ class ComparedFigure:
         return {
             "figure": self.name,
             "before": self.before,
-            "before_95": list(self.before_interval),
+            "before_95": _as_list(self.before_interval),
             "after": self.after,
-            "after_95": list(self.after_interval),
+            "after_95": _as_list(self.after_interval),
             "difference": self.difference,
-            "difference_95": list(self.difference_interval),
+            "difference_95": _as_list(self.difference_interval),
             "verdict": self.verdict,
         }
 
@@ -74,8 +79,16 @@ class Comparison:
         """Whether one figure at least went up, if only by chance."""
         return any(figure.difference > 0 for figure in self.figures)
 
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether there are too few pictures to tell a change from chance."""
+        return self.n_images < FEWEST
+
     def sentences(self) -> list[str]:
         """What got better, what got worse, and what the pictures cannot show, in plain words."""
+        if self.proves_nothing:
+            photos = counted(self.n_images, "held-out photo proves", "held-out photos prove")
+            return [f"{photos} nothing: of fewer than {FEWEST}, all may change for the better by chance"]
         said = []
         for verdict in ("better", "worse"):
             names = [_changed(figure) for figure in self.figures if figure.verdict == verdict]
@@ -98,14 +111,15 @@ def compare(before: PictureOutcomes, after: PictureOutcomes, *, seed: int = 0) -
     sides = [[outcomes.figures[name] for name in names] for outcomes in (before, after)]
     drawn = _resample(sides[0] + sides[1], len(before.keys), seed)
     earlier, later = drawn[:, : len(names)], drawn[:, len(names) :]
+    is_few = len(before.keys) < FEWEST
     figures = [
         ComparedFigure(
             name,
             sides[0][at].value,
-            _interval(earlier[:, at]),
+            None if is_few else _interval(earlier[:, at]),
             sides[1][at].value,
-            _interval(later[:, at]),
-            _interval(later[:, at] - earlier[:, at]),
+            None if is_few else _interval(later[:, at]),
+            None if is_few else _difference(sides[0][at], sides[1][at], later[:, at] - earlier[:, at]),
         )
         for at, name in enumerate(names)
     ]
@@ -137,6 +151,16 @@ def _interval(values: _Floats) -> Interval:
     return float(low), float(high)
 
 
+def _difference(before: Shares, after: Shares, drawn: _Floats) -> Interval:
+    low, high = _interval(drawn)
+    changed = len(before.gained) - int(np.isclose(before.gained, after.gained).sum())
+    return (low, high) if changed >= FEWEST else (min(low, 0.0), max(high, 0.0))
+
+
+def _as_list(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else list(interval)
+
+
 def _changed(figure: ComparedFigure) -> str:
-    low, high = figure.difference_interval
+    low, high = figure.difference_interval or (0.0, 0.0)
     return f"{figure.name} {figure.before:.3f} to {figure.after:.3f} ({low:+.3f} to {high:+.3f})"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cocasearch.evaluation.caption_metrics import cider_d_of_each, rouge_l_of_each
 from cocasearch.evaluation.retrieval_metrics import RECALL_AT
+from cocasearch.evaluation.right_captions import is_right
 from cocasearch.text.words import words_of
 
 _Floats = npt.NDArray[np.float64]
@@ -64,7 +65,7 @@ def retrieval_figures(text_ranks: _Integers, image_ranks: _Integers, pairs: _Int
 
 
 def caption_figures(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Shares]:
-    """CIDEr-D, ROUGE-L and the share of captions that are one of the references word for word, by picture.
+    """CIDEr-D, ROUGE-L and the shares of captions that are right and that are a reference word for word, by picture.
 
     Hallucination is none of them: captions that say less and less would count as better and better.
     """
@@ -73,6 +74,7 @@ def caption_figures(captions: Sequence[str], references: Sequence[Sequence[str]]
     scores = {
         "caption CIDEr-D": cider_d_of_each(written, expected),
         "caption ROUGE-L": rouge_l_of_each(written, expected),
+        "caption right": [float(is_right(*pair)) for pair in zip(captions, references, strict=True)],
         "caption word for word": [float(words in texts) for words, texts in zip(written, expected, strict=True)],
     }
     return {name: Shares(np.array(values), np.ones(len(values))) for name, values in scores.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from cocasearch.errors import UnreadableImage, first_line
 from cocasearch.file_parts import FilePart, PictureSource
 from cocasearch.images.color import to_srgb
 from cocasearch.images.effort import check_size, choose_scale, read_in_small_pieces, shrink
@@ -72,6 +73,22 @@ def read_image(
             return _read_picture(file, min_side, max_megapixels)
     except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
         raise refusal(error, whole, reads_heif="HEIF" in _formats()) from error
+
+
+def make_upright(image: Image.Image) -> Image.Image:
+    """A picture in memory as `read_image` gives it from a file.
+
+    Raises:
+        UnreadableImage: Its pixels are not to be had.
+    """
+    try:
+        if 0 in image.size:
+            raise ValueError("it has no pixels")
+        exif = read_exif(image)
+        image.load()
+        return _upright(image, exif, image.size, image.format or "")[0]
+    except Exception as error:  # its file may be closed or damaged, its mode one that nothing shows
+        raise UnreadableImage("in memory", first_line(error)) from error
 
 
 @cache

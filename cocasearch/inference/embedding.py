@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.file_parts import PictureSource
-from cocasearch.images.decoding import read_image
+from cocasearch.images.decoding import make_upright, read_image
 from cocasearch.inference.loaded_model import LoadedModel
 
 Vectors = NDArray[np.float32]
@@ -34,14 +35,17 @@ class Embedder:
         """Unit rows (B, E) of pictures (B, 3, S, S), as the model's `preprocess` makes them."""
         return as_numpy(self._loaded.model.encode_image(self._loaded.place_pixels(pixels)))
 
-    def embed_image_file(self, source: PictureSource) -> Vectors:
-        """The unit vector (E,) of one picture, a file or its bytes.
+    def embed_image_file(self, source: PictureSource | Image.Image) -> Vectors:
+        """The unit vector (E,) of one picture: a file, its bytes, or PIL's picture in memory.
 
         Raises:
             UnreadableImage: If it is none, or damaged.
         """
         preprocess = self._loaded.preprocess
-        image, _ = read_image(source, min_side=preprocess.min_decode_side)
+        if isinstance(source, Image.Image):
+            image = make_upright(source)
+        else:
+            image, _ = read_image(source, min_side=preprocess.min_decode_side)
         vector: Vectors = self.embed_pixels(preprocess(image)[None])[0]
         return vector
 

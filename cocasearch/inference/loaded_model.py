@@ -1,7 +1,7 @@
 """A model in memory, ready to be asked: weights on their device beside tokenizer and preprocessing."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -36,14 +36,14 @@ class LoadedModel:
     """
 
     name: str
-    model: CoCa
-    tokenizer: Tokenizer
-    preprocess: Preprocess
+    model: CoCa = field(repr=False)  # page after page of layers
+    tokenizer: Tokenizer = field(repr=False)
+    preprocess: Preprocess = field(repr=False)
     fingerprint: str
     device: torch.device
     dtype: torch.dtype
     can_judge: bool = True
-    confidence: ConfidenceModel | None = None
+    confidence: ConfidenceModel | None = field(default=None, repr=False)
 
     @property
     def config(self) -> CoCaConfig:

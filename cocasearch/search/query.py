@@ -9,20 +9,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import expand_home, is_image_name, status_of
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _PATH_MARKS = ("./", "../", "/", "~/", ".\\", "..\\")
 
 
 @dataclass(frozen=True, slots=True)
 class QueryTerm:
-    """One thing to look for: words, or the path of an example picture."""
+    """One thing to look for: words, or an example picture by its path or in memory."""
 
     kind: Literal["text", "image"]
-    value: str
+    value: "str | Image.Image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,13 @@ class Query:
     @property
     def texts(self) -> list[str]:
         """The words of each text term."""
-        return [term.value for term in self.terms if term.kind == "text"]
+        return [str(term.value) for term in self.terms if term.kind == "text"]
 
     @property
-    def images(self) -> list[Path]:
-        """The file of each image term."""
-        return [Path(term.value) for term in self.terms if term.kind == "image"]
+    def images(self) -> "list[Path | Image.Image]":
+        """The file of each image term, or the picture itself."""
+        pictures = [term.value for term in self.terms if term.kind == "image"]
+        return [Path(picture) if isinstance(picture, str) else picture for picture in pictures]
 
 
 def parse_terms(terms: Sequence[str] = (), *, texts: Sequence[str] = (), images: Sequence[str | Path] = ()) -> Query:
@@ -72,6 +76,30 @@ def parse_terms(terms: Sequence[str] = (), *, texts: Sequence[str] = (), images:
     words = [term for term in terms if term not in files]
     sentences = [" ".join(words), *texts] if words else texts
     return Query((*map(_text_term, sentences), *(_image_term(str(image)) for image in (*files, *images))))
+
+
+def as_query(asked: "Query | str | Path | Image.Image") -> Query:
+    """The query that one thing to look for makes: a string is one term of `parse_terms`, a path an example.
+
+    Raises:
+        CocaSearchError: It is nothing that can be looked for, or as `parse_terms` says.
+    """
+    if isinstance(asked, Query):
+        return asked
+    if isinstance(asked, str):
+        return parse_terms([asked])
+    if isinstance(asked, Path):
+        return parse_terms(images=[asked])
+    from PIL import Image
+
+    if isinstance(asked, Image.Image):
+        return Query((QueryTerm("image", asked),))
+    raise CocaSearchError(
+        f"a {type(asked).__name__} cannot be looked for: a query is words, the path of a picture, a PIL picture, or "
+        "several terms put together",
+        hint="cocasearch.search.query.parse_terms(texts=[…], images=[…]) puts terms together; one search for each of "
+        "several questions; search_vector takes a vector",
+    )
 
 
 def _looks_like_a_file(term: str) -> bool:

@@ -17,11 +17,13 @@ from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_comma
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.versions import UnreadableTable, VersionGone
 from cocasearch.search.hits import SearchHit
-from cocasearch.search.query import Query, parse_terms
+from cocasearch.search.query import Query, as_query
 from cocasearch.search.ranking import Mode, RankedRow, Ranker
 from cocasearch.search.stored_examples import embed_with_stored
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from cocasearch.inference.loaded_model import LoadedModel
     from cocasearch.search.query_encoder import QueryEncoder
     from cocasearch.text.known_words import KnownWords, WordCheck
@@ -81,7 +83,7 @@ class Searcher:
 
     def search(
         self,
-        query: Query | str | Path | None = None,
+        query: "Query | str | Path | Image.Image | None" = None,
         top_k: int = 10,
         *,
         where: str | None = None,
@@ -94,8 +96,9 @@ class Searcher:
         Should a writer have removed the version of the index that was opened, the latest is searched instead.
 
         Args:
-            query: What to look for; a string is one term, words or a picture's path, as `parse_terms` reads it. None
-                lists the images that meet the condition `where`, those taken last first.
+            query: What to look for; a string is one term, words or a picture's path, as `parse_terms` reads it; a
+                picture in memory is an example as its file is. None lists the images that meet the condition `where`,
+                those taken last first.
             top_k: At least 1.
             where: SQL condition that images must meet to compete at all, on the columns of
                 `cocasearch.indexing.conditions.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
@@ -110,7 +113,7 @@ class Searcher:
                 captions asked for that the index does not have, or arguments that do not fit together.
             NothingFound: The index holds no images.
         """
-        wanted = None if query is None else _as_query(query)
+        wanted = None if query is None else as_query(query)
         _check_arguments(wanted, where, mode, min_score, all_captions=all_captions)
         if wanted is None:
             return self._answer(top_k, lambda ranker: ranker.by_date(top_k, str(where)))
@@ -125,14 +128,14 @@ class Searcher:
             top_k, lambda ranker: ranker.by_both(vector, words, top_k, where, min_score, all_captions=all_captions)
         )
 
-    def embed(self, query: Query | str | Path) -> Vector:
+    def embed(self, query: "Query | str | Path | Image.Image") -> Vector:
         """The unit vector (E,) of a query: the mean of its terms' unit vectors, made a unit vector again.
 
         Raises:
             CocaSearchError: A picture that is not there or cannot be read, or a model that cannot be loaded or is not
                 the index's.
         """
-        wanted = _as_query(query)
+        wanted = as_query(query)
         if self._manifest.model_fingerprint == UNKNOWN_MODEL:
             return embed_with_stored(wanted, self._snapshot, self._roots, self._index)
         return self._query_encoder().embed(wanted)
@@ -163,8 +166,8 @@ class Searcher:
         Raises:
             CocaSearchError: See `known_words`.
         """
-        words = self.known_words
-        return words.check(*_as_query(query).texts) if words else None
+        texts, words = as_query(query).texts, self.known_words
+        return words.check(*texts) if words else None
 
     def left_out(self, query: Query | str) -> list[str]:
         """For each text of the query that is longer than the model reads, what is cut off at its end.
@@ -172,7 +175,7 @@ class Searcher:
         Raises:
             CocaSearchError: The model cannot be loaded or is not the index's.
         """
-        texts = _as_query(query).texts
+        texts = as_query(query).texts
         if not texts or self._manifest.model_fingerprint == UNKNOWN_MODEL:
             return []
         return [end for text in texts if (end := self._query_encoder().left_out(text))]
@@ -239,12 +242,6 @@ class Searcher:
             name = index_name(self._index)
             command = f"cocasearch caption --index {shlex.quote(name)}"
             raise CocaSearchError(f"index '{name}' has no captions to search in", hint=f"write them with: {command}")
-
-
-def _as_query(query: Query | str | Path) -> Query:
-    if isinstance(query, Path):
-        return parse_terms(images=[query])
-    return parse_terms([query]) if isinstance(query, str) else query
 
 
 def _check_arguments(

@@ -37,11 +37,11 @@ def embed_with_stored(
         )
     vectors = []
     for image in query.images:
-        position = _position(image, snapshot, roots)
+        position = _position(image, snapshot, roots) if isinstance(image, Path) else None
         if position is None:
             raise CocaSearchError(
                 f"index '{name}' was imported without naming its model, so only photos that it holds can be looked "
-                f"for, and {image} is none of them",
+                f"for, and {image if isinstance(image, Path) else 'a picture in memory'} is none of them",
                 hint=encode_anew,
             )
         vectors.append(snapshot.vector(position))

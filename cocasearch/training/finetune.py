@@ -8,18 +8,16 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.checkpoints.storage import read_model_folder
-from cocasearch.errors import CocaSearchError, UnreadableImage
+from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination, examine
 from cocasearch.evaluation.comparison import Comparison, compare
 from cocasearch.evaluation.duplicates import find_same_between
-from cocasearch.images.decoding import read_image
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.device import choose_device
 from cocasearch.inference.loaded_model import LoadedModel, load_model
@@ -33,13 +31,20 @@ from cocasearch.training.finetune_defaults import (
     fit_memory,
     reason_of_rate,
 )
+from cocasearch.training.forgetting import Forgetting, Guard
 from cocasearch.training.interpolation import interpolate, known_between, save_mixture
 from cocasearch.training.kept_shares import KeptShare, measure_shares, suggested
 from cocasearch.training.memory_estimate import estimate_run, free_memory
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
-from cocasearch.training.run_checkpoint import RunCheckpoint, is_model_folder, refuse_taken_folder, run_folder_of
+from cocasearch.training.run_checkpoint import (
+    RunCheckpoint,
+    is_model_folder,
+    leaving_nothing_if_refused,
+    refuse_taken_folder,
+    run_folder_of,
+)
 from cocasearch.training.run_data import RunData
 from cocasearch.training.run_record import Reporting, RunRecord, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
@@ -57,7 +62,8 @@ class FinetuneRequest:
         out: The model folder to write.
         model: Name or folder to start from; the best model here for None.
         validation: Data to measure on, instead of a part of `data` split off by picture.
-        guard: Captioned pictures of a kind that the model knows already and should not forget; only measured.
+        guard: Captioned pictures of a kind that the model knows already and should not forget; only measured. The
+            sample photographs of the package for None.
         keep: The share of the starting weights in the written model, 0 to 1.
         columns: Which columns of the data hold what.
         adjust: Changes what was chosen for this collection.
@@ -100,6 +106,7 @@ class FinetuneResult:
         fingerprint: Of the written model.
         kept: The share of the starting weights in it: 1 if training made nothing better.
         shares: What other shares would give, on the pictures by which the weights were chosen.
+        forgetting: What the guard tells of the written model.
         is_judged_apart: Whether other held-out pictures were measured before and after than the weights were chosen by.
     """
 
@@ -109,13 +116,14 @@ class FinetuneResult:
     after: EvaluationReport
     comparison: Comparison
     shares: list[KeptShare]
+    forgetting: Forgetting
     kept: float
     fingerprint: str
     is_judged_apart: bool
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as `--json` prints it and the run's `result.json` keeps it."""
-        share = suggested(self.shares)
+        share = None if self.comparison.proves_nothing else suggested(self.shares)
         return {
             "fingerprint": self.fingerprint,
             "plan": self.plan.to_dict(),
@@ -125,6 +133,7 @@ class FinetuneResult:
             "comparison": [figure.to_dict() for figure in self.comparison.figures],
             "verdict": self.comparison.sentences(),
             "kept": self.kept,
+            "guard": self.forgetting.to_dict(),
             "shares": [share.to_dict() for share in self.shares],
             "suggested_keep": share.keep if share else None,
         }
@@ -145,15 +154,8 @@ def finetune(
     processes.once(lambda: bring_run_back(request.out, request.reporting))
     processes.once(lambda: refuse_taken_folder(request.out))
     processes.once(lambda: _refuse_mixed(request.out))
-    return _Finetuning(request, listener or FinetuneListener(), device).run()
-
-
-def _is_readable(image: CaptionedImage) -> bool:
-    try:
-        read_image(image.image, min_side=1)
-    except UnreadableImage:
-        return False
-    return True
+    with leaving_nothing_if_refused(request.out, is_first=processes.is_first):
+        return _Finetuning(request, listener or FinetuneListener(), device).run()
 
 
 def _refuse_mixed(out: Path) -> None:
@@ -187,9 +189,7 @@ class _Finetuning:
                 hint="five pictures at least, or --val DATA",
             )
         self.choosing, self.judging = choosing_and_judging(self.held_out, seed=config.seed)
-        self.guard = request.columns.read(request.guard, beside=True) if request.guard else None
-        if self.guard is not None and not any(map(_is_readable, self.guard)):
-            raise CocaSearchError(f"not one of the {len(self.guard)} pictures of {request.guard} can be read")
+        self.guard = Guard.read(request.guard, request.columns)
         plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
         self.plan = dataclasses.replace(plan, encoder_settings=of_encoder)
 
@@ -202,12 +202,7 @@ class _Finetuning:
             # Whatever settings make impossible is refused by now: to measure takes long.
             before = self.processes.once(lambda: self._measure("before", load_model(self.folder, device=self.device)))
             training = trainer.run(forget=False)
-            after, comparison, kept, shares = self.processes.once(lambda: self._judge(before))
-            fingerprint = read_model_folder(self.request.out).fingerprint
-            apart = self.judging is not self.choosing
-            result = FinetuneResult(
-                training, self.plan, before.report, after.report, comparison, shares, kept, fingerprint, apart
-            )
+            result = self.processes.once(lambda: self._judge(training, before))
             self.processes.once(lambda: record.keep(result.to_dict()))
             trainer.forget()
         return dataclasses.replace(result, training=dataclasses.replace(training, not_copied=record.not_copied))
@@ -215,25 +210,36 @@ class _Finetuning:
     def _start(self) -> StartingPoint:
         return forced(from_model_folder(self.folder), self.plan.config)
 
-    def _judge(self, before: Examination) -> tuple[Examination, Comparison, float, list[KeptShare]]:
+    def _judge(self, training: TrainingResult, before: "_Measured") -> FinetuneResult:
         """What training was worth, and how much of the starting weights is kept because of it.
 
         The folder changes last, and at once, so that a run killed in between finds the trained weights again.
         """
-        out, kept = self.request.out, self.request.keep
+        out, kept, seed = self.request.out, self.request.keep, self.plan.config.seed
         start = self._start().model.state_dict()
         trained = read_model_folder(out).load_model().state_dict()
         loaded = load_model(out, device=self.device, packed=False)
         loaded.model.load_state_dict(interpolate(start, trained, kept))
         after = self._measure("after", loaded)
-        comparison = compare(before.outcomes, after.outcomes, seed=self.plan.config.seed)
+        comparison = compare(before.new.outcomes, after.new.outcomes, seed=seed)
         shares = measure_shares(
-            out, start, trained, self.choosing, self.guard, device=self.device, progress=self.listener.stage
+            out, start, trained, self.choosing, self.guard.images, device=self.device, progress=self.listener.stage
         )
         kept = kept if comparison.anything_gained else 1.0
         if kept:
             self._write_share(start, trained, kept)
-        return after, comparison, kept, shares
+        return FinetuneResult(
+            training=training,
+            plan=self.plan,
+            before=before.new.report,
+            after=after.new.report,
+            comparison=comparison,
+            shares=shares,
+            forgetting=Forgetting.between(self.guard.name, before.old, after.old, seed=seed),
+            kept=kept,
+            fingerprint=read_model_folder(out).fingerprint,
+            is_judged_apart=self.judging is not self.choosing,
+        )
 
     def _planned(self, config: TrainingConfig, reason: str) -> Plan:
         device = choose_device(self.device)
@@ -241,7 +247,7 @@ class _Finetuning:
         start = forced(from_model_folder(self.folder), config)
         estimate = estimate_run(start, config, self.training, device)
         fitted = fit_memory(config, estimate, available)
-        guarded = len(find_same_between(self.guard or [], self.training))
+        guarded = len(find_same_between(self.guard.images, self.training))
         counts = len(self.training), len(self.held_out)
         return Plan(*counts, fitted, estimate, available, device, reason, n_guard_trained_on=guarded)
 
@@ -256,6 +262,7 @@ class _Finetuning:
             card=_finetuned_card(out.name, self.folder.resolve().name, len(self.training)),
             device=self.device,
             stage=self.request.columns.listener.progress,
+            resumed=self.request.columns.listener.resumed,
         )
         trainer.refuse_other_run()
         return trainer
@@ -265,15 +272,18 @@ class _Finetuning:
         facts = run_facts("finetune", dataclasses.asdict(self.plan.config), pictures)
         return recording(self.request.out, facts, self.request.reporting, is_first=self.processes.is_first)
 
-    def _measure(self, moment: str, loaded: LoadedModel) -> Examination:
-        examination = examine(
-            loaded,
-            self.judging,
-            caption_options=CaptionOptions(),
-            progress=lambda done, total: self.listener.stage(f"measuring {moment}", done, total),
+    def _measure(self, moment: str, loaded: LoadedModel) -> "_Measured":
+        new, old = (
+            examine(
+                loaded,
+                images,
+                caption_options=CaptionOptions(),
+                progress=lambda done, total: self.listener.stage(f"measuring {moment}", done, total),
+            )
+            for images in (self.judging, self.guard.images)
         )
-        self.listener.measured(moment, examination.report)
-        return examination
+        self.listener.measured(moment, new.report)
+        return _Measured(new, old)
 
     def _write_share(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], keep: float) -> None:
         out = self.request.out
@@ -281,6 +291,13 @@ class _Finetuning:
         of = trained.provenance["started_from"]
         words = known_between(read_model_folder(self.folder), trained, keep)
         save_mixture(out, interpolate(before, after, keep), trained, share=keep, of=of, card=card, words=words)
+
+
+class _Measured(NamedTuple):
+    """One model on the new kind of picture and on the guard."""
+
+    new: Examination
+    old: Examination
 
 
 def _finetuned_card(name: str, base: str, n_images: int) -> str:

@@ -34,7 +34,7 @@ def device_of_process(device: str = "auto") -> torch.device:
         CocaSearchError: The device is unknown or not there.
     """
     chosen, local_rank = choose_device(device), os.environ.get("LOCAL_RANK")
-    if str(chosen) == "cuda" and local_rank is not None:
+    if str(chosen) == "cuda" and local_rank is not None and not _is_alone():
         chosen = torch.device("cuda", int(local_rank))
         torch.cuda.set_device(chosen)
     return chosen
@@ -58,7 +58,7 @@ class Processes:
         Raises:
             CocaSearchError: The environment speaks of others that cannot be found.
         """
-        if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        if _is_alone():
             return cls()
         if not dist.is_initialized():
             try:
@@ -156,6 +156,10 @@ def is_first_to_tell() -> bool:
         return bool(_store.add("told", 1) == 1)
     except RuntimeError:  # the process that keeps the notes is gone
         return True
+
+
+def _is_alone() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") in ("", "1")
 
 
 def _meet(backend: str) -> None:

@@ -5,8 +5,10 @@ Receives and hands back the trainer's state; knows nothing about how it came abo
 
 import hashlib
 import json
+import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,42 @@ def run_identity(
 def run_folder_of(out: Path) -> Path:
     """Where the run that writes the model folder `out` keeps its state."""
     return out.with_name(out.name + ".run")
+
+
+@contextmanager
+def leaving_nothing_if_refused(out: Path, *, is_first: bool) -> Iterator[None]:
+    """Take away the run's folder, and those made around it, if a run that is new here is refused before its first step.
+
+    Args:
+        out: The model folder.
+        is_first: Whether this is the process that writes; others leave all as it is.
+
+    Raises:
+        CocaSearchError: The refusal.
+    """
+    folder = run_folder_of(out)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield
+    except CocaSearchError:
+        if (
+            is_first
+            and folder in made
+            and not out.exists()
+            and not RunCheckpoint(folder).is_there
+            and not _has_log(folder)
+        ):
+            shutil.rmtree(folder, ignore_errors=True)
+            for place in made[1:]:
+                with suppress(OSError):  # it holds something else by now
+                    place.rmdir()
+        raise
+
+
+def _has_log(run_folder: Path) -> bool:
+    """Whether a run has taken a step."""
+    log = run_folder / "log.jsonl"
+    return log.is_file() and log.stat().st_size > 0
 
 
 def refuse_taken_folder(out: Path) -> None:

@@ -165,7 +165,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": int(os.environ.get("WORLD_SIZE") or 1),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
 

@@ -28,6 +28,7 @@ class DataListener:
             since the whole kind looks alike.
         listed: Told the file that names all that is left out or put together, and how much that is.
         progress: Told how far fetching and comparing are: what is done now, how much is done, how much there is.
+        resumed: Told the step after which a run that was stopped goes on.
     """
 
     read: Callable[[CaptionedData], None] = lambda _data: None
@@ -35,6 +36,7 @@ class DataListener:
     look_alike: Callable[[int], None] = lambda _count: None
     listed: Callable[[Path, int], None] = lambda _file, _count: None
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+    resumed: Callable[[int], None] = lambda _step: None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from cocasearch.training.name_teacher import NameTeacher
 from cocasearch.training.processes import Processes, device_of_process
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.resizing import forced
-from cocasearch.training.run_checkpoint import refuse_taken_folder
+from cocasearch.training.run_checkpoint import leaving_nothing_if_refused, refuse_taken_folder
 from cocasearch.training.run_data import RunData
 from cocasearch.training.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
@@ -46,7 +46,8 @@ class TrainingRequest:
         text_model: The folder of a RoBERTa to be the preset's text half.
         model: A model name or folder to start from.
         names: A table of class names for the name loss, which needs an encoder that came with its classifier.
-        labels: Labelled pictures for the name loss; `label_key` is their column of WordNet ids or class names.
+        labels: Labelled pictures for the name loss; `label_key` is their column of WordNet ids or class names, "wnid"
+            for None.
         validation: Data to validate on, instead of pictures held out of the first source.
         reporting: Who else is to see the run.
     """
@@ -61,7 +62,7 @@ class TrainingRequest:
     image_weights: bool = True
     names: Path | None = None
     labels: Sequence[str | Path] = ()
-    label_key: str = "wnid"
+    label_key: str | None = None
     validation: str | Path | None = None
     columns: Columns = dataclasses.field(default_factory=Columns)
     card: str = ""
@@ -81,6 +82,17 @@ def train(
     processes = Processes.join(device_of_process(device))
     processes.once(lambda: bring_run_back(request.out, request.reporting))
     processes.once(lambda: refuse_taken_folder(request.out))
+    with leaving_nothing_if_refused(request.out, is_first=processes.is_first):
+        return _train(request, config, processes, progress, device)
+
+
+def _train(
+    request: TrainingRequest,
+    config: TrainingConfig,
+    processes: Processes,
+    progress: OnProgress | None,
+    device: str,
+) -> TrainingResult:
     sources, held_out = _sources(request, config, RunData(request.out, processes))
     class_names = ClassNames.read(request.names) if request.names else None
     start = forced(_starting_point(request, config, sources, class_names), config)
@@ -100,13 +112,14 @@ def train(
             card=request.card,
             device=device,
             stage=request.columns.listener.progress,
+            resumed=request.columns.listener.resumed,
         )
         result = trainer.run()
     return dataclasses.replace(result, not_copied=record.not_copied)
 
 
 def _refuse_idle_choices(request: TrainingRequest) -> None:
-    """Refuse what shapes a fresh model where one is given that has its shape and its weights."""
+    """Refuse what shapes a fresh model where one is given that has its shape and its weights, and the like."""
     choices = {
         "--preset": request.preset,
         "--pooler": request.pooler,
@@ -119,6 +132,8 @@ def _refuse_idle_choices(request: TrainingRequest) -> None:
             f"{request.model} has its architecture and its weights already, so {idle[0]} has no effect",
             hint=f"{idle[0]} without --model starts anew",
         )
+    if request.label_key is not None and not request.labels:
+        raise CocaSearchError("--label-key has no effect: it names a column of labelled photos", hint="--labels DATA")
 
 
 def _sources(
@@ -128,6 +143,8 @@ def _sources(
         raise CocaSearchError(f"there are {len(request.data)} data files but {len(request.weights)} weights")
     if wrong := [weight for weight in request.weights if not 0 < weight < math.inf]:
         raise CocaSearchError(f"a weight must be a number above 0, not {wrong[0]}")
+    if len(request.weights) == 1:
+        raise CocaSearchError("--weight has no effect: it divides a step among several sources, and there is one")
     read = [request.columns.read(path) for path in request.data]
     images, held_out = split(read, request.validation, request.columns, config, run_data)
     weights = request.weights or [len(part) for part in images]
@@ -178,7 +195,7 @@ def _labelled(request: TrainingRequest, class_names: ClassNames | None) -> Label
     images: list[PictureSource] = []
     classes: list[int] = []
     for path in request.labels:
-        for row in _read_labels(path, request.label_key):
+        for row in _read_labels(path, request.label_key or "wnid"):
             index = class_names.find(row.captions[0])
             if index is not None:
                 images.append(row.image)

@@ -84,6 +84,7 @@ class Trainer:
         card: Text of the model card.
         device: "auto", "cpu" or "cuda".
         stage: Told how far the work before the first step is.
+        resumed: Told the step after which it goes on, if it was stopped.
     """
 
     def __init__(
@@ -99,13 +100,14 @@ class Trainer:
         card: str = "",
         device: str = "auto",
         stage: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+        resumed: Callable[[int], None] = lambda _step: None,
     ) -> None:
         keep_freed_memory()
         self.start, self.data, self.config, self.out = start, data, config, out
         self.held_out = held_out or []
         self.progress = progress or (lambda _: None)
         self.card = card
-        self.stage = stage
+        self.stage, self.resumed = stage, resumed
         self.device = device_of_process(device)
         self.processes = Processes.join(self.device)
         self.model = start.model
@@ -308,6 +310,7 @@ class Trainer:
         self._kept = self.learner.step
         self.state.losses += [0.0] * (6 - len(self.state.losses))  # an older checkpoint knows fewer
         self.best_report = contents.get("best_report")
+        self.resumed(self.learner.step)
 
     def _result(self) -> TrainingResult:
         if self.held_out:

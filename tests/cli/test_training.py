@@ -1,15 +1,20 @@
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
 
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.cli.settings import apply_settings
+from cocasearch.cli.training_progress import TrainingLine
 from cocasearch.errors import CocaSearchError
 from cocasearch.training import memory
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.processes import Processes
 
 TINY_RUN = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "validations=1", "--set", "frozen_passes=0")
 
@@ -40,17 +45,99 @@ def test_settings_change_fields_by_name_and_type():
     ("setting", "words"),
     [
         ("dropuot=0.1", "did you mean 'dropout'"),
-        ("augmentation.colour=0.1", "did you mean 'color'"),
-        ("passes", "'passes' gives no value"),
+        ("augmentation.colour=0.1", "did you mean 'augmentation.color'"),
+        ("min_area=0.1", "did you mean 'augmentation.min_area'"),
+        ("lr=1", "there is no setting 'lr'; did you mean 'learning_rate', which in finetune is also --lr?"),
+        ("learning-rate=1", "did you mean 'learning_rate'"),
+        ("batch_size=2", "did you mean 'images_per_step', which in finetune is also --batch-size?"),
+        ("epochs=2", "did you mean 'passes'"),
+        ("foo=1", "there is no setting 'foo'$"),
+        ("augmentation.foo=1", "there is no setting 'augmentation.foo'$"),
+        ("z" * 1000 + "=1", "there is no setting 'z{60}…'$"),
+        ("passes", "the setting 'passes' gives no value"),
         ("augmentation=3", "'augmentation' has settings of its own, such as augmentation.min_area"),
         ("passes=many", "'passes' takes a number, not 'many'"),
+        ("passes=" + "9z" * 500, "'passes' takes a number, not '(9z){30}…'$"),
         ("images_per_step=1.5", "'images_per_step' takes a whole number"),
         ("dropout=2", "dropout must be from 0"),
     ],
 )
 def test_wrong_setting_is_named(setting, words):
-    with pytest.raises(CocaSearchError, match=words):
+    with pytest.raises(CocaSearchError, match=words) as caught:
         apply_settings(TrainingConfig(), [setting])
+    if "there is no setting" in str(caught.value):
+        assert caught.value.hint == "--set help lists all settings"
+
+
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_all_settings_are_listed_without_anything_else(prompt, command):
+    result = prompt(command, "--set", "help")
+    assert result.exit_code == 0
+    listed = result.stdout.splitlines()
+    assert {"dropout=0.1", "augmentation.flip=true", "frozen_passes=9.0", "distill_from="} <= set(listed)
+    defaults = TrainingConfig()
+    assert apply_settings(defaults, [line for line in listed if not line.endswith("=")]) == defaults
+
+
+def test_settings_without_effect_are_said(captioned):
+    idle = ("lora_alpha=4", "muon_learning_rate=0.1", "held_out=3")
+    (captioned.folder / "val.csv").write_text("image,caption\nphotos/0.png,a turned thing\n")
+    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--val", "val.csv")
+    words = [word for setting in (*idle, "keep_near=true") for word in ("--set", setting)]
+    result = captioned("finetune", "captions.tsv", *options, *words)
+    assert "mind: lora_alpha has no effect without lora_rank (--lora)" in result.stderr.splitlines()
+    assert "mind: muon_learning_rate has no effect without optimizer=muon" in result.stderr.splitlines()
+    assert "mind: held_out has no effect with --val" in result.stderr.splitlines()
+    assert result.stderr.count("has no effect") == 3
+    options = ("--out", "trained", "--model", "tiny", "--set", "names_per_step=3", "--set", "schedule=const", *TINY_RUN)
+    result = captioned("train", "captions.tsv", *options)
+    assert result.exit_code == 0, result.stderr
+    assert [line for line in result.stderr.splitlines() if "no effect" in line] == [
+        "mind: names_per_step has no effect without class names"
+    ]
+
+
+def test_a_run_that_goes_on_says_from_where(captioned, monkeypatch):
+    command = ("train", "captions.tsv", "--out", "trained", "--model", "tiny", *TINY_RUN)
+
+    def stop(line, progress):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLine, "__call__", stop)
+        assert captioned(*command).exit_code == 130
+    result = captioned(*command)
+    assert result.exit_code == 0, result.stderr
+    assert "Going on from step 1." in result.stderr.splitlines()
+    assert "Going on" not in captioned(*command[:3], "other", *command[4:]).stderr
+
+
+def test_a_refused_run_leaves_nothing_behind(captioned):
+    (captioned.folder / "few.tsv").write_text("filepath\ttitle\nphotos/0.png\ta thing\n")
+    (captioned.folder / "kept.run").mkdir()
+    before = sorted(captioned.folder.rglob("*"))
+    for options in (
+        ("finetune", "few.tsv", "--out", "new/mine"),
+        ("finetune", "captions.tsv", "--out", "kept", "--set", "lora_rank=2", "--set", "lora_towers=none"),
+        ("train", "captions.tsv", "--out", "new/deep/mine", "--names", "nowhere.tsv"),
+        ("train", "captions.tsv", "--out", "mine", "--report-to", "nobody"),
+    ):
+        result = captioned(*options, "--model", "tiny")
+        assert result.exit_code == 1 and "Traceback" not in result.stderr
+        left = [path for path in sorted(captioned.folder.rglob("*")) if "kept.run" not in path.parts]
+        assert left == [path for path in before if "kept.run" not in path.parts], options
+    assert (captioned.folder / "kept.run").is_dir()  # it was there before
+
+
+@pytest.mark.parametrize("rank", ["1", "abc", ""])
+def test_only_training_by_several_processes_asks_which_this_is(captioned, rank):
+    path = os.pathsep.join(sys.path)
+    environment = {**os.environ, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "", "PYTHONPATH": path}
+    program = "from cocasearch.cli.recipe_options import process_number as n; from cocasearch.__main__ import main"
+    command = [sys.executable, "-c", f"{program}; print(n()); main()", "data", "check", "captions.tsv"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("0\n") and len(run.stdout) > 2 and run.stderr
 
 
 def test_trained_model_can_be_used(captioned):
@@ -103,7 +190,9 @@ def test_finetuning_says_what_it_will_do_and_what_came_of_it(captioned):
     assert any("photos to learn from, 2 held out; 1 passes, 2 a step" in line for line in said)
     assert any(line.startswith("memory expected: ") for line in said)
     assert "8 photos of the guard are also learned from, and will not show what is forgotten" in said
-    assert any("no difference that the 2 held-out photos could show" in line for line in said)
+    assert any(line.startswith("2 held-out photos prove nothing: of fewer than 6") for line in said)
+    assert not any(line.startswith(("better", "worse", "--keep")) for line in said)
+    assert any(line.startswith("what it knew before, on 10 photos of captions.tsv: text to image") for line in said)
     assert "guard t2i@10" in result.stdout
     assert "difference 95 %" in result.stdout
     assert "the weights were chosen by the same photos, so that those after look a little too good" in result.stdout
@@ -132,8 +221,10 @@ def test_of_many_processes_one_tells_what_is_left_out(captioned, monkeypatch):
     file = captioned.folder / "captions.tsv"
     file.write_text(file.read_text() + "photos/gone.png\ta gone thing\n")
     told = {}
-    for rank in ("0", "1"):
+    monkeypatch.setattr(Processes, "join", classmethod(lambda cls, device: cls()))  # the others are not there
+    for rank in ("1", "0"):
         monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
         result = captioned("train", "captions.tsv", "--out", f"trained-{rank}", "--model", "tiny", *TINY_RUN)
         assert result.exit_code == 0, result.stderr
         told[rank] = "photos/gone.png: no such file" in result.stderr
@@ -197,6 +288,8 @@ def test_a_teacher_that_is_not_there_is_named(captioned):
     [
         (("--weight", "nan"), "a weight must be a number above 0, not nan"),
         (("--weight", "inf"), "a weight must be a number above 0, not inf"),
+        (("--weight", "2"), "--weight has no effect: it divides a step among several sources, and there is one"),
+        (("--label-key", "kind"), "--label-key has no effect: it names a column of labelled photos"),
         (("--card", "photos/0.png"), "photos/0.png is no text in UTF-8 that could be a model card"),
         (("--set", "force_context_length=2"), "force_context_length must be 3 at least"),
         (("--pooler", "single"), "tiny has its architecture and its weights already, so --pooler has no effect"),

@@ -65,6 +65,27 @@ def test_sentences_say_plainly_what_got_worse(chance):
     assert not compare(outcomes(r=hits), outcomes(r=hits)).anything_gained
 
 
+def test_too_few_pictures_prove_nothing(chance):
+    for count in range(1, 6):
+        comparison = compare(outcomes(cider=chance.random(count)), outcomes(cider=2 + chance.random(count)))
+        (figure,) = comparison.figures
+        assert figure.verdict == "no difference"
+        assert figure.to_dict()["difference_95"] is figure.before_interval is figure.after_interval is None
+        (sentence,) = comparison.sentences()
+        assert sentence.startswith(
+            "1 held-out photo proves nothing" if count == 1 else f"{count} held-out photos prove"
+        )
+    assert compare(outcomes(cider=np.zeros(6)), outcomes(cider=np.ones(6))).figures[0].verdict == "better"
+
+
+def test_few_changed_pictures_among_many_prove_nothing():
+    before = np.zeros(100)
+    for changed, verdict in ((5, "no difference"), (6, "better")):
+        (figure,) = compare(outcomes(recall=before), outcomes(recall=np.arange(100) < changed)).figures
+        assert figure.verdict == verdict
+        assert (figure.difference_interval[0] > 0) == (verdict == "better")
+
+
 def test_other_pictures_cannot_be_compared(chance):
     few, many = chance.random(3) < 0.5, chance.random(4) < 0.5
     with pytest.raises(ValueError, match="same pictures"):
@@ -85,3 +106,5 @@ def test_figures_of_all_pictures_are_those_of_the_report(chance):
 def test_captions_are_right_word_for_word_or_not():
     figures = caption_figures(["A dog!", "a dog", "a bird"], [["a dog"], ["a cat", "the dog"], ["two", "a bird."]])
     assert figures["caption word for word"].gained.tolist() == [1, 0, 1]
+    assert figures["caption right"].gained.tolist() == [1, 1, 1]
+    assert caption_figures(["a dog"], [["a cat"]])["caption right"].gained.tolist() == [0]

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
+from cocasearch.captioned_data import read_captioned_data
+from cocasearch.evaluation.retrieval_metrics import distinct_texts
 from cocasearch.images.decoding import read_image
 from cocasearch.images.discovery import discover_images
-from cocasearch.paths import sample_photos_folder
+from cocasearch.paths import sample_captions_file, sample_photos_folder
 
 PHOTOS = [image.absolute for image in discover_images(sample_photos_folder())]
 
@@ -31,6 +33,15 @@ def test_a_photo_opens_is_small_and_freely_licensed(photo: Path) -> None:
     title, author, source, licence = source_rows()[photo.name]
     assert all((title, author, source))
     assert licence.lstrip("[").startswith(("public domain", "CC0", "CC BY "))
+
+
+def test_every_photo_has_its_name_and_captions_of_its_own() -> None:
+    images = read_captioned_data(sample_captions_file()).images
+    assert [image.key for image in images] == [photo.name for photo in PHOTOS]
+    for image in images:
+        assert image.key.removesuffix(".jpg").replace("-", " ") in image.captions[0]
+        assert len(set(image.captions)) == 6
+    assert len(distinct_texts([image.captions for image in images]).texts) == 6 * len(PHOTOS)
 
 
 def test_one_photo_is_stored_on_its_side() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.indexing.builder import IndexBuilder
@@ -150,6 +151,38 @@ def test_an_index_without_images_finds_nothing(tmp_path, loaded):
     IndexBuilder(tmp_path / "index", loaded).build([tmp_path])
     with pytest.raises(NothingFound, match="holds no pictures"):
         Searcher(tmp_path / "index", loaded).search("a dog")
+
+
+def test_a_picture_in_memory_finds_what_its_file_finds(index, loaded, photos, tmp_path):
+    searcher = Searcher(index, loaded)
+    with Image.open(photos / "p7.png") as picture:
+        best = searcher.search(picture, top_k=1)[0]
+        assert (best.relative_path, best.score) == ("p7.png", pytest.approx(1, abs=5e-4))
+        turned = picture.convert("RGBA").transpose(Image.Transpose.ROTATE_90)
+        turned.save(tmp_path / "turned.webp", lossless=True, exif=exif_of(6))
+    with Image.open(tmp_path / "turned.webp") as picture:  # upright, as its file is
+        np.testing.assert_allclose(searcher.embed(picture), searcher.embed(photos / "p7.png"), atol=1e-5)
+    with Image.open(photos / "p7.png") as unread:
+        pass
+    with pytest.raises(UnreadableImage, match="cannot read image in memory: "):
+        searcher.search(unread)
+    with pytest.raises(UnreadableImage, match="it has no pixels"):
+        searcher.search(Image.new("RGB", (0, 4)))
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("asked", [["a dog", "a cat"], ("a dog",), b"a dog", 7, np.zeros(16), {"text": "a dog"}])
+def test_what_is_no_query_is_named(index, loaded, asked):
+    searcher = Searcher(index, loaded)
+    for ask in (searcher.search, searcher.embed, searcher.check_words, searcher.left_out):
+        with pytest.raises(CocaSearchError, match=f"a {type(asked).__name__} cannot be looked for") as caught:
+            ask(asked)
+        assert "parse_terms" in caught.value.hint
 
 
 def test_an_unreadable_query_picture_is_named(index, loaded, tmp_path):

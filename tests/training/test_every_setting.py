@@ -16,8 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.cli.settings import apply_settings
 from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.idle_settings import idle_settings
 from cocasearch.training.resizing import forced
 
 Numbers = dict[str, Tensor]
@@ -201,6 +203,21 @@ def same(found: Numbers, expected: Numbers) -> bool:
 def test_each_setting_changes_what_a_run_makes(made, setting: str) -> None:
     beside, value = CHANGES[setting]
     assert not same(made({**beside, setting: value}), made(beside))
+
+
+@pytest.mark.parametrize("setting", CHANGES)
+def test_a_setting_is_called_idle_exactly_where_it_lacks_what_it_needs(setting: str) -> None:
+    beside, value = CHANGES[setting]
+    if setting.startswith("unlocked_"):  # refused without
+        return
+
+    def idle(settings: Settings) -> list[str]:
+        names, fields = "names" in settings, {name: settings[name] for name in settings.keys() - {"names", "vit"}}
+        asked = [f"{name}={chosen}" for name, chosen in {"frozen_passes": 0.0, **fields, setting: value}.items()]
+        return idle_settings(apply_settings(TrainingConfig(), asked), [setting], names=names, labels=names)
+
+    assert idle(beside) == []
+    assert len(idle({})) == (bool(beside) and setting not in ("lora_rank", "force_patch_dropout"))
 
 
 def test_a_default_that_is_spelled_out_changes_nothing(made, runs) -> None:

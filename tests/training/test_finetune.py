@@ -10,18 +10,20 @@ import pytest
 import torch
 from shapes_collection import line_chart
 
-from cocasearch.captioned_data import CaptionedData
+from cocasearch.captioned_data import CaptionedData, read_captioned_data
 from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
-from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
+from cocasearch.evaluation.benchmark import EvaluationReport, Examination, evaluate
+from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures
 from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.captioning import Captioner
 from cocasearch.inference.loaded_model import load_model
-from cocasearch.paths import bundled_model_folder
+from cocasearch.paths import bundled_model_folder, sample_captions_file
 from cocasearch.training import splitting
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.finetune import FinetuneListener, FinetuneRequest, finetune
 from cocasearch.training.finetune_defaults import Plan
+from cocasearch.training.forgetting import Forgetting
 from cocasearch.training.kept_shares import SHARES, suggested
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.run_checkpoint import RunCheckpoint, run_folder_of
@@ -108,8 +110,11 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     assert [share.keep for share in result.shares] == list(SHARES)
     assert result.shares[0].new.text_to_image.at[10] == pytest.approx(after.text_to_image.at[10])
     assert result.shares[-1].new == before
-    assert all(share.old is not None for share in result.shares)
-    assert suggested(result.shares) in result.shares
+    assert result.shares[-1].is_gentle
+    assert suggested(result.shares) in (None, *result.shares)
+    assert result.forgetting.guard == "12 photos of captions.csv"
+    assert result.shares[0].old == result.forgetting.after.retrieval
+    assert result.shares[-1].old == result.forgetting.before.retrieval
 
 
 @pytest.mark.parametrize(
@@ -192,6 +197,29 @@ def test_share_of_the_starting_weights_is_kept(
     assert kept == {"share": 0.5, "of": read_model_folder(tmp_path / "m0.5").provenance["started_from"]}
     with pytest.raises(CocaSearchError, match="keep must be from 0 to below 1, not 1"):
         finetune(FinetuneRequest(data, tmp_path / "other", model_folder, keep=1.0))
+
+
+def test_what_is_forgotten_of_everyday_photos_is_measured_by_default(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    result = finetune(FinetuneRequest(data, tmp_path / "mine", model_folder, adjust=quick), device="cpu")
+    told = result.to_dict()["guard"]
+    assert told["data"] == "15 everyday photos that come with cocasearch"
+    assert told["before"]["n_images"] == told["after"]["n_images"] == 15
+    everyday = read_captioned_data(sample_captions_file())
+    shown = evaluate(load_model(tmp_path / "mine", device="cpu"), everyday, caption_options=None).retrieval
+    assert result.shares[0].old == result.forgetting.after.retrieval == shown
+
+
+def test_captions_that_are_no_longer_right_are_named() -> None:
+    def examined(*captions: str) -> Examination:
+        figures = caption_figures(captions, [["a cat on a mat"], ["a dog"]])
+        recall = dict.fromkeys(("text to image recall@1", "image to text recall@1"), figures["caption right"])
+        return Examination(None, PictureOutcomes(("cat.jpg", "dog.jpg"), figures | recall), captions)  # type: ignore[arg-type]
+
+    found = Forgetting.between("2 photos", examined("a cat", "a cow"), examined("the two of spades", "a dog"), seed=0)
+    assert found.unlearned == [("cat.jpg", "the two of spades")]
+    assert found.sentence().startswith("what it knew before, on 2 photos: text to image recall@1 0.500 to 0.500, ")
 
 
 def test_starting_weights_stay_if_nothing_gets_better(data: Path, model_folder: Path, tmp_path: Path) -> None:
