@@ -8,15 +8,19 @@ from cocasearch.captioned_data.records import CaptionedData
 from cocasearch.errors import CocaSearchError
 
 
-def write_csv(data: CaptionedData, out: Path) -> int:
+def write_csv(data: CaptionedData, out: Path, *, overwrite: bool = False) -> int:
     """One row `filepath,title` for each caption, paths relative where the pictures lie below the file's folder.
 
     Returns:
         The number of rows.
 
     Raises:
-        CocaSearchError: A picture is no file, or the file cannot be written.
+        CocaSearchError: A picture is no file, or the file cannot be written, is there already or ends otherwise.
     """
+    if out.suffix.lower() != ".csv":
+        raise CocaSearchError(f"the table is written as CSV, and {out} does not end so", hint=f"--out {out.stem}.csv")
+    if out.exists() and not overwrite:
+        raise CocaSearchError(f"{out} exists already", hint="another --out, or the same command with --overwrite")
     folder = out.parent.resolve()
     rows = 0
     try:

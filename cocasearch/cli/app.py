@@ -7,8 +7,8 @@ import typer
 from cocasearch import __version__
 from cocasearch.cli import console
 from cocasearch.cli.calibrate import calibrate
-from cocasearch.cli.caption import caption
-from cocasearch.cli.data import check, coco, flickr
+from cocasearch.cli.caption import OverwriteAllInTwoWords, caption
+from cocasearch.cli.data import check, coco, flickr, sidecars
 from cocasearch.cli.demo import demo
 from cocasearch.cli.evaluate import evaluate
 from cocasearch.cli.export import export, import_
@@ -40,7 +40,7 @@ models = typer.Typer(help="The models at hand, and how others get here.", no_arg
 
 app.command()(reporting(index, goes_on=True))
 app.command()(reporting(query))
-app.command()(reporting(caption, goes_on=True))
+app.command(cls=OverwriteAllInTwoWords)(reporting(caption, goes_on=True))
 app.command()(reporting(finetune, goes_on=True))
 app.command()(reporting(train, goes_on=True))
 app.command("eval")(reporting(evaluate))
@@ -49,6 +49,7 @@ app.add_typer(data, name="data")
 data.command()(reporting(check))
 data.command()(reporting(coco))
 data.command()(reporting(flickr))
+data.command()(reporting(sidecars))
 app.add_typer(models, name="models")
 models.command("list")(reporting(list_))
 models.command()(reporting(info))

@@ -1,9 +1,11 @@
 """`cocasearch caption`: captions for photos, printed, in one file or in side-cars."""
 
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from cocasearch.cli import console
 from cocasearch.cli.caption_options import (
@@ -13,19 +15,24 @@ from cocasearch.cli.caption_options import (
     MinLength,
     NumBeamGroups,
     NumBeams,
+    Prefix,
     Prompt,
     RepetitionPenalty,
     Rerank,
     Seed,
     Strategy,
+    Suffix,
     Temperature,
     TopK,
     TopP,
     caption_options,
+    check_strategy,
+    tell_cut,
     tell_other_ways,
 )
 from cocasearch.cli.caption_review import Apply, Review, apply_review, check_given, write_review
 from cocasearch.cli.console import Format
+from cocasearch.cli.given_options import refuse_without_effect
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
 from cocasearch.cli.unsure_captions import IS_SURE, shown, tell_all_count_as_sure
@@ -39,10 +46,27 @@ if TYPE_CHECKING:
     from cocasearch.images.discovery import ImageFile
     from cocasearch.inference.caption_options import CaptionOptions
     from cocasearch.inference.caption_run import CaptionReport
-    from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink
+    from cocasearch.inference.caption_sinks import CaptionRecord, CaptionSink, Layout
 
 PRINTED = ("caption_score", "path", "caption")
 
+_PLACES_OF = {
+    "output_format": ("printed",),
+    "overwrite": ("out", "sidecar"),
+    "overwrite_all": ("sidecar",),
+    "layout": ("out",),
+    "below": ("out", "sidecar", "index"),
+    **dict.fromkeys(("sure", "prefix", "suffix"), ("printed", "out", "sidecar")),
+}
+"""Where the captions go that a parameter has an effect on."""
+
+_GOING = {
+    "index": "go into an index, which keeps those that it has",
+    "out": "go into a file",
+    "sidecar": "go into side-cars",
+    "printed": "are only printed",
+}
+_NAMED = 10  # side-cars
 
 Index = Annotated[
     str | None,
@@ -53,7 +77,32 @@ Out = Annotated[
     typer.Option("--out", "-o", metavar="FILE", help="Into a .parquet, .csv or .jsonl file.", show_default=False),
 ]
 Sidecar = Annotated[bool, typer.Option("--sidecar", help="Into a .txt file beside each photo.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there already.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace captions that this program has written. With 'all' behind it, those of people too, after a copy.",
+    ),
+]
+OverwriteAll = Annotated[bool, typer.Option("--overwrite-all", hidden=True)]
+OutLayout = Annotated[
+    Literal["records", "imagefolder"] | None,
+    typer.Option(
+        help="With --out: paths and all numbers, or file_name and text as Hugging Face's imagefolder has them.",
+        show_default="records; imagefolder for metadata.*",
+    ),
+]
+OnlyEmpty = Annotated[bool, typer.Option("--only-empty", help="Only photos that have no caption yet, beside them too.")]
+Below = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="CONFIDENCE",
+        help="Write captions anew that are less sure, and those that are missing.",
+        show_default=False,
+    ),
+]
 Sure = Annotated[
     bool,
     typer.Option(
@@ -68,8 +117,14 @@ def caption(
     paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
     name: Index = None,
     out: Out = None,
+    layout: OutLayout = None,
     sidecar: Sidecar = False,
     overwrite: Overwrite = False,
+    overwrite_all: OverwriteAll = False,
+    only_empty: OnlyEmpty = False,
+    below: Below = None,
+    prefix: Prefix = "",
+    suffix: Suffix = "",
     sure: Sure = False,
     review: Review = None,
     apply: Apply = None,
@@ -102,7 +157,10 @@ def caption(
     if review or apply:
         _go_through(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
         return
-    _check_places(paths, name, is_output_given=bool(out or sidecar or overwrite or sure))
+    place = _place(paths, name, out, sidecar=sidecar)
+    refuse_without_effect(context, _PLACES_OF, place, f"on captions that {_GOING[place]}")
+    _check_choice(overwrite=overwrite, only_empty=only_empty, below=below, around=prefix + suffix)
+    check_strategy(context, strategy)
     options = caption_options(
         strategy=strategy,
         num_beams=num_beams,
@@ -121,22 +179,46 @@ def caption(
     )
     how: dict[str, Any] = {"batch_size": batch_size, "max_megapixels": max_megapixels}
     if name:
-        _fill(index_folder(name), model, device, options, how)
+        _fill(context, index_folder(name), model, device, options, how | {"below": below})
         return
-    sink = _open_sink(out, sidecar=sidecar, overwrite=overwrite, sure=sure)
-    how["only_sure"] = sure and bool(out or sidecar)
-    report = _run(_discover(paths or []), sink, model, device, options, how, sure=sure)
-    _tell(report, sink, output_format, sure=sure)
+    if place == "sidecar":
+        sink = _open_sidecars(overwrite=overwrite, overwrite_all=overwrite_all, below=below)
+    else:
+        sink = _open_sink(out, overwrite=overwrite, only_sure=sure, layout=layout, below=below)
+    how |= {"only_sure": sure and place != "printed", "prefix": prefix, "suffix": suffix}
+    if files := _discover(paths or [], only_empty=only_empty):
+        _tell(_run(context, files, sink, model, device, options, how, sure=sure), sink, output_format, sure=sure)
 
 
-def _check_places(paths: list[Path] | None, name: str | None, *, is_output_given: bool) -> None:
-    """Refuse what does not say, or says twice, which photos to caption and where the captions go."""
+class OverwriteAllInTwoWords(TyperCommand):
+    """A command that takes `--overwrite all` beside `--overwrite`: an option whose value may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The same with `--overwrite all` as the two flags that it stands for."""
+        for at, pair in enumerate(pairwise(args)):
+            if pair == ("--overwrite", "all"):
+                args = [*args[: at + 1], "--overwrite-all", *args[at + 2 :]]
+        return super().parse_args(ctx, args)
+
+
+def _place(paths: list[Path] | None, name: str | None, out: Path | None, *, sidecar: bool) -> str:
+    """Where the captions go; refuses what does not say, or says twice, which photos to caption and where to."""
     if bool(paths) == bool(name):
         raise typer.BadParameter("give photos or folders, or an index with --index, and not both")
-    if name and is_output_given:
-        raise typer.BadParameter(
-            "--index goes without --out, --sidecar, --overwrite and --sure: an index keeps the captions that it has"
-        )
+    places = [where for where, given in (("index", name), ("out", out), ("sidecar", sidecar)) if given]
+    if len(places) > 1:
+        raise typer.BadParameter(f"--{places[0]} and --{places[1]} exclude each other")
+    return places[0] if places else "printed"
+
+
+def _check_choice(*, overwrite: bool, only_empty: bool, below: float | None, around: str) -> None:
+    """Refuse contradictions about which captions to write, and words around them that are no part of one line."""
+    choices = {"--overwrite": overwrite, "--only-empty": only_empty, "--below": below is not None}
+    given = [option for option, is_given in choices.items() if is_given]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{given[0]} and {given[1]} exclude each other")
+    if around and not around.isprintable():
+        raise typer.BadParameter("--prefix and --suffix are words on one line")
 
 
 def _go_through(
@@ -152,6 +234,7 @@ def _go_through(
 
 
 def _run(
+    context: typer.Context,
     files: "list[ImageFile]",
     sink: "CaptionSink",
     model: str | None,
@@ -169,13 +252,16 @@ def _run(
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)
         run = CaptionRun(loaded, options, **how)
+    tell_cut(context, loaded, options)
     if sure and not confidence_model_for(loaded.confidence, loaded.complete(options)):
         tell_all_count_as_sure()
     with console.progress("captioning", "photos") as advance:
         return run.caption(files, sink, progress=advance)
 
 
-def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions", how: dict[str, Any]) -> None:
+def _fill(
+    context: typer.Context, index: Path, model: str | None, device: str, options: "CaptionOptions", how: dict[str, Any]
+) -> None:
     """Write the captions that an index lacks, and the confidence of those from before the model was calibrated.
 
     Raises:
@@ -186,7 +272,9 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
     from cocasearch.inference.loaded_model import load_model
 
     with console.working("loading the model"):
-        filler = CaptionFiller(index, load_model(model or manifest.model_name, device=device), options, **how)
+        loaded = load_model(model or manifest.model_name, device=device)
+        filler = CaptionFiller(index, loaded, options, **how)
+    tell_cut(context, loaded, options)
     tell_other_ways(index_name(index), manifest.decodings, filler.options)
     with console.progress("captioning", "photos") as advance:
         report = filler.fill(progress=advance)
@@ -212,23 +300,35 @@ def _fill(index: Path, model: str | None, device: str, options: "CaptionOptions"
         raise NothingFound("none of the photos could be read")
 
 
-def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool, sure: bool) -> "CaptionSink":
-    from cocasearch.inference.caption_sinks import CaptionFile, CaptionList, Sidecars
+def _open_sidecars(**how: Any) -> "CaptionSink":
+    from cocasearch.inference.caption_sidecars import Sidecars
 
-    if out and sidecar:
-        raise typer.BadParameter("--out and --sidecar exclude each other")
-    if out:
-        return CaptionFile(out, overwrite=overwrite, only_sure=sure)
-    return Sidecars(overwrite=overwrite) if sidecar else CaptionList()
+    return Sidecars(**how)
 
 
-def _discover(paths: list[Path]) -> "list[ImageFile]":
+def _open_sink(out: Path | None, *, layout: "Layout | None", **how: Any) -> "CaptionSink":
+    from cocasearch.inference.caption_sinks import CaptionFile, CaptionList
+
+    if not out:
+        return CaptionList()
+    return CaptionFile(out, layout=layout or ("imagefolder" if out.stem == "metadata" else "records"), **how)
+
+
+def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
+    """The photos, or those of them without a caption beside them; none only if all have one."""
     from cocasearch.images.discovery import discover_images
+    from cocasearch.inference.caption_sidecars import Sidecars
 
     files = {file.absolute: file for path in paths for file in discover_images(path)}
     if not files:
         raise NothingFound(f"there are no photos in {', '.join(map(str, paths))}")
-    return list(files.values())
+    if not only_empty:
+        return list(files.values())
+    beside = Sidecars()
+    without = [file for path, file in files.items() if not beside.has(path, "", "")]
+    if len(without) < len(files):
+        console.say(f"{counted(len(files) - len(without), 'photo has', 'photos have')} a caption")
+    return without
 
 
 def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *, sure: bool) -> None:
@@ -240,8 +340,24 @@ def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *
     counts = {"captioned": report.written, "captioned before": report.kept}
     counts |= {"unsure and left out": report.left_out, "unreadable": len(report.failed)}
     console.say(", ".join(f"{count} {what}" for what, count in counts.items() if count))
+    _tell_of_sidecars(sink)
     if not report.written and not report.kept:
         raise NothingFound("no caption is sure" if report.left_out else "none of the photos could be read")
+
+
+def _tell_of_sidecars(sink: "CaptionSink") -> None:
+    from cocasearch.inference.caption_sidecars import Sidecars
+
+    if not isinstance(sink, Sidecars):
+        return
+    if sink.kept:
+        them = counted(len(sink.kept), "caption is", "captions are")
+        console.say(f"{them} a person's, or not known as ours, and stayed; to replace such too: --overwrite all")
+    if sink.set_aside:
+        them = counted(len(sink.set_aside), "caption of a person was", "captions of people were")
+        console.say(f"{them} replaced; a copy is beside each: {console.shown(sink.set_aside[0])}")
+    for text in sorted(sink.nobodys)[:_NAMED]:
+        console.say(f"{console.shown(text)} may be of several photos and is read for none of them now")
 
 
 def _print(records: "list[CaptionRecord]", output_format: Format, *, sure: bool) -> None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.given_options import given_options, refuse_without_effect
 
 if TYPE_CHECKING:
     from cocasearch.inference.caption_options import CaptionOptions
+    from cocasearch.inference.loaded_model import LoadedModel
 
 NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Vectors only: faster.")]
 Compat = Annotated[
@@ -37,11 +39,44 @@ TopP = Annotated[
 ]
 RepetitionPenalty = Annotated[float, typer.Option(help="Above 1: no word twice if it can be helped.")]
 LengthPenalty = Annotated[float, typer.Option(help="Beam search: more favours longer captions.")]
-Prompt = Annotated[str, typer.Option(help="Words that each caption starts with.", show_default=False)]
+Prompt = Annotated[
+    str,
+    typer.Option(
+        help="Words that the model goes on from. It knows no trigger word and goes astray after one: see --prefix.",
+        show_default=False,
+    ),
+]
+Prefix = Annotated[
+    str, typer.Option(help="Put before each finished caption, such as a trigger word.", show_default=False)
+]
+Suffix = Annotated[str, typer.Option(help="Put behind each finished caption.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="Sampling: the same again.", show_default=False)]
 NumBeamGroups = Annotated[
     int | None, typer.Option(help="With --compat: equal copies among the beams.", show_default="3")
 ]
+
+_STRATEGIES_OF = {
+    **dict.fromkeys(("num_beams", "rerank", "length_penalty", "num_beam_groups"), ("beam",)),
+    **dict.fromkeys(("temperature", "top_k", "top_p", "seed"), ("sample",)),
+}
+
+
+def check_strategy(context: typer.Context, strategy: str) -> None:
+    """Refuse options that another strategy alone looks at.
+
+    Raises:
+        typer.BadParameter: One was given.
+    """
+    refuse_without_effect(context, _STRATEGIES_OF, strategy, f"with --strategy {strategy}")
+
+
+def tell_cut(context: typer.Context, loaded: "LoadedModel", options: "CaptionOptions") -> None:
+    """Say that the model cannot write captions as long as was asked for."""
+    most = loaded.config.text.context_length
+    if "max_length" in given_options(context) and options.max_length > most:
+        console.say(
+            f"mind: '{loaded.name}' writes at most {most} token ids, so --max-length {options.max_length} is {most}"
+        )
 
 
 def caption_options(**given: Any) -> "CaptionOptions":

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.given_options import given_options
 from cocasearch.counting import counted
 from cocasearch.indexing.manifest import index_command, index_name
 
@@ -42,12 +43,10 @@ def check_given(context: typer.Context, what: str) -> None:
     Raises:
         typer.BadParameter: One of them was given.
     """
-    for option in context.command.params:
-        name = option.name or ""
-        if name not in {*_BESIDE[what], "debug"} and _was_given(context, name):
-            shown = max(option.opts, key=len) if name != "paths" else "PATH"
+    for name, option in given_options(context).items():
+        if name not in _BESIDE[what]:
             raise typer.BadParameter(
-                f"--{what} works on the captions of an index, chosen with --index, and goes without {shown}"
+                f"--{what} works on the captions of an index, chosen with --index, and goes without {option}"
             )
 
 
@@ -83,8 +82,3 @@ def apply_review(index: Path, file: Path) -> None:
     if report.replaced:
         what = counted(report.replaced, "earlier decision of yours was", "earlier decisions of yours were")
         console.say(f"{what} replaced")
-
-
-def _was_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

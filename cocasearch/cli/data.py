@@ -31,6 +31,7 @@ Annotations = Annotated[Path, typer.Argument(metavar="FILE", help="The annotatio
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="FILE", help="The CSV to write: filepath,title.", show_default=False)
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the CSV that is there.")]
 Split = Annotated[
     str | None,
     typer.Option("--split", metavar="NAME", help="Which of several splits.", show_default=False),
@@ -87,24 +88,44 @@ def check(
         raise CocaSearchError(f"{data} has rows or photos that training would leave out")
 
 
-def coco(annotations: Annotations, out: Out, images: Images = None) -> None:
+def coco(annotations: Annotations, out: Out, images: Images = None, overwrite: Overwrite = False) -> None:
     """Turn COCO's captions (captions_*.json) into a CSV of the photos that are there."""
-    _convert(annotations, out, images, None)
+    _convert(annotations, out, images, None, overwrite=overwrite)
 
 
-def flickr(annotations: Annotations, out: Out, images: Images = None, split: Split = None) -> None:
+def flickr(
+    annotations: Annotations, out: Out, images: Images = None, split: Split = None, overwrite: Overwrite = False
+) -> None:
     """Turn Flickr8k's or Flickr30k's captions (.token.txt, results.csv, dataset_*.json) into a CSV."""
-    _convert(annotations, out, images, split)
+    _convert(annotations, out, images, split, overwrite=overwrite)
 
 
-def _convert(annotations: Path, out: Path, images: Path | None, split: str | None) -> None:
+def sidecars(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="Photos with .txt or .caption side-cars."),
+    ],
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn the side-cars in a folder and below it into a CSV: a row for each line of each."""
+    from cocasearch.captioned_data.sidecars import read_sidecars
+
+    _write(read_sidecars(folder), out, overwrite=overwrite)
+
+
+def _convert(annotations: Path, out: Path, images: Path | None, split: str | None, *, overwrite: bool) -> None:
     from cocasearch.captioned_data import read_captioned_data
-    from cocasearch.captioned_data.writing import write_csv
 
     if out.exists() and annotations.exists() and out.samefile(annotations):
         raise CocaSearchError(f"{out} is what is to be read", hint="--out OTHER.csv")
-    data = read_captioned_data(annotations, images=images, split=split)
-    rows = write_csv(data, out)
+    _write(read_captioned_data(annotations, images=images, split=split), out, overwrite=overwrite)
+
+
+def _write(data: "Captioned", out: Path, *, overwrite: bool) -> None:
+    from cocasearch.captioned_data.writing import write_csv
+
+    rows = write_csv(data, out, overwrite=overwrite)
     name_left_out(data)
     console.say(f"wrote {counted(rows, 'caption')} of {counted(len(data), 'photo')} to {out}")
 

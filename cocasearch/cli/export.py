@@ -9,7 +9,6 @@ from cocasearch.cli import console
 from cocasearch.cli.options import IndexName
 from cocasearch.cli.unsure_captions import tell_all_count_as_sure
 from cocasearch.counting import counted
-from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
 from cocasearch.paths import index_folder
 
@@ -25,21 +24,17 @@ def export(
     sure: Annotated[
         bool, typer.Option("--sure", help="Leave out photos whose caption is more likely wrong than right.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export; nothing else is.")] = False,
 ) -> None:
     """Write an index for other tools: every column and vector into one Parquet file, or clip-retrieval's layout."""
     from cocasearch.indexing.export import count_unsure, export_clip_retrieval, export_parquet
 
-    if out.exists() and not overwrite:
-        raise CocaSearchError(f"{out} exists already", hint="another name, or the same command with --overwrite")
-    if layout == "parquet" and out.is_dir():
-        raise CocaSearchError(f"{out} is a folder", hint=f"cocasearch export {out / 'index.parquet'}")
     write = export_parquet if layout == "parquet" else export_clip_retrieval
     left_out = count_unsure(index_folder(name), with_missing=layout == "parquet") if sure else 0
     if left_out is None:
         tell_all_count_as_sure()
     with console.progress("exporting", "photos") as advance:
-        count = write(index_folder(name), out, only_sure=sure, progress=advance)
+        count = write(index_folder(name), out, only_sure=sure, overwrite=overwrite, progress=advance)
     without = f", {left_out:,} unsure and left out" if left_out else ""
     console.say(f"{counted(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}{without}")
 

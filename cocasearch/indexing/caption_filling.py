@@ -24,6 +24,7 @@ from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.table import IndexTable
 from cocasearch.inference.caption_confidence import confidence_model_for
 from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.caption_sinks import is_below
 from cocasearch.inference.description import ImageDescriber, ImageDescription
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.interruption import uninterrupted
@@ -40,11 +41,11 @@ class FillReport:
     """What a run did.
 
     Attributes:
-        written: Captions written where there was none.
+        written: Captions written where there was none, or one that was not sure enough.
         judged: Captions that had no confidence and have one now.
         unjudged: Captions of the model that have none still, though it is calibrated: they were written in another way,
             or their photos have changed, gone or cannot be read.
-        outdated: Photos left without a caption, because they have changed or gone since they were indexed.
+        outdated: Photos left without a new caption, because they have changed or gone since they were indexed.
         failed: Path and reason of each photo that could not be read.
         captions: Photos with a caption now.
     """
@@ -73,6 +74,7 @@ class CaptionFiller:
         batch_size: Photos in one pass of the model.
         max_megapixels: Larger pictures are refused.
         commit_seconds: Captions are stored at least this often (and always when a run is interrupted).
+        below: Captions of the model that are less sure than this, 0 to 1, are written anew.
 
     Attributes:
         options: How words are chosen, with what was left to the model.
@@ -87,11 +89,12 @@ class CaptionFiller:
         batch_size: int = 32,
         max_megapixels: float = MAX_MEGAPIXELS,
         commit_seconds: float = 15.0,
+        below: float | None = None,
     ) -> None:
         self.options = loaded.complete(options)
         self._index, self._loaded, self._describer = index, loaded, ImageDescriber(loaded, self.options)
         self._batch_size, self._max_megapixels = batch_size, max_megapixels
-        self._commit_seconds = commit_seconds
+        self._commit_seconds, self._below = commit_seconds, below
 
     def fill(self, *, progress: Progress | None = None) -> FillReport:
         """Caption every photo that has no caption and is as it was when it was indexed.
@@ -126,11 +129,12 @@ class CaptionFiller:
         judges = self._judges(generation.manifest)
         for batch in generation.table.batches(_COLUMNS):
             for row in batch.to_pylist():
-                is_captioned = row["caption"] is not None
+                is_unsure = row["caption_by"] == "model" and is_below(row["caption_confidence"], self._below)
+                is_captioned = row["caption"] is not None and not is_unsure
                 if is_captioned:
                     is_wanted = judges and row["caption_by"] == "model" and row["caption_confidence"] is None
                 else:
-                    is_wanted = row["caption_by"] is None  # else a person has decided for none
+                    is_wanted = is_unsure or row["caption_by"] is None  # else a person has decided for none
                 if not is_wanted:
                     continue
                 file = roots.get(row["root"], Path()) / row["path"]

@@ -4,11 +4,10 @@
     clip-retrieval folder  img_emb/img_emb_0.npy (N, E) float16 and, row by row alike, metadata/metadata_0.parquet
                            with image_path and caption
 
-Both carry, in the Parquet file's own metadata, the model that made the vectors. What is there already stays until the
-new is complete.
+Both carry, in the Parquet file's own metadata, the model that made the vectors: by that an export is known as one, and
+nothing else is ever replaced. What is there already stays until the new is complete.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocasearch.atomic_files import TEMPORARY_SUFFIX, replacing
+from cocasearch.atomic_files import flush_to_disk, remove_partial_files, replacing
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import Manifest, index_name, read_manifest
 from cocasearch.indexing.records import record_schema, unsure_captions
@@ -30,22 +29,28 @@ Progress = Callable[[int, int], None]
 
 EMBEDDINGS_FOLDER, METADATA_FOLDER = "img_emb", "metadata"
 MODEL_NAME_KEY, FINGERPRINT_KEY = b"cocasearch.model", b"cocasearch.model_fingerprint"
+_VECTORS_FILE, _METADATA_FILE = "img_emb_0.npy", "metadata_0.parquet"
 _CLIP_RETRIEVAL_SCHEMA = pa.schema([("image_path", pa.string()), ("caption", pa.string())])
 
 
-def export_parquet(index: Path, file: Path, *, only_sure: bool = False, progress: Progress | None = None) -> int:
+def export_parquet(
+    index: Path, file: Path, *, only_sure: bool = False, overwrite: bool = False, progress: Progress | None = None
+) -> int:
     """Write every row of an index, those of missing files too, into a Parquet file; the number of rows.
 
     Args:
         index: The index folder.
-        file: Replaced if it is there.
+        file: Where to write.
         only_sure: Whether rows with an unsure caption are left out; those without a caption are not.
+        overwrite: Whether an earlier export is replaced.
         progress: Called some thousands of rows at a time.
 
     Raises:
-        CocaSearchError: No index there, the file cannot be written, or the index was changed meanwhile.
+        CocaSearchError: No index there, the file cannot be written or is there already, and no export or not to be
+            replaced, or the index was changed meanwhile.
         NothingFound: The index holds no rows, or all captions are unsure and these are not wanted.
     """
+    _check_file(file, overwrite=overwrite)
     manifest, table = _open(index)
     columns = record_schema(table.dimension)
     schema = columns.append(pa.field("image_path", pa.string()))
@@ -68,28 +73,38 @@ def export_parquet(index: Path, file: Path, *, only_sure: bool = False, progress
 
 
 def export_clip_retrieval(
-    index: Path, folder: Path, *, only_sure: bool = False, progress: Progress | None = None
+    index: Path, folder: Path, *, only_sure: bool = False, overwrite: bool = False, progress: Progress | None = None
 ) -> int:
     """Write vectors, paths and captions of the photos in an index as clip-retrieval's `inference` does; their number.
 
     Args:
         index: The index folder.
-        folder: Where `img_emb` and `metadata` go; those that are there are replaced.
+        folder: Where `img_emb` and `metadata` go; what else it holds stays.
         only_sure: Whether photos with an unsure caption are left out; those without a caption are not.
+        overwrite: Whether an earlier export is replaced.
         progress: Called some thousands of rows at a time.
 
     Raises:
-        CocaSearchError: No index there, the folder cannot be written, or the index was changed meanwhile.
+        CocaSearchError: No index there, the folder cannot be written or holds such folders already, that are no
+            export or not to be replaced, or the index was changed meanwhile.
         NothingFound: The index holds no photos, or all captions are unsure and these are not wanted.
     """
+    _check_folder(folder, overwrite=overwrite)
     manifest, table = _open(index)
     folders = manifest.locate_roots(index)
     done, total = 0, _refuse_nothing(len(table), table.count(UNSURE) if only_sure else 0, index)
     schema = _named(_CLIP_RETRIEVAL_SCHEMA, manifest)
-    with _writing(folder, index), _replacing_folders(folder) as partial:
-        vectors = partial / EMBEDDINGS_FOLDER / "img_emb_0.npy"
-        metadata = partial / METADATA_FOLDER / "metadata_0.parquet"
-        with vectors.open("wb") as numbers, pq.ParquetWriter(metadata, schema) as writer:
+    embeddings_folder, metadata_folder = folder / EMBEDDINGS_FOLDER, folder / METADATA_FOLDER
+    with _writing(folder, index):
+        for part in (embeddings_folder, metadata_folder):
+            part.mkdir(parents=True, exist_ok=True)
+            remove_partial_files(part)
+        with (
+            replacing(embeddings_folder / _VECTORS_FILE) as vectors,
+            replacing(metadata_folder / _METADATA_FILE) as metadata,  # the first in its place: by it both are known
+            vectors.open("wb") as numbers,
+            pq.ParquetWriter(metadata, schema) as writer,
+        ):
             header = {"descr": "<f2", "fortran_order": False, "shape": (total, table.dimension)}
             np.lib.format.write_array_header_1_0(numbers, header)
             names = ["root", "path", "caption", "caption_confidence", "embedding"]
@@ -100,7 +115,43 @@ def export_clip_retrieval(
                 done += batch.num_rows
                 if progress:
                     progress(done, total)
+            numbers.flush()
+            flush_to_disk(vectors)  # so that both get their names at nearly one moment
     return done
+
+
+def _check_file(file: Path, *, overwrite: bool) -> None:
+    """Refuse a place where something else than an export lies, or an export that is not to be replaced."""
+    if file.is_dir():
+        raise CocaSearchError(f"{file} is a folder", hint=f"cocasearch export {file / 'index.parquet'}")
+    if file.exists():
+        _refuse(file, is_ours=_is_export(file), overwrite=overwrite)
+
+
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
+    """The same for a folder laid out as clip-retrieval's, of which only the two folders of the layout are looked at."""
+    parts = [folder / EMBEDDINGS_FOLDER, folder / METADATA_FOLDER]
+    if folder.exists() and not folder.is_dir():
+        raise CocaSearchError(f"{folder} is a file, and no folder to export to", hint="give another name")
+    there = {path for part in parts if part.exists() for path in (part.iterdir() if part.is_dir() else [part])}
+    if visible := {path for path in there if not path.name.startswith(".")}:
+        ours = {parts[0] / _VECTORS_FILE, parts[1] / _METADATA_FILE}
+        _refuse(folder, is_ours=visible <= ours and _is_export(parts[1] / _METADATA_FILE), overwrite=overwrite)
+
+
+def _refuse(target: Path, *, is_ours: bool, overwrite: bool) -> None:
+    if not is_ours:
+        what = f"{target} holds an {EMBEDDINGS_FOLDER} or {METADATA_FOLDER} that" if target.is_dir() else f"{target}"
+        raise CocaSearchError(f"{what} is no export of cocasearch's and stays as it is", hint="give another name")
+    if not overwrite:
+        raise CocaSearchError(f"{target} exists already", hint="another name, or the same command with --overwrite")
+
+
+def _is_export(file: Path) -> bool:
+    try:
+        return MODEL_NAME_KEY in (pq.read_schema(file).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _open(index: Path) -> tuple[Manifest, IndexTable]:
@@ -143,23 +194,6 @@ def _named(schema: pa.Schema, manifest: Manifest) -> pa.Schema:
 def _absolute_paths(batch: pa.RecordBatch, folders: Mapping[str, Path]) -> pa.Array:
     places = zip(batch.column("root").to_pylist(), batch.column("path").to_pylist(), strict=True)
     return pa.array([str(folders.get(root, Path()) / path) for root, path in places], pa.string())
-
-
-@contextmanager
-def _replacing_folders(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` with the layout's two; they take the place of those in `folder` when the block ends."""
-    partial = folder.with_name(f".{folder.name}{TEMPORARY_SUFFIX}")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a killed export
-    try:
-        for name in (EMBEDDINGS_FOLDER, METADATA_FOLDER):
-            (partial / name).mkdir(parents=True)
-        yield partial
-        folder.mkdir(exist_ok=True)
-        for name in (EMBEDDINGS_FOLDER, METADATA_FOLDER):
-            shutil.rmtree(folder / name, ignore_errors=True)
-            (partial / name).replace(folder / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

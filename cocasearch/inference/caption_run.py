@@ -45,6 +45,8 @@ class CaptionRun:
         batch_size: Pictures in one pass of the model.
         max_megapixels: Larger pictures count as unreadable.
         only_sure: Whether captions that are more likely wrong than right are kept from the sink.
+        prefix: What stands before each finished caption; the model knows nothing of it.
+        suffix: What stands after it.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class CaptionRun:
         batch_size: int = 32,
         max_megapixels: float = MAX_MEGAPIXELS,
         only_sure: bool = False,
+        prefix: str = "",
+        suffix: str = "",
     ) -> None:
         self._describer = ImageDescriber(loaded, options)
         self._preprocess = loaded.preprocess
@@ -62,7 +66,9 @@ class CaptionRun:
         self._max_megapixels = max_megapixels
         self._only_sure = only_sure
         self._model = f"{loaded.name}@{loaded.fingerprint}"
-        self._decoding = json.dumps(loaded.complete(options).to_dict())
+        self._prefix, self._suffix = prefix, suffix
+        around = {name: words for name, words in (("prefix", prefix), ("suffix", suffix)) if words}
+        self._decoding = json.dumps(loaded.complete(options).to_dict() | around)
 
     def caption(
         self, files: Sequence[ImageFile], sink: CaptionSink, *, progress: Callable[[int, int], None] | None = None
@@ -104,7 +110,7 @@ class CaptionRun:
         return [
             CaptionRecord(
                 path=str(file.absolute),
-                caption=description.caption or "",
+                caption=_joined(self._prefix, _joined(description.caption or "", self._suffix)),
                 caption_score=description.caption_score,
                 caption_logprob=description.caption_logprob,
                 model=self._model,
@@ -113,3 +119,9 @@ class CaptionRun:
             )
             for file, description in zip(batch.items, self._describer.describe(batch.pixels), strict=True)
         ]
+
+
+def _joined(first: str, second: str) -> str:
+    """Two pieces of a caption as one, with a space between where one belongs there."""
+    is_apart = not (first and second) or first[-1].isspace() or second[0].isspace() or second[0] in ",.;:!?"
+    return first + second if is_apart else f"{first} {second}"

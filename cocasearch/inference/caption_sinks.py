@@ -1,22 +1,25 @@
-"""Caption records in, one file of them or side-cars out, so that a stopped run loses none.
+"""Caption records in, one file of them out, so that a stopped run loses none.
 
 Knows nothing about models and opens no picture.
 """
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cocasearch.atomic_files import replacing, write_text
+from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.caption_confidence import is_sure
 
+Layout = Literal["records", "imagefolder"]
+
+_IMAGEFOLDER = {"path": "file_name", "caption": "text"}
 NUMBERS = ("caption_score", "caption_logprob", "caption_confidence")  # the fields of a record that are no text
 
 
@@ -41,6 +44,11 @@ class CaptionRecord:
     model: str
     decoding: str
     caption_confidence: float | None = None
+
+
+def is_below(confidence: float | None, below: float | None) -> bool:
+    """Whether a caption of this confidence is less sure than is wanted; not where either is unknown."""
+    return below is not None and confidence is not None and confidence < below
 
 
 class CaptionSink(Protocol):
@@ -78,25 +86,40 @@ class CaptionFile:
     """One .parquet, .csv or .jsonl file of captions, rows sorted by path, all by one model in one way.
 
     Rows that a finished file has stay, and their pictures need no new caption. Until `finish` the captions of a run
-    are lines of `NAME.partial`, where the run's successor finds them; lines that it has no use for stay there.
+    are lines of `.NAME.cocasearch-captions`, where the run's successor finds them; lines that it has no use for stay
+    there.
 
     Args:
         file: Where to write.
         overwrite: Whether a finished file is replaced instead of added to.
         only_sure: Whether the file shall hold sure captions alone.
+        layout: "records" for the fields of `CaptionRecord`; "imagefolder" as Hugging Face's `metadata.jsonl` has them:
+            `file_name`, relative to the file's folder, and `text` in place of `path` and `caption`.
+        below: Captions less sure than this, 0 to 1, are written anew, in whatever way.
 
     Raises:
-        CocaSearchError: Another ending, a folder that does not exist, a finished file of something else, or one with
-            unsure captions where only sure ones are wanted.
+        CocaSearchError: Another ending, a folder that does not exist, a finished file of something else, which is
+            never replaced, or one with unsure captions where only sure ones are wanted.
     """
 
-    def __init__(self, file: Path, *, overwrite: bool = False, only_sure: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        overwrite: bool = False,
+        only_sure: bool = False,
+        layout: Layout = "records",
+        below: float | None = None,
+    ) -> None:
         _check(file)
-        self._file = file
-        self._partial = file.with_name(f"{file.name}.partial")
-        self._records = {} if overwrite else {record.path: record for record in _read_finished(file)}
+        self._file, self._layout, self._below = file, layout, below
+        self._partial = file.with_name(f".{file.name}.cocasearch-captions")
+        finished = {record.path: record for record in _read_finished(file)}
+        self._records = {} if overwrite else finished
         if only_sure and not all(is_sure(record.caption_confidence) for record in self._records.values()):
             raise _refusal(file, "holds unsure captions")
+        for path in self._records:
+            self._refuse_elsewhere(Path(path))
         self._only_sure = only_sure
         self._made = {(record.model, record.decoding) for record in self._records.values()}
         self._left_over = {record.path: record for record in _read_partial(self._partial)}
@@ -105,66 +128,57 @@ class CaptionFile:
         """Whether this file or a stopped run has the picture's caption by the same model in the same way.
 
         Raises:
-            CocaSearchError: The finished file's captions came about in another way.
+            CocaSearchError: The finished file's captions came about in another way, or its layout cannot name the
+                picture, which lies elsewhere.
         """
-        if self._made - {(model, decoding)}:
+        if self._below is None and self._made - {(model, decoding)}:
             raise _refusal(self._file, "holds captions by another model or with other options")
+        self._refuse_elsewhere(picture)
         left = self._left_over.get(str(picture))
         is_wanted = left is not None and (not self._only_sure or is_sure(left.caption_confidence))
         if left is not None and is_wanted and (left.model, left.decoding) == (model, decoding):
-            self._records.setdefault(left.path, left)
-        return str(picture) in self._records
+            self._records[left.path] = left
+            return True
+        record = self._records.get(str(picture))
+        return record is not None and not is_below(record.caption_confidence, self._below)
+
+    def _refuse_elsewhere(self, picture: Path) -> None:
+        folder = _folder_of(self._file)
+        if self._layout == "imagefolder" and not picture.is_relative_to(folder):
+            raise CocaSearchError(
+                f"{self._file.name} names photos of its own folder, {folder}, where {picture.name} does not lie",
+                hint="an --out in the folder of the photos, or --layout records",
+            )
 
     def add(self, record: CaptionRecord) -> None:
         """Keep one caption, safe from here on."""
         self._records[record.path] = record
         with self._partial.open("a", encoding="utf-8") as lines:
-            lines.write(_line(record))
+            lines.write(_line(asdict(record)))
 
     def finish(self) -> None:
         """Write the file itself, in one step."""
         records = sorted(self._records.values(), key=lambda record: record.path)
         with replacing(self._file) as complete:
-            _FORMATS[self._file.suffix.lower()].write(complete, records)
+            names = _IMAGEFOLDER if self._layout == "imagefolder" else {}
+            rows = [{names.get(name, name): value for name, value in asdict(record).items()} for record in records]
+            if names:
+                folder = _folder_of(self._file)
+                rows = [row | {"file_name": Path(row["file_name"]).relative_to(folder).as_posix()} for row in rows]
+            _FORMATS[self._file.suffix.lower()].write(complete, rows)
         left = [record for path, record in self._left_over.items() if path not in self._records]
         if left:
             with replacing(self._partial) as complete:
-                _write_jsonl(complete, left)
+                _write_jsonl(complete, list(map(asdict, left)))
         else:
             self._partial.unlink(missing_ok=True)
-
-
-class Sidecars:
-    """A text file beside each picture: `dog.jpg` has `dog.txt`.
-
-    Args:
-        overwrite: Whether side-cars that exist are written anew; else their pictures are left out.
-    """
-
-    def __init__(self, *, overwrite: bool = False) -> None:
-        self._overwrite = overwrite
-        self._owners: dict[Path, Path] = {}
-
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether the side-car stays: it exists, or belongs to another picture of this run (`dog.png`)."""
-        sidecar = picture.with_suffix(".txt")
-        owner = self._owners.setdefault(sidecar, picture)
-        return owner != picture or (sidecar.exists() and not self._overwrite)
-
-    def add(self, record: CaptionRecord) -> None:
-        """Write one caption beside its picture, in one step."""
-        sidecar = Path(record.path).with_suffix(".txt")
-        write_text(sidecar, record.caption + "\n")
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
 
 
 @dataclass(frozen=True)
 class _Format:
     """How captions become a file of one kind, and how its rows come back."""
 
-    write: Callable[[Path, Sequence[CaptionRecord]], None]
+    write: Callable[[Path, Sequence[dict[str, Any]]], None]
     read: Callable[[Path], Iterable[dict[str, Any]]]
 
 
@@ -175,6 +189,10 @@ def _check(file: Path) -> None:
         raise CocaSearchError(f"there is no folder {file.parent} for {file.name}", hint=f"mkdir -p {file.parent}")
 
 
+def _folder_of(file: Path) -> Path:
+    return file.absolute().parent.resolve()
+
+
 def _refusal(file: Path, what: str) -> CocaSearchError:
     return CocaSearchError(f"{file} {what}", hint="the same command with --overwrite, or another --out")
 
@@ -182,14 +200,25 @@ def _refusal(file: Path, what: str) -> CocaSearchError:
 def _read_finished(file: Path) -> list[CaptionRecord]:
     if not file.exists():
         return []
+    own_names = {name: own for own, name in _IMAGEFOLDER.items()}
     try:
-        return [CaptionRecord(**row) for row in _FORMATS[file.suffix.lower()].read(file)]
-    except (OSError, ValueError, TypeError, KeyError, csv.Error, pa.ArrowException) as error:
-        raise _refusal(file, "exists already and is no file of captions that can be added to") from error
+        rows = [
+            {own_names.get(name, name): value for name, value in row.items()}
+            | ({"path": str(_folder_of(file) / row["file_name"])} if "file_name" in row else {})
+            for row in _FORMATS[file.suffix.lower()].read(file)
+        ]
+        if not rows and file.stat().st_size:
+            raise ValueError("it has no captions")
+        return [CaptionRecord(**row) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error, pa.ArrowException) as error:
+        raise CocaSearchError(
+            f"{file} exists already, is no file of captions that can be added to, and stays as it is",
+            hint="another --out",
+        ) from error
 
 
-def _line(record: CaptionRecord) -> str:
-    return json.dumps(asdict(record), ensure_ascii=False) + "\n"
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _read_partial(partial: Path) -> Iterator[CaptionRecord]:
@@ -202,10 +231,14 @@ def _read_partial(partial: Path) -> Iterator[CaptionRecord]:
             continue
 
 
-def _write_parquet(file: Path, records: Sequence[CaptionRecord]) -> None:
+def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(rows[0]) if rows else [field.name for field in fields(CaptionRecord)]
+
+
+def _write_parquet(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     numbers = dict.fromkeys(NUMBERS, pa.float32())
-    schema = pa.schema([(field.name, numbers.get(field.name, pa.string())) for field in fields(CaptionRecord)])
-    pq.write_table(pa.Table.from_pylist([asdict(record) for record in records], schema=schema), file)
+    schema = pa.schema([(name, numbers.get(name, pa.string())) for name in _columns(rows)])
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
 
 
 def _read_parquet(file: Path) -> list[dict[str, Any]]:
@@ -213,11 +246,11 @@ def _read_parquet(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _write_csv(file: Path, records: Sequence[CaptionRecord]) -> None:
+def _write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     with file.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.DictWriter(text, [field.name for field in fields(CaptionRecord)], lineterminator="\n")
+        writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(record) for record in records)
+        writer.writerows(rows)
 
 
 def _read_csv(file: Path) -> Iterator[dict[str, Any]]:
@@ -226,8 +259,8 @@ def _read_csv(file: Path) -> Iterator[dict[str, Any]]:
             yield row | {name: float(row[name]) if row.get(name) else None for name in NUMBERS}  # older ones lack one
 
 
-def _write_jsonl(file: Path, records: Sequence[CaptionRecord]) -> None:
-    file.write_text("".join(_line(record) for record in records), encoding="utf-8")
+def _write_jsonl(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    file.write_text("".join(map(_line, rows)), encoding="utf-8")
 
 
 def _read_jsonl(file: Path) -> list[dict[str, Any]]:

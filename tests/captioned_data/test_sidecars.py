@@ -58,6 +58,33 @@ def test_a_sidecar_of_the_whole_name_is_read_instead_of_the_shorter(tmp_path: Pa
     assert data.left_out == [BadRow("sub/e.txt", reason)]
 
 
+def test_a_sidecar_that_may_be_of_several_pictures_is_of_none(tmp_path: Path) -> None:
+    files = {
+        "IMG_1.jpg": "",
+        "IMG_1.png": "",
+        "IMG_1.txt": "of one of them",
+        "IMG_2.jpg": "",
+        "IMG_2.png": "",
+        "IMG_2.jpg.txt": "a jpg",
+        "IMG_2.png.txt": "a png",
+        "x.png": "",
+        "x.png.jpg": "",
+        "x.png.txt": "of the first",
+        "y.jpg": "",
+        "y.xmp": "no picture",
+        "y.txt": "a plain one",
+    }
+    data = read_captioned_data(folder_of(tmp_path, files))
+    captions = {"IMG_2.jpg": "a jpg", "IMG_2.png": "a png", "x.png": "of the first", "y.jpg": "a plain one"}
+    assert {row.key: row.captions for row in data} == {name: (caption,) for name, caption in captions.items()}
+    assert data.left_out == [
+        BadRow("IMG_1.txt", "it may be of IMG_1.jpg or IMG_1.png: call it IMG_1.jpg.txt"),
+        BadRow("IMG_1.jpg", "no caption"),
+        BadRow("IMG_1.png", "no caption"),
+        BadRow("x.png.jpg", "no caption"),
+    ]
+
+
 def test_what_has_no_other_half_is_listed(tmp_path: Path) -> None:
     folder = folder_of(
         tmp_path, {"a.jpg": "", "a.txt": "one", "b.png": "", "c.jpg": "", "c.txt": " \n", "d.txt": "x", "README.md": ""}

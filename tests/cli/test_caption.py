@@ -34,7 +34,7 @@ def test_caption_file_has_a_row_for_each_photo(prompt, name):
     assert json.loads(rows[0]["decoding"])["max_length"] == 8
     assert -1 <= float(rows[0]["caption_score"]) <= 1
     assert "4 captioned, 1 unreadable" in result.stderr
-    assert not (prompt.folder / f"{name}.partial").exists()
+    assert not list(prompt.folder.glob(".*"))
 
 
 @pytest.mark.parametrize("layout", ["table", "json", "csv"])
@@ -81,15 +81,121 @@ def test_a_stopped_run_goes_on_where_it_was(prompt, monkeypatch):
     assert len(read(prompt.folder / "captions.csv")) == 4
 
 
-def test_sidecars_lie_beside_their_photos_and_stay(prompt):
+def test_sidecars_lie_beside_their_photos_and_those_of_people_stay(prompt):
     photos = prompt.folder / "photos"
     (photos / "turned.txt").write_text("mine")
-    result = prompt("caption", "photos", "--model", "tiny", "--sidecar")
+    (photos / "red-square.txt").write_text(" \n")  # no caption
+    command = ("caption", "photos", "--model", "tiny", "--sidecar")
+    result = prompt(*command)
     assert "3 captioned, 1 captioned before, 1 unreadable" in result.stderr
     assert (photos / "sub" / "yellow-triangle.txt").is_file()
+    assert (photos / "red-square.txt").read_text().strip()
+    result = prompt(*command, "--overwrite")
+    assert "3 captioned, 1 captioned before, 1 unreadable" in result.stderr
+    assert "1 caption is a person's, or not known as ours, and stayed" in result.stderr
     assert (photos / "turned.txt").read_text() == "mine"
-    prompt("caption", "photos", "--model", "tiny", "--sidecar", "--overwrite")
-    assert (photos / "turned.txt").read_text() != "mine"
+    result = prompt(*command, "--overwrite", "all")
+    assert "4 captioned, 1 unreadable" in result.stderr
+    assert "1 caption of a person was replaced; a copy is beside each: " in result.stderr
+    assert (photos / "turned.txt").read_text() != "mine" == (photos / "turned.txt.bak").read_text()
+
+
+def test_photos_of_one_stem_have_a_sidecar_each_and_are_read_with_it(prompt):
+    photos = prompt.folder / "photos"
+    for name in ("IMG_1.jpg", "IMG_1.png"):
+        (photos / name).write_bytes((photos / "turned.jpg").read_bytes())
+    (photos / "truncated.jpg").unlink()
+    (photos / "IMG_1.txt").write_text("whose is this?")
+    assert "IMG_1.txt: it may be of IMG_1.jpg or IMG_1.png" in prompt("data", "check", "photos", "-f", "csv").stderr
+    result = prompt("caption", "photos", "--model", "tiny", "--sidecar")
+    assert "6 captioned" in result.stderr
+    assert "IMG_1.txt may be of several photos and is read for none of them now" in result.stderr
+    assert (photos / "IMG_1.jpg.txt").is_file() and (photos / "IMG_1.png.txt").is_file()
+    assert "6 captioned before" in prompt("caption", "photos", "--model", "tiny", "--sidecar").stderr
+    assert prompt("data", "sidecars", "photos", "--out", "photos/all.csv").exit_code == 0
+    assert {row["filepath"] for row in read(photos / "all.csv")} == {"IMG_1.jpg", "IMG_1.png", *READABLE}
+    refused = prompt("data", "sidecars", "photos", "--out", "photos/all.csv")
+    assert refused.exit_code == 1 and "all.csv exists already" in refused.stderr
+    refused = prompt("data", "sidecars", "photos", "--out", "photos/all.parquet")
+    assert refused.exit_code == 1 and "written as CSV" in refused.stderr
+
+
+def test_words_of_ones_own_stand_around_captions(prompt):
+    command = ("caption", "photos/turned.jpg", "--model", "tiny", "-f", "json")
+    (plain,) = json.loads(prompt(*command).stdout)
+    (around,) = json.loads(prompt(*command, "--prefix", "ohwx,", "--suffix", ", on film").stdout)
+    assert around["caption"] == f"ohwx, {plain['caption']}, on film"
+    assert around["caption_logprob"] == plain["caption_logprob"]
+    assert json.loads(around["decoding"]).items() >= {"prefix": "ohwx,", "suffix": ", on film"}.items()
+    assert prompt(*command, "--prefix", "two\nlines").exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["metadata.parquet", "metadata.csv", "metadata.jsonl"])
+def test_metadata_is_laid_out_as_an_image_folder(prompt, name):
+    file = prompt.folder / "photos" / name
+    command = ("caption", "photos", "--model", "tiny", "--out", f"photos/{name}")
+    assert prompt("caption", "photos/sub", *command[2:]).exit_code == 0
+    assert "3 captioned, 1 captioned before" in prompt(*command).stderr
+    rows = read(file)
+    assert [row["file_name"] for row in rows] == READABLE and all(row["text"] for row in rows)
+    from cocasearch.captioned_data import read_captioned_data
+
+    assert [image.image for image in read_captioned_data(file)] == [
+        prompt.folder / "photos" / path for path in READABLE
+    ]
+    refused = prompt(*command[:-1], name.replace("metadata", "x"), "--layout", "imagefolder")
+    assert refused.exit_code == 0  # the folder above holds them too
+    refused = prompt(*command[:-1], f"photos/sub/{name}")
+    assert refused.exit_code == 1 and "where blue-circle.png does not lie" in refused.stderr
+
+
+def test_only_photos_without_a_caption_beside_them_are_captioned(prompt):
+    (prompt.folder / "photos" / "turned.caption").write_text("mine")
+    command = ("caption", "photos", "--model", "tiny", "--only-empty")
+    result = prompt(*command, "-f", "jsonl")
+    assert "1 photo has a caption" in result.stderr
+    assert not any("turned" in line for line in result.stdout.splitlines()) and "3 captioned" in result.stderr
+    assert prompt(*command, "--overwrite", "--sidecar").exit_code == 2
+
+
+def test_captions_that_are_less_sure_are_written_anew(prompt, doubting):
+    command = ("caption", "photos", "--model", "tiny", "--out", "captions.csv")
+    assert prompt(*command).exit_code == 0
+    result = prompt(*command, "--below", "0.5", "--max-length", "8")
+    assert "2 captioned, 2 captioned before, 1 unreadable" in result.stderr
+    lengths = [json.loads(row["decoding"])["max_length"] for row in read(prompt.folder / "captions.csv")]
+    assert lengths == [30, 8, 8, 30]
+    command = (*command[:4], "--sidecar")
+    assert prompt(*command).exit_code == 0
+    assert "2 captioned, 2 captioned before" in prompt(*command, "--below", "0.5").stderr
+    assert prompt("index", "photos", "--model", "tiny").exit_code == 0
+    assert "2 captioned, 2 captioned before" in prompt("caption", "--index", "default", "--below", "0.5").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--temperature 0.5", "--temperature has no effect with --strategy beam"),
+        ("--num-beams 3 --strategy sample", "--num-beams has no effect with --strategy sample"),
+        ("--seed 3 --strategy greedy", "--seed has no effect with --strategy greedy"),
+        ("--out x.csv --format json", "--format has no effect on captions that go into a file"),
+        ("--sidecar -f json", "--format has no effect on captions that go into side-cars"),
+        ("--overwrite", "--overwrite has no effect on captions that are only printed"),
+        ("--out x.csv --overwrite all", "--overwrite-all has no effect on captions that go into a file"),
+        ("--layout imagefolder", "--layout has no effect on captions that are only printed"),
+        ("--below 0.5", "--below has no effect on captions that are only printed"),
+    ],
+)
+def test_options_without_effect_are_refused(prompt, options, told):
+    result = prompt("caption", "photos", "--model", "tiny", *options.split())
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_captions_longer_than_the_model_writes_are_told(prompt):
+    told = "mind: 'tiny' writes at most 20 token ids, so --max-length 300 is 20\n"
+    assert told in prompt("caption", "photos/turned.jpg", "--model", "tiny", "--max-length", "300").stderr
+    assert "mind" not in prompt("caption", "photos/turned.jpg", "--model", "tiny").stderr
 
 
 def test_printed_captions_come_in_every_layout(prompt):
@@ -176,6 +282,7 @@ def test_an_index_knows_how_its_captions_were_written(prompt):
         "--index default --out x.csv",
         "--index default --sidecar",
         "--index default --sure",
+        "--index default --prefix x",
     ],
 )
 def test_captions_go_to_one_place(prompt, words):

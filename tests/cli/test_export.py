@@ -8,14 +8,19 @@ def test_an_index_goes_into_one_file(indexed):
     assert pq.read_table(indexed.folder / "all.parquet").num_rows == 4
 
 
-def test_what_is_there_is_replaced_only_on_demand(indexed):
+def test_an_earlier_export_is_replaced_on_demand_and_nothing_else_ever(indexed):
     file = indexed.folder / "all.parquet"
     file.write_text("mine")
+    for command in (("export", "all.parquet"), ("export", "all.parquet", "--overwrite")):
+        refused = indexed(*command)
+        assert (refused.exit_code, file.read_text()) == (1, "mine")
+        assert "all.parquet is no export of cocasearch's" in refused.stderr and "--overwrite" not in refused.stderr
+    file.unlink()
+    assert indexed("export", "all.parquet").exit_code == 0
     refused = indexed("export", "all.parquet")
-    assert (refused.exit_code, file.read_text()) == (1, "mine")
+    assert refused.exit_code == 1
     assert "all.parquet exists already" in refused.stderr and "--overwrite" in refused.stderr
     assert indexed("export", "all.parquet", "--overwrite").exit_code == 0
-    assert pq.read_table(file).num_rows == 4
 
 
 def test_an_index_goes_into_clip_retrievals_folders(indexed):

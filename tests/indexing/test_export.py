@@ -56,23 +56,44 @@ def test_clip_retrievals_layout_has_vectors_and_paths_row_by_row(build, index, p
     assert not by_path
 
 
-def test_an_export_replaces_only_the_layouts_two_folders_and_only_when_complete(build, index, photos, tmp_path):
+def test_an_export_replaces_an_earlier_one_alone_and_only_when_complete(build, index, photos, tmp_path):
     build(photos)
     out = tmp_path / "out"
-    (out / "img_emb").mkdir(parents=True)
-    (out / "img_emb" / "img_emb_0.npy").write_text("old")
-    (out / "img_emb" / "img_emb_1.npy").write_text("old")
+    out.mkdir()
     (out / "notes.txt").write_text("mine")
+    export_clip_retrieval(index, out)
+    old = (out / "img_emb" / "img_emb_0.npy").read_bytes()
+    with pytest.raises(CocaSearchError, match="exists already"):
+        export_clip_retrieval(index, out)
+    table = IndexTable(index, read_manifest(index).table)
+    table.mark_missing([record_id("1", "p3.png")], datetime.now(UTC))
 
     def stop(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_clip_retrieval(index, out, progress=stop)
-    assert (out / "img_emb" / "img_emb_0.npy").read_text() == "old"
-    export_clip_retrieval(index, out)
+        export_clip_retrieval(index, out, overwrite=True, progress=stop)
+    assert (out / "img_emb" / "img_emb_0.npy").read_bytes() == old
+    assert export_clip_retrieval(index, out, overwrite=True) == 9
+    assert len(np.load(out / "img_emb" / "img_emb_0.npy")) == 9
     assert sorted(file.name for file in out.rglob("*.*")) == ["img_emb_0.npy", "metadata_0.parquet", "notes.txt"]
-    assert [path.name for path in tmp_path.glob(".*partial")] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["out/metadata/mine.csv", "out/img_emb/img_emb_0.npy", "out/img_emb", ".out.partial/mine.txt"]
+)
+def test_what_no_export_has_written_is_neither_replaced_nor_deleted(build, index, photos, tmp_path, name):
+    build(photos)
+    mine = tmp_path / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    if mine.is_relative_to(tmp_path / "out"):
+        with pytest.raises(CocaSearchError, match="is no export of cocasearch's and stays") as refused:
+            export_clip_retrieval(index, tmp_path / "out", overwrite=True)
+        assert "--overwrite" not in refused.value.hint
+    else:
+        export_clip_retrieval(index, tmp_path / "out")
+    assert mine.read_text() == "mine"
 
 
 def test_what_cannot_be_exported_is_said(build, index, photos, tmp_path):

@@ -61,7 +61,18 @@ def test_a_file_of_something_else_is_not_added_to(file: Path) -> None:
     file.write_text("filepath,title\n1.jpg,mine\n")
     with pytest.raises(CocaSearchError, match="is no file of captions that can be added to"):
         CaptionFile(file)
+    with pytest.raises(CocaSearchError, match="and stays as it is"):
+        CaptionFile(file, overwrite=True)
     assert file.read_text().startswith("filepath")
+
+
+def test_a_file_beside_of_the_users_stays(file: Path) -> None:
+    mine = file.with_name(f"{file.name}.partial")
+    mine.write_text("mine")
+    run(file, record("a.jpg"), finish=False)
+    run(file, record("a.jpg"))
+    assert mine.read_text() == "mine"
+    assert {path.name for path in file.parent.iterdir()} == {file.name, mine.name}
 
 
 def test_a_file_from_before_confidences_is_added_to(file: Path) -> None:
@@ -91,3 +102,10 @@ def test_a_file_of_sure_captions_is_no_file_with_others(file: Path) -> None:
     with pytest.raises(CocaSearchError, match="holds unsure captions"):
         CaptionFile(file, only_sure=True)
     CaptionFile(file, only_sure=True, overwrite=True)
+
+
+def test_an_image_folder_names_photos_of_its_own_folder_alone(file: Path) -> None:
+    run(file, record("elsewhere.jpg"))
+    with pytest.raises(CocaSearchError, match=r"where elsewhere\.jpg does not lie"):
+        CaptionFile(file, layout="imagefolder")
+    CaptionFile(file, layout="imagefolder", overwrite=True)

@@ -1,0 +1,35 @@
+"""Which options a user has written, and the refusal of those that would do nothing."""
+
+from collections.abc import Container, Mapping
+
+import typer
+
+
+def given_options(context: typer.Context) -> dict[str, str]:
+    """The parameters that stand on the command line: their names, and how they are written."""
+    return {
+        name: max(option.opts, key=len) if name != "paths" else "PATH"
+        for option in context.command.params
+        if (name := option.name or "") != "debug"
+        and (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+    }
+
+
+def refuse_without_effect(
+    context: typer.Context, goes_with: Mapping[str, Container[str]], chosen: str, shown: str
+) -> None:
+    """Refuse options that have no effect beside what was chosen.
+
+    Args:
+        context: Of the command.
+        goes_with: The choices that each parameter has an effect with.
+        chosen: One of these choices.
+        shown: What users call it.
+
+    Raises:
+        typer.BadParameter: One was given.
+    """
+    for name, option in given_options(context).items():
+        if chosen not in goes_with.get(name, {chosen}):
+            raise typer.BadParameter(f"{option} has no effect {shown}; leave it out")
