@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import torch
+
 from cocasearch.errors import CocaSearchError, UnreadableImage, first_line
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.limits import MAX_MEGAPIXELS
@@ -259,9 +261,10 @@ class _Run:
             for at, record in zip(some, records, strict=True):
                 self._put(*readings[at], record)
 
-        for at, error in do_without_faulty(len(readings), describe):
-            path, cause = str(self.reader.path(batch.items[at])), cause_of(error)
-            refused = UnreadableImage(path, f"cannot be described ({first_line(error)[:200]})", cause=cause)
+        for at, fault in do_without_faulty(len(readings), describe):
+            path, reason = str(self.reader.path(batch.items[at])), f"cannot be described ({first_line(fault)[:200]})"
+            cause = "system" if isinstance(fault, torch.OutOfMemoryError) else cause_of(fault)
+            refused = UnreadableImage(path, reason, cause=cause)
             self.queue.put_unreadable(readings[at][0].file, path, refused)
 
     def _put(self, reading: Reading, is_same: bool, record: ImageRecord) -> None:
