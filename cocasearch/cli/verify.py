@@ -27,6 +27,10 @@ def verify(
             "--repair", help="Make anew what is derived from the table, or take an older version of a damaged one."
         ),
     ] = False,
+    content: Annotated[
+        bool,
+        typer.Option("--content", help="Read all photos, too: has one changed, though its size and time have not?"),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check an index: table, manifest, photos' places, unreadable files, and all that is derived for searching.
@@ -37,7 +41,7 @@ def verify(
 
     index = index_folder(name)
     with console.progress("verifying", "rows") as advance:
-        found = verify_index(index, repair=repair, progress=advance)
+        found = verify_index(index, repair=repair, content=content, progress=advance)
     if as_json:
         problems = [asdict(problem) for problem in found.problems]
         console.write_json({"index": index_name(index), "rows": found.rows, "ok": found.ok, "problems": problems})
@@ -59,7 +63,11 @@ def _conclude(found: "Verification", index: "Path", *, repair: bool) -> None:
         if any(problem.remedy == "index" for problem in found.problems):
             console.say(f"it is behind its photos: {index_command(index)}")
         return
-    lasting = any(problem.remedy == "rebuild" for problem in found.problems)
+    remedies = {problem.remedy for problem in found.problems if not problem.repaired}
+    if remedies <= {"index", "touch"}:
+        hint = f"put them back if that was not meant; if it was, touch them, then: {index_command(index)}"
+        raise CocaSearchError(f"photos of index '{name}' have changed unseen", hint=hint)
+    lasting = "rebuild" in remedies
     mended_by = index_command(index, "--rebuild") if lasting else index_command(index, "--repair", command="verify")
     what = "something that only a new table mends" if lasting else "something that can be repaired"
     raise CocaSearchError(f"index '{name}' has {what}", hint=mended_by)

@@ -14,10 +14,11 @@ from typing import Generic, TypeVar
 import torch
 
 from cocasearch.errors import UnreadableImage
-from cocasearch.file_parts import PictureSource
+from cocasearch.file_parts import FilePart, PictureSource
 from cocasearch.images.decoding import read_image
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
+from cocasearch.images.refusals import refusal
 from cocasearch.images.transforms import Preprocess
 
 T = TypeVar("T")
@@ -82,7 +83,10 @@ def decode_batches(
 
 def _decode(source: PictureSource, preprocess: Preprocess, max_megapixels: float) -> Decoded:
     image, metadata = read_image(source, min_side=preprocess.min_decode_side, max_megapixels=max_megapixels)
-    return metadata, preprocess(image)
+    try:
+        return metadata, preprocess(image)
+    except (MemoryError, ValueError) as error:  # of a shape that none was thought to have
+        raise refusal(error, source.file if isinstance(source, FilePart) else source, reads_heif=True) from error
 
 
 def _ahead(

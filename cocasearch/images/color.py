@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
+_BAND = 4_000_000  # pixels of a very large picture that are converted at once
 _MAX_PROFILE_BYTES = 8_000_000  # press profiles take 2 MB
 _SEEN_AS_EQUAL = 3  # levels of 255 by which a profile may differ from sRGB and count as it
 _COLOR_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # ICC's name -> PIL's mode
@@ -18,8 +19,29 @@ _WHITE_IS_ZERO = 0
 _SCALE_16_TO_8 = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
 
-def to_srgb(image: Image.Image) -> Image.Image:
-    """A loaded picture as sRGB, mode "RGB", with transparency laid over white; the picture itself if it is that."""
+def to_srgb(image: Image.Image, divisor: int = 1) -> Image.Image:
+    """A loaded picture as sRGB, mode "RGB", with transparency laid over white; the picture itself if it is that.
+
+    Args:
+        image: The picture.
+        divisor: Side in pixels of the squares that become one pixel, their average: of a very large picture never
+            more than some rows are in memory twice.
+    """
+    if divisor == 1:
+        return _whole_to_srgb(image)
+    if image.mode == "F":  # its levels are stretched as a whole
+        return _whole_to_srgb(image.reduce(divisor))
+    small = Image.new("RGB", (-(-image.width // divisor), -(-image.height // divisor)))
+    rows = max(1, _BAND // (image.width * divisor)) * divisor
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        band.format = image.format
+        vars(band)["tag_v2"] = getattr(image, "tag_v2", {})
+        small.paste(_whole_to_srgb(band).reduce(divisor), (0, top // divisor))
+    return small
+
+
+def _whole_to_srgb(image: Image.Image) -> Image.Image:
     opaque, alpha = _split_alpha(image)
     rgb = _opaque_to_srgb(opaque, image.info.get("icc_profile"))
     if alpha is None:

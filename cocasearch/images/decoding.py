@@ -4,9 +4,12 @@ Whatever a folder holds comes out the same way: turned as EXIF says, transparenc
 the first frame. What cannot be read is refused with a reason. Knows nothing about models; `min_side` is a number.
 """
 
+import hashlib
 import logging
+import math
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,11 +18,13 @@ from PIL import Image, PngImagePlugin
 from cocasearch.errors import UnreadableImage, first_line
 from cocasearch.file_parts import FilePart, PictureSource
 from cocasearch.images.color import to_srgb
-from cocasearch.images.effort import check_size, choose_scale, read_in_small_pieces, shrink
+from cocasearch.images.effort import bytes_needed, check_size, choose_divisor, choose_scale, read_in_small_pieces
 from cocasearch.images.limits import MAX_MEGAPIXELS, MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL
+from cocasearch.images.memory_budget import DECODING
+from cocasearch.images.mending import is_mendable, mended
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata, read_orientation
 from cocasearch.images.raw import is_raw, open_raw
-from cocasearch.images.refusals import refusal
+from cocasearch.images.refusals import may_be_around, refusal
 from cocasearch.images.timed_reading import TimedFile, open_timed
 
 # Formats that decode in process: PIL would hand EPS to Ghostscript.
@@ -70,9 +75,20 @@ def read_image(
             file.seek(0)
             if is_raw(whole, head):
                 return _read_raw(file, whole, min_side, max_megapixels)
-            return _read_picture(file, min_side, max_megapixels)
-    except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
-        raise refusal(error, whole, reads_heif="HEIF" in _formats()) from error
+            try:
+                return _read_picture(file, min_side, max_megapixels)
+            except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
+                found = _read_mended(file, min_side, max_megapixels) if may_be_around(error) else None
+                if found is None:
+                    raise
+                image, metadata = found
+                return image, replace(metadata, remark=_refusal(error, whole).reason)
+    except Exception as error:
+        raise _refusal(error, whole) from error
+
+
+def _refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
+    return refusal(error, source, reads_heif="HEIF" in _formats())
 
 
 def make_upright(image: Image.Image) -> Image.Image:
@@ -86,7 +102,7 @@ def make_upright(image: Image.Image) -> Image.Image:
             raise ValueError("it has no pixels")
         exif = read_exif(image)
         image.load()
-        return _upright(image, exif, image.size, image.format or "")[0]
+        return _upright(image, exif, image.size, image.format or "", None)[0]
     except Exception as error:  # its file may be closed or damaged, its mode one that nothing shows
         raise UnreadableImage("in memory", first_line(error)) from error
 
@@ -105,13 +121,41 @@ def _formats() -> tuple[str, ...]:
 def _read_picture(file: TimedFile, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
     with Image.open(file, formats=_formats()) as image:
         check_size(*image.size, max_megapixels)
-        if image.format == "PNG":
-            image.load()  # its EXIF may follow the pixels: what is wrong with them would be taken for broken EXIF
-        exif, size, file_format = read_exif(image), image.size, image.format or ""
+        size, file_format = image.size, image.format or ""
+        # That of a PNG may follow the pixels: what is wrong with them would be taken for broken EXIF.
+        exif = None if file_format == "PNG" else read_exif(image)
         choose_scale(image, file, min_side)
         read_in_small_pieces(image, file)
-        image.load()
-        return _upright(shrink(image, min_side), exif, size, file_format)
+        file.ahead = math.inf
+        with DECODING.taking(bytes_needed(image, size)):
+            image.load()
+            exif = read_exif(image) if exif is None else exif
+            return _upright(image, exif, size, file_format, min_side)
+
+
+def _read_mended(
+    file: TimedFile, min_side: int | None, max_megapixels: float
+) -> tuple[Image.Image, ImageMetadata] | None:
+    """A picture whose pixels are all there though its file is broken; None if they are not, or nobody knows."""
+    file.seek(0)
+    if not is_mendable(file.read(64)):
+        return None
+    file.seek(0)
+
+    def read(version: bytes, side: int | None) -> tuple[Image.Image, ImageMetadata] | None:
+        with suppress(Exception), open_timed(version, file.until) as mended_file:
+            return _read_picture(mended_file, side, max_megapixels)
+        return None
+
+    def pixels_of(version: bytes) -> bytes | None:
+        found = read(version, None)
+        return found and hashlib.blake2b(found[0].tobytes()).digest()
+
+    with suppress(LookupError, ValueError):
+        for version in mended(file.read(), pixels_of):
+            if found := read(version, min_side):
+                return found
+    return None
 
 
 def _read_raw(
@@ -122,16 +166,16 @@ def _read_raw(
         image.draft(image.mode, (min_side, min_side))
     image.load()
     name = source.suffix[1:].upper() if isinstance(source, Path) else "RAW"
-    return _upright(image, exif, size, name)
+    return _upright(image, exif, size, name, min_side)
 
 
 def _upright(
-    image: Image.Image, exif: Image.Exif, size: tuple[int, int], file_format: str
+    image: Image.Image, exif: Image.Exif, size: tuple[int, int], file_format: str, min_side: int | None
 ) -> tuple[Image.Image, ImageMetadata]:
     """A loaded picture as RGB, turned as its EXIF says, and its metadata; `size` is that of all of it as stored."""
     # PIL turns a TIFF while loading it and then drops the note, which is why the size is taken before and the note now.
     orientation = read_orientation(exif)
     width, height = reversed(size) if orientation in (5, 6, 7, 8) else size
     metadata = read_metadata(exif, width=width, height=height, file_format=file_format)
-    rgb = to_srgb(image)
+    rgb = to_srgb(image, choose_divisor(image, min_side))
     return (rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb), metadata

@@ -25,6 +25,7 @@ IMAGE_SUFFIXES = RAW_SUFFIXES | frozenset(
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
 )
 
+_LARGEST = 2**63 - 1  # what a column of whole numbers holds
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 LINKED_FOLDER = "a link to a folder, which is not followed"
@@ -89,7 +90,7 @@ def discover_images(path: Path, on_skip: Skip = _warn) -> Iterator[ImageFile]:
     """
     start, status = resolve_start(path)
     if not stat.S_ISDIR(status.st_mode):
-        return iter([ImageFile(start.parent, start.name, status.st_size, status.st_mtime_ns)])
+        return iter([ImageFile(start.parent, start.name, *stamp_of(status))])
     return (
         ImageFile(start, f"{folder}/{name}" if folder else name, size, mtime_ns)
         for folder, files in walk_folders(start, on_skip)
@@ -168,6 +169,14 @@ def status_of(path: Path) -> os.stat_result | None:
         raise CocaSearchError(f"cannot look at {path}: {str(reason).lower()}") from error
 
 
+def stamp_of(status: os.stat_result) -> tuple[int, int]:
+    """Size in bytes and time of the last change in nanoseconds since 1970, as an index can hold and compare them.
+
+    Of times before 1677 and after 2262, which file systems have room for, only that they are that far off is left.
+    """
+    return min(status.st_size, _LARGEST), max(-_LARGEST, min(status.st_mtime_ns, _LARGEST))
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file name ends as pictures do."""
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
@@ -225,7 +234,7 @@ def _look_at(entry: os.DirEntry[str]) -> Entry | None:
         if error.errno in _NOT_THERE:
             return None
         raise
-    return (entry.name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    return (entry.name, *stamp_of(status)) if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_storable(entry: os.DirEntry[str], on_skip: Skip) -> bool:

@@ -9,29 +9,15 @@ import io
 from PIL import Image
 
 from cocasearch.images.limits import MAX_SIDE, SECONDS_PER_FILE
-from cocasearch.images.timed_reading import TimedFile
+from cocasearch.images.timed_reading import TimedFile, TooLargeError
 
 # Seconds per megapixel and per megabyte, of noise and of flat colour, on one core of 2020.
 _UNINTERRUPTED = {"WEBP": (0.04, 0.12), "AVIF": (0.01, 0.08), "HEIF": (0.015, 0.12), "JPEG2000": (0.03, 0.22)}
 
 _VERY_LARGE = 50_000_000  # pixels
-_AVERAGED = ("L", "LA", "RGB", "RGBA", "CMYK")
 
 _CODESTREAM_START = b"\xff\x4f\xff\x51"
 _CODING_STYLE, _FIRST_TILE = 0xFF52, 0xFF90
-
-
-class TooLargeError(Exception):
-    """The picture has more pixels, or would take more time, than its reader wants to spend.
-
-    Args:
-        message: Which, in a few words.
-        pixels: How many it has, if a reader may allow so many.
-    """
-
-    def __init__(self, message: str, pixels: int = 0) -> None:
-        super().__init__(message)
-        self.pixels = pixels
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:
@@ -63,6 +49,12 @@ def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> N
         _check_time(image, file, 4**halvings)
 
 
+def bytes_needed(image: Image.Image, size: tuple[int, int]) -> int:
+    """About how much memory it takes to decode an open picture of a full `size`, in bytes."""
+    at_once = image.format in _UNINTERRUPTED or bool(image.info.get("progressive"))
+    return 8 * image.width * image.height + (12 * size[0] * size[1] if at_once else 0)
+
+
 def read_in_small_pieces(image: Image.Image, file: TimedFile) -> None:
     """Let the two decoders that may work for long on what they read at once read little, so that time is watched.
 
@@ -75,12 +67,11 @@ def read_in_small_pieces(image: Image.Image, file: TimedFile) -> None:
         image.decodermaxblock = 2048  # type: ignore[attr-defined]
 
 
-def shrink(image: Image.Image, min_side: int | None) -> Image.Image:
-    """A loaded picture, averaged down if it is very large: what follows would take seconds and gigabytes."""
-    if min_side is None or image.width * image.height < _VERY_LARGE or image.mode not in _AVERAGED:
-        return image
-    factor = min(image.size) // (2 * min_side)
-    return image.reduce(factor) if factor > 1 else image
+def choose_divisor(image: Image.Image, min_side: int | None) -> int:
+    """What to divide a decoded picture's sides by: if it is very large, what follows would take long otherwise."""
+    if min_side is None or image.width * image.height < _VERY_LARGE:
+        return 1
+    return max(1, min(image.size) // (2 * min_side))
 
 
 def _check_time(image: Image.Image, file: TimedFile, shrunk: int) -> None:

@@ -14,7 +14,10 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-_DATE = re.compile(r"(\d{4})\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)", re.ASCII)
+# Some cameras write blanks for leading zeros, and for parts that nobody knows.
+_DATE = re.compile(
+    r"(\d{4})" + r"\D{1,2}(\d\d?)" * 2 + r"(?:\D{1,2}(\d\d?)\D{1,2}(\d\d?)(?:\D{1,2}(\d\d?))?)?", re.ASCII
+)
 _YEARS = range(1826, 2200)  # since there are photos, and as a table can hold them
 _LONGEST = 200  # characters of a note
 _DATE_TAGS = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
@@ -32,6 +35,7 @@ class ImageMetadata:
         latitude: Degrees, north positive, -90..90.
         longitude: Degrees, east positive, -180..180.
         camera: Make and model in one phrase.
+        remark: What is wrong with the file around its pixels, which are all there; empty if nothing is known to be.
     """
 
     width: int
@@ -41,6 +45,7 @@ class ImageMetadata:
     latitude: float | None = None
     longitude: float | None = None
     camera: str | None = None
+    remark: str = ""
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
@@ -96,10 +101,10 @@ def _section(exif: Image.Exif, section: ExifTags.IFD) -> dict[int, Any]:
 def _taken_at(notes: Mapping[int, Any]) -> datetime | None:
     for tag in _DATE_TAGS:
         found = _DATE.match(_text(notes.get(tag)))
-        year, month, day, hour, minute, second = map(int, found.groups()) if found else (0,) * 6
+        year, month, day, hour, minute, second = map(int, found.groups("0")) if found else (0,) * 6
         with suppress(ValueError):  # as of the 31st of February
             if year in _YEARS:
-                return datetime(year, month, day, hour, minute, second)
+                return datetime(year, month, day, hour, minute, 59 if second == 60 else second)  # a leap second
     return None
 
 

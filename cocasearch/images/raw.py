@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from cocasearch.images.discovery import RAW_SUFFIXES
 from cocasearch.images.effort import check_size
 from cocasearch.images.extras import MissingExtraError
+from cocasearch.images.memory_budget import DECODING
 
 if TYPE_CHECKING:
     import rawpy
@@ -29,6 +30,7 @@ _SIGNATURES = (  # (offset, signature) of RAW files that are no TIFF to any othe
     (0, b"\0MRM"),  # Minolta
     (0, b"FOVb"),  # Sigma
 )
+_BYTES_PER_PIXEL = 16  # while LibRaw develops
 _TIFF = (b"II*\0", b"MM\0*")
 _ORIENTATION = {3: 3, 5: 8, 6: 6}  # LibRaw's flip -> EXIF's orientation
 
@@ -65,7 +67,11 @@ def open_raw(
         whole = min(sizes.width, sizes.height)
         wanted = whole if min_side is None else min(min_side, whole)
         preview = _preview(raw)
-        image = preview if preview and min(preview.size) >= 0.9 * wanted else _develop(raw, half=whole >= 2 * wanted)
+        if preview and min(preview.size) >= 0.9 * wanted:
+            image = preview
+        else:
+            with DECODING.taking(_BYTES_PER_PIXEL * sizes.width * sizes.height):
+                image = _develop(raw, half=whole >= 2 * wanted)
     exif = _exif(file, preview)
     exif[ExifTags.Base.Orientation] = _orientation(sizes, image)
     return image, exif, (sizes.width, sizes.height)

@@ -6,10 +6,9 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from cocasearch.errors import Cause, UnreadableImage
-from cocasearch.images.effort import TooLargeError
 from cocasearch.images.extras import MissingExtraError
 from cocasearch.images.limits import MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
-from cocasearch.images.timed_reading import OutOfTimeError, open_regular
+from cocasearch.images.timed_reading import OutOfTimeError, TooLargeError, open_regular
 
 _FOREIGN = (  # (offset, signature, reason)
     (4, b"ftypavif", "damaged AVIF"),
@@ -47,7 +46,13 @@ def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> Unre
         error = _unidentified(source, reads_heif)
     extra = error.extra if isinstance(error, MissingExtraError) else ""
     pixels = error.pixels if isinstance(error, TooLargeError) else 0
-    return UnreadableImage(name, _reason(error), cause=_cause(error), extra=extra, pixels=pixels)
+    return UnreadableImage(name, _reason(error), cause=cause_of(error), extra=extra, pixels=pixels)
+
+
+def may_be_around(error: Exception) -> bool:
+    """Whether an error may be of something around the pixels of a picture, without which it could be read."""
+    is_limit = isinstance(error, TooLargeError | Image.DecompressionBombError) or "MAX_TEXT" in str(error)
+    return cause_of(error) == "file" and not is_limit
 
 
 def why_not_opened(file: Path) -> str:
@@ -64,7 +69,8 @@ class _ForeignError(Exception):
     """The file is of another kind, or too broken to tell of which."""
 
 
-def _cause(error: Exception) -> Cause:
+def cause_of(error: Exception) -> Cause:
+    """What an error says about who is to blame for it."""
     if isinstance(error, MissingExtraError):
         return "extra"
     if isinstance(error, OutOfTimeError):

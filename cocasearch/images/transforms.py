@@ -18,6 +18,7 @@ OPENAI_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # per channel R, G, B, o
 OPENAI_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_LONGEST = 64  # times its shortest side that a picture is looked at
 _RESIZE_MODES = ("shortest", "longest", "squash")
 
 
@@ -105,7 +106,7 @@ class Preprocess:
         """The picture as the model will see it, (S, S) RGB, before normalising."""
         match self.config.resize_mode:
             case "shortest":
-                return self._crop_centre(self._scale(image, to_side=min(image.size)))
+                return self._crop_centre(self._scale(_without_far_ends(image), to_side=min(image.size)))
             case "longest":
                 return self._pad(self._scale(image, to_side=max(image.size)))
             case "squash":
@@ -132,3 +133,10 @@ class Preprocess:
         canvas = Image.new("RGB", (size, size), (gray, gray, gray))
         canvas.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
         return canvas
+
+
+def _without_far_ends(image: Image.Image) -> Image.Image:
+    """A picture, of a very long or high one its middle: all of it scaled up may take more memory than there is."""
+    most = _LONGEST * min(image.size)
+    left, top = (max(0, (side - most) // 2) for side in image.size)
+    return image.crop((left, top, image.width - left, image.height - top)) if left or top else image

@@ -11,13 +11,17 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from cocasearch.errors import CocaSearchError, UnreadableImage
+import torch
+
+from cocasearch.errors import CocaSearchError, UnreadableImage, first_line
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
+from cocasearch.images.refusals import cause_of
 from cocasearch.indexing.commits import CommitQueue
-from cocasearch.indexing.file_reading import CarefulReader
+from cocasearch.indexing.file_reading import CarefulReader, Reading
 from cocasearch.indexing.generations import Generation, note_decoding, open_generation, publish
+from cocasearch.indexing.halving import do_without_faulty
 from cocasearch.indexing.hashing import forget_hashes
 from cocasearch.indexing.human_captions import HumanCaptions, captions_to_keep
 from cocasearch.indexing.known_files import keep_known_files
@@ -25,7 +29,7 @@ from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
 from cocasearch.indexing.packed_list import PackedList
 from cocasearch.indexing.plan import BuildPlan, Progress, make_plan
-from cocasearch.indexing.records import ImageRecord, author_of, record_id
+from cocasearch.indexing.records import ImageRecord, author_of, record_id, record_schema, records_to_table
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
@@ -245,18 +249,32 @@ class _Run:
     def store(self, batch: DecodedBatch[Candidate]) -> None:
         for file, error in batch.failures:
             self._note_failure(file, error)
-        if not batch.items:
-            return
-        descriptions = self.describer.describe(batch.pixels)
-        for file, metadata, description in zip(batch.items, batch.metadata, descriptions, strict=True):
-            reading, is_same = self.reader.finish(file)
-            if is_same:
-                record = self._record(reading.file, reading.content_hash, metadata, description)
-                self.queue.put(reading.file, self.kept.keep(record))
-            elif self.reader.is_there(file):  # the next run takes it as it will be then
-                self.queue.failed.append((str(self.reader.path(file)), "changed while it was read"))
-            else:
-                self.queue.vanished.append((file.root, file.path))
+        readings = list(map(self.reader.finish, batch.items))
+
+        def describe(some: range) -> None:
+            descriptions = self.describer.describe(batch.pixels[some.start : some.stop])
+            records = [
+                self.kept.keep(self._record(*readings[at][0], batch.metadata[at], description))
+                for at, description in zip(some, descriptions, strict=True)
+            ]
+            records_to_table(records, record_schema(self.loaded.config.embed_dim))  # as the next commit will
+            for at, record in zip(some, records, strict=True):
+                self._put(*readings[at], record)
+
+        for at, fault in do_without_faulty(len(readings), describe):
+            path, reason = str(self.reader.path(batch.items[at])), f"cannot be described ({first_line(fault)[:200]})"
+            cause = "system" if isinstance(fault, torch.OutOfMemoryError) else cause_of(fault)
+            refused = UnreadableImage(path, reason, cause=cause)
+            self.queue.put_unreadable(readings[at][0].file, path, refused)
+
+    def _put(self, reading: Reading, is_same: bool, record: ImageRecord) -> None:
+        file = reading.file
+        if is_same:
+            self.queue.put(file, record)
+        elif self.reader.is_there(file):  # the next run takes it as it will be then
+            self.queue.failed.append((str(self.reader.path(file)), "changed while it was read"))
+        else:
+            self.queue.vanished.append((file.root, file.path))
 
     def _note_failure(self, file: Candidate, error: UnreadableImage) -> None:
         reading, _ = self.reader.finish(file)

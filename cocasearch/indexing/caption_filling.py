@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.batching import DecodedBatch, decode_batches
-from cocasearch.images.discovery import status_of
+from cocasearch.images.discovery import stamp_of, status_of
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.generations import Generation, note_decoding, open_generation
 from cocasearch.indexing.lock import writer_lock
@@ -214,4 +214,4 @@ def _stamp(file: Path) -> tuple[int, int] | None:
         status = status_of(file)
     except CocaSearchError:
         return None
-    return (status.st_size, status.st_mtime_ns) if status else None
+    return stamp_of(status) if status else None

@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from cocasearch.images.discovery import stamp_of
 from cocasearch.indexing.records import hash_file
 from cocasearch.indexing.survey import Candidate
 
@@ -34,20 +35,18 @@ class CarefulReader:
         """The file to decode, hashed."""
         path = self.path(file)
         with suppress(OSError):  # decoding will say what is wrong with it
-            status = path.stat()
-            now = file._replace(size=status.st_size, mtime_ns=status.st_mtime_ns)
-            self._readings[file] = Reading(now, hash_file(path))
+            size, mtime_ns = stamp_of(path.stat())
+            self._readings[file] = Reading(file._replace(size=size, mtime_ns=mtime_ns), hash_file(path))
         return path
 
     def finish(self, file: Candidate) -> tuple[Reading, bool]:
         """How the file was read, which is then forgotten, and whether it is still as it was then."""
         reading = self._readings.pop(file, Reading(file, ""))
         try:
-            status = self.path(file).stat()
+            stamp = stamp_of(self.path(file).stat())
         except OSError:
             return reading, False
-        is_same = (status.st_size, status.st_mtime_ns) == (reading.file.size, reading.file.mtime_ns)
-        return reading, bool(reading.content_hash) and is_same
+        return reading, bool(reading.content_hash) and stamp == (reading.file.size, reading.file.mtime_ns)
 
     def is_there(self, file: Candidate) -> bool:
         """Whether there is still a file, or the system does not say."""

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-Remedy = Literal["repair", "index", "rebuild"]
-"""What mends it: `verify --repair`; the next `index`, since nothing is wrong with the index; or a new table alone."""
+Remedy = Literal["repair", "index", "touch", "rebuild"]
+"""What mends it: `verify --repair`; the next `index`, since nothing is wrong with the index, at once or when the files
+have a new time of change; or a new table alone."""
 
 _EXAMPLES = 3
 

@@ -3,9 +3,9 @@ with a terabyte to read, goes on from there.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from cocasearch.indexing.records import hash_file
@@ -34,26 +34,33 @@ class Hashes:
     def of(self, files: Sequence[Candidate], roots: dict[str, Path]) -> Iterator[tuple[Candidate, str]]:
         """Each file with its hash, empty if it cannot be read."""
         stamped = [(str(roots[file.root] / file.path), file.size, file.mtime_ns) for file in files]
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="hash") as pool:
-            try:
-                for file, stamp, content_hash in zip(files, stamped, pool.map(self._hash, stamped), strict=True):
-                    if self._keep and content_hash and stamp not in self._known:
-                        self._append(stamp, content_hash)
-                    yield file, content_hash
-            finally:  # one who stops waits for the files in hand alone
-                pool.shutdown(cancel_futures=True)
-
-    def _hash(self, file: Stamped) -> str:
-        if file in self._known:
-            return self._known[file]
-        try:
-            return hash_file(Path(file[0]))
-        except OSError:  # reading it in earnest will tell why
-            return ""
+        hashes = hash_files(Path(stamp[0]) for stamp in stamped if stamp not in self._known)
+        with closing(hashes):
+            for file, stamp in zip(files, stamped, strict=True):
+                content_hash = self._known[stamp] if stamp in self._known else next(hashes)
+                if self._keep and content_hash and stamp not in self._known:
+                    self._append(stamp, content_hash)
+                yield file, content_hash
 
     def _append(self, file: Stamped, content_hash: str) -> None:
         with suppress(OSError), self._file.open("a", encoding="utf-8") as kept:
             kept.write(json.dumps([*file, content_hash]) + "\n")
+
+
+def hash_files(files: Iterable[Path]) -> Generator[str, None, None]:
+    """The hash of each file, empty if it cannot be read."""
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="hash") as pool:
+        try:
+            yield from pool.map(_hash, files)
+        finally:  # one who stops waits for the files in hand alone
+            pool.shutdown(cancel_futures=True)
+
+
+def _hash(file: Path) -> str:
+    try:
+        return hash_file(file)
+    except OSError:  # reading it in earnest will tell why
+        return ""
 
 
 def forget_hashes(index: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
-from cocasearch.images.discovery import status_of
+from cocasearch.images.discovery import stamp_of, status_of
 from cocasearch.indexing.clip_retrieval import EmbeddingBatch, EmbeddingsFolder, VectorModel
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, find_manifest, index_name, write_manifest
@@ -143,13 +143,14 @@ class _Rows:
     def _record(self, file: Path, caption: str | None, vector: Vectors) -> ImageRecord:
         path = file.relative_to(self.root).as_posix()
         status = status_of(file)
+        size, mtime_ns = stamp_of(status) if status else (0, 0)
         return ImageRecord(
             id=record_id(_ROOT, path),
             root=_ROOT,
             path=path,
             content_hash="",  # nothing has been read
-            size=status.st_size if status else 0,
-            mtime_ns=status.st_mtime_ns if status else 0,
+            size=size,
+            mtime_ns=mtime_ns,
             width=0,
             height=0,
             format="",

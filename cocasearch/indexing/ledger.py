@@ -52,15 +52,15 @@ class Ledger:
     def stamps(self, max_megapixels: float = MAX_MEGAPIXELS) -> dict[tuple[str, str], tuple[int, int] | None]:
         """Size and time of change of each file, by root and path; None if it is worth another try, though unchanged.
 
-        So it is if the system refused the file, the extra is there now that it needs, or it had too many pixels and
-        `max_megapixels` allows as many.
+        So it is if the system refused the file or it took too long, the extra is there now that it needs, or it had too
+        many pixels and `max_megapixels` allows as many.
         """
         extras = {entry.extra for entry in self if entry.cause == "extra"}
         installed = set(filter(is_installed, extras))
 
         def is_hopeful(entry: UnreadableFile) -> bool:
             is_allowed = 0 < entry.pixels <= max_megapixels * 1e6
-            return is_allowed or entry.cause == "system" or entry.extra in installed
+            return is_allowed or entry.cause in ("system", "time") or entry.extra in installed
 
         return {
             place: None if is_hopeful(entry) else (entry.size, entry.mtime_ns) for place, entry in self._entries.items()

@@ -82,6 +82,7 @@ class StoredCaption(NamedTuple):
 MISSING_SINCE = pa.field("missing_since", pa.timestamp("s", tz="UTC"))
 CAPTION_CONFIDENCE = pa.field("caption_confidence", pa.float32())
 CAPTION_BY = pa.field("caption_by", pa.string())
+_MISFITS = (pa.ArrowException, ValueError, OverflowError, TypeError)  # raised over a value that a column cannot hold
 LATER_COLUMNS = (MISSING_SINCE, CAPTION_CONFIDENCE, CAPTION_BY)
 """Those that earlier schemas had not, in the order in which they came."""
 
@@ -136,13 +137,46 @@ def unsure_captions(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArr
 
 
 def records_to_table(records: Sequence[ImageRecord], schema: pa.Schema) -> pa.Table:
-    """The records as an Arrow table of `schema`, in the same order."""
+    """The records as an Arrow table of `schema`, in the same order.
+
+    What a column cannot hold, such as a number too large, becomes nothing there.
+
+    Raises:
+        ValueError, OverflowError, TypeError: A value that no row goes without cannot be stored.
+    """
     embeddings = np.stack([record.embedding for record in records]).astype(np.float32, copy=False)
+    if not np.isfinite(embeddings).all():
+        raise ValueError("a vector holds what is no number")
     vectors = pa.FixedSizeListArray.from_arrays(embeddings.ravel(), type=schema.field("embedding").type)
     plain: dict[str, Any] = {
-        name: [getattr(record, name) for record in records] for name in schema.names if name != "embedding"
+        field.name: _column([getattr(record, field.name) for record in records], field)
+        for field in schema
+        if field.name != "embedding"
     }
     return pa.table(plain | {"embedding": vectors}, schema=schema)
+
+
+def _column(values: Sequence[object], field: pa.Field) -> pa.Array:
+    """Values as a column, without those that it cannot hold and floats that are no finite numbers."""
+    try:
+        column = pa.array(values, field.type)
+    except _MISFITS:
+        if not field.nullable:
+            raise
+        column = pa.array([value if _fits(value, field.type) else None for value in values], field.type)
+    if pa.types.is_floating(field.type):
+        column = pc.if_else(pc.is_finite(column), column, None)
+    if column.null_count and not field.nullable:
+        raise ValueError(f"there is no {field.name}")
+    return column
+
+
+def _fits(value: object, kind: pa.DataType) -> bool:
+    try:
+        pa.array([value], kind)
+    except _MISFITS:
+        return False
+    return True
 
 
 def rows_in_new_places(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import Entry, Folder, Skip, resolve_start, status_of, walk_folders
+from cocasearch.images.discovery import Entry, Folder, Skip, resolve_start, stamp_of, status_of, walk_folders
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.known_files import Place, join
 
@@ -90,7 +90,7 @@ def _look_up(start: Path, names: Iterable[str], on_skip: Skip) -> dict[str, list
             on_skip(start / path, str(error))
             continue
         if status and stat.S_ISREG(status.st_mode):
-            files.append((name, status.st_size, status.st_mtime_ns))
+            files.append((name, *stamp_of(status)))
     return folders
 
 

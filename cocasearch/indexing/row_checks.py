@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import status_of
+from cocasearch.images.discovery import stamp_of, status_of
 from cocasearch.indexing.findings import Findings, Remedy
+from cocasearch.indexing.hashing import hash_files
 from cocasearch.indexing.manifest import Manifest
 from cocasearch.indexing.records import record_id
 from cocasearch.indexing.vectors import VectorSnapshot
@@ -22,6 +23,7 @@ COLUMNS = [
     "id",
     "root",
     "path",
+    "content_hash",
     "size",
     "mtime_ns",
     "caption",
@@ -102,10 +104,11 @@ class FileChecks:
         manifest: That of the table.
         index: The index folder.
         findings: Where problems go.
+        content: Whether to read the unchanged ones and to compare what they hold.
     """
 
-    def __init__(self, manifest: Manifest, index: Path, findings: Findings) -> None:
-        self._findings = findings
+    def __init__(self, manifest: Manifest, index: Path, findings: Findings, *, content: bool = False) -> None:
+        self._findings, self._content = findings, content
         located = manifest.locate_roots(index)
         self._roots = {key: folder for key, folder in located.items() if folder.is_dir()}
         for key in sorted(located.keys() - self._roots.keys()):
@@ -113,19 +116,35 @@ class FileChecks:
 
     def check(self, batch: pa.RecordBatch) -> None:
         """Check the files of some rows, with `COLUMNS`."""
-        for row in batch.select(["root", "path", "size", "mtime_ns", "missing_since"]).to_pylist():
+        unchanged: dict[Path, str] = {}
+        for row in batch.select(["root", "path", "content_hash", "size", "mtime_ns", "missing_since"]).to_pylist():
             if row["missing_since"] is None and row["root"] in self._roots:
-                self._check_file(self._roots[row["root"]] / row["path"], (row["size"], row["mtime_ns"]))
+                file = self._roots[row["root"]] / row["path"]
+                if self._is_unchanged(file, (row["size"], row["mtime_ns"])):
+                    unchanged[file] = row["content_hash"]
+        if self._content:
+            self._check_content({file: kept for file, kept in unchanged.items() if kept})  # imports have read none
 
-    def _check_file(self, file: Path, stamp: tuple[int, int]) -> None:
+    def _check_content(self, kept: Mapping[Path, str]) -> None:
+        for file, found in zip(kept, hash_files(kept), strict=True):
+            if not found:
+                self._findings.add("files", "photos that cannot be read now", "index", str(file))
+            elif found != kept[file]:
+                what = "photos whose content has changed, though neither size nor time of change has"
+                self._findings.add("files", what, "touch", str(file))
+
+    def _is_unchanged(self, file: Path, stamp: tuple[int, int]) -> bool:
         try:
             status = status_of(file)
         except CocaSearchError:
             status = None
         if status is None:
             self._findings.add("files", "photos that are not there any more", "index", str(file))
-        elif (status.st_size, status.st_mtime_ns) != stamp:
+        elif stamp_of(status) != stamp:
             self._findings.add("files", "photos that have changed since they were indexed", "index", str(file))
+        else:
+            return True
+        return False
 
 
 class CopyChecks:

@@ -1,7 +1,8 @@
 """Does an index hold together? Table, manifest, ledger, photos and all that is derived, compared with each other.
 
-Reads every row and looks at every file without opening it; encodes nothing. What is derived from the table, or only
-remembers, can be repaired; rows are the truth, and what is wrong with them is for `index` to make anew.
+Reads every row and looks at every file, without opening it unless that is wanted; encodes nothing. What is derived
+from the table, or only remembers, can be repaired; rows are the truth, and what is wrong with them is for `index` to
+make anew.
 """
 
 from collections.abc import Callable
@@ -64,12 +65,15 @@ class Verification:
         return all(problem.repaired or problem.remedy == "index" for problem in self.problems)
 
 
-def verify_index(index: Path, *, repair: bool = False, progress: Progress | None = None) -> Verification:
+def verify_index(
+    index: Path, *, repair: bool = False, content: bool = False, progress: Progress | None = None
+) -> Verification:
     """Check everything about an index, and with `repair` make anew what is derived.
 
     Args:
         index: The index folder.
         repair: Needs the writer's lock; without it nothing is written.
+        content: Read all photos, too, and compare what they hold with what they held when they were indexed.
         progress: Called some thousands of rows at a time.
 
     Raises:
@@ -80,11 +84,11 @@ def verify_index(index: Path, *, repair: bool = False, progress: Progress | None
         if not (index / COPY_FILE).exists():
             read_manifest(index)  # where there is no index, nothing is written
         with writer_lock(index):
-            return _repaired(index, progress)
+            return _repaired(index, content, progress)
     for _ in range(_ATTEMPTS):
         before = _state(index)
         try:
-            rows, findings = _check(index, progress)
+            rows, findings = _check(index, content, progress)
         except CocaSearchError:
             if _state(index) == before:
                 raise
@@ -103,10 +107,10 @@ def _state(index: Path) -> set[tuple[Path, int, int]]:
     return {(file, status.st_mtime_ns, status.st_size) for file, status in there if status}
 
 
-def _check(index: Path, progress: Progress | None) -> tuple[int, Findings]:
+def _check(index: Path, content: bool, progress: Progress | None) -> tuple[int, Findings]:
     """Check everything: the number of rows that could be read, and what is wrong."""
     manifest, findings = read_manifest(index), Findings()
-    count = _check_table(index, manifest, findings, progress)
+    count = _check_table(index, manifest, findings, content, progress)
     if findings.has("table", DAMAGED) and can_go_back(index, manifest.table):
         findings.mend_by("repair", "table", DAMAGED)
     check_ledger(index, manifest, findings)
@@ -117,7 +121,7 @@ def _check(index: Path, progress: Progress | None) -> tuple[int, Findings]:
     return count, findings
 
 
-def _check_table(index: Path, manifest: Manifest, findings: Findings, progress: Progress | None) -> int:
+def _check_table(index: Path, manifest: Manifest, findings: Findings, content: bool, progress: Progress | None) -> int:
     """Check the table and what is derived from the same version of it."""
     try:
         table = IndexTable(index, manifest.table)
@@ -128,7 +132,8 @@ def _check_table(index: Path, manifest: Manifest, findings: Findings, progress: 
     _check_versions(index, manifest, findings)
     rows = RowChecks(manifest, findings)
     rows.check_dimension(table.dimension)
-    count = _check_rows(table, (rows, FileChecks(manifest, index, findings), copies), findings, progress)
+    files = FileChecks(manifest, index, findings, content=content)
+    count = _check_rows(table, (rows, files, copies), findings, progress)
     if not findings.has("table", DAMAGED):
         copies.check_completeness()
         check_known_files(index, manifest, table, findings)
@@ -136,10 +141,10 @@ def _check_table(index: Path, manifest: Manifest, findings: Findings, progress: 
     return count
 
 
-def _repaired(index: Path, progress: Progress | None) -> Verification:
+def _repaired(index: Path, content: bool, progress: Progress | None) -> Verification:
     """Check and repair, for the holder of the writer's lock."""
     is_restored = restore_manifest(index)
-    count, findings = _check(index, progress)
+    count, findings = _check(index, content, progress)
     manifest, pending = read_manifest(index), _pending(index)
     tables = {"table": manifest.table} | ({"rebuild": pending.table} if pending else {})
     lost = {part: go_back(index, table) for part, table in tables.items() if findings.has(part, DAMAGED)}
@@ -147,7 +152,7 @@ def _repaired(index: Path, progress: Progress | None) -> Verification:
         if lost.get(part) is not None:
             _forget_unreadable(index, tables[part], ledger)
     if any(places is not None for places in lost.values()):
-        count, findings = _check(index, progress)
+        count, findings = _check(index, content, progress)
     if findings.has("table", DAMAGED):
         findings.mend_by("rebuild", "table", DAMAGED)
     is_given_up = findings.has("rebuild")

@@ -26,6 +26,10 @@ def idle_settings(
     reasons = {  # the first that holds is told
         "without lora_rank (--lora)": (not config.lora_rank, _named("lora_", config) - {"lora_rank"}),
         "without distill_from (--distill)": (not config.distill_from, _named("distill_", config) - {"distill_from"}),
+        "without self_critical_weight": (
+            not config.self_critical_weight,
+            {"self_critical_samples", "invention_price"},
+        ),
         "without sentence_weight": (not config.sentence_weight, {"sentence_temperature"}),
         "without contrastive_loss=sigmoid": (config.contrastive_loss != "sigmoid", _named("sigmoid_", config)),
         "without schedule=const-cooldown": (config.schedule != "const-cooldown", _named("cooldown", config)),

@@ -1,4 +1,5 @@
 import json
+import os
 
 
 def test_a_sound_index_is_in_order(indexed):
@@ -16,6 +17,18 @@ def test_changed_photos_are_named_with_the_command_that_takes_them_in(indexed):
         "files: photos that are not there any more: 1 (photos/blue-circle.png)\n",
     )
     assert "it is behind its photos: cocasearch index" in result.stderr
+
+
+def test_content_that_changed_unseen_has_exit_code_1_and_says_how_to_go_on(indexed):
+    file = indexed.folder / "photos" / "blue-circle.png"
+    before = file.stat()
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert indexed("verify").exit_code == 0
+    result = indexed("verify", "--content")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("files: photos whose content has changed, though neither size nor time")
+    assert "touch them, then: cocasearch index\n" in result.stderr
 
 
 def test_what_can_be_repaired_is_told_and_then_repaired(indexed):

@@ -108,6 +108,23 @@ def test_dates_are_read_as_they_are_written(read_back: Read, written: str) -> No
     assert read_back(details={ExifTags.Base.DateTimeOriginal: written}).taken_at == datetime(2019, 7, 14, 18, 30, 5)
 
 
+@pytest.mark.parametrize(
+    ("written", "taken_at"),
+    [
+        ("2019: 7: 4  8: 3: 5", datetime(2019, 7, 4, 8, 3, 5)),
+        ("2016:12:31 23:59:60", datetime(2016, 12, 31, 23, 59, 59)),
+        ("2019:07:14   :  :  ", datetime(2019, 7, 14)),
+        ("2019:07:14 18:30:  ", datetime(2019, 7, 14, 18, 30)),
+        ("2019:07:14", datetime(2019, 7, 14)),
+        ("2019:07:  18:30:05", None),
+        ("2019:07:14 25:00:00", None),
+        ("2019:07:14 18:61:00", None),
+    ],
+)
+def test_of_a_date_with_unknown_parts_the_known_ones_count(read_back: Read, written: str, taken_at: datetime) -> None:
+    assert read_back(details={ExifTags.Base.DateTimeOriginal: written}).taken_at == taken_at
+
+
 def test_offset_and_subseconds_do_not_move_the_cameras_clock(read_back: Read) -> None:
     details = {
         ExifTags.Base.DateTimeOriginal: "2019:07:14 18:30:05",

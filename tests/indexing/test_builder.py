@@ -5,25 +5,29 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
+from pathlib import Path
 
 import lancedb
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
-from cocasearch.images import batching, extras
+from cocasearch.images import batching, decoding, extras
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.generations import open_generation
 from cocasearch.indexing.known_files import open_known_files
+from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
-from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
+from cocasearch.inference.description import ImageDescriber
 from cocasearch.search.searcher import Searcher
 
 
@@ -219,8 +223,8 @@ def test_a_file_that_the_system_refused_is_tried_again(build, photos, monkeypatc
 
 
 @pytest.mark.parametrize("cause", ["time", "extra"])
-def test_a_file_that_took_too_long_or_lacks_an_extra_costs_nothing_until_that_changes(
-    build, index, photos, loaded, monkeypatch, cause
+def test_a_file_that_took_too_long_is_tried_again_and_one_that_lacks_an_extra_when_it_is_there(
+    build, index, photos, monkeypatch, cause
 ):
     error = UnreadableImage("x", "some reason", cause=cause, extra="heif" if cause == "extra" else "")
     read = batching.read_image
@@ -233,14 +237,67 @@ def test_a_file_that_took_too_long_or_lacks_an_extra_costs_nothing_until_that_ch
     monkeypatch.setattr(extras, "find_spec", lambda module: None)
     monkeypatch.setattr(batching, "read_image", refusing)
     assert build(photos).failed == ((str(photos / "p1.png"), "some reason"),)
-    assert take_survey(index, [photos]).is_current  # nothing is read
-    assert build(photos).known_bad == 1
-    monkeypatch.setattr(batching, "read_image", read)
     if cause == "extra":
+        assert take_survey(index, [photos]).is_current  # nothing is read
+        assert build(photos).known_bad == 1
         monkeypatch.setattr(extras, "find_spec", lambda module: module == "pillow_heif" or None)
-        assert build(photos).added == 1
-    else:
-        assert build(photos, options=UpdateOptions(retry_bad=True)).added == 1
+    monkeypatch.setattr(batching, "read_image", read)
+    assert build(photos).added == 1
+
+
+def test_times_of_any_century_are_stored_and_cost_no_photo(build, index, photos, rows, encoded):
+    times = [-(2**40), -11_644_473_600, -2_208_988_801, -1, 0, 9_223_372_037, 13_569_465_600, 2**40]
+    stored = {}
+    for number, seconds in enumerate(times):
+        with suppress(OSError, OverflowError):  # not every file system has room for it
+            os.utime(photos / f"p{number}.png", (seconds, seconds))
+        stored[f"p{number}.png"] = (photos / f"p{number}.png").stat().st_mtime_ns
+    assert (build(photos).total, encoded.since_last_look()) == (10, 10)
+    found = {row["path"]: row["mtime_ns"] for row in rows(index) if row["path"] in stored}
+    assert found == {path: min(max(time, 1 - 2**63), 2**63 - 1) for path, time in stored.items()}
+    assert take_survey(index, [photos]).is_current
+    assert verify_index(index).problems == ()
+
+
+def test_one_photo_that_cannot_be_described_costs_only_itself(build, index, photos, loaded, rows, monkeypatch):
+    wanted = loaded.preprocess(decoding.read_image(photos / "p4.png")[0])
+    describe = ImageDescriber.describe
+
+    def fails_for_one(self, pixels):
+        if any(torch.equal(one, wanted) for one in pixels):
+            raise RuntimeError("no such luck\nsecond line")
+        return describe(self, pixels)
+
+    monkeypatch.setattr(ImageDescriber, "describe", fails_for_one)
+    for _ in range(2):
+        report = build(photos)
+        assert (report.total, len(rows(index))) == (9, 9)
+    assert report.known_bad == 1
+    (entry,) = Ledger(index)
+    assert (entry.path, entry.reason) == ("p4.png", "cannot be described (no such luck)")
+
+
+def test_a_value_that_no_row_can_do_without_costs_that_photo_alone(build, index, photos, rows, monkeypatch):
+    read = batching.read_image
+
+    def enormous(source, **options):
+        image, metadata = read(source, **options)
+        return image, replace(metadata, width=2**40 if source.name == "p1.png" else 9, latitude=float("nan"))
+
+    monkeypatch.setattr(batching, "read_image", enormous)
+    report = build(photos)
+    assert (report.total, [Path(path).name for path, _ in report.failed]) == (9, ["p1.png"])
+    assert {row["latitude"] for row in rows(index)} == {None}
+
+
+def test_a_model_that_describes_nothing_is_no_fault_of_the_photos(build, index, photos, monkeypatch):
+    def fails(self, pixels):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(ImageDescriber, "describe", fails)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        build(photos)
+    assert len(Ledger(index)) == 0
 
 
 def test_an_image_that_breaks_leaves_the_index(build, index, photos, rows):

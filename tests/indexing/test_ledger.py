@@ -24,7 +24,7 @@ def test_a_file_is_tried_again_once_what_stood_in_its_way_may_be_gone(tmp_path, 
     ledger.save()
     monkeypatch.setattr("cocasearch.images.extras.find_spec", lambda module: module if module == "rawpy" else None)
     tried_again = [path for (_, path), stamp in Ledger(tmp_path).stamps().items() if stamp is None]
-    assert tried_again == ["extra raw", "system "]
+    assert tried_again == ["extra raw", "system ", "time "]
 
 
 def test_a_ledger_of_the_second_schema_is_read(tmp_path):

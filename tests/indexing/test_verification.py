@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -64,6 +65,20 @@ def test_photos_that_changed_or_went_are_named_and_nothing_is_wrong(built, photo
     assert verification.ok
     photos.rename(photos.with_name("away"))
     assert found(built) == {("files", "folders that are not there now", 1)}
+
+
+def test_content_that_changed_unseen_is_named_when_photos_are_read(built, build, photos):
+    file = photos / "p3.png"
+    before = file.stat()
+    file.write_bytes(file.read_bytes()[:-1] + b"?")  # of the checksum at its end
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert verify_index(built).problems == ()
+    (problem,) = verify_index(built, content=True).problems
+    assert (problem.remedy, problem.examples) == ("touch", [str(file)])
+    assert not verify_index(built, content=True).ok
+    os.utime(file)
+    assert build(photos).updated == 1
+    assert verify_index(built, content=True).problems == ()
 
 
 def break_vectors(ending):
