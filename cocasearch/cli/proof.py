@@ -17,7 +17,8 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
     photos = f"{result.comparison.n_images:,} held-out photos, with 95 % intervals"
     console.write_lines(photos, _by_what_it_was_chosen(result.is_judged_apart), "")
-    console.write_table([_figure_row(figure) for figure in result.comparison.figures])
+    figures = [_figure_row(figure) for figure in result.comparison.figures]
+    console.write_table(figures, may_go=("before_95 %", "after_95 %"))
     console.write_lines("", "keeping a share of the starting weights (--keep)", "")
     console.write_table([_share_row(share) for share in result.shares])
     for sentence in result.comparison.sentences():
@@ -69,12 +70,12 @@ def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:
     return {
         "figure": figure.name,
         "before": figure.before,
-        "before 95 %": _span(figure.before_interval),
         "after": figure.after,
-        "after 95 %": _span(figure.after_interval),
         "difference": figure.difference,
-        "difference 95 %": _span(figure.difference_interval),
+        "difference_95 %": _span(figure.difference_interval),
         "verdict": figure.verdict,
+        "before_95 %": _span(figure.before_interval),
+        "after_95 %": _span(figure.after_interval),
     }
 
 
@@ -83,8 +84,8 @@ def _share_row(share: "KeptShare") -> dict[str, Any]:
     for kind, scores in (("new", share.new), ("guard", share.old)):
         if scores is not None:
             for k in (1, 10):
-                row[f"{kind} t2i@{k}"] = scores.text_to_image.at[k]
-                row[f"{kind} i2t@{k}"] = scores.image_to_text.at[k]
+                row[f"{kind}_t2i@{k}"] = scores.text_to_image.at[k]
+                row[f"{kind}_i2t@{k}"] = scores.image_to_text.at[k]
     return row
 
 
