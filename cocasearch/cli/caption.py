@@ -27,7 +27,16 @@ from cocasearch.cli.caption_options import (
 from cocasearch.cli.caption_review import Apply, Review, apply_review, check_given, write_review
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
+from cocasearch.cli.options import (
+    PHOTOS_HELP,
+    AsJson,
+    BatchSize,
+    Device,
+    MaxMegapixels,
+    ModelName,
+    OutputFormat,
+    chosen_format,
+)
 from cocasearch.cli.unsure_captions import IS_SURE, shown, tell_all_count_as_sure
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
@@ -74,6 +83,7 @@ def caption(
     review: Review = None,
     apply: Apply = None,
     output_format: OutputFormat = Format.table,
+    as_json: AsJson = False,
     model: ModelName = None,
     strategy: Strategy = "beam",
     num_beams: NumBeams = None,
@@ -102,6 +112,7 @@ def caption(
     if review or apply:
         _go_through(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
         return
+    output_format = chosen_format(output_format, as_json=as_json)
     _check_places(paths, name, is_output_given=bool(out or sidecar or overwrite or sure))
     options = caption_options(
         strategy=strategy,

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm import tqdm
 
-from cocasearch.cli import tables
+from cocasearch.cli import streams, tables
 from cocasearch.errors import CocaSearchError
 
 Row = Mapping[str, Any]
@@ -83,6 +84,14 @@ def write_lines(*lines: str) -> None:
     _write("".join(f"{on_one_line(line)}\n" for line in lines))
 
 
+def write_wrapped(*lines: str) -> None:
+    """Lines for people on stdout, which go on in the next one, indented, where the terminal ends."""
+    width = _page().width
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        write_lines(*textwrap.wrap(line, width, subsequent_indent=f"{indent}    ", **tables.WHOLE_WORDS))
+
+
 def write_json(value: object) -> None:
     """One JSON document on stdout, for people and programs alike, its numbers rounded."""
     _write(json.dumps(rounded(value), indent=2, ensure_ascii=False) + "\n")
@@ -118,12 +127,9 @@ def write_table(rows: Sequence[Row], *, may_go: Collection[str] = ()) -> None:
         rows: One mapping per result, all with the same keys.
         may_go: Columns that a narrow terminal is not shown, the last first, in a table that --json shows whole.
     """
-    terminal = sys.stdout.isatty()
-    width = None if terminal else _PIPE_WIDTH
-    page = Console(file=io.StringIO(), force_terminal=terminal, width=width, markup=False, emoji=False)
     cells = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
     numbers = {name for row in rows for name, value in row.items() if isinstance(value, int | float)}
-    _write("".join(f"{line}\n" for line in tables.draw(cells, page, numbers=numbers, may_go=may_go)))
+    _write("".join(f"{line}\n" for line in tables.draw(cells, _page(), numbers=numbers, may_go=may_go)))
 
 
 def rounded(value: Any) -> Any:
@@ -216,6 +222,13 @@ def on_one_line(text: str) -> str:
     return _UNPRINTED.sub(lambda mark: repr(mark[0])[1:-1], text)
 
 
+def _page() -> Console:
+    """What a table has to fit on."""
+    terminal = sys.stdout.isatty()
+    width = None if terminal else _PIPE_WIDTH
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, markup=False, emoji=False)
+
+
 def _write(text: str) -> None:
     """Text as it is, in UTF-8 whatever the locale; names of files that are no Unicode come out as their own bytes."""
     if _PROCESS:
@@ -225,7 +238,7 @@ def _write(text: str) -> None:
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered would fail again at exit
+        streams.give_up_stdout()
         if isinstance(error, BrokenPipeError):
             raise
         raise CocaSearchError(f"the output cannot be written: {error.strerror}") from error

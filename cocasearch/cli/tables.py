@@ -1,9 +1,9 @@
 """Rows of text as a table that fits a page of any width: no number, name or ending in it is ever cut.
 
-    the whole table       its prose goes on in the next line
-    names of columns      one word below the other
-    fewer columns         of those that may be left out, and a note that names them
-    no table              each row as `name: value`, as many in a line as fit
+the whole table       its prose goes on in the next line
+names of columns      one word below the other
+fewer columns         of those that may be left out, and a note that names them
+no table              each row as `name: value`, as many in a line as fit
 """
 
 import textwrap
@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 Cells = Mapping[str, str]
+
+WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
+"""How `textwrap` breaks lines without cutting a number, a name or an option."""
 
 _PROSE = 20  # characters from which words are prose, which needs so much room at least
 _BETWEEN = 2  # characters between columns
@@ -80,9 +83,7 @@ def _stacked(row: Cells, page: int) -> list[str]:
         if lines[-1] and cell_len(lines[-1]) + _BETWEEN + cell_len(value) <= page:
             lines[-1] += " " * _BETWEEN + value
         elif _is_prose(name, [row]):
-            lines += textwrap.wrap(
-                value, page, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-            )
+            lines += textwrap.wrap(value, page, initial_indent="  ", subsequent_indent="    ", **WHOLE_WORDS)
         else:
             lines.append(f"  {value}" if lines[-1] else value)
     return list(filter(None, lines))

@@ -184,6 +184,7 @@ def test_ctrl_c_while_the_program_starts_ends_with_130(monkeypatch):
         def __getattr__(self, name):
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
     monkeypatch.setitem(sys.modules, "cocasearch.cli.app", Interrupted("app"))
     with pytest.raises(SystemExit) as ended:
         main()

@@ -131,7 +131,7 @@ def test_models_are_listed_and_described(prompt):
     assert "tiny" in prompt("models", "list").stdout
     described = json.loads(prompt("models", "info", "tiny", "--json").stdout)
     assert described["architecture"]["image"]["kind"] == "vision_transformer"
-    assert "image_size: 32" in prompt("models", "info", "tiny").stdout
+    assert "  image: kind vision_transformer, image_size 32, " in prompt("models", "info", "tiny").stdout
 
 
 def test_a_dry_run_tells_the_plan_and_changes_nothing(indexed):

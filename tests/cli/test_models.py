@@ -192,7 +192,7 @@ def test_the_list_shows_what_is_here_and_what_could_be(prompt):
 
 def test_a_model_that_is_not_here_can_be_looked_at(prompt):
     result = prompt("models", "info", "coca_vit_b_32-mscoco_finetuned_laion2b-s13b-b90k")
-    assert "repository: laion/mscoco_finetuned_CoCa-ViT-B-32-laion2B-s13B-b90k" in result.stdout
+    assert "repository laion/mscoco_finetuned_CoCa-ViT-B-32-laion2B-s13B-b90k" in result.stdout
     assert "mind: " in result.stderr
     assert f"cocasearch models pull coca_ViT-B-32-{COCO}" in result.stderr
 
