@@ -26,6 +26,7 @@ from cocasearch.cli.caption_options import (
 )
 from cocasearch.cli.caption_review import Apply, Review, apply_review, check_given, write_review
 from cocasearch.cli.console import Format
+from cocasearch.cli.index import tell_videos
 from cocasearch.cli.model_choice import chosen_model
 from cocasearch.cli.options import (
     PHOTOS_HELP,
@@ -234,9 +235,18 @@ def _open_sink(out: Path | None, *, sidecar: bool, overwrite: bool, sure: bool) 
 
 
 def _discover(paths: list[Path]) -> "list[ImageFile]":
-    from cocasearch.images.discovery import discover_images
+    from cocasearch.images.discovery import VIDEO, discover_images
 
-    files = {file.absolute: file for path in paths for file in discover_images(path)}
+    videos: set[Path] = set()
+
+    def skip(path: Path, reason: str) -> None:
+        if reason == VIDEO:
+            videos.add(path)
+        else:
+            console.name_unreadable([(str(path), reason)])
+
+    files = {file.absolute: file for path in paths for file in discover_images(path, skip)}
+    tell_videos(len(videos))
     if not files:
         raise NothingFound(f"there are no photos in {', '.join(map(str, paths))}")
     return list(files.values())

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,7 +88,7 @@ def write_wrapped(*lines: str) -> None:
     width = _page().width
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()))
-        write_lines(*textwrap.wrap(line, width, subsequent_indent=f"{indent}    ", **tables.WHOLE_WORDS))
+        write_lines(*tables.wrap(line, width, subsequent_indent=f"{indent}    "))
 
 
 def write_json(value: object) -> None:

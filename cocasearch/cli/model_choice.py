@@ -21,7 +21,7 @@ def chosen_model(name: str | None) -> str:
 
 
 def _tell_once(name: str, *, is_published: bool) -> None:
-    """Say which model is taken, once on each machine, and again when it is another; where that cannot be kept, always."""
+    """Say which model is taken, once on each machine; again when it is another, or that cannot be kept."""
     told = told_model_file()
     with suppress(OSError, ValueError):
         if told.read_text(encoding="utf-8") == name:

@@ -17,8 +17,7 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
     photos = f"{result.comparison.n_images:,} held-out photos, with 95 % intervals"
     console.write_lines(photos, _by_what_it_was_chosen(result.is_judged_apart), "")
-    figures = [_figure_row(figure) for figure in result.comparison.figures]
-    console.write_table(figures, may_go=("before_95 %", "after_95 %"))
+    _print_figures(result.comparison.figures)
     console.write_lines("", "keeping a share of the starting weights (--keep)", "")
     console.write_table([_share_row(share) for share in result.shares])
     for sentence in result.comparison.sentences():
@@ -27,6 +26,10 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
         console.say("nothing got better: the model is as it was before training")
     if said := suggestion(result.shares, result.kept, out):
         console.say(said)
+
+
+def _print_figures(figures: "Sequence[ComparedFigure]") -> None:
+    console.write_table(list(map(_figure_row, figures)), may_go=("before_95 %", "after_95 %"))
 
 
 def _by_what_it_was_chosen(apart: bool) -> str:

@@ -1,4 +1,4 @@
-"""The three standard streams where they are closed, or lead to a full disk: no command may stumble over its messages."""
+"""The standard streams where they are closed or lead to a full disk: no command stumbles over its messages."""
 
 import io
 import os

@@ -1,13 +1,12 @@
 """Rows of text as a table that fits a page of any width: no number, name or ending in it is ever cut.
 
-the whole table       its prose goes on in the next line
-names of columns      one word below the other
-fewer columns         of those that may be left out, and a note that names them
-no table              each row as `name: value`, as many in a line as fit
+What does not fit goes on in the next line if it is prose, then names of columns stand one word below the other, then
+columns that may be left out are, with a note that names them, and in the end each row is given as `name: value` pairs.
 """
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from itertools import product
 
 from rich.cells import cell_len
@@ -16,8 +15,8 @@ from rich.table import Table
 
 Cells = Mapping[str, str]
 
-WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
-"""How `textwrap` breaks lines without cutting a number, a name or an option."""
+wrap = partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
+"""Breaks lines between words alone."""
 
 _PROSE = 20  # characters from which words are prose, which needs so much room at least
 _BETWEEN = 2  # characters between columns
@@ -83,7 +82,7 @@ def _stacked(row: Cells, page: int) -> list[str]:
         if lines[-1] and cell_len(lines[-1]) + _BETWEEN + cell_len(value) <= page:
             lines[-1] += " " * _BETWEEN + value
         elif _is_prose(name, [row]):
-            lines += textwrap.wrap(value, page, initial_indent="  ", subsequent_indent="    ", **WHOLE_WORDS)
+            lines += wrap(value, page, initial_indent="  " if lines[-1] else "", subsequent_indent="    ")
         else:
             lines.append(f"  {value}" if lines[-1] else value)
     return list(filter(None, lines))

@@ -1,10 +1,10 @@
-"""Rows and vectors of an index for other tools: one Parquet file, or a folder laid out as clip-retrieval's.
+"""Rows and vectors of an index for other tools: one file, or a folder laid out as clip-retrieval's.
 
     one file               every column of the table, and `image_path`, where the photo lies now
     clip-retrieval folder  img_emb/img_emb_0.npy (N, E) float16 and, row by row alike, metadata/metadata_0.parquet
                            with image_path and caption
 
-Both carry, in the Parquet file's own metadata, the model that made the vectors. What is there already stays until the
+A Parquet file carries, in its own metadata, the model that made the vectors. What is there already stays until the
 new is complete.
 """
 
@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocasearch.atomic_files import TEMPORARY_SUFFIX, replacing
+from cocasearch.atomic_files import TEMPORARY_SUFFIX
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import Manifest, index_name, read_manifest
 from cocasearch.indexing.records import record_schema, unsure_captions
 from cocasearch.indexing.row_conditions import JUDGED, UNSURE
+from cocasearch.indexing.row_files import check_ending, writing_rows
 from cocasearch.indexing.table import IndexTable
 
 Progress = Callable[[int, int], None]
@@ -33,8 +34,8 @@ MODEL_NAME_KEY, FINGERPRINT_KEY = b"cocasearch.model", b"cocasearch.model_finger
 _CLIP_RETRIEVAL_SCHEMA = pa.schema([("image_path", pa.string()), ("caption", pa.string())])
 
 
-def export_parquet(index: Path, file: Path, *, only_sure: bool = False, progress: Progress | None = None) -> int:
-    """Write every row of an index, those of missing files too, into a Parquet file; the number of rows.
+def export_file(index: Path, file: Path, *, only_sure: bool = False, progress: Progress | None = None) -> int:
+    """Write every row of an index, those of missing files too, into a file of the kind of its ending; their number.
 
     Args:
         index: The index folder.
@@ -43,24 +44,21 @@ def export_parquet(index: Path, file: Path, *, only_sure: bool = False, progress
         progress: Called some thousands of rows at a time.
 
     Raises:
-        CocaSearchError: No index there, the file cannot be written, or the index was changed meanwhile.
+        CocaSearchError: No index there, the file cannot be written or ends otherwise than `row_files.ENDINGS`, or the
+            index was changed meanwhile.
         NothingFound: The index holds no rows, or all captions are unsure and these are not wanted.
     """
+    check_ending(file)
     manifest, table = _open(index)
     columns = record_schema(table.dimension)
-    schema = columns.append(pa.field("image_path", pa.string()))
+    schema = _named(columns.append(pa.field("image_path", pa.string())), manifest)
     folders = manifest.locate_roots(index)
     unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
     done, total = 0, _refuse_nothing(len(table) + table.count_missing(), unsure, index)
-    with (
-        _writing(file, index),
-        replacing(file) as partial,
-        partial.open("wb") as sink,
-        pq.ParquetWriter(sink, _named(schema, manifest), compression="zstd") as writer,
-    ):
+    with _writing(file, index), writing_rows(file, schema) as write:
         for batch in _wanted(table.batches(columns.names, with_missing=True), only_sure):
             arrays = [*batch.columns, _absolute_paths(batch, folders)]
-            writer.write_batch(pa.record_batch(arrays, schema=writer.schema))
+            write(pa.record_batch(arrays, schema=schema))
             done += batch.num_rows
             if progress:
                 progress(done, total)

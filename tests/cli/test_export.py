@@ -1,4 +1,8 @@
+import csv
+import json
+
 import pyarrow.parquet as pq
+import pytest
 
 
 def test_an_index_goes_into_one_file(indexed):
@@ -6,6 +10,24 @@ def test_an_index_goes_into_one_file(indexed):
     assert result.exit_code == 0
     assert "4 photos of index 'default' written to all.parquet" in result.stderr
     assert pq.read_table(indexed.folder / "all.parquet").num_rows == 4
+
+
+def test_the_ending_decides_what_is_written(indexed):
+    assert indexed("export", "all.parquet").exit_code == 0
+    expected = pq.read_table(indexed.folder / "all.parquet").to_pylist()
+    for ending in ("csv", "JSONL"):
+        assert indexed("export", f"all.{ending}").exit_code == 0
+    lines = (indexed.folder / "all.JSONL").read_text(encoding="utf-8").splitlines()
+    with (indexed.folder / "all.csv").open(encoding="utf-8", newline="") as file:
+        for row, line, cells in zip(expected, map(json.loads, lines), csv.DictReader(file), strict=True):
+            assert row.keys() == line.keys() == cells.keys()
+            assert (row["image_path"], row["width"]) == (line["image_path"], line["width"])
+            assert (cells["image_path"], cells["caption"]) == (row["image_path"], row["caption"])
+            assert line["embedding"] == json.loads(cells["embedding"]) == pytest.approx(row["embedding"], abs=1e-6)
+    for name in ("all.txt", "all", "x" * 200 + ".tsv"):
+        refused = indexed("export", name)
+        assert refused.exit_code == 1 and "rows are written as .parquet, .csv, .jsonl" in refused.stderr
+        assert len(refused.stderr) < 300 and not (indexed.folder / name).exists()
 
 
 def test_what_is_there_is_replaced_only_on_demand(indexed):
