@@ -26,6 +26,11 @@ def shards_home() -> Path:
     return _home() / "shards"
 
 
+def told_model_file() -> Path:
+    """The file with the name of the model that the user has last been told is taken where none is named."""
+    return _home() / "told-model"
+
+
 def index_folder(name_or_folder: str) -> Path:
     """The folder of an index given by name or as a folder."""
     if is_folder_like(name_or_folder):

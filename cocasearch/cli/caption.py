@@ -33,8 +33,18 @@ from cocasearch.cli.caption_options import (
 from cocasearch.cli.caption_review import Apply, Review, apply_review, check_given, write_review
 from cocasearch.cli.console import Format
 from cocasearch.cli.given_options import refuse_without_effect
+from cocasearch.cli.index import tell_videos
 from cocasearch.cli.model_choice import chosen_model
-from cocasearch.cli.options import PHOTOS_HELP, BatchSize, Device, MaxMegapixels, ModelName, OutputFormat
+from cocasearch.cli.options import (
+    PHOTOS_HELP,
+    AsJson,
+    BatchSize,
+    Device,
+    MaxMegapixels,
+    ModelName,
+    OutputFormat,
+    chosen_format,
+)
 from cocasearch.cli.unsure_captions import IS_SURE, shown, tell_all_count_as_sure
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
@@ -129,6 +139,7 @@ def caption(
     review: Review = None,
     apply: Apply = None,
     output_format: OutputFormat = Format.table,
+    as_json: AsJson = False,
     model: ModelName = None,
     strategy: Strategy = "beam",
     num_beams: NumBeams = None,
@@ -157,6 +168,7 @@ def caption(
     if review or apply:
         _go_through(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
         return
+    output_format = chosen_format(output_format, as_json=as_json)
     place = _place(paths, name, out, sidecar=sidecar)
     refuse_without_effect(context, _PLACES_OF, place, f"on captions that {_GOING[place]}")
     _check_choice(overwrite=overwrite, only_empty=only_empty, below=below, around=prefix + suffix)
@@ -316,10 +328,19 @@ def _open_sink(out: Path | None, *, layout: "Layout | None", **how: Any) -> "Cap
 
 def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
     """The photos, or those of them without a caption beside them; none only if all have one."""
-    from cocasearch.images.discovery import discover_images
+    from cocasearch.images.discovery import VIDEO, discover_images
     from cocasearch.inference.caption_sidecars import Sidecars
 
-    files = {file.absolute: file for path in paths for file in discover_images(path)}
+    videos: set[Path] = set()
+
+    def skip(path: Path, reason: str) -> None:
+        if reason == VIDEO:
+            videos.add(path)
+        else:
+            console.name_unreadable([(str(path), reason)])
+
+    files = {file.absolute: file for path in paths for file in discover_images(path, skip)}
+    tell_videos(len(videos))
     if not files:
         raise NothingFound(f"there are no photos in {', '.join(map(str, paths))}")
     if not only_empty:

@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import os
+import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,25 +15,24 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from tqdm import tqdm
 
+from cocasearch.cli import streams, tables
 from cocasearch.errors import CocaSearchError
 
 Row = Mapping[str, Any]
 Advance = Callable[[int, int], None]
 
 SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
-_PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be: paths stay whole
-_ROOM_BESIDE = 20  # columns left for a caption beside numbers and a path
-_BETWEEN = 2  # columns
+_PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be
+_DECIMALS = 6  # of the numbers that programs get; more are noise
 
 # What breaks a line, commands a terminal or turns the order of letters around: names and captions may hold all of it.
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _process = 0
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
-_err_of_all = Console(stderr=True, highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+_err_of_all = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 class Format(StrEnum):
@@ -89,9 +88,17 @@ def write_lines(*lines: str) -> None:
     _write("".join(f"{on_one_line(line)}\n" for line in lines))
 
 
+def write_wrapped(*lines: str) -> None:
+    """Lines for people on stdout, which go on in the next one, indented, where the terminal ends."""
+    width = _page().width
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        write_lines(*tables.wrap(line, width, subsequent_indent=f"{indent}    "))
+
+
 def write_json(value: object) -> None:
-    """One JSON document on stdout, for people and programs alike."""
-    _write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON document on stdout, for people and programs alike, its numbers rounded."""
+    _write(json.dumps(rounded(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False) -> None:
@@ -102,30 +109,44 @@ def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False
         fmt: The layout; `csv` and `table` have a header, `paths` prints nothing but the paths.
         null_separated: End each path with a zero byte, for `xargs -0`; other layouts ignore it.
     """
+    if fmt in (Format.json, Format.jsonl, Format.csv):
+        rows = rounded(rows)
     if null_separated or fmt is Format.paths:
         end = "\0" if null_separated else "\n"
         _write("".join(f"{row['path']}{end}" for row in rows))
     elif fmt is Format.json:
-        write_json([dict(row) for row in rows])
+        write_json(rows)
     elif fmt is Format.jsonl:
-        _write("".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows))
+        _write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     elif fmt is Format.csv:
         _write(_as_csv(rows))
     else:
         write_table(rows)
 
 
-def write_table(rows: Sequence[Row]) -> None:
-    """Results on stdout as aligned columns; paths below the working folder are shown from there."""
-    terminal = sys.stdout.isatty()
-    page = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else _PIPE_WIDTH, markup=False)
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
-    _add_columns(table, rows, page.width)
-    for row in rows:
-        table.add_row(*(_cell(name, value) for name, value in row.items()))
-    with page.capture() as text:
-        page.print(table)
-    _write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
+def write_table(rows: Sequence[Row], *, may_go: Collection[str] = ()) -> None:
+    """Results on stdout as aligned columns; paths below the working folder are shown from there.
+
+    Args:
+        rows: One mapping per result, all with the same keys.
+        may_go: Columns that a narrow terminal is not shown, the last first, in a table that --json shows whole.
+    """
+    cells = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
+    numbers = {name for row in rows for name, value in row.items() if isinstance(value, int | float)}
+    _write("".join(f"{line}\n" for line in tables.draw(cells, _page(), numbers=numbers, may_go=may_go)))
+
+
+def rounded(value: Any) -> Any:
+    """A value for JSON, every number in it with six decimals, or as many digits if it is small; null for no number."""
+    if isinstance(value, Mapping):
+        return {name: rounded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    if not isinstance(value, float) or value == 0:
+        return value
+    if not math.isfinite(value):
+        return None
+    return round(value, _DECIMALS - 1 - min(-1, math.floor(math.log10(abs(value)))))
 
 
 @contextmanager
@@ -205,6 +226,13 @@ def on_one_line(text: str) -> str:
     return _UNPRINTED.sub(lambda mark: repr(mark[0])[1:-1], text)
 
 
+def _page() -> Console:
+    """What a table has to fit on."""
+    terminal = sys.stdout.isatty()
+    width = None if terminal else _PIPE_WIDTH
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, markup=False, emoji=False)
+
+
 def _write(text: str) -> None:
     """Text as it is, in UTF-8 whatever the locale; names of files that are no Unicode come out as their own bytes."""
     if _process:
@@ -214,41 +242,10 @@ def _write(text: str) -> None:
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered would fail again at exit
+        streams.give_up_stdout()
         if isinstance(error, BrokenPipeError):
             raise
         raise CocaSearchError(f"the output cannot be written: {error.strerror}") from error
-
-
-def _add_columns(table: Table, rows: Sequence[Row], width: int) -> None:
-    """Give a table the columns that its rows need on a page so many characters wide."""
-    names = list(rows[0]) if rows else []
-    longest = {name: max(len(_cell(name, row[name])) for row in rows) for name in names}
-    numeric = {name for name in names if any(isinstance(row[name], int | float) for row in rows)}
-    narrow = {name for name in names if name in numeric or longest[name] < len(name)}
-    words = [longest[name] + _BETWEEN for name in names if name not in narrow and name != "path"]
-
-    def room_beside(width_of_name: Callable[[str], int]) -> int:
-        numbers = (max(longest[name], width_of_name(name)) + _BETWEEN for name in narrow)
-        return width - sum(numbers) - sum(min(_ROOM_BESIDE, length) for length in words)
-
-    room = room_beside(len)
-    is_crowded = longest.get("path", -_BETWEEN) > room  # then the names of narrow columns go one word below the other
-    if is_crowded:
-        room = room_beside(_longest_word)
-    for name in names:
-        table.add_column(
-            name.replace("_", "\n" if is_crowded and name in narrow else " "),
-            justify="right" if name in numeric else "left",
-            # Paths stay whole while there is room for words beside them, which go on in the next line.
-            no_wrap=name in narrow or (name != "caption" and longest[name] <= room),
-            overflow="fold",
-        )
-
-
-def _longest_word(name: str) -> int:
-    """Letters of the longest word of a column's name."""
-    return max(map(len, name.split("_")))
 
 
 class _LogLines:
@@ -273,5 +270,7 @@ def _as_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()} for row in rows
+    )
     return text.getvalue()

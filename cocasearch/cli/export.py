@@ -16,7 +16,9 @@ _SHOWN = 10  # rows that an import leaves out
 
 
 def export(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A Parquet file, or a folder for clip-retrieval.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .jsonl file, or a folder for clip-retrieval.")
+    ],
     name: IndexName = DEFAULT_INDEX,
     layout: Annotated[
         Literal["parquet", "clip-retrieval"], typer.Option(help="One file with all columns, or img_emb and metadata.")
@@ -26,10 +28,10 @@ def export(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export; nothing else is.")] = False,
 ) -> None:
-    """Write an index for other tools: every column and vector into one Parquet file, or clip-retrieval's layout."""
-    from cocasearch.indexing.export import count_unsure, export_clip_retrieval, export_parquet
+    """Write an index for other tools: every column and vector into one file, or clip-retrieval's layout."""
+    from cocasearch.indexing.export import count_unsure, export_clip_retrieval, export_file
 
-    write = export_parquet if layout == "parquet" else export_clip_retrieval
+    write = export_file if layout == "parquet" else export_clip_retrieval
     left_out = count_unsure(index_folder(name), with_missing=layout == "parquet") if sure else 0
     if left_out is None:
         tell_all_count_as_sure()

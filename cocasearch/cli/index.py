@@ -21,7 +21,7 @@ from cocasearch.cli.options import (
 )
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, discover_images, expand_home
+from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, ONLY_VIDEOS, VIDEO, discover_images, expand_home
 from cocasearch.images.excludes import as_written
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.lock import refuse_if_locked
@@ -174,7 +174,7 @@ def _look_at(folder: Path, paths: Sequence[Path]) -> None:
         return
     skipped: list[str] = []
     if not any(next(discover_images(expand_home(path), lambda _, why: skipped.append(why)), None) for path in paths):
-        hint = GIVE_LINKED if LINKED_FOLDER in skipped else None
+        hint = GIVE_LINKED if LINKED_FOLDER in skipped else ONLY_VIDEOS if VIDEO in skipped else None
         raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}", hint=hint)
 
 
@@ -194,6 +194,7 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
         console.say(f"plan: {_told(plan.counts())}")
         if is_last:  # else the summary tells
             _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
+            tell_videos(len(survey.videos))
     return plan
 
 
@@ -217,6 +218,12 @@ def _tell_empty(index: Path, empty: Iterable[str], away: Collection[str], roots:
         console.say(f"no photos in {console.shown(path)}{hint if path in kept else ''}")
 
 
+def tell_videos(count: int) -> None:
+    """Say on stderr how many videos were passed over, if any."""
+    if count:
+        console.say(f"{counted(count, 'video was', 'videos were')} passed over: photos alone are looked at")
+
+
 def summarise(report: BuildReport, folder: Path) -> None:
     """Say on stderr what a run did, and what can be done now.
 
@@ -226,6 +233,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
     """
     console.name_unreadable(report.failed)
     _tell_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
+    tell_videos(report.videos)
     if report.vanished:
         console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
     if report.left_behind and not report.awaited:

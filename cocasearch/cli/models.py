@@ -1,5 +1,6 @@
 """`cocasearch models list` and `info`: which models there are, here or to be had, and what each is."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,8 @@ from cocasearch.cli.options import AsJson
 if TYPE_CHECKING:
     from cocasearch.checkpoints.confidence_file import ConfidenceModel
     from cocasearch.checkpoints.registry import KnownModel
+
+_MANY, _FEW = 9, 4  # values by name, and in a list
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -60,7 +63,8 @@ def info(
     if as_json:
         console.write_json(described)
     else:
-        console.write_lines(*_lines(described))
+        console.write_wrapped(*_lines(console.rounded(described)))
+        console.say("all of it: the same command with --json")
         warn_about(str(described["name"]))
     if known and known.folder is None:
         console.say(f"it is not here yet; get it with: cocasearch models pull {known.name}")
@@ -123,12 +127,23 @@ def _size(size: int) -> str:
     return gigabytes(size)
 
 
-def _lines(described: dict[str, Any], indent: str = "") -> list[str]:
-    """A nested dictionary as indented `name: value` lines."""
-    lines = []
+def _lines(described: dict[str, Any]) -> Iterator[str]:
+    """A nested dictionary as no more lines than a screen has: what lies deep, or is very long, is counted alone."""
     for name, value in described.items():
-        nested = isinstance(value, dict)
-        lines.append(f"{indent}{name}:" if nested else f"{indent}{name}: {value}")
-        if nested:
-            lines += _lines(value, indent + "  ")
-    return lines
+        if not isinstance(value, dict):
+            yield f"{name}: {value}"
+            continue
+        parts = {part: values for part, values in value.items() if isinstance(values, dict)}
+        yield f"{name}: {_listed({key: one for key, one in value.items() if key not in parts})}".rstrip()
+        yield from (f"  {part}: {_listed(values)}" for part, values in parts.items())
+
+
+def _listed(values: dict[str, Any]) -> str:
+    if len(values) > _MANY:
+        return f"{len(values)} values"
+    return ", ".join(f"{name} {_in_short(value)}" for name, value in values.items() if value not in (None, ""))
+
+
+def _in_short(value: object) -> str:
+    is_long = isinstance(value, dict) or (isinstance(value, list | tuple) and len(value) > _FEW)
+    return f"{len(value)} values" if is_long else str(value)  # type: ignore[arg-type]

@@ -66,3 +66,14 @@ NullSeparated = Annotated[
     bool, typer.Option("--null", "-0", help="Paths only, each ended by a zero byte, for xargs -0.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def chosen_format(output_format: Format, *, as_json: bool) -> Format:
+    """The layout that --format and --json ask for together.
+
+    Raises:
+        typer.BadParameter: They ask for different ones.
+    """
+    if as_json and output_format not in (Format.table, Format.json):
+        raise typer.BadParameter(f"--json and --format {output_format.value} exclude each other")
+    return Format.json if as_json else output_format

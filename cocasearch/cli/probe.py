@@ -164,10 +164,10 @@ def _embed(
 
 def _row(name: str, found: "Accuracy") -> dict[str, object]:
     return {
-        "labels found by": name,
+        "labels_found by": name,
         "accuracy": found.top_1,
-        "accuracy 95 %": "{:.3f} to {:.3f}".format(*found.interval),
-        "top 5": found.top_5,
+        "accuracy_95 %": "{:.3f} to {:.3f}".format(*found.interval),
+        "top_5": found.top_5,
         "balanced": found.balanced,
-        "balanced 95 %": "{:.3f} to {:.3f}".format(*found.balanced_interval),
+        "balanced_95 %": "{:.3f} to {:.3f}".format(*found.balanced_interval),
     }

@@ -21,9 +21,9 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
     photos = counted(result.comparison.n_images, "held-out photo")
     console.write_lines(f"{photos}, with 95 % intervals", _by_what_it_was_chosen(result.is_judged_apart), "")
-    console.write_table([_figure_row(figure) for figure in result.comparison.figures])
+    _print_figures(result.comparison.figures)
     console.write_lines("", f"what it knew before: {result.forgetting.guard}", "")
-    console.write_table([_figure_row(figure) for figure in result.forgetting.comparison.figures])
+    _print_figures(result.forgetting.comparison.figures)
     console.write_lines("", "keeping a share of the starting weights (--keep)", "")
     console.write_table([_share_row(share) for share in result.shares])
     for sentence in result.comparison.sentences():
@@ -46,6 +46,10 @@ def _name_unlearned(unlearned: Sequence[tuple[str, str]]) -> None:
         console.say(f"  no longer captioned right: {console.shown(path)}: {caption}")
     if len(unlearned) > _NAMED:
         console.say(f"  and {len(unlearned) - _NAMED:,} more")
+
+
+def _print_figures(figures: "Sequence[ComparedFigure]") -> None:
+    console.write_table(list(map(_figure_row, figures)), may_go=("before_95 %", "after_95 %"))
 
 
 def _by_what_it_was_chosen(apart: bool) -> str:
@@ -87,12 +91,12 @@ def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:
     return {
         "figure": figure.name,
         "before": figure.before,
-        "before 95 %": _span(figure.before_interval),
         "after": figure.after,
-        "after 95 %": _span(figure.after_interval),
         "difference": figure.difference,
-        "difference 95 %": _span(figure.difference_interval),
+        "difference_95 %": _span(figure.difference_interval),
         "verdict": figure.verdict,
+        "before_95 %": _span(figure.before_interval),
+        "after_95 %": _span(figure.after_interval),
     }
 
 
@@ -100,8 +104,8 @@ def _share_row(share: "KeptShare") -> dict[str, Any]:
     row: dict[str, Any] = {"keep": f"{share.keep:g}"}
     for kind, scores in (("new", share.new), ("guard", share.old)):
         for k in (1, 10):
-            row[f"{kind} t2i@{k}"] = scores.text_to_image.at[k]
-            row[f"{kind} i2t@{k}"] = scores.image_to_text.at[k]
+            row[f"{kind}_t2i@{k}"] = scores.text_to_image.at[k]
+            row[f"{kind}_i2t@{k}"] = scores.image_to_text.at[k]
     return row
 
 

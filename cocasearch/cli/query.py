@@ -9,8 +9,8 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.cli.model_choice import warn_about
-from cocasearch.cli.options import IndexName, ModelName, NullSeparated, OutputFormat
-from cocasearch.cli.query_words import tell_about_words
+from cocasearch.cli.options import AsJson, IndexName, ModelName, NullSeparated, OutputFormat, chosen_format
+from cocasearch.cli.query_words import shortened, tell_about_words
 from cocasearch.cli.unsure_captions import shown, tell_all_count_as_sure
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
@@ -26,6 +26,8 @@ PRINTED: "dict[Mode, tuple[str, ...]]" = {
     "text": ("text_score", "path", "caption"),
     "hybrid": ("score", "text_score", "vector_rank", "text_rank", "path", "caption"),
 }
+_NAMED, _LONGEST_NAME = 3, 50  # copies, and characters
+
 PRINTED_OF_A_LIST = ("taken_at", "path", "caption")
 
 Where = Annotated[
@@ -69,11 +71,12 @@ def query(
     hybrid: Hybrid = False,
     all_captions: AllCaptions = False,
     sure: Sure = False,
-    top_k: Annotated[int, typer.Option("--top", "-t", min=1, metavar="N", help="So many photos at most.")] = 10,
+    top_k: Annotated[int, typer.Option("--top", "-t", "-n", min=1, metavar="N", help="So many photos at most.")] = 10,
     min_score: MinScore = None,
     name: IndexName = DEFAULT_INDEX,
     model: ModelName = None,
     output_format: OutputFormat = Format.table,
+    as_json: AsJson = False,
     null_separated: NullSeparated = False,
 ) -> None:
     """Find the photos that are most like words or an example, best first.
@@ -84,6 +87,8 @@ def query(
 
     A caption that is more likely wrong than right is marked as unsure, and words are looked for in it only with
     --all-captions.
+
+    Exact copies of a photo that is looked for take no places; they are named, and JSON has them under its `copies`.
 
     --where takes path, caption, taken_at, camera, latitude, longitude, width, height, size, format, caption_score,
     caption_logprob, caption_confidence (from 0 to 1) and caption_by ('model' or 'human'); ilike ignores case.
@@ -115,7 +120,17 @@ def query(
     if sure and not searcher.has_confidences:
         tell_all_count_as_sure()
     columns = PRINTED[mode] if asked else PRINTED_OF_A_LIST
+    output_format = chosen_format(output_format, as_json=as_json)
     print_hits(hits, output_format, columns, null_separated=null_separated, sure=sure)
+    for hit in hits:
+        if hit.copies:
+            console.say(_about_copies(hit))
+
+
+def _about_copies(hit: "SearchHit") -> str:
+    names = [shortened(console.shown(path), _LONGEST_NAME) for path in (hit.path, *hit.copies[:_NAMED])]
+    more = f" and {len(hit.copies) - _NAMED:,} more" if len(hit.copies) > _NAMED else ""
+    return f"byte for byte the same as {names[0]}, and not listed: {', '.join(names[1:])}{more}"
 
 
 def _nothing_found(left_out: int) -> NothingFound:

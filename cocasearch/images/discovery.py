@@ -25,6 +25,16 @@ IMAGE_SUFFIXES = RAW_SUFFIXES | frozenset(
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
 )
 
+VIDEO_SUFFIXES = frozenset(
+    {".3g2", ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
+)
+
+VIDEO = "a video, of which no picture is taken"
+"""The reason for which a walk leaves one out."""
+
+ONLY_VIDEOS = "videos are passed over; give folders with photos"
+"""How to go on where videos are all that there is."""
+
 _LARGEST = 2**63 - 1  # what a column of whole numbers holds
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -70,6 +80,8 @@ Skip = Callable[[Path, str], None]
 
 
 def _warn(path: Path, reason: str) -> None:
+    if reason == VIDEO:  # an album may hold thousands
+        return
     _log.warning("skipped %r: %s", str(path), reason)
 
 
@@ -82,8 +94,8 @@ def discover_images(path: Path, on_skip: Skip = _warn) -> Iterator[ImageFile]:
 
     Args:
         path: The folder or file.
-        on_skip: Told of folders that cannot be read, names that no index can store and links to folders; unless given,
-            they are logged.
+        on_skip: Told of folders that cannot be read, names that no index can store, links to folders and videos; unless
+            given, all but videos are logged.
 
     Raises:
         CocaSearchError: `path` does not exist, cannot be entered, or has a name that no index can store.
@@ -209,6 +221,8 @@ def _list_folder(folder: str, on_skip: Skip, excludes: Excludes) -> tuple[list[E
                     on_skip(Path(entry.path), LINKED_FOLDER)
                 elif is_image_name(name) and _is_storable(entry, on_skip) and (file := _look_at(entry)):
                     files.append(file)
+                elif name[name.rfind(".") :].lower() in VIDEO_SUFFIXES:
+                    on_skip(Path(entry.path), VIDEO)
     except OSError as error:  # it may not be listed, or none of its files be looked at
         on_skip(Path(folder), f"folder cannot be read: {str(error.strerror).lower()}")
         return [], []

@@ -194,6 +194,7 @@ class IndexBuilder:
             empty=tuple(map(str, survey.empty)),
             away=tuple(plan.away_paths()),
             left_behind=tuple(survey.left_behind),
+            videos=len(survey.videos),
             total=counts.present,
             missing=counts.missing,
             vanished=len(queue.vanished),

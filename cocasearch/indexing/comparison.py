@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cocasearch.images.discovery import LINKED_FOLDER, Entry, is_walked
+from cocasearch.images.discovery import LINKED_FOLDER, VIDEO, Entry, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.away import EmptyFolders
 from cocasearch.indexing.known_files import Place, Stamp, join
@@ -151,6 +151,8 @@ class Comparison:
     def _skip(self, path: Path, reason: str) -> None:
         if reason == LINKED_FOLDER:
             self._survey.linked.append(path)
+        elif reason == VIDEO:
+            self._survey.videos.add(path)
         else:
             self._survey.skipped.append((str(path), reason))
 

@@ -1,15 +1,16 @@
-"""Rows and vectors of an index for other tools: one Parquet file, or a folder laid out as clip-retrieval's.
+"""Rows and vectors of an index for other tools: one file, or a folder laid out as clip-retrieval's.
 
     one file               every column of the table, and `image_path`, where the photo lies now
     clip-retrieval folder  img_emb/img_emb_0.npy (N, E) float16 and, row by row alike, metadata/metadata_0.parquet
                            with image_path and caption
 
-Both carry, in the Parquet file's own metadata, the model that made the vectors: by that an export is known as one, and
-nothing else is ever replaced. What is there already stays until the new is complete.
+Parquet files carry, in their own metadata, the model that made the vectors: by that an export is known as one, a CSV
+or JSON lines by their columns, and nothing else is ever replaced. What is there stays until the new is complete.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import Manifest, index_name, read_manifest
 from cocasearch.indexing.records import record_schema, unsure_captions
 from cocasearch.indexing.row_conditions import JUDGED, UNSURE
+from cocasearch.indexing.row_files import check_ending, writing_rows
 from cocasearch.indexing.table import IndexTable
 
 Progress = Callable[[int, int], None]
@@ -30,13 +32,14 @@ Progress = Callable[[int, int], None]
 EMBEDDINGS_FOLDER, METADATA_FOLDER = "img_emb", "metadata"
 MODEL_NAME_KEY, FINGERPRINT_KEY = b"cocasearch.model", b"cocasearch.model_fingerprint"
 _VECTORS_FILE, _METADATA_FILE = "img_emb_0.npy", "metadata_0.parquet"
+_LONGEST_LINE = 2**20  # characters, of a row as text
 _CLIP_RETRIEVAL_SCHEMA = pa.schema([("image_path", pa.string()), ("caption", pa.string())])
 
 
-def export_parquet(
+def export_file(
     index: Path, file: Path, *, only_sure: bool = False, overwrite: bool = False, progress: Progress | None = None
 ) -> int:
-    """Write every row of an index, those of missing files too, into a Parquet file; the number of rows.
+    """Write every row of an index, those of missing files too, into a file of the kind of its ending; their number.
 
     Args:
         index: The index folder.
@@ -46,26 +49,22 @@ def export_parquet(
         progress: Called some thousands of rows at a time.
 
     Raises:
-        CocaSearchError: No index there, the file cannot be written or is there already, and no export or not to be
-            replaced, or the index was changed meanwhile.
+        CocaSearchError: No index there, the file cannot be written, ends otherwise than `row_files.ENDINGS` or is there
+            already, and no export or not to be replaced, or the index was changed meanwhile.
         NothingFound: The index holds no rows, or all captions are unsure and these are not wanted.
     """
     _check_file(file, overwrite=overwrite)
+    check_ending(file)
     manifest, table = _open(index)
     columns = record_schema(table.dimension)
-    schema = columns.append(pa.field("image_path", pa.string()))
+    schema = _named(columns.append(pa.field("image_path", pa.string())), manifest)
     folders = manifest.locate_roots(index)
     unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
     done, total = 0, _refuse_nothing(len(table) + table.count_missing(), unsure, index)
-    with (
-        _writing(file, index),
-        replacing(file) as partial,
-        partial.open("wb") as sink,
-        pq.ParquetWriter(sink, _named(schema, manifest), compression="zstd") as writer,
-    ):
+    with _writing(file, index), writing_rows(file, schema) as write:
         for batch in _wanted(table.batches(columns.names, with_missing=True), only_sure):
             arrays = [*batch.columns, _absolute_paths(batch, folders)]
-            writer.write_batch(pa.record_batch(arrays, schema=writer.schema))
+            write(pa.record_batch(arrays, schema=schema))
             done += batch.num_rows
             if progress:
                 progress(done, total)
@@ -148,10 +147,15 @@ def _refuse(target: Path, *, is_ours: bool, overwrite: bool) -> None:
 
 
 def _is_export(file: Path) -> bool:
-    try:
-        return MODEL_NAME_KEY in (pq.read_schema(file).metadata or {})
-    except (OSError, pa.ArrowException):
+    if file.suffix.lower() == ".parquet":
+        with suppress(OSError, pa.ArrowException):
+            return MODEL_NAME_KEY in (pq.read_schema(file).metadata or {})
         return False
+    with suppress(OSError, ValueError), file.open(encoding="utf-8") as lines:
+        first = lines.readline(_LONGEST_LINE)
+        names = json.loads(first) if first.startswith("{") else first.rstrip().split(",")
+        return set(record_schema(1).names) <= set(names)
+    return False
 
 
 def _open(index: Path) -> tuple[Manifest, IndexTable]:

@@ -24,6 +24,7 @@ class BuildReport:
         empty: Paths without any image file, whose images, if the index has some, were kept.
         away: Empty folders inside roots whose images were kept.
         left_behind: Images of the old table that a rebuild has not met, and the new one has not.
+        videos: Videos that were passed over.
         total: Images in the index now.
         missing: Images kept back because their file is gone.
         vanished: Files that were gone when their turn came.
@@ -46,6 +47,7 @@ class BuildReport:
     empty: tuple[str, ...] = ()
     away: tuple[str, ...] = ()
     left_behind: tuple[str, ...] = ()
+    videos: int = 0
     total: int = 0
     missing: int = 0
     vanished: int = 0
@@ -68,6 +70,7 @@ def report_nothing_to_do(survey: Survey, *, captions: bool) -> BuildReport:
         known_bad=survey.known_bad,
         empty=tuple(map(str, survey.empty)),
         away=tuple(survey.whole_paths(survey.away)),
+        videos=len(survey.videos),
         total=counts.present,
         missing=counts.missing,
         captionless=counts.captionless if captions else 0,

@@ -72,6 +72,7 @@ class Survey:
             be mounted.
         away: Empty folders inside roots from which the index knows photos. Nothing under them counts as gone either.
         linked: Links to folders, which are not followed.
+        videos: Videos, which are passed over.
         skipped: Path and reason of what had to be left out. Nothing under them counts as gone either.
     """
 
@@ -97,6 +98,7 @@ class Survey:
     empty: list[Path] = field(default_factory=list)
     away: list[Place] = field(default_factory=list)
     linked: list[Path] = field(default_factory=list)
+    videos: set[Path] = field(default_factory=set)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def roots_before(self) -> tuple[Root, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import GIVE_LINKED, expand_home, is_image_name, is_walked
+from cocasearch.images.discovery import GIVE_LINKED, ONLY_VIDEOS, expand_home, is_image_name, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.away import EmptyFolders, holds_nothing
 from cocasearch.indexing.comparison import Comparison
@@ -65,6 +65,8 @@ def _how_to_go_on(survey: Survey) -> str | None:
     """What to do where there is no picture, if that may not be as it is meant."""
     if survey.linked:
         return GIVE_LINKED
+    if survey.videos:
+        return ONLY_VIDEOS
     if survey.present and survey.options.excludes:
         remove = index_command(survey.index, "PATH", command="remove")
         return f"an --exclude that leaves none is not remembered; to take photos out of the index: {remove}"

@@ -20,6 +20,14 @@ ROW_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("root", pa.string()),
         ("path", pa.string()),
+        ("content_hash", pa.string()),
+        ("size", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("format", pa.string()),
+        ("camera", pa.string()),
+        ("latitude", pa.float64()),
+        ("longitude", pa.float64()),
         ("caption", pa.string()),
         ("caption_score", pa.float32()),
         ("caption_confidence", pa.float32()),
@@ -37,6 +45,14 @@ class SnapshotRow:
     id: str
     root: str
     path: str
+    content_hash: str
+    size: int
+    width: int
+    height: int
+    format: str
+    camera: str | None
+    latitude: float | None
+    longitude: float | None
     caption: str | None
     caption_score: float | None
     caption_confidence: float | None
@@ -78,6 +94,10 @@ class VectorSnapshot:
         is_it = pc.and_(pc.equal(self.rows["path"], path), pc.equal(self.rows["root"], root))
         position: int = pc.index(is_it, True).as_py()
         return None if position < 0 else position
+
+    def with_content(self, content_hash: str) -> Positions:
+        """The positions of the rows of all files with that content."""
+        return np.flatnonzero(np.asarray(pc.equal(self.rows["content_hash"], content_hash)))
 
     @property
     def has_captions(self) -> bool:

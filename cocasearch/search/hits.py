@@ -26,6 +26,12 @@ class SearchHit:
         fused_score: What a hybrid search orders by: the sum of 1 / (60 + rank) over both ranks.
         caption_confidence: Probability that the caption is right, 0 to 1; None if nobody has judged it, or a person has
             written it.
+        camera: What took it, if the file says so; likewise `latitude` and `longitude`, in degrees.
+        width: Pixels, upright, as is `height`.
+        size: Bytes of the file.
+        format: As the decoder names it: "JPEG", "PNG".
+        copies: Of an example that was asked for: the other files with its content that meet the condition, which take
+            no places of their own.
     """
 
     rank: int
@@ -41,6 +47,14 @@ class SearchHit:
     text_rank: int | None = None
     fused_score: float | None = None
     caption_confidence: float | None = None
+    camera: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    width: int | None = None
+    height: int | None = None
+    size: int | None = None
+    format: str | None = None
+    copies: tuple[str, ...] = ()
 
     @property
     def caption_is_sure(self) -> bool | None:

@@ -3,6 +3,7 @@
 Joins what the snapshot knows (vectors, dates) with what only the table can tell (conditions, words), by row ids.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,7 @@ class RankedRow:
     vector_rank: int | None = None
     text_rank: int | None = None
     fused_score: float | None = None
+    copies: tuple[int, ...] = ()
 
 
 class Ranker:
@@ -56,11 +58,29 @@ class Ranker:
         self._snapshot = snapshot
 
     def by_vector(
-        self, vector: Vector, top_k: int, where: str | None = None, min_score: float | None = None
+        self,
+        vector: Vector,
+        top_k: int,
+        where: str | None = None,
+        min_score: float | None = None,
+        copies: Sequence[Sequence[int]] = (),
     ) -> list[RankedRow]:
-        """By the cosine with a unit vector (E,), down to `min_score`."""
-        positions, scores = self._nearest(vector, top_k, where, min_score)
-        return [RankedRow(int(at), float(score)) for at, score in zip(positions, scores, strict=True)]
+        """By the cosine with a unit vector (E,), down to `min_score`.
+
+        Of each group of `copies`, positions of rows, the first that competes stands for the others.
+        """
+        among, stands_for = None if where is None else self._meeting(where), dict[int, tuple[int, ...]]()
+        for group in copies:
+            first, *others = [at for at in group if among is None or among[at]] or [-1]
+            if others:
+                among = np.ones(len(self._snapshot), bool) if among is None else among
+                among[others] = False
+                stands_for[first] = tuple(others)
+        positions, scores = self._nearest(vector, top_k, among, min_score)
+        return [
+            RankedRow(int(at), float(score), copies=stands_for.get(int(at), ()))
+            for at, score in zip(positions, scores, strict=True)
+        ]
 
     def by_words(
         self, words: str, top_k: int, where: str | None = None, *, all_captions: bool = False
@@ -80,7 +100,8 @@ class Ranker:
         all_captions: bool = False,
     ) -> list[RankedRow]:
         """By reciprocal rank fusion of both; every row has its rank by vector, none by an unsure caption."""
-        positions, scores = self._nearest(vector, len(self._snapshot), where, min_score)
+        among = None if where is None else self._meeting(where)
+        positions, scores = self._nearest(vector, len(self._snapshot), among, min_score)
         with_words, text_scores = self._with_words(words, len(self._snapshot), where, all_captions)
         places = np.full(len(self._snapshot), -1, np.int64)
         places[positions] = np.arange(len(positions))
@@ -104,9 +125,8 @@ class Ranker:
         return [RankedRow(int(at)) for at in self._snapshot.newest(top_k, self._meeting(where))]
 
     def _nearest(
-        self, vector: Vector, top_k: int, where: str | None, min_score: float | None
+        self, vector: Vector, top_k: int, among: NDArray[np.bool_] | None, min_score: float | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        among = None if where is None else self._meeting(where)
         positions, scores = self._snapshot.nearest(vector, top_k, among)
         good = len(scores) if min_score is None else np.count_nonzero(scores >= min_score)
         return positions[:good], scores[:good]

@@ -5,7 +5,8 @@ words. Imports torch only for a vector, and LanceDB only for a condition, for wo
 """
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
+from cocasearch.indexing.records import hash_file
 from cocasearch.indexing.snapshots import open_snapshot
+from cocasearch.indexing.vectors import SnapshotRow
 from cocasearch.indexing.versions import UnreadableTable, VersionGone
 from cocasearch.search.hits import SearchHit
 from cocasearch.search.query import Query, as_query
 from cocasearch.search.ranking import Mode, RankedRow, Ranker
-from cocasearch.search.stored_examples import embed_with_stored
+from cocasearch.search.stored_examples import embed_with_stored, find_position
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float32]
 
+_OF_THE_FILE = ("camera", "latitude", "longitude", "width", "height", "size", "format")
 _ATTEMPTS = 5  # to read a version of the table, which a writer may remove meanwhile
 
 
@@ -118,7 +122,10 @@ class Searcher:
         if wanted is None:
             return self._answer(top_k, lambda ranker: ranker.by_date(top_k, str(where)))
         if mode == "vector":
-            return self.search_vector(self.embed(wanted), top_k, where=where, min_score=min_score)
+            vector, hashes = self.embed(wanted), dict(_hashes(wanted.images))
+            return self._answer(
+                top_k, lambda ranker: ranker.by_vector(vector, top_k, where, min_score, self._copies(hashes))
+            )
         self._check_captions()
         words = " ".join(wanted.texts)
         if mode == "text":
@@ -216,13 +223,21 @@ class Searcher:
                     break
         raise CocaSearchError(f"index '{index_name(self._index)}' keeps changing while it is read", hint="try again")
 
+    def _copies(self, hashes: Mapping[Path, str]) -> list[list[int]]:
+        """Positions of the files with the content of each example, those of the example itself first."""
+        groups = []
+        for image, content_hash in hashes.items():
+            own = find_position(image, self._snapshot, self._roots)
+            groups.append(sorted(self._snapshot.with_content(content_hash).tolist(), key=lambda at: (at != own, at)))
+        return groups
+
     def _hits(self, ranked: list[RankedRow]) -> list[SearchHit]:
         rows = self._snapshot.rows_at(np.array([row.position for row in ranked], np.int64))
         return [
             SearchHit(
                 rank=rank,
                 score=figures.score,
-                path=str(self._roots.get(row.root, Path()) / row.path),
+                path=self._path(row),
                 relative_path=row.path,
                 caption=row.caption,
                 caption_score=row.caption_score,
@@ -233,15 +248,27 @@ class Searcher:
                 text_rank=figures.text_rank,
                 fused_score=figures.fused_score,
                 caption_confidence=row.caption_confidence,
+                copies=tuple(map(self._path, self._snapshot.rows_at(np.array(figures.copies, np.int64)))),
+                **{name: getattr(row, name) for name in _OF_THE_FILE},
             )
             for rank, (figures, row) in enumerate(zip(ranked, rows, strict=True), start=1)
         ]
+
+    def _path(self, row: SnapshotRow) -> str:
+        return str(self._roots.get(row.root, Path()) / row.path)
 
     def _check_captions(self) -> None:
         if len(self) and not self._snapshot.has_captions:
             name = index_name(self._index)
             command = f"cocasearch caption --index {shlex.quote(name)}"
             raise CocaSearchError(f"index '{name}' has no captions to search in", hint=f"write them with: {command}")
+
+
+def _hashes(images: "Iterable[Path | Image.Image]") -> Iterator[tuple[Path, str]]:
+    for image in images:
+        if isinstance(image, Path):
+            with suppress(OSError):  # a photo in the index can stand for its file
+                yield image, hash_file(image)
 
 
 def _check_arguments(

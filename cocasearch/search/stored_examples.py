@@ -37,7 +37,7 @@ def embed_with_stored(
         )
     vectors = []
     for image in query.images:
-        position = _position(image, snapshot, roots) if isinstance(image, Path) else None
+        position = find_position(image, snapshot, roots) if isinstance(image, Path) else None
         if position is None:
             raise CocaSearchError(
                 f"index '{name}' was imported without naming its model, so only photos that it holds can be looked "
@@ -49,7 +49,8 @@ def embed_with_stored(
     return mean / np.linalg.norm(mean)
 
 
-def _position(image: Path, snapshot: VectorSnapshot, roots: Mapping[str, Path]) -> int | None:
+def find_position(image: Path, snapshot: VectorSnapshot, roots: Mapping[str, Path]) -> int | None:
+    """Where the row of a photo is; None if the index does not hold it."""
     for place in (image.absolute(), image.resolve()):  # a linked file is indexed as the link
         for key, root in roots.items():
             if place.is_relative_to(root):

@@ -64,6 +64,7 @@ def test_milliseconds_of_searching_many_vectors(tmp_path):
     columns["caption_score"] = pa.array(np.zeros(ROWS, dtype=np.float32))
     columns["caption_confidence"] = pa.array(np.ones(ROWS, dtype=np.float32))
     columns["taken_at"] = pa.nulls(ROWS, pa.timestamp("s"))
+    columns |= {name: pa.nulls(ROWS, ROW_SCHEMA.field(name).type) for name in ROW_SCHEMA.names if name not in columns}
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSION)
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
     write_snapshot(tmp_path, "images-1", 1, DIMENSION, [batch])

@@ -1,6 +1,7 @@
 """What comes out of the two streams where names, readers and disks are unkind."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -85,6 +86,14 @@ def test_no_name_commands_the_terminal_that_shows_it_and_programs_get_it_as_it_i
     (unreadable,) = json.loads(prompt("status", "--bad", "--json").stdout)
     assert unreadable["path"] == str(folder / f"bad{NASTY}.jpg")
     assert str(folder) in prompt("query", "sea", "-0").stdout
+
+
+def test_programs_get_no_more_digits_than_tell_something(capfdbinary):
+    console.write_json(
+        {"a": 0.51234567890123, "b": [125.3456789, 7, True], "c": 1.23456789e-5, "d": math.nan, "e": 0.0}
+    )
+    told = json.loads(capfdbinary.readouterr().out)
+    assert told == {"a": 0.512346, "b": [125.345679, 7, True], "c": 1.23457e-05, "d": None, "e": 0.0}
 
 
 def test_output_is_utf_8_and_the_bytes_of_names_in_any_locale(tmp_path):

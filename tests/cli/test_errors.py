@@ -184,6 +184,7 @@ def test_ctrl_c_while_the_program_starts_ends_with_130(monkeypatch):
         def __getattr__(self, name):
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
     monkeypatch.setitem(sys.modules, "cocasearch.cli.app", Interrupted("app"))
     with pytest.raises(SystemExit) as ended:
         main()
@@ -195,6 +196,7 @@ def test_a_pipe_is_neither_waited_for_nor_replaced(indexed):
     os.mkfifo(indexed.folder / "pipe.jpg")
     query = indexed("query", "--image", "pipe.jpg")
     assert (query.exit_code, "pipe.jpg is no file but a pipe or a device" in query.stderr) == (FAILED, True)
-    export = indexed("export", "pipe.jpg", "--overwrite")
+    os.mkfifo(indexed.folder / "pipe.csv")
+    export = indexed("export", "pipe.csv", "--overwrite")
     assert (export.exit_code, "it is a device or a pipe, not a file" in export.stderr) == (FAILED, True)
     assert stat.S_ISFIFO((indexed.folder / "pipe.jpg").stat().st_mode)

@@ -131,7 +131,7 @@ def test_models_are_listed_and_described(prompt):
     assert "tiny" in prompt("models", "list").stdout
     described = json.loads(prompt("models", "info", "tiny", "--json").stdout)
     assert described["architecture"]["image"]["kind"] == "vision_transformer"
-    assert "image_size: 32" in prompt("models", "info", "tiny").stdout
+    assert "  image: kind vision_transformer, image_size 32, " in prompt("models", "info", "tiny").stdout
 
 
 def test_a_dry_run_tells_the_plan_and_changes_nothing(indexed):
@@ -246,3 +246,16 @@ def test_a_drive_that_is_away_is_told_with_what_would_forget_it(indexed):
     assert "holds 5 photos" in indexed("index", "--prune").stderr
     assert "1 removed" in indexed("remove", str(drive)).stderr
     assert "no photos" not in indexed("index").stderr
+
+
+def test_videos_are_counted_and_passed_over(prompt):
+    (prompt.folder / "clips").mkdir()
+    for name in ("a.MOV", "b.mp4", ".c.mp4"):
+        (prompt.folder / "clips" / name).touch()
+    nothing = prompt("index", "clips", "--model", "tiny")
+    assert nothing.exit_code == 3 and "hint: videos are passed over" in nothing.stderr
+    (prompt.folder / "clips").rename(prompt.folder / "photos" / "clips")
+    for command in (("index", "photos", "--dry-run"), ("index", "photos", "--model", "tiny"), ("index",)):
+        assert prompt(*command).stderr.count("2 videos were passed over: photos alone are looked at\n") == 1
+    captioned = prompt("caption", "photos", "--model", "tiny", "--strategy", "greedy")
+    assert captioned.stderr.count("2 videos were passed over") == 1

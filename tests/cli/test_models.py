@@ -192,7 +192,7 @@ def test_the_list_shows_what_is_here_and_what_could_be(prompt):
 
 def test_a_model_that_is_not_here_can_be_looked_at(prompt):
     result = prompt("models", "info", "coca_vit_b_32-mscoco_finetuned_laion2b-s13b-b90k")
-    assert "repository: laion/mscoco_finetuned_CoCa-ViT-B-32-laion2B-s13B-b90k" in result.stdout
+    assert "repository laion/mscoco_finetuned_CoCa-ViT-B-32-laion2B-s13B-b90k" in result.stdout
     assert "mind: " in result.stderr
     assert f"cocasearch models pull coca_ViT-B-32-{COCO}" in result.stderr
 
@@ -209,6 +209,15 @@ def test_without_a_name_the_best_model_here_is_taken_and_said(prompt):
     (models / "coca_ViT-B-32" / "config.json").write_text(json.dumps(config))
     assert "with coca_ViT-B-32, the best model here" in prompt("index", "photos").stderr
     assert "with " not in prompt("index", "photos").stderr  # the index has its own by now
+    again = prompt("caption", "photos", "--strategy", "greedy", "--max-length", "6")
+    assert again.exit_code == 0 and "with " not in again.stderr  # told once
+
+
+def test_a_trained_model_is_told_on_a_screen(prompt):
+    result = prompt("models", "info")  # trained with a hundred settings
+    assert len(result.stdout.splitlines()) <= 24
+    assert "training: 83 values" in result.stdout and "started_from: name " in result.stdout
+    assert "--json" in result.stderr
 
 
 def test_a_model_that_finds_nothing_is_warned_about_when_it_is_used(prompt):

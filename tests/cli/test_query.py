@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -214,7 +215,7 @@ def test_sure_says_where_it_does_nothing(indexed, judge):
 def test_an_export_of_sure_captions_where_all_are_unsure_says_so(indexed, judge, layout):
     assert indexed("remove", "photos/sub", "photos/turned.jpg").exit_code == 0
     judge(circle=("a zebra", 0.25), square=("a horse", 0.25))
-    result = indexed("export", "out", "--sure", "--layout", layout)
+    result = indexed("export", "out.parquet", "--sure", "--layout", layout)
     assert result.exit_code == 3 and "no photo of index 'default' has a sure caption" in result.stderr
 
 
@@ -232,3 +233,35 @@ def test_a_table_of_hits_fits_a_narrow_terminal_with_its_marks(indexed, judge, m
     lines = indexed("query", "zebra").stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.endswith("  unsure: a zebra") for line in lines)
+
+
+def test_copies_of_an_example_take_no_places_and_are_named(indexed):
+    photos = indexed.folder / "photos"
+    for name in ("a.jpg", "sub/z.jpg"):
+        shutil.copy(photos / "red-square.jpg", photos / name)
+    assert indexed("index").exit_code == 0
+    result = indexed("query", "photos/red-square.jpg", "--json")
+    first, *others = json.loads(result.stdout)
+    assert (first["path"], first["rank"]) == (str(photos / "red-square.jpg"), 1)
+    assert first["copies"] == [str(photos / "a.jpg"), str(photos / "sub" / "z.jpg")]
+    assert [hit["copies"] for hit in others] == [[], [], []]
+    named = "byte for byte the same as photos/red-square.jpg, and not listed: photos/a.jpg, photos/sub/z.jpg\n"
+    assert result.stderr == named
+    shutil.copy(photos / "red-square.jpg", indexed.folder / "elsewhere.jpg")
+    elsewhere = json.loads(indexed("query", "elsewhere.jpg", "--where", "path like '%sub/%'", "--json").stdout)
+    assert [(Path(hit["path"]).name, hit["copies"]) for hit in elsewhere[:1]] == [("z.jpg", [])]
+    assert len(json.loads(indexed("query", "a red square", "--json").stdout)) == 6  # words find each of them
+
+
+def test_programs_get_rounded_figures_and_all_of_a_photo(indexed):
+    (hit,) = json.loads(indexed("query", "a red square", "--json", "-n", "1", "--where", "format = 'PNG'").stdout)
+    assert (hit["width"], hit["height"], hit["format"]) == (96, 64, "PNG")
+    assert hit["size"] == (indexed.folder / "photos" / "blue-circle.png").stat().st_size
+    assert {"camera", "latitude", "longitude"} < hit.keys()
+    assert all(len(str(value).split(".")[1]) <= 7 for value in hit.values() if isinstance(value, float))
+    assert indexed("query", "sea", "--json", "--format", "csv").exit_code == 2
+
+
+def test_other_tables_give_json_too(prompt):
+    (caption,) = json.loads(prompt("caption", "photos/turned.jpg", "--model", "tiny", "--json").stdout)
+    assert caption["path"] == str(prompt.folder / "photos" / "turned.jpg")

@@ -12,7 +12,7 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.caption_filling import CaptionFiller
 from cocasearch.indexing.caption_review import ReviewReport, apply_corrections, write_unsure
-from cocasearch.indexing.export import export_parquet
+from cocasearch.indexing.export import export_file
 from cocasearch.indexing.human_captions import HumanCaptions
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import read_manifest
@@ -250,7 +250,7 @@ def test_another_picture_in_the_place_of_one_gets_its_own_caption(table, record)
 def test_an_export_has_the_words_of_people_and_who_wrote_them(decided, tmp_path):
     import pyarrow.parquet as pq
 
-    export_parquet(decided, tmp_path / "all.parquet", only_sure=True)
+    export_file(decided, tmp_path / "all.parquet", only_sure=True)
     rows = {row["path"]: row for row in pq.read_table(tmp_path / "all.parquet").to_pylist()}
     assert rows.keys() == {f"p{at}.png" for at in range(1, 10)}  # p0 is unsure still
     assert (rows["p1.png"]["caption"], rows["p1.png"]["caption_by"]) == ("a giraffe", "human")

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.indexing.export import export_clip_retrieval, export_parquet
+from cocasearch.indexing.export import export_clip_retrieval, export_file
 from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.records import record_id, record_schema
 from cocasearch.indexing.table import IndexTable
@@ -14,7 +14,7 @@ from cocasearch.indexing.table import IndexTable
 def test_a_parquet_file_has_every_column_and_where_the_photos_lie(build, index, photos, rows, tmp_path):
     build(photos)
     told = []
-    assert export_parquet(index, tmp_path / "all.parquet", progress=lambda *counts: told.append(counts)) == 10
+    assert export_file(index, tmp_path / "all.parquet", progress=lambda *counts: told.append(counts)) == 10
     exported = pq.read_table(tmp_path / "all.parquet")
     assert exported.schema.names == [*record_schema(16).names, "image_path"]
     found = sorted(exported.to_pylist(), key=lambda row: row["path"])
@@ -28,7 +28,7 @@ def test_rows_of_missing_files_are_in_the_parquet_file_and_not_among_the_embeddi
     build(photos)
     table = IndexTable(index, read_manifest(index).table)
     table.mark_missing([record_id("1", "p3.png")], datetime.now(UTC))
-    assert export_parquet(index, tmp_path / "all.parquet") == 10
+    assert export_file(index, tmp_path / "all.parquet") == 10
     missing = [row for row in pq.read_table(tmp_path / "all.parquet").to_pylist() if row["missing_since"]]
     assert [row["path"] for row in missing] == ["p3.png"]
     assert export_clip_retrieval(index, tmp_path / "out") == 9
@@ -37,7 +37,7 @@ def test_rows_of_missing_files_are_in_the_parquet_file_and_not_among_the_embeddi
 def test_rows_of_an_unknown_root_are_exported_with_what_is_known(build, index, photos, set_in_table, tmp_path):
     build(photos)
     set_in_table(index, "path = 'p1.png'", root="7")
-    export_parquet(index, tmp_path / "all.parquet")
+    export_file(index, tmp_path / "all.parquet")
     paths = set(pq.read_table(tmp_path / "all.parquet")["image_path"].to_pylist())
     assert paths == {"p1.png", *(str(photos / f"p{n}.png") for n in range(10) if n != 1)}
 
@@ -99,8 +99,8 @@ def test_what_no_export_has_written_is_neither_replaced_nor_deleted(build, index
 def test_what_cannot_be_exported_is_said(build, index, photos, tmp_path):
     build(photos)
     with pytest.raises(CocaSearchError, match=r"cannot write .*no/such/all.parquet: no such file"):
-        export_parquet(index, tmp_path / "no" / "such" / "all.parquet")
+        export_file(index, tmp_path / "no" / "such" / "all.parquet")
     table = IndexTable(index, read_manifest(index).table)
     table.remove([row["id"] for batch in table.batches(["id"]) for row in batch.to_pylist()])
     with pytest.raises(NothingFound, match="holds no photos to export"):
-        export_parquet(index, tmp_path / "all.parquet")
+        export_file(index, tmp_path / "all.parquet")

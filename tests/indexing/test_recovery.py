@@ -10,7 +10,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing import verification
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.caption_filling import CaptionFiller
-from cocasearch.indexing.export import export_parquet
+from cocasearch.indexing.export import export_file
 from cocasearch.indexing.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
 from cocasearch.indexing.removal import remove_paths
 from cocasearch.indexing.table import IndexTable
@@ -158,7 +158,7 @@ def test_every_command_names_the_table_that_cannot_be_read(build, grown, photos,
         lambda: build(photos),
         lambda: IndexBuilder(grown, loaded).build(),
         lambda: Searcher(grown, loaded),
-        lambda: export_parquet(grown, tmp_path / "rows.parquet"),
+        lambda: export_file(grown, tmp_path / "rows.parquet"),
         lambda: remove_paths(grown, [photos / "q0.png"]),
         lambda: CaptionFiller(grown, loaded, DEFAULT_OPTIONS).fill(),
     ]

@@ -117,7 +117,9 @@ def test_refreshing_shows_what_was_added_since(home, loaded):
     IndexBuilder(home / "index", loaded).build([home / "photos"])
     assert len(searcher) == 12
     searcher.refresh()
-    assert {hit.relative_path for hit in searcher.search(home / "photos" / "p1.png", top_k=2)} == {"p1.png", "copy.png"}
+    best, other = searcher.search(home / "photos" / "p1.png", top_k=2)
+    assert (best.relative_path, best.copies) == ("p1.png", (str(home / "photos" / "copy.png"),))
+    assert other.relative_path != "copy.png" and other.copies == ()
 
 
 def test_another_model_is_refused(index, loaded, photos):
