@@ -10,20 +10,23 @@ Cause = Literal["file", "time", "extra", "system"]
 """What stands between a file and its pixels: the file itself, the time that one may take, an optional part of this
 package that is not installed, or the disk, a permission or the memory."""
 
+LONGEST_MESSAGE = 300
+"""Characters of what is said at once, whatever it quotes."""
+
 
 class CocaSearchError(Exception):
     """A failure that a user can understand and mend.
 
     Args:
-        message: One sentence: what went wrong, with which file, name or value.
+        message: One sentence: what went wrong, with which file, name or value; cut in its middle where that is long.
         hint: How to go on, best as the exact next command.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(shortened(message, LONGEST_MESSAGE))
+        self.hint = hint and shortened(hint, LONGEST_MESSAGE)
 
 
 class CocaSearchWarning(UserWarning):
@@ -63,3 +66,11 @@ class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
 def first_line(error: BaseException) -> str:
     """What another's error says, in one line: some go on for pages. The name of its class if it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text in so many characters at most, with an ellipsis for what is missing from its middle."""
+    if len(text) <= longest:
+        return text
+    tail = (longest - 1) // 4
+    return f"{text[: longest - 1 - tail]}…{text[-tail:]}"

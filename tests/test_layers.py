@@ -20,7 +20,8 @@ LADDER = [
     {"inference"},
     {"checkpoints"},
     {"model"},
-    {"images", "text", "captioned_data"},
+    {"captioned_data"},
+    {"images", "text"},
     {"atomic_files", "counting", "errors", "file_parts", "interruption", "paths"},
 ]
 HEIGHT = {rung: -floor for floor, rungs in enumerate(LADDER) for rung in rungs}

@@ -4,26 +4,41 @@ They name pictures that lie somewhere else. Where that is one of the usual place
 to be told.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cocasearch.captioned_data.columns import WantedColumns, words
+from cocasearch.captioned_data.cells import UnreadCell, words
+from cocasearch.captioned_data.columns import CAPTION_COLUMNS, IMAGE_COLUMNS, WantedColumns
 from cocasearch.captioned_data.records import BadRow, Found, Row
-from cocasearch.captioned_data.tables import NOT_UTF8, delimited_rows, is_unicode, refuse_binary, row_of_record
+from cocasearch.captioned_data.spellings import FilesByName
+from cocasearch.captioned_data.tables import (
+    NOT_UTF8,
+    RowReader,
+    delimited_rows,
+    is_unicode,
+    jsonl_rows,
+    parse_json,
+    refuse_binary,
+    rows_of_records,
+)
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import is_image_name
 
 _TOKEN = re.compile(r"^(?P<name>[^\t]+)#(?P<number>\d+)\t(?P<caption>.*)$")
 _USUAL_FOLDERS = (
     *(".", "images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr8k_images"),
     *("flickr30k-images", "flickr30k_images"),
 )
+_PLAIN = RowReader("picture", "caption", words)  # of layouts that have no columns
 
 
 def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, images: Path | None) -> Iterator[Found]:
-    """The rows of a JSON document: COCO's captions, Karpathy's splits, or a list of objects like those of JSONL.
+    """The rows of a JSON document.
+
+    It is COCO's captions, Karpathy's splits, objects like those of JSONL (one, a list of them, or one a line), or an
+    object with the captions of each file.
 
     Raises:
         CocaSearchError: It is something else, has several splits of which none is chosen, or its pictures are in none
@@ -31,20 +46,38 @@ def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, i
     """
     refuse_binary(path, name)
     try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CocaSearchError(f"{name} is not JSON: {error}") from error
-    if isinstance(document, list) and document and isinstance(document[0], dict):
-        return _listed(document, name, wanted)
+        document = parse_json(path.read_bytes())
+    except UnreadCell as error:
+        if "Extra data" in str(error):  # a second object after the first
+            return jsonl_rows(path, name, wanted)
+        raise CocaSearchError(f"{name} is not JSON: {str(error).removeprefix('it is not JSON: ')}") from error
+    if isinstance(document, list) and any(isinstance(record, dict) for record in document):
+        return rows_of_records("object", enumerate(document, start=1), name, wanted)
     entries = document.get("images") if isinstance(document, dict) else None
     if isinstance(entries, list) and isinstance(document.get("annotations"), list):
-        return _in_folder(list(_coco(document, name)), path, name, images, kind="coco")
+        return _in_folder(list(_coco(document, name, wanted)), path, name, images, kind="coco")
     if isinstance(entries, list) and any(isinstance(entry, dict) and "sentences" in entry for entry in entries):
+        wanted.refuse_keys(name, "the splits and sentences of Karpathy")
         return _in_folder(list(_karpathy(entries, name, split)), path, name, images)
+    if isinstance(document, dict) and document and (records := _records_by_file(document, name, wanted)):
+        return rows_of_records("object", enumerate(records, start=1), name, wanted)
     raise CocaSearchError(
-        f"{name} holds no captions as COCO or Karpathy's splits have them",
+        f"{name} holds no captions as COCO, Karpathy's splits or an object of files and their captions have them",
         hint="captions_*.json of COCO, dataset_flickr8k.json, or JSONL with one object per line",
     )
+
+
+def _records_by_file(document: dict[str, Any], name: str, wanted: WantedColumns) -> list[dict[str, Any]]:
+    """An object of one file, of files and their captions or what else is said of them, or around a list of such."""
+    if any(key.lower() in IMAGE_COLUMNS or key == wanted.image_key for key in document):
+        return [document]
+    if all(isinstance(value, dict) for value in document.values()):
+        return [{IMAGE_COLUMNS[-1]: file, **about} for file, about in document.items()]
+    if any(is_image_name(file) for file in document):
+        wanted.refuse_keys(name, "files and their captions")
+        return [{IMAGE_COLUMNS[0]: file, CAPTION_COLUMNS[0]: captions} for file, captions in document.items()]
+    lists = [value for value in document.values() if isinstance(value, list) and _keys_of(value)]
+    return lists[0] if len(lists) == 1 else []
 
 
 def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None) -> Iterator[Found]:
@@ -58,6 +91,7 @@ def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None)
         is_token = _TOKEN.match(file.readline().rstrip("\n")) is not None
     if not is_token:
         return delimited_rows(path, name, wanted)
+    wanted.refuse_keys(name, "lines of a picture and its caption")
     return _in_folder(list(_token_rows(path, name)), path, name, images)
 
 
@@ -72,41 +106,50 @@ def _token_rows(path: Path, name: str) -> Iterator[Found]:
             elif parts is None:
                 yield BadRow(where, "it is not name.jpg#0, a tab and a caption")
             else:
-                yield Row(where, parts["name"], parts["name"], words(parts["caption"]))
+                yield _PLAIN.row(where, parts["name"], parts["caption"], "")
 
 
-def _listed(records: Sequence[Any], name: str, wanted: WantedColumns) -> Iterator[Found]:
-    image, caption = wanted.choose(name, list(records[0]))
-    for number, record in enumerate(records, start=1):
-        where = f"object {number} of {name}"
-        if isinstance(record, dict):
-            yield row_of_record(where, record, image, caption, wanted)
-        else:
-            yield BadRow(where, "it is not a JSON object")
-
-
-def _coco(document: dict[str, Any], name: str) -> Iterator[Found]:
-    if not any(isinstance(note, dict) and "caption" in note for note in document["annotations"]):
+def _coco(document: dict[str, Any], name: str, wanted: WantedColumns) -> Iterator[Found]:
+    keys = _keys_of(document["annotations"])
+    if "caption" not in keys and not wanted.caption_key:
         raise CocaSearchError(f"the annotations in {name} are no captions", hint="COCO's are in captions_*.json")
-    files = {
-        entry["id"]: entry["file_name"]
-        for entry in document["images"]
-        if isinstance(entry, dict)
-        and isinstance(entry.get("id"), int | str)
-        and isinstance(entry.get("file_name"), str)
-    }
+    image_key = wanted.image(name, _keys_of(document["images"]), ("file_name",))
+    reader = RowReader(image_key, wanted.caption(name, keys, ("caption",)), words)
+    files = _files_by_id(document["images"], reader.image)
     bare = dict(files)
     for number, note in enumerate(document["annotations"], start=1):
         where = f"annotation {number} of {name}"
-        image = note.get("image_id") if isinstance(note, dict) else None
-        if not isinstance(image, int | str) or image not in files:
-            yield BadRow(where, "its image is not in the list of images")
+        image = _plain(note.get("image_id")) if isinstance(note, dict) else ""
+        if files.get(image) is None:
+            why = "several images have its id" if image in files else "its image is not in the list of images"
+            yield BadRow(where, why)
             continue
-        file, caption = files[image], note.get("caption")
         bare.pop(image, None)
-        yield Row(where, file, file, words(caption) if isinstance(caption, str) else [])
-    for number, file in bare.items():
-        yield Row(f"image {number} of {name}", file, file, [])
+        yield reader.row(where, files[image], note.get(reader.caption), "")
+    for one, bare_file in bare.items():
+        yield Row(f"image {one} of {name}", bare_file or "", bare_file or "", [])
+
+
+def _files_by_id(entries: Sequence[Any], image_key: str) -> dict[str, str | None]:
+    """The file of each image by its id; None for an id that several files have."""
+    files: dict[str, str | None] = {}
+    for entry in entries:
+        if isinstance(entry, dict) and (number := _plain(entry.get("id"))) and isinstance(entry.get(image_key), str):
+            file = entry[image_key]
+            files[number] = file if files.get(number, file) == file else None
+    return files
+
+
+def _plain(number: object) -> str:
+    """An id as text, however it is written: 25, "25", 25.0 or "000025"; empty if it is none."""
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    text = str(number).strip() if isinstance(number, int | str) else ""
+    return text.lstrip("0") or text
+
+
+def _keys_of(entries: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(key for entry in entries if isinstance(entry, dict) for key in entry))
 
 
 def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[Found]:
@@ -128,7 +171,7 @@ def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[
             texts = (
                 [item.get("raw") for item in sentences if isinstance(item, dict)] if isinstance(sentences, list) else []
             )
-            yield Row(where, file, file, words([text for text in texts if isinstance(text, str)]))
+            yield _PLAIN.row(where, file, [text for text in texts if isinstance(text, str)], "")
 
 
 def _in_folder(rows: list[Found], path: Path, name: str, images: Path | None, kind: str = "flickr") -> Iterator[Found]:
@@ -146,7 +189,8 @@ def _find_folder(path: Path, name: str, names: Sequence[str], kind: str) -> Path
     subset = path.stem.rpartition("_")[2]  # captions_val2017.json -> val2017
     usual = [path.parent / folder for folder in _USUAL_FOLDERS]
     usual += [folder / subset for place in (path.parent, path.parent.parent) for folder in (place, place / "images")]
-    found = [folder for folder in usual if any((folder / name).is_file() for name in some)]
+    files = FilesByName()
+    found = [folder for folder in usual if any(files.find(folder / name).is_file() for name in some)]
     different = {folder.resolve(): folder for folder in found}
     if len(different) == 1:
         return found[0]

@@ -1,17 +1,14 @@
-"""Which columns of a table hold pictures and words, and how a cell becomes captions."""
+"""Which columns of a table hold pictures and words."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cocasearch.captioned_data.cells import words
 from cocasearch.errors import CocaSearchError
 
-IMAGE_COLUMNS = ("filepath", "image", "path", "file_name", "filename", "image_name", "image_path", "img", "file")
-CAPTION_COLUMNS = ("title", "caption", "captions", "text", "comment", "description")
+IMAGE_COLUMNS = ("filepath", "image", "image_path", "path", "file_name", "filename", "image_name", "img", "file")
+CAPTION_COLUMNS = ("title", "caption", "captions", "text", "texts", "comment", "description", "raw", "sentences")
 LABEL_COLUMNS = ("name", "names", "label")
-
-
-class NotWordsError(ValueError):
-    """A cell that should hold words holds something else."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +34,48 @@ class WantedColumns:
         """The image and the caption column among those found in the file of this name.
 
         Raises:
-            CocaSearchError: One of them is not there.
+            CocaSearchError: One of them is not there, or there twice.
         """
-        image = self._pick(name, found, "image", self.image_key, IMAGE_COLUMNS)
-        return image, self._pick(name, found, "caption", self.caption_key, CAPTION_COLUMNS + LABEL_COLUMNS)
+        return self.image(name, found), self.caption(name, found)
+
+    def image(self, name: str, found: list[str], usual: tuple[str, ...] = IMAGE_COLUMNS) -> str:
+        """The image column, as for `choose`."""
+        return self._pick(name, found, "image", self.image_key, usual)
+
+    def caption(self, name: str, found: list[str], usual: tuple[str, ...] = CAPTION_COLUMNS + LABEL_COLUMNS) -> str:
+        """The caption column, as for `choose`."""
+        return self._pick(name, found, "caption", self.caption_key, usual)
+
+    def refuse_keys(self, name: str, what: str) -> None:
+        """Refuse a key that was given for data that have none but `what`.
+
+        Raises:
+            CocaSearchError: One was given, and is meant for these data.
+        """
+        role, key = ("image", self.image_key) if self.image_key else ("caption", self.caption_key)
+        if key and not self.or_usual:
+            raise CocaSearchError(
+                f"{name} has no column {key!r}: it has {what}", hint=f"the same command without --{role}-key"
+            )
 
     def _pick(self, name: str, found: list[str], role: str, key: str | None, usual: tuple[str, ...]) -> str:
-        if key in found:
-            return key
-        by_name = {
-            column.lower(): column for column in reversed(found)
-        }  # of several that differ in case only, the first
-        for column in () if key and not self.or_usual else usual:
-            if column in by_name:
-                return by_name[column]
+        columns = [column for column in found if column == key]
+        for one in () if columns or (key and not self.or_usual) else usual:
+            columns = columns or [column for column in found if column.lower() == one]
+        if len(columns) > 1:
+            differ = len(set(columns)) > 1
+            raise CocaSearchError(
+                f"{name} has {len(columns)} {role} columns: {', '.join(columns)}",
+                hint=f"name one with --{role}-key COLUMN" if differ else "give all but one of them other names",
+            )
+        if columns:
+            return columns[0]
         if not found:
             raise CocaSearchError(f"{name} is empty")
         missing = f"no column {key!r}" if key else f"no {role} column"
-        listed = ", ".join(found)
         headless = any("." in column or " " in column for column in found)  # rows where names should be
         raise CocaSearchError(
-            f"{name} has {missing}; its columns are: {listed if len(listed) <= 300 else listed[:297] + '...'}",
+            f"{name} has {missing}; its columns are: {', '.join(found)}",
             hint=(f"call it {key} or {usual[0]}" if key and self.or_usual else f"name it with --{role}-key COLUMN")
             + (", or name the columns in a first line: filepath,title" if headless else ""),
         )
@@ -65,7 +83,7 @@ class WantedColumns:
     def reader(self, column: str) -> Callable[[object], list[str]]:
         """What turns a cell of the caption column into captions; for labels, into one at most.
 
-        It raises `NotWordsError`.
+        It raises `UnreadCell`.
         """
         if column.lower() not in LABEL_COLUMNS and (self.label_template is None or column != self.caption_key):
             return words
@@ -76,22 +94,3 @@ class WantedColumns:
             return [template.replace("{name}", name.strip()) for name in names if name.strip()][:1]
 
         return read_label
-
-
-def words(cell: object) -> list[str]:
-    """The texts of a cell: none, one, or a list of them.
-
-    Raises:
-        NotWordsError: It holds something else.
-    """
-    cells = cell if isinstance(cell, list) else [] if cell is None else [cell]
-    texts = [text for text in cells if isinstance(text, str)]
-    if len(texts) < len(cells):
-        raise NotWordsError(f"{shortened(cell)} is not words")
-    return [text.strip() for text in texts if text.strip()]
-
-
-def shortened(cell: object) -> str:
-    """A cell as it can stand in a sentence."""
-    text = repr(cell)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import is_passed_over
 from cocasearch.paths import shards_home
 
 SCHEME = "s3://"
@@ -59,7 +60,11 @@ def list_objects(prefix: str) -> list[str]:
         found = store_of(prefix).get_file_info(FileSelector(key_of(prefix).rstrip("/")))
     except OSError as error:
         raise CocaSearchError(f"cannot list {prefix}: {_reason(error)}", hint=_HINT) from error
-    names = sorted(info.path for info in found if info.is_file and info.path.lower().endswith(SHARD_SUFFIXES))
+    names = sorted(
+        info.path
+        for info in found
+        if info.is_file and info.path.lower().endswith(SHARD_SUFFIXES) and not is_passed_over(info.base_name)
+    )
     if not names:
         raise CocaSearchError(f"{prefix} holds no shards (.tar or .parquet)")
     return [SCHEME + name for name in names]

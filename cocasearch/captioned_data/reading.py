@@ -11,15 +11,17 @@ import pyarrow as pa
 from cocasearch.captioned_data.annotations import json_rows, text_rows
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.contents import same_content
-from cocasearch.captioned_data.object_store import Progress
+from cocasearch.captioned_data.object_store import SHARD_SUFFIXES, Progress
 from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage, Found, Row
 from cocasearch.captioned_data.shards import tar_rows
 from cocasearch.captioned_data.sidecars import sidecar_rows
 from cocasearch.captioned_data.sources import SourceFile, source_files
+from cocasearch.captioned_data.spellings import FilesByName
 from cocasearch.captioned_data.tables import delimited_rows, jsonl_rows, parquet_rows
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.file_parts import FilePart, PictureSource
+from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, is_passed_over
 
 
 def read_captioned_data(
@@ -42,8 +44,10 @@ def read_captioned_data(
 
     Args:
         source: A data file, a folder of shards or of pictures with side-cars, or several files: see the package.
-        image_key: The column of the pictures, where its name is not one of the usual.
-        caption_key: The column of the captions, likewise.
+        image_key: The column of the pictures, where its name is not one of the usual; in shards and folders, how their
+            names end.
+        caption_key: The column of the captions, likewise; in shards and folders, how the names of texts end, or a key
+            of the JSON.
         label_template: Words around a label, such as "a photo of a {name}"; a column named by `caption_key` is
             then read as labels, while the usual caption columns stay as they are.
         or_usual: Take the usual names where the source lacks the columns that are named.
@@ -75,14 +79,17 @@ class _Reader:
     split: str | None
 
     def rows(self, file: SourceFile) -> Iterator[Found]:
-        if not file.path.is_dir():
-            yield from self._file_rows(file)
-            return
-        shards = sorted(path for path in file.path.iterdir() if path.suffix.lower() in (".parquet", ".tar"))
-        for shard in shards:
-            yield from self._file_rows(SourceFile(shard, str(shard)))
-        if not shards:
-            yield from sidecar_rows(file.path)
+        try:
+            if not file.path.is_dir():
+                yield from self._file_rows(file)
+                return
+            shards = _files_in(file.path, SHARD_SUFFIXES)
+            for shard in shards:
+                yield from self._file_rows(SourceFile(shard, str(shard)))
+            if not shards:
+                yield from sidecar_rows(file.path, self.wanted)
+        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+            raise CocaSearchError(f"cannot read {file.name}: {first_line(error)}") from error
 
     def _file_rows(self, file: SourceFile) -> Iterator[Found]:
         path, name = file.path, file.name
@@ -91,18 +98,16 @@ class _Reader:
             ".tsv": lambda: delimited_rows(path, name, self.wanted),
             ".txt": lambda: text_rows(path, name, self.wanted, self.images),
             ".token": lambda: text_rows(path, name, self.wanted, self.images),
+            ".ndjson": lambda: jsonl_rows(path, name, self.wanted),
             ".jsonl": lambda: jsonl_rows(path, name, self.wanted),
             ".json": lambda: json_rows(path, name, self.wanted, self.split, self.images),
             ".parquet": lambda: parquet_rows(path, name, self.wanted),
-            ".tar": lambda: tar_rows(path, name),
+            ".tar": lambda: tar_rows(path, name, self.wanted),
         }
         reader = readers.get(path.suffix.lower())
         if reader is None:
             raise CocaSearchError(f"{name} is of no known kind of captioned data", hint=_KINDS)
-        try:
-            yield from reader()
-        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-            raise CocaSearchError(f"cannot read {name}: {first_line(error)}") from error
+        yield from reader()
 
 
 @dataclass
@@ -112,6 +117,7 @@ class _Gathered:
     keys: dict[PictureSource, str] = field(default_factory=dict)
     captions: dict[PictureSource, list[str]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
+    files: FilesByName = field(default_factory=FilesByName)
 
     def add_all(self, file: SourceFile, rows: Iterator[Found], folder: Path) -> None:
         good, broken = 0, list[BadRow]()
@@ -127,7 +133,7 @@ class _Gathered:
             raise CocaSearchError(
                 f"{len(broken)} of {counted(good + len(broken), 'row')} of {file.name} cannot be understood, "
                 f"beginning with {first.where}: {first.reason}",
-                hint=next((hint for words, hint in _MENDING.items() if words in first.reason), None),
+                hint=_mending(first.reason),
             )
 
     def _add(self, row: Row, folder: Path) -> None:
@@ -135,6 +141,7 @@ class _Gathered:
             self.bad_rows.append(BadRow(row.where, "no caption" if row.image else "no picture"))
             return
         image = folder / row.image if isinstance(row.image, str) else row.image
+        image = self.files.find(image) if isinstance(image, Path) else image
         self.keys.setdefault(image, row.key)
         self.captions.setdefault(image, []).extend(row.captions)
 
@@ -165,13 +172,23 @@ def _why_missing(image: Path, key: str) -> str:
 
 
 _MENDING = {  # words of a reason -> how to go on where most rows have it
-    "not words": "name another column with --caption-key",
-    "not a path": "name another column with --image-key",
+    "words": "name another column with --caption-key",
+    "has no caption; its keys": "name one of them with --caption-key",
+    "several pictures": "name one of them with --image-key",
+    **dict.fromkeys(("not a p", "one cell"), "name another column with --image-key"),
+    LINKED_FOLDER: GIVE_LINKED,
     "cells": "put captions that hold the separator in quotation marks",
     "UTF-8": "iconv -f latin1 -t utf-8 would convert it from Latin-1",
 }
+
+
+def _mending(reason: str) -> str | None:
+    return next((hint for words, hint in _MENDING.items() if words in reason), None)
+
+
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-_READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".json", ".token")
+_READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".token")
+_UNSORTED = "a picture and its text must lie next to each other in a shard, as tar --sort=name puts them"
 _KINDS = (
     "give a .csv, .tsv, .jsonl, .parquet or .tar file, captions of COCO or Flickr, "
     "or a folder of pictures with .txt side-cars"
@@ -193,13 +210,20 @@ def _nothing(data: CaptionedData, path: Path) -> CocaSearchError:
             f"{data.source} holds no captioned pictures: it has no rows",
             hint="one for each caption: the picture, and its words",
         )
-    why = f": {data.bad_rows[0].where}: {data.bad_rows[0].reason}" if data.bad_rows else ""
-    files = sorted(file.name for file in path.iterdir() if _is_data(file)) if path.is_dir() else []
-    hint = f"give one of the data files in it: {', '.join(files)}" if files else _KINDS
-    if path.suffix.lower() == ".tar" and why:
-        hint = "a picture and its text must lie next to each other in a shard, as tar --sort=name puts them"
-    return CocaSearchError(f"{data.source} holds no captioned pictures{why}", hint=hint)
+    files = _files_in(path, _READ_BY_NAME) if path.is_dir() else []
+    hint = f"give one of the data files in it: {', '.join(file.name for file in files)}" if files else _KINDS
+    if not data.bad_rows:
+        return CocaSearchError(f"{data.source} holds no captioned pictures", hint=hint)
+    first = data.bad_rows[0]
+    if path.suffix.lower() == ".tar":
+        is_torn = any(bad.reason == "no picture" for bad in data.bad_rows)
+        hint = _UNSORTED if is_torn else "captions are in .txt, .caption or .json; name others with --caption-key"
+    message = f"{data.source} holds no captioned pictures: {first.where}: {first.reason}"
+    return CocaSearchError(message, hint=_mending(first.reason) or hint)
 
 
-def _is_data(file: Path) -> bool:
-    return file.suffix.lower() in _READ_BY_NAME
+def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files with such suffixes in a folder, without the hidden ones."""
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_passed_over(path.name)
+    )

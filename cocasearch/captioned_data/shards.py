@@ -5,96 +5,139 @@ than memory can be trained on. Captions are those of `.txt` and `.caption`, or `
 of the `.json` beside them.
 """
 
-import json
+import itertools
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from cocasearch.captioned_data.columns import NotWordsError, words
+from cocasearch.captioned_data.cells import UnreadCell
+from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.records import BadRow, Found, Row
-from cocasearch.captioned_data.sidecars import NOT_A_PICTURE, SIDECAR_SUFFIXES, lines_of
-from cocasearch.captioned_data.tables import NOT_UTF8
+from cocasearch.captioned_data.samples import METADATA, SampleReader
+from cocasearch.captioned_data.spellings import composed
 from cocasearch.errors import CocaSearchError
 from cocasearch.file_parts import FilePart
+from cocasearch.images.discovery import is_image_name, is_passed_over
 
-_JSON_KEYS = ("caption", "text")
 _COPY_AGAIN = "copy it again from where it came, or name the other shards without it"
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX")
 
 
+@dataclass(frozen=True)
+class _Member:
+    """A picture or a text in a shard.
+
+    Attributes:
+        path: Its name, in one form of Unicode.
+        sample: The name up to the first dot, as WebDataset has it; members that share it belong together.
+        content: The part of the shard that is the picture, or the bytes of the text.
+    """
+
+    path: str
+    sample: str
+    content: FilePart | bytes
+
+    @property
+    def stem(self) -> str:
+        """The name up to the last dot."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def ending(self) -> str:
+        """What comes after the last dot."""
+        return self.path.rpartition(".")[2].lower()
+
+    @property
+    def long_ending(self) -> str:
+        """What comes after the first dot: `left.jpg`."""
+        return self.path[len(self.sample) + 1 :].lower()
+
+
 @dataclass
 class _Sample:
+    """Pictures and texts that belong together, by their endings."""
+
     name: str
-    picture: str = ""  # the name of the member that is it
-    image: FilePart | None = None
-    captions: dict[str, list[str] | None] = field(default_factory=dict)
-    metadata: bytes | None = None
+    pictures: dict[str, FilePart] = field(default_factory=dict)
+    texts: dict[str, bytes] = field(default_factory=dict)
 
-    def row(self, shard: str) -> Found:
+    def add(self, ending: str, content: FilePart | bytes) -> None:
+        if isinstance(content, FilePart):
+            self.pictures[ending] = content
+        else:
+            self.texts[ending] = content
+
+    def row(self, shard: str, reader: SampleReader) -> Found:
         where = f"sample {self.name} of {shard}"
-        if None in self.captions.values():
-            return BadRow(where, f"its text: {NOT_UTF8}")
-        captions = [line for suffix in SIDECAR_SUFFIXES for line in self.captions.get(suffix) or ()]
-        if not captions and self.metadata is not None:
-            try:
-                captions = _captions_of_json(self.metadata)
-            except (ValueError, RecursionError):
-                return BadRow(where, "its .json is not a JSON object with words as caption or text")
-        return Row(where, self.image or "", self.name, captions)
+        try:
+            return Row(where, reader.picture(self.pictures) or "", self.name, reader.captions(self.texts))
+        except UnreadCell as error:
+            return BadRow(where, str(error))
 
 
-def _captions_of_json(content: bytes) -> list[str]:
-    """The captions in a sample's metadata; a `ValueError`, such as `NotWordsError`, if they are not to be had."""
-    document = json.loads(content)
-    if not isinstance(document, dict):
-        raise NotWordsError("not an object")
-    return next((found for key in _JSON_KEYS if (found := words(document.get(key)))), [])
-
-
-def tar_rows(path: Path, name: str) -> Iterator[Found]:
+def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
     """The samples of a shard.
 
     Raises:
-        CocaSearchError: The file ends too early, is damaged, compressed or no tar file.
+        CocaSearchError: The file ends too early, is damaged, compressed or no tar file, or a key that the user means is
+            nowhere in it.
     """
+    reader = SampleReader(name, wanted)
     try:
-        yield from _samples(path, name)
+        for _, members in itertools.groupby(_members(path, name, reader), key=lambda member: member.sample):
+            yield from _rows(list(members), name, reader)
     except tarfile.TarError as error:
         raise _unreadable(path, name, str(error)) from error
+    reader.refuse_unmet()
 
 
-def _samples(path: Path, name: str) -> Iterator[Found]:
-    sample = _Sample("")
+def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
+    """The pictures and texts in a shard, in order."""
+    member = _Member("", "", b"")
     with tarfile.open(path, "r:") as shard:
-        for member in shard:
-            if not member.isreg():
+        for entry in shard:
+            file = PurePosixPath(entry.name)
+            if not entry.isreg() or is_passed_over(str(file)):
                 continue
-            stem, suffix = _split(member.name)
-            is_of_whole_name = suffix in SIDECAR_SUFFIXES and stem == sample.picture
-            if stem != sample.name and not is_of_whole_name:
-                if sample.name:
-                    yield sample.row(name)
-                sample = _Sample(stem)
-            if suffix in SIDECAR_SUFFIXES:
-                file = shard.extractfile(member)
-                found = lines_of(file.read()) if file else []
-                if is_of_whole_name or suffix not in sample.captions:
-                    sample.captions[suffix] = found
-            elif suffix == ".json":
-                file = shard.extractfile(member)
-                sample.metadata = file.read() if file else None
-            elif suffix not in NOT_A_PICTURE:
-                sample.picture = str(PurePosixPath(member.name))
-                sample.image = FilePart(path, member.offset_data, member.size)
-        _refuse_cut_off(path, name, shard.offset, sample.name)
-    if sample.name:
-        yield sample.row(name)
+            named = _Member(composed(str(file)), composed(str(file.with_name(file.name.partition(".")[0]))), b"")
+            endings = {named.ending, named.long_ending}
+            if is_image_name(file.name) or reader.image_ending in endings:
+                member = replace(named, content=FilePart(path, entry.offset_data, entry.size))
+                yield member
+            elif not endings.isdisjoint(reader.endings) and (content := shard.extractfile(entry)):
+                member = replace(named, content=content.read())
+                yield member
+        _refuse_cut_off(path, name, shard.offset, member.sample)
 
 
-def _split(member: str) -> tuple[str, str]:
-    path = PurePosixPath(member)
-    return str(path.with_suffix("")), path.suffix.lower()
+def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Iterator[Found]:
+    """The samples among members that share the beginning of their names.
+
+    As in folders, what shares all but its ending is one sample, and `1.png.txt` is of `1.png` alone. Where that leaves
+    texts over, all the members are one, as WebDataset has it: `1.left.jpg`, `1.right.jpg` and `1.txt`.
+    """
+    pictures = {member.path: member for member in members if isinstance(member.content, FilePart)}
+    samples: dict[str, _Sample] = {}
+    for member in members:
+        owner = pictures.get(member.stem) if member.ending == METADATA else None
+        stem = owner.stem if owner else member.stem
+        samples.setdefault(stem, _Sample(stem)).add(member.ending, member.content)
+    owners = [picture for path, picture in pictures.items() if path in samples]
+    for picture in owners:
+        own, shared = samples[picture.path], samples[picture.stem]
+        own.name = picture.stem
+        own.pictures[picture.ending] = shared.pictures.pop(picture.ending)
+        own.texts = {METADATA: shared.texts[METADATA], **own.texts} if METADATA in shared.texts else own.texts
+        if not shared.pictures:
+            del samples[picture.stem]
+    is_bare = len(pictures) == 1 or not all(sample.texts for sample in samples.values())
+    is_one = is_bare and not owners and not all(sample.pictures for sample in samples.values())
+    if is_one or "." in reader.image_ending + reader.caption_ending:
+        samples = {"": _Sample(members[0].sample)}
+        for member in members:
+            samples[""].add(member.long_ending, member.content)
+    yield from (sample.row(shard, reader) for sample in samples.values())
 
 
 def _refuse_cut_off(path: Path, name: str, end: int, last: str) -> None:

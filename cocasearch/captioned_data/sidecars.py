@@ -1,20 +1,23 @@
 """A folder of pictures, each with a text beside it of the same name."""
 
-from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Generic, TypeVar
 
+from cocasearch.captioned_data.cells import UnreadCell
+from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage, Found, Row
-from cocasearch.captioned_data.tables import NOT_UTF8
+from cocasearch.captioned_data.samples import METADATA, SampleReader
+from cocasearch.captioned_data.spellings import composed
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import RAW_SUFFIXES, is_image_name, walk_folders
 
-SIDECAR_SUFFIXES = (".txt", ".caption")  # in the order in which their captions are put together
-NOT_A_PICTURE = {*SIDECAR_SUFFIXES, ".cls", ".csv", ".json", ".jsonl", ".npy", ".npz", ".tsv"}
-_SURELY_A_PICTURE = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"}
 _NO_PICTURE = "no picture"
+_Name = TypeVar("_Name", bound=PurePath)
 
 
-class SidecarNames:
-    """Which side-cars are of which pictures, by their names alone.
+class SidecarNames(Generic[_Name]):
+    """Which side-cars are of which pictures, by their names alone, in whichever form of Unicode.
 
     `c.png.txt` is of `c.png`. `c.txt` is of the one picture `c.*` that has no side-car of its whole name; where several
     have none, nobody can tell whose it is. A raw file leaves it to a developed picture of its name.
@@ -22,80 +25,81 @@ class SidecarNames:
     Args:
         pictures: Those of one folder, or of several.
         texts: The side-cars there.
-        raw_suffixes: Endings of raw files, in lower case.
     """
 
-    def __init__(
-        self, pictures: Iterable[Path], texts: Iterable[Path], raw_suffixes: Collection[str] = frozenset()
-    ) -> None:
-        self._pictures = dict.fromkeys(pictures)
-        self._texts: dict[Path, list[Path]] = {}  # by the name or the stem of a picture
+    def __init__(self, pictures: Iterable[_Name], texts: Iterable[_Name]) -> None:
+        self._pictures = {_key(picture): picture for picture in pictures}
+        self._texts: dict[str, list[_Name]] = {}  # by the name or the stem of a picture
         for text in texts:
-            self._texts.setdefault(text.with_suffix(""), []).append(text)
-        raw = {picture for picture in self._pictures if picture.suffix.lower() in raw_suffixes}
-        developed = {picture.with_suffix("") for picture in self._pictures if picture not in raw}
-        self._of_stem: dict[str, list[Path]] = {}
-        for picture in self._pictures:
-            stem = picture.with_suffix("")
-            if stem not in self._pictures and not (picture in raw and stem in developed):
-                self._of_stem.setdefault(_folded(stem), []).append(picture)
+            self._texts.setdefault(_stem(text), []).append(text)
+        raw = {key for key, picture in self._pictures.items() if picture.suffix.lower() in RAW_SUFFIXES}
+        developed = {_stem(picture) for key, picture in self._pictures.items() if key not in raw}
+        self._of_stem: dict[str, list[_Name]] = {}
+        for key, picture in self._pictures.items():
+            stem = _stem(picture)
+            if stem not in self._pictures and not (key in raw and stem in developed):
+                self._of_stem.setdefault(stem.casefold(), []).append(picture)  # one name on many disks
 
-    def of(self, picture: Path) -> list[Path]:
+    def of(self, picture: _Name) -> list[_Name]:
         """The side-cars of a picture; none where nobody can tell."""
-        if own := self._texts.get(picture):
+        if own := self._texts.get(_key(picture)):
             return own
-        stem = picture.with_suffix("")
-        return self._texts.get(stem, []) if self.claimants(stem) == [picture] else []
+        stem = _stem(picture)
+        return self._texts.get(stem, []) if self._claimants(stem) == [picture] else []
 
-    def claimants(self, stem: Path) -> list[Path]:
+    def _claimants(self, stem: str) -> list[_Name]:
         """The pictures that a side-car of this stem may be of."""
-        pictures = self._of_stem.get(_folded(stem), [])
-        return [one for one in pictures if one.with_suffix("") == stem and one not in self._texts]
+        pictures = self._of_stem.get(stem.casefold(), [])
+        return [one for one in pictures if _stem(one) == stem and _key(one) not in self._texts]
 
-    def why_nobodys(self, text: Path) -> str | None:
+    def why_nobodys(self, text: _Name) -> str | None:
         """Why a side-car is of no picture; None if it is of one."""
-        stem = text.with_suffix("")
-        claimants = self.claimants(stem)
+        stem = _stem(text)
+        claimants = self._claimants(stem)
         if stem in self._pictures or len(claimants) == 1:
             return None
         if claimants:
             return f"it may be of {claimants[0].name} or {claimants[1].name}: call it {claimants[0].name}{text.suffix}"
-        others = self._of_stem.get(_folded(stem))
+        others = self._of_stem.get(stem.casefold())
         return f"{others[0].name} has a side-car of its whole name, which is read instead" if others else _NO_PICTURE
 
-    def place(self, picture: Path) -> Path:
+    def place(self, picture: _Name) -> _Name:
         """Where the side-car of a picture is to be written: under its whole name if others have its stem."""
-        is_alone = self._of_stem.get(_folded(picture.with_suffix(""))) == [picture]
+        is_alone = self._of_stem.get(_stem(picture).casefold()) == [picture]
         return picture.with_suffix(".txt") if is_alone else picture.with_name(f"{picture.name}.txt")
 
 
-def _folded(stem: Path) -> str:
-    """`A` and `a` are one name on many disks."""
-    return str(stem).casefold()
+def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[Found]:
+    """The pictures in a folder and below it with the captions of their side-cars, and what is left out, and why.
 
-
-def sidecar_rows(folder: Path) -> Iterator[Found]:
-    """The pictures in a folder and below it with the captions of their side-cars, and side-cars that are of none."""
-    files = [file for file in sorted(folder.rglob("*")) if not file.name.startswith(".") and file.is_file()]
-    texts = [file for kind in SIDECAR_SUFFIXES for file in files if file.suffix.lower() == kind]
-    pictures = _pictures(files, {text.with_suffix("") for text in texts})
-    names = SidecarNames(pictures, texts)
-    nobodys = [(text.relative_to(folder).as_posix(), reason) for text in texts if (reason := names.why_nobodys(text))]
+    Raises:
+        CocaSearchError: A key that the user means is nowhere.
+    """
+    start = folder.absolute()
+    reader = SampleReader(str(folder), wanted)
+    left_out: list[BadRow] = []
+    walk = walk_folders(
+        start,
+        lambda path, why: left_out.append(BadRow(path.relative_to(start).as_posix(), why)),
+        is_wanted=lambda name: is_image_name(name) or _ending(name) in reader.endings,
+    )
+    files = sorted(PurePosixPath(inner, name) for inner, entries in walk for name, _, _ in entries)
+    pictures = [file for file in files if is_image_name(file.name)]
+    texts = [file for file in files if not is_image_name(file.name)]
+    notes = {_stem(text): text for text in texts if _ending(text.name) == METADATA}
+    captions = [text for text in texts if _ending(text.name) != METADATA]
+    names = SidecarNames(pictures, captions)
+    nobodys = [(str(text), reason) for text in captions if (reason := names.why_nobodys(text))]
     yield from (BadRow(name, reason) for name, reason in nobodys if reason != _NO_PICTURE)
-    yield from (_row_of(picture.relative_to(folder).as_posix(), names.of(picture)) for picture in pictures)
+    for picture in pictures:
+        if reader.picture({_ending(picture.name): picture}):
+            beside = {_ending(text.name): start / text for text in names.of(picture)}
+            if note := notes.get(_key(picture), notes.get(_stem(picture))):
+                beside[METADATA] = start / note
+            yield _row(reader, str(picture), beside)
     yield from (Row(name, "", name, ["without a picture"]) for name, reason in nobodys if reason == _NO_PICTURE)
-
-
-def _pictures(files: list[Path], named: set[Path]) -> list[Path]:
-    """The pictures among files: by their suffix, or if a side-car names them and no other picture is there for it."""
-    sure = {file.with_suffix("") for file in files if file.suffix.lower() in _SURELY_A_PICTURE}
-    by_stem_alone = named - sure
-    return [
-        file
-        for file in files
-        if (suffix := file.suffix.lower()) in _SURELY_A_PICTURE
-        or (suffix not in NOT_A_PICTURE and (file in named or file.with_suffix("") in by_stem_alone))
-    ]
+    yield from left_out
+    reader.refuse_unmet()
 
 
 def read_sidecars(folder: Path) -> CaptionedData:
@@ -105,7 +109,7 @@ def read_sidecars(folder: Path) -> CaptionedData:
         CocaSearchError: There are none.
     """
     data = CaptionedData(str(folder), [])
-    for row in sidecar_rows(folder):
+    for row in sidecar_rows(folder, WantedColumns()):
         if isinstance(row, Row) and row.image and row.captions:
             data.images.append(CaptionedImage(folder / str(row.image), row.key, tuple(row.captions)))
         else:
@@ -118,20 +122,20 @@ def read_sidecars(folder: Path) -> CaptionedData:
     return data
 
 
-def _row_of(name: str, sidecars: list[Path]) -> Found:
-    captions: list[str] = []
-    for sidecar in sidecars:
-        lines = lines_of(sidecar.read_bytes())
-        if lines is None:
-            return BadRow(name, f"{sidecar.name}: {NOT_UTF8}")
-        captions += lines
-    return Row(name, name, name, captions)
-
-
-def lines_of(content: bytes) -> list[str] | None:
-    """The captions of a side-car, one a line; None if it is no text in UTF-8."""
+def _row(reader: SampleReader, name: str, texts: dict[str, Path]) -> Found:
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+        return Row(name, name, name, reader.captions({kind: text.read_bytes() for kind, text in texts.items()}))
+    except UnreadCell as error:
+        return BadRow(name, str(error))
+
+
+def _key(file: PurePath) -> str:
+    return composed(str(file))
+
+
+def _stem(file: PurePath) -> str:
+    return composed(str(file.with_suffix("")))
+
+
+def _ending(name: str) -> str:
+    return name.rpartition(".")[2].lower()

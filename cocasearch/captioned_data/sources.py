@@ -1,6 +1,7 @@
 """What the user wrote -> the files that it names: several joined by `::`, lists in braces, objects in a store."""
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ def source_files(source: str | Path, progress: Progress | None = None) -> list[S
     Raises:
         CocaSearchError: A file is not there, a list in braces is wrong, or the store does not give an object.
     """
-    if Path(source).exists():  # a name may hold braces
+    if os.path.exists(source):  # noqa: PTH110  a name may hold braces, and be longer than any file's
         return [SourceFile(Path(source), str(source))]
     names = [name for part in str(source).split("::") for name in _expand(part.strip()) if name]
     if not names:
@@ -36,7 +37,7 @@ def source_files(source: str | Path, progress: Progress | None = None) -> list[S
     if any(not name.removeprefix(SCHEME).strip("/") for name in names):
         raise CocaSearchError(f"{source} names no bucket", hint="s3://BUCKET/FOLDER/ or s3://BUCKET/SHARD.tar")
     names = [item for name in names for item in (list_objects(name) if _is_prefix(name) else [name])]
-    gone = [name for name in names if not name.startswith(SCHEME) and not Path(name).exists()]
+    gone = [name for name in names if not name.startswith(SCHEME) and not os.path.exists(name)]  # noqa: PTH110
     if gone:
         others = f" and at {len(gone) - 1} other places of {len(names)}" if len(gone) > 1 else ""
         raise CocaSearchError(f"there is no captioned data at {gone[0]}{others}")

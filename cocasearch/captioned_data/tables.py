@@ -1,21 +1,27 @@
 """Tables of captioned pictures: CSV and its relatives, JSONL and Parquet."""
 
 import csv
+import itertools
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocasearch.captioned_data.columns import NotWordsError, WantedColumns, shortened
+from cocasearch.captioned_data.cells import UnreadCell, picture_in
+from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.records import BadRow, Found, Row
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
 
 MOST_LINES = 20  # of one row: a caption that goes on for longer is a quotation mark that was never closed
 NOT_UTF8 = "it is not UTF-8"
+_TELLING_COLUMNS = 100  # objects, of which the first ones may lack some
+_LONGEST_CELL = 2**31 - 1  # characters: pictures stand in cells, and what csv allows is less
+_EXCELS_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -28,11 +34,12 @@ def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Fou
     refuse_binary(path, name)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = file.readline()
-        separator = max("\t,;|", key=header.count)
+        told = _EXCELS_SEPARATOR.fullmatch(header)
+        header = file.readline() if told else header
+        separator = told[1] if told else max("\t,;|", key=header.count)
         columns = [column.strip() for column in next(csv.reader([header], delimiter=separator), [])]
-        image, caption = wanted.choose(name, columns)
-        image_at, caption_at = columns.index(image), columns.index(caption)
-        read = wanted.reader(caption)
+        reader = RowReader.choose(name, columns, wanted)
+        image_at, caption_at = columns.index(reader.image), columns.index(reader.caption)
         split = _tab_separated(file) if separator == "\t" else _quoted(file, name, separator)
         for number, (cells, lines) in enumerate(split, start=1):
             where = f"row {number} of {name}"
@@ -43,7 +50,7 @@ def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Fou
             elif not is_unicode("".join(cells)):
                 yield BadRow(where, NOT_UTF8)
             elif cells:
-                yield Row(where, cells[image_at].strip(), cells[image_at].strip(), read(cells[caption_at]))
+                yield reader.row(where, cells[image_at], cells[caption_at], f"{path.name}#{number}")
 
 
 def _quoted(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[list[str], int]]:
@@ -55,6 +62,7 @@ def _quoted(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[l
         yield from lines
         ended = True
 
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(watched(), delimiter=separator)
     before = 0
     for number, cells in enumerate(reader, start=1):
@@ -101,52 +109,115 @@ def is_unicode(text: str) -> bool:
 
 
 def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
-    """The objects of a file with one in each line; the first tells the columns.
+    """The objects of a file with one in each line.
 
     Raises:
-        CocaSearchError: It is binary, or the first object lacks a column.
+        CocaSearchError: It is binary, or its first objects lack a column.
     """
     refuse_binary(path, name)
-    columns: tuple[str, str] | None = None
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-        for number, line in enumerate(file, start=1):
-            where = f"line {number} of {name}"
-            if not line.strip():
-                continue
-            record = _json_object(line)
-            if isinstance(record, str):
-                yield BadRow(where, record)
-                continue
-            columns = columns or wanted.choose(name, list(record))
-            yield row_of_record(where, record, *columns, wanted)
+        lines = ((number, _json_value(line)) for number, line in enumerate(file, start=1) if line.strip())
+        yield from rows_of_records("line", lines, name, wanted)
 
 
-def _json_object(line: str) -> dict[str, Any] | str:
-    """The object in a line, or why there is none."""
+def rows_of_records(
+    kind: str, records: Iterable[tuple[int, object]], name: str, wanted: WantedColumns
+) -> Iterator[Found]:
+    """The rows of JSON objects.
+
+    Args:
+        kind: What each of them is in the file: "line".
+        records: Each with its number; an `UnreadCell` in place of one tells why it cannot be read.
+        name: The file.
+        wanted: The columns that the user means.
+
+    Raises:
+        CocaSearchError: None of the first objects has a column.
+    """
+    following = iter(records)
+    first = list(itertools.islice(following, _TELLING_COLUMNS))
+    found = dict.fromkeys(key for _, record in first if isinstance(record, dict) for key in record)
+    reader = RowReader.choose(name, list(found), wanted) if found else None
+    for number, record in itertools.chain(first, following):
+        where = f"{kind} {number} of {name}"
+        if isinstance(record, UnreadCell):
+            yield BadRow(where, str(record))
+        elif isinstance(record, dict) and reader:
+            unnamed = f"{PurePath(name).name}#{number}"
+            yield reader.row(where, record.get(reader.image), record.get(reader.caption), unnamed)
+        else:
+            yield BadRow(where, "it is not a JSON object")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says; of keys that an object has several times, a list of their values.
+
+    Raises:
+        UnreadCell: It is no JSON.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_with_all_values)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", first_line(error))
+        raise UnreadCell(f"it is not JSON: {why}") from error
+
+
+def _with_all_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    values: dict[str, list[Any]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    return {key: several if len(several) > 1 else several[0] for key, several in values.items()}
+
+
+def _json_value(line: str) -> object:
+    """What a line says, or why it says nothing."""
     if not is_unicode(line):
-        return NOT_UTF8
+        return UnreadCell(NOT_UTF8)
     try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        return f"it is not JSON: {error.msg if isinstance(error, json.JSONDecodeError) else 'nested too deeply'}"
-    return record if isinstance(record, dict) else "it is not a JSON object"
+        return parse_json(line)
+    except UnreadCell as error:
+        return error
 
 
-def row_of_record(where: str, record: dict[str, Any], image: str, caption: str, wanted: WantedColumns) -> Found:
-    """A row of a JSON object with these keys, whose values may be anything."""
-    path = record.get(image)
-    if path is not None and not isinstance(path, str):
-        return BadRow(where, f"column {image!r}: {shortened(path)} is not a path")
-    key = (path or "").strip()
-    return row_of_cell(where, key, key, record.get(caption), wanted, caption)
+@dataclass(frozen=True)
+class RowReader:
+    """Makes a row of the two cells that matter, which may hold anything.
 
+    Attributes:
+        image: The column of the picture.
+        caption: That of the captions.
+        captions_of: What takes the captions out of its cells.
+    """
 
-def row_of_cell(where: str, image: str | bytes, key: str, cell: object, wanted: WantedColumns, column: str) -> Found:
-    """A row whose captions are in a cell that may hold anything."""
-    try:
-        return Row(where, image, key, wanted.reader(column)(cell))
-    except NotWordsError as error:
-        return BadRow(where, f"column {column!r}: {error}")
+    image: str
+    caption: str
+    captions_of: Callable[[object], list[str]]
+
+    @classmethod
+    def choose(cls, name: str, found: list[str], wanted: WantedColumns) -> "RowReader":
+        """The reader of a table with these columns.
+
+        Raises:
+            CocaSearchError: One of the wanted is not among them, or there twice.
+        """
+        image, caption = wanted.choose(name, found)
+        return cls(image, caption, wanted.reader(caption))
+
+    def row(self, where: str, picture: object, text: object, unnamed: str) -> Found:
+        """The row; `unnamed` is what its picture is called if it has no name."""
+        column = self.image
+        try:
+            file, content = picture_in(picture)
+            column = self.caption
+            captions = self.captions_of(text)
+        except UnreadCell as error:
+            return BadRow(where, f"column {column!r}: {error}")
+        except RecursionError:
+            return BadRow(where, f"column {column!r}: nested too deeply")
+        return Row(where, content or file, file or (unnamed if content else ""), captions)
 
 
 def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
@@ -157,25 +228,11 @@ def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found
         pyarrow.ArrowException: The file is damaged.
     """
     schema = pq.read_schema(path)
-    image, caption = wanted.choose(name, schema.names)
-    table = pq.read_table(path, columns=[image, caption])
-    cells = _class_names(schema, caption, table[caption].to_pylist())
-    for number, ((file, content), cell) in enumerate(zip(_pictures(table[image]), cells, strict=True)):
-        key = file or f"{path.name}#{number}"
-        yield row_of_cell(f"row {number} of {name}", content or file, key, cell, wanted, caption)
-
-
-def _pictures(column: pa.ChunkedArray) -> Iterable[tuple[str, bytes]]:
-    """Name and content of each picture; either may be empty."""
-    if pa.types.is_struct(column.type):
-        fields = {field.name for field in column.type}
-        names, contents = (
-            pc.struct_field(column, field).to_pylist() if field in fields else [None] * len(column)
-            for field in ("path", "bytes")
-        )
-        return [(name or "", content or b"") for name, content in zip(names, contents, strict=True)]
-    values = column.to_pylist()
-    return [("", value) if isinstance(value, bytes) else (str(value or ""), b"") for value in values]
+    reader = RowReader.choose(name, schema.names, wanted)
+    table = pq.read_table(path, columns=[reader.image, reader.caption])
+    cells = _class_names(schema, reader.caption, table[reader.caption].to_pylist())
+    for number, (picture, cell) in enumerate(zip(table[reader.image], cells, strict=True)):
+        yield reader.row(f"row {number} of {name}", picture.as_py(), cell, f"{path.name}#{number}")
 
 
 def _class_names(schema: pa.Schema, column: str, cells: list[Any]) -> list[Any]:

@@ -1,8 +1,11 @@
 """The program `cocasearch`: its commands under one name."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cocasearch import __version__
 from cocasearch.cli import console
@@ -26,8 +29,32 @@ from cocasearch.cli.status import status
 from cocasearch.cli.train import train
 from cocasearch.cli.verify import verify
 
+
+class _Commands(TyperGroup):
+    """The commands; what is wrong with their words is said in messages of bounded length."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _in_short():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _in_short():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _in_short() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "message"):  # Typer's refusals, which quote whole words
+            error.message = console.message(error.message)
+        raise
+
+
 app = typer.Typer(
     name="cocasearch",
+    cls=_Commands,
     help="Search your photos by words or by example, offline; captions come with it.",
     epilog="Begin with 'cocasearch index ~/Pictures', then ask: cocasearch query 'a dog on a beach'",
     add_completion=False,

@@ -18,7 +18,7 @@ from rich.markup import escape
 from tqdm import tqdm
 
 from cocasearch.cli import streams, tables
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import LONGEST_MESSAGE, CocaSearchError, shortened
 
 Row = Mapping[str, Any]
 Advance = Callable[[int, int], None]
@@ -53,17 +53,18 @@ def tell_as_process(number: int) -> None:
 
 
 def say(*lines: str) -> None:
-    """Lines about the work, on stderr."""
+    """Lines about the work, on stderr; what they quote is cut in its middle where it is long."""
     for line in lines:
-        _err.print(on_one_line(line), markup=False)
+        _err.print(message(line), markup=False)
 
 
-def fail(message: str, hint: str | None = None) -> None:
+def fail(sentence: str, hint: str | None = None) -> None:
     """An error sentence and, below it, how to go on, on stderr."""
-    _err_of_all.print(f"process {_process}: error: " if _process else "error: ", style="bold red", end="")
-    _err_of_all.print(on_one_line(message), markup=False)
+    beginning = f"process {_process}: error: " if _process else "error: "
+    _err_of_all.print(beginning, style="bold red", end="")
+    _err_of_all.print(message(sentence, LONGEST_MESSAGE - len(beginning)), markup=False)
     if hint:
-        _err_of_all.print(on_one_line(f"  hint: {hint}"), markup=False)
+        _err_of_all.print(message(f"  hint: {hint}"), markup=False)
 
 
 def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
@@ -231,6 +232,11 @@ def _page() -> Console:
     terminal = sys.stdout.isatty()
     width = None if terminal else _PIPE_WIDTH
     return Console(file=io.StringIO(), force_terminal=terminal, width=width, markup=False, emoji=False)
+
+
+def message(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """The text as it can be said: on one line of bounded length."""
+    return shortened(on_one_line(text), longest)
 
 
 def _write(text: str) -> None:

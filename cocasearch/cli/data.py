@@ -146,7 +146,8 @@ def _print(report: "DataReport") -> None:
     for kind, count in counts.items():
         console.write_lines("", f"{kind}: {count:,}")
         some = [problem for problem in report.problems if problem.problem == kind][:NAMED]
-        console.write_lines(*(f"  {console.shown(problem.path)}: {problem.detail}" for problem in some))
+        named = (f"  {console.shown(problem.path)}: {problem.detail}" for problem in some)
+        console.write_lines(*map(console.message, named))
         if count > NAMED:
             console.write_lines(f"  and {count - NAMED:,} more")
     if any(count > NAMED for count in counts.values()):

@@ -22,7 +22,13 @@ ImageKey = Annotated[
     str | None, typer.Option("--image-key", metavar="COLUMN", help="The column of the photos.", show_default=False)
 ]
 CaptionKey = Annotated[
-    str | None, typer.Option("--caption-key", metavar="COLUMN", help="The column of the captions.", show_default=False)
+    str | None,
+    typer.Option(
+        "--caption-key",
+        metavar="COLUMN",
+        help="The column of the captions; beside photos in shards and folders, an ending or a key of the JSON.",
+        show_default=False,
+    ),
 ]
 LabelTemplate = Annotated[
     str | None,

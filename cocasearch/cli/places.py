@@ -37,7 +37,9 @@ def _reader(kind: object, info: ParameterInfo) -> Callable[[Any], Any] | None:
     if _holds(kind, Path):
         return partial(_path, info=info)
     words = (info.metavar or "").strip("[]").split("|")
-    return _name if _holds(kind, str) and _PLACES.intersection(words) else None
+    if not _holds(kind, str) or not _PLACES.intersection(words):
+        return None
+    return _name if "DATA" in words else _place  # data may be many files, joined into one long word
 
 
 def _holds(kind: object, wanted: type) -> bool:
@@ -61,6 +63,11 @@ def _refuse_too_long(path: Path) -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise typer.BadParameter(f"no file has so long a path: {on_one_line(str(path)[:_SHOWN])}…") from error
+
+
+def _place(word: str) -> str:
+    _refuse_too_long(Path(word))
+    return _name(word)
 
 
 def _name(word: str) -> str:

@@ -132,7 +132,12 @@ def resolve_start(path: Path) -> tuple[Path, os.stat_result]:
     )
 
 
-def walk_folders(start: Path, on_skip: Skip = _warn, excludes: Excludes = NO_EXCLUDES) -> Iterator[Folder]:
+def walk_folders(
+    start: Path,
+    on_skip: Skip = _warn,
+    excludes: Excludes = NO_EXCLUDES,
+    is_wanted: Callable[[str], bool] | None = None,
+) -> Iterator[Folder]:
     """Each folder at and below `start` (absolute) that holds pictures, before its subfolders, all in order of name.
 
     One look at each file, and no object for it beyond a tuple: this is all that an unchanged library costs.
@@ -141,12 +146,14 @@ def walk_folders(start: Path, on_skip: Skip = _warn, excludes: Excludes = NO_EXC
         start: Where to begin; itself taken whatever its name.
         on_skip: As for `discover_images`.
         excludes: What else to leave out.
+        is_wanted: Tells by their names which files to look for; None for pictures.
     """
     top = str(start)
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        files, subfolders = _list_folder(os.path.join(top, folder), on_skip, excludes)  # noqa: PTH118  many times faster
+        where = os.path.join(top, folder)  # noqa: PTH118  many times faster
+        files, subfolders = _list_folder(where, on_skip, excludes, is_wanted or is_image_name)
         if files:
             yield folder, files
         waiting += [f"{folder}/{name}" if folder else name for name in sorted(subfolders, reverse=True)]
@@ -194,17 +201,25 @@ def is_image_name(name: str) -> bool:
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
+def is_passed_over(path: str) -> bool:
+    """Whether a walk leaves out what lies at this path from its start: hidden, or put there by no person."""
+    *folders, last = path.split("/")
+    is_hidden = any(name.startswith(".") and name not in (".", "..") for name in (*folders, last))
+    return is_hidden or not SKIPPED_FOLDERS.isdisjoint(folders)
+
+
 def is_walked(path: Path, start: Path, excludes: Excludes = NO_EXCLUDES) -> bool:
     """Whether a walk from `start` comes to a file or folder below it (both absolute), as far as names tell."""
-    *folders, last = ("", *path.relative_to(start).parts)  # the first is `start`, which is walked whatever its name
-    if any(name.startswith(".") for name in (*folders, last)) or not SKIPPED_FOLDERS.isdisjoint(folders):
+    if is_passed_over(path.relative_to(start).as_posix()):  # `start` is walked whatever its name
         return False
     on_the_way = [path, *path.parents][: len(path.parts) - len(start.parts)]
     return not any(excludes.match(step.as_posix()) for step in on_the_way)
 
 
-def _list_folder(folder: str, on_skip: Skip, excludes: Excludes) -> tuple[list[Entry], list[str]]:
-    """The pictures in a folder, sorted, and the names of the folders to go on with."""
+def _list_folder(
+    folder: str, on_skip: Skip, excludes: Excludes, is_wanted: Callable[[str], bool]
+) -> tuple[list[Entry], list[str]]:
+    """The wanted files in a folder, sorted, and the names of the folders to go on with."""
     files: list[Entry] = []
     subfolders: list[str] = []
     has_excludes = bool(excludes)
@@ -219,7 +234,7 @@ def _list_folder(folder: str, on_skip: Skip, excludes: Excludes) -> tuple[list[E
                         subfolders.append(name)
                 elif entry.is_symlink() and _is_to_folder(entry):
                     on_skip(Path(entry.path), LINKED_FOLDER)
-                elif is_image_name(name) and _is_storable(entry, on_skip) and (file := _look_at(entry)):
+                elif is_wanted(name) and _is_storable(entry, on_skip) and (file := _look_at(entry)):
                     files.append(file)
                 elif name[name.rfind(".") :].lower() in VIDEO_SUFFIXES:
                     on_skip(Path(entry.path), VIDEO)

@@ -11,6 +11,7 @@ from pathlib import Path
 SKIPPED_FOLDERS = frozenset(
     {"@eaDir", "@tmp", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
     | {"__MACOSX", "node_modules", "site-packages"}
+    | {"@Recently-Snapshot", "$Recycle.Bin", "RECYCLER", "Network Trash Folder", "Temporary Items"}
 )
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cocasearch.atomic_files import replacing
-from cocasearch.captioned_data.sidecars import SIDECAR_SUFFIXES, SidecarNames, lines_of
+from cocasearch.captioned_data.samples import SIDECARS
+from cocasearch.captioned_data.sidecars import SidecarNames
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import RAW_SUFFIXES, is_image_name
+from cocasearch.images.discovery import is_image_name
 from cocasearch.inference.caption_sinks import CaptionRecord, is_below
 
 LIST_FILE = ".cocasearch-captions"
@@ -104,8 +105,8 @@ class _Folder:
 
     def __init__(self, folder: Path) -> None:
         files = [file for file in folder.iterdir() if not file.name.startswith(".")]
-        self._texts = [file for file in files if file.suffix.lower() in SIDECAR_SUFFIXES and file.is_file()]
-        self._names = SidecarNames((file for file in files if is_image_name(file.name)), self._texts, RAW_SUFFIXES)
+        self._texts = [file for file in files if file.suffix.lower()[1:] in SIDECARS and file.is_file()]
+        self._names = SidecarNames((file for file in files if is_image_name(file.name)), self._texts)
         self._list = folder / LIST_FILE
         self._written = dict(_listed(self._list))
 
@@ -148,7 +149,7 @@ def _listed(file: Path) -> Iterator[tuple[str, _Written]]:
 
 
 def _is_empty(text: Path) -> bool:
-    return lines_of(text.read_bytes()) == []
+    return not text.read_bytes().decode("utf-8-sig", errors="replace").strip()
 
 
 def _digest(content: bytes) -> str:

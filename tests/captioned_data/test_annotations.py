@@ -145,12 +145,14 @@ def test_a_json_document_of_another_kind_is_refused(tmp_path: Path, text: str) -
 def test_annotations_that_hold_anything_are_listed(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").touch()
     notes = [{"image_id": 1, "caption": "A cat."}, {"image_id": {}, "caption": "x"}, {"image_id": 1, "caption": 7}]
+    notes.append({"image_id": 1, "caption": "It sits."})
     document = {"images": [{"id": 1, "file_name": "1.jpg"}, {"id": [], "file_name": "2.jpg"}], "annotations": notes}
     file = tmp_path / "captions.json"
     file.write_text(json.dumps(document))
     data = read_captioned_data(file)
-    assert [row.captions for row in data] == [("A cat.",)]
-    assert [bad.reason for bad in data.bad_rows] == ["its image is not in the list of images", "no caption"]
+    assert [row.captions for row in data] == [("A cat.", "It sits.")]
+    reasons = ["its image is not in the list of images", "column 'caption': 7 is not words"]
+    assert [bad.reason for bad in data.bad_rows] == reasons
     sentences = ([{"raw": "A dog."}, {"raw": 7}, 8], 9, None)
     images = [{"filename": "1.jpg", "filepath": [], "sentences": some} for some in sentences]
     file.write_text(json.dumps({"images": [*images, {"filename": "1.jpg", "filepath": 3, "sentences": []}]}))
@@ -164,3 +166,56 @@ def test_what_tells_where_the_pictures_are_is_said_for_the_kind_that_it_is(tmp_p
     with pytest.raises(CocaSearchError, match="are not beside it") as error:
         read_captioned_data(tmp_path / "mine.json")
     assert str(error.value.hint).startswith("cocasearch data coco ")
+
+
+def test_ids_match_as_text_and_as_numbers(tmp_path: Path) -> None:
+    pictures(tmp_path, "1.jpg", "2.jpg", "x.jpg", "3.jpg", "4.jpg")
+    images = [("1", "1.jpg"), (2, "2.jpg"), ("x", "x.jpg"), (3, "3.jpg"), ("3", "4.jpg")]
+    notes = [(1, "one"), ("000002", "two"), (2.0, "zwei"), ("x", "ten"), (3, "which?")]
+    document = {
+        "images": [{"id": number, "file_name": name} for number, name in images],
+        "annotations": [{"image_id": number, "caption": text} for number, text in notes],
+    }
+    data = read_captioned_data(write(tmp_path / "captions.json", document))
+    assert captions_of(data) == {"1.jpg": ("one",), "2.jpg": ("two", "zwei"), "x.jpg": ("ten",)}
+    assert data.bad_rows[0].reason == "several images have its id"
+
+
+def test_cocos_captions_may_have_a_key_of_their_own(tmp_path: Path) -> None:
+    pictures(tmp_path, "1.jpg")
+    note = {"image_id": 1, "caption": "poor", "long": ["good", "better"]}
+    document = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [note]}
+    file = write(tmp_path / "captions.json", document)
+    assert captions_of(read_captioned_data(file, caption_key="long")) == {"1.jpg": ("good", "better")}
+    with pytest.raises(CocaSearchError, match="no column 'lang'; its columns are: image_id, caption, long"):
+        read_captioned_data(file, caption_key="lang")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"a.jpg": ["one", "two"], "b.jpg": "three", "c.jpg": None},
+        {"a.jpg": {"caption": ["one", "two"], "tags": "x"}, "b.jpg": {"caption": "three"}},
+        {"7": {"file_name": "a.jpg", "caption": ["one", "two"]}, "8": {"file_name": "b.jpg", "caption": "three"}},
+        {"version": 1, "data": [{"image": "a.jpg", "text": ["one", "two"]}, {"image": "b.jpg", "text": "three"}]},
+    ],
+)
+def test_captions_by_file_are_read(tmp_path: Path, document: object) -> None:
+    pictures(tmp_path, "a.jpg", "b.jpg")
+    data = read_captioned_data(write(tmp_path / "labels.json", document))
+    assert captions_of(data) == {"a.jpg": ("one", "two"), "b.jpg": ("three",)}
+
+
+def test_one_object_for_one_file_is_read(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg")
+    file = write(tmp_path / "a.json", {"image": "a.jpg", "caption": ["one", "two"]})
+    assert captions_of(read_captioned_data(file)) == {"a.jpg": ("one", "two")}
+
+
+def test_a_key_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / "token.txt").write_text("a.jpg#0\tOne .\n")
+    for file in (write(tmp_path / "labels.json", {"a.jpg": ["one"]}), tmp_path / "token.txt"):
+        with pytest.raises(CocaSearchError, match="has no column 'long': it has "):
+            read_captioned_data(file, caption_key="long")
+        assert len(read_captioned_data(file, caption_key="long", or_usual=True)) == 1

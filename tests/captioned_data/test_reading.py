@@ -1,4 +1,6 @@
+import base64
 import json
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -281,3 +283,99 @@ def test_paths_of_windows_are_told_as_such(tmp_path: Path) -> None:
     missing = {bad.where: bad.reason for bad in read_captioned_data(file).missing}
     assert missing["p\\a.jpg"] == "no such file: it has \\ where this system has / in paths"
     assert missing["p\\gone.jpg"] == "no such file"
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [("image,title,title", "other names"), ("image,Title,title", "--caption-key"), ("img,img,title", "other names")],
+)
+def test_a_column_that_is_there_twice_is_not_guessed(tmp_path: Path, header: str, hint: str) -> None:
+    with pytest.raises(CocaSearchError, match=r"a\.csv has 2 (image|caption) columns: ") as error:
+        read_captioned_data(write(tmp_path / "a.csv", f"{header}\na.jpg,b.jpg,c\n"))
+    assert hint in str(error.value.hint)
+
+
+def test_a_column_that_is_there_twice_in_parquet_is_not_guessed(tmp_path: Path) -> None:
+    columns = [pa.array(["a.jpg"]), pa.array(["x"]), pa.array(["y"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["path", "title", "title"]), tmp_path / "a.parquet")
+    with pytest.raises(CocaSearchError, match="has 2 caption columns: title, title"):
+        read_captioned_data(tmp_path / "a.parquet")
+    assert captions_of(read_captioned_data(write(tmp_path / "a.jsonl", '{"image":"a.jpg","text":"1","text":"2"}'))) == {
+        "a.jpg": ("1", "2")
+    }
+
+
+def test_lists_of_captions_in_cells_are_several_captions(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", 'filename,raw\na.jpg,"[""one"", ""two""]"\nb.jpg,"[\'three\']"\nc.jpg,[]\n')
+    data = read_captioned_data(file)
+    assert captions_of(data) == {"a.jpg": ("one", "two"), "b.jpg": ("three",)}
+    cells = pa.array([["one", None, ""], [None]], pa.list_(pa.string()))
+    pq.write_table(pa.table({"image": ["a.jpg", "b.jpg"], "captions": cells}), tmp_path / "a.parquet")
+    assert captions_of(read_captioned_data(tmp_path / "a.parquet")) == {"a.jpg": ("one",)}
+
+
+def test_pictures_in_cells_of_tables_are_read_and_named_by_their_row(tmp_path: Path) -> None:
+    content = b"\xff\xd8\xff" + bytes(150_000)
+    text = base64.b64encode(content).decode()
+    for separator in ",\t":
+        file = write(tmp_path / "a.csv", f"image{separator}caption\n{text}{separator}big\n")
+        (row,) = read_captioned_data(file)
+        assert (row.image, row.key, row.captions) == (content, "a.csv#1", ("big",))
+    structs = pa.array([[{"bytes": content, "path": None}]])
+    pq.write_table(pa.table({"image": structs, "caption": ["big"]}), tmp_path / "a.parquet")
+    assert read_captioned_data(tmp_path / "a.parquet")[0].image == content
+
+
+def test_excels_first_line_names_the_separator(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "\ufeffsep=;\nfilepath;title\na.jpg;One, two, three\n")
+    assert captions_of(read_captioned_data(file)) == {"a.jpg": ("One, two, three",)}
+
+
+def test_addresses_of_files_are_paths(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", f"filepath,title\nfile://{tmp_path}/a.jpg,One\nfile:///gone%20away.jpg,Two\n")
+    data = read_captioned_data(file)
+    assert [row.image for row in data] == [tmp_path / "a.jpg"]
+    assert [(bad.where, bad.reason) for bad in data.missing] == [("/gone away.jpg", "no such file")]
+
+
+def test_a_first_row_may_lack_a_field(tmp_path: Path) -> None:
+    text = '{"image": "a.jpg"}\n{"image": "b.jpg", "caption": "B"}\n'
+    for name in ("a.jsonl", "a.ndjson", "a.json"):
+        data = read_captioned_data(write(tmp_path / name, text))
+        assert captions_of(data) == {"b.jpg": ("B",)}
+        assert [bad.reason for bad in data.bad_rows] == ["no caption"]
+
+
+def test_names_match_in_either_form_of_unicode(tmp_path: Path) -> None:
+    composed, split = (unicodedata.normalize(form, "Möbel/café.jpg") for form in ("NFC", "NFD"))
+    (tmp_path / split).parent.mkdir()
+    (tmp_path / split).touch()
+    data = read_captioned_data(write(tmp_path / "a.csv", f"filepath,title\n{composed},One\n{split},Two\nä.jpg,Three\n"))
+    assert [(row.image, row.captions) for row in data] == [(tmp_path / split, ("One", "Two"))]
+    assert [bad.where for bad in data.missing] == ["ä.jpg"]
+
+
+def test_an_exported_index_is_read_by_where_the_photos_lie_now(tmp_path: Path) -> None:
+    row = {"id": "1", "path": "sub/a.jpg", "caption": "A cat.", "image_path": str(tmp_path / "a.jpg")}
+    write(tmp_path / "a.csv", ",".join(row) + "\n" + ",".join(row.values()) + "\n")
+    write(tmp_path / "a.jsonl", json.dumps(row))
+    write_parquet(tmp_path / "a.parquet", {name: [value] for name, value in row.items()})
+    for kind in ("csv", "jsonl", "parquet"):
+        (found,) = read_captioned_data(tmp_path / f"a.{kind}")
+        assert (found.image, found.captions) == (tmp_path / "a.jpg", ("A cat.",))
+
+
+def test_hidden_shards_are_left_out(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", {"path": ["a.jpg"], "caption": ["a"]})
+    (tmp_path / "._a.parquet").write_bytes(b"\0\5\x16\7")
+    assert len(read_captioned_data(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 20_000, "y/" * 1900])
+def test_no_message_is_long_whatever_it_quotes(tmp_path: Path, name: str) -> None:
+    sources = [name, "{" + name + ",b}.csv", f"{tmp_path}/a.csv"]
+    write(tmp_path / "a.csv", f"image,caption\n{name}.jpg,words\n")
+    for source in sources:
+        with pytest.raises(CocaSearchError) as error:
+            read_captioned_data(source)
+        assert max(len(str(error.value)), len(error.value.hint or "")) <= 300

@@ -46,7 +46,7 @@ def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tm
     assert data.bad_rows == [
         BadRow(f"sample 3 of {file}", "no caption"),
         BadRow(f"sample 4 of {file}", "no picture"),
-        BadRow(f"sample 5 of {file}", "its text: it is not UTF-8"),
+        BadRow(f"sample 5 of {file}", "its .txt: it is not UTF-8"),
     ]
 
 
@@ -90,8 +90,10 @@ def test_captions_are_taken_from_json_where_there_is_no_text(tmp_path: Path) -> 
     file = write_shard(tmp_path / "shard.tar", members)
     data = read_captioned_data(file)
     assert [row.captions for row in data] == [("A cat.",), ("A dog.", "It runs."), ("its own",)]
-    reason = "its .json is not a JSON object with words as caption or text"
-    assert data.bad_rows == [BadRow(f"sample {number} of {file}", reason) for number in (4, 5)]
+    assert data.bad_rows == [
+        BadRow(f"sample 4 of {file}", "its .json: it is not JSON: Expecting property name enclosed in double quotes"),
+        BadRow(f"sample 5 of {file}", "7 is not words"),
+    ]
 
 
 def test_samples_of_the_same_picture_are_one_picture(tmp_path: Path) -> None:
@@ -189,3 +191,64 @@ def test_lists_in_braces_multiply(tmp_path: Path) -> None:
 def test_a_list_that_makes_no_sense_is_refused(source: str, message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
         read_captioned_data(source)
+
+
+def test_the_caption_key_that_is_given_wins(tmp_path: Path) -> None:
+    members = {"1.jpg": b"x", "1.txt": b"poor", "1.json": b'{"caption": "of the page", "long": "good", "n": null}'}
+    file = write_shard(tmp_path / "a.tar", members)
+    for key, caption in (("long", "good"), ("caption", "of the page"), ("txt", "poor"), (".TXT", "poor")):
+        assert read_captioned_data(file, caption_key=key)[0].captions == (caption,)
+    with pytest.raises(CocaSearchError, match=r"no caption key 'lang'; its keys are: txt, caption, long, n$"):
+        read_captioned_data(file, caption_key="lang")
+    assert read_captioned_data(file, caption_key="lang", or_usual=True)[0].captions == ("poor",)
+
+
+def test_a_shard_whose_captions_have_a_key_of_their_own_names_its_keys(tmp_path: Path) -> None:
+    file = write_shard(tmp_path / "a.tar", {"1.jpg": b"x", "1.json": b'{"long": "good", "url": "x"}'})
+    with pytest.raises(CocaSearchError, match="it has no caption; its keys are: long, url") as error:
+        read_captioned_data(file)
+    assert error.value.hint == "name one of them with --caption-key"
+    file = write_shard(tmp_path / "b.tar", {"1.jpg": b"x", "1.long.txt": b"good"})
+    with pytest.raises(CocaSearchError, match=r"its keys are: long\.txt"):
+        read_captioned_data(file)
+    assert read_captioned_data(file, caption_key="long.txt")[0].captions == ("good",)
+
+
+def test_of_several_pictures_in_a_sample_one_has_to_be_named(tmp_path: Path) -> None:
+    views = write_shard(tmp_path / "a.tar", {"1.left.jpg": b"l", "1.right.jpg": b"r", "1.txt": b"words"})
+    formats = write_shard(tmp_path / "b.tar", {"1.jpg": b"l", "1.png": b"r", "1.txt": b"words"})
+    for file, keys in ((views, ("left.jpg", "right.jpg")), (formats, ("jpg", "png"))):
+        with pytest.raises(CocaSearchError, match=f"several pictures: {', '.join(keys)}") as error:
+            read_captioned_data(file)
+        assert error.value.hint == "name one of them with --image-key"
+        assert [contents(read_captioned_data(file, image_key=key)) for key in keys] == [{"1": b"l"}, {"1": b"r"}]
+        with pytest.raises(CocaSearchError, match=f"no image key 'gif'; its keys are: {keys[0]}"):
+            read_captioned_data(file, image_key="gif")
+
+
+def test_names_with_dots_are_names(tmp_path: Path) -> None:
+    members = {"p.1.jpg": b"a", "p.1.txt": b"one", "p.2.jpg": b"b", "p.2.txt": b"two", "p.3.jpg": b"c"}
+    data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
+    assert {row.key: row.captions for row in data} == {"p.1": ("one",), "p.2": ("two",)}
+    one = read_captioned_data(write_shard(tmp_path / "b.tar", {"1.image.jpg": b"a", "1.txt": b"one"}))
+    assert [(row.key, row.captions) for row in one] == [("1", ("one",))]
+
+
+def test_hidden_and_system_members_are_left_out_as_in_folders(tmp_path: Path) -> None:
+    members = {
+        "./._1.jpg": b"\0\5\x16\7",
+        "./1.jpg": b"one",
+        "./._1.txt": b"\0\5\x16\7",
+        "./1.txt": b"words",
+        "__MACOSX/._1.jpg": b"x",
+        "__MACOSX/1.txt": b"x",
+        "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg": b"thumbnail",
+        "a/.ipynb_checkpoints/1.jpg": b"draft",
+        "a/.DS_Store": b"x",
+        "a/Thumbs.db": b"x",
+        "a/2.jp2": b"two",
+        "a/2.txt": b"more",
+    }
+    data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
+    assert contents(data) == {"1": b"one", "a/2": b"two"}
+    assert data.left_out == []

@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_what_has_no_other_half_is_listed(tmp_path: Path) -> None:
     assert data.bad_rows == [
         BadRow("b.png", "no caption"),
         BadRow("c.jpg", "no caption"),
-        BadRow("e.jpg", "e.caption: it is not UTF-8"),
+        BadRow("e.jpg", "its .caption: it is not UTF-8"),
         BadRow("d.txt", "no picture"),
     ]
 
@@ -104,3 +105,44 @@ def test_what_has_no_other_half_is_listed(tmp_path: Path) -> None:
 def test_a_folder_of_photos_without_words_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CocaSearchError, match=r"holds no captioned pictures: a\.jpg: no caption"):
         read_captioned_data(folder_of(tmp_path, {"a.jpg": "", "b.jpg": ""}))
+
+
+def test_what_no_index_takes_is_left_out(tmp_path: Path) -> None:
+    names = (
+        *(".ipynb_checkpoints/a-checkpoint", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M", "__MACOSX/a", "#recycle/a"),
+        *("$Recycle.Bin/a", ".thumbnails/a", "sub/._a", "._a"),
+    )
+    files = {f"{name}.{kind}": "WRONG" for name in names for kind in ("jpg", "txt")}
+    others = {"a.jpg": "", "a.txt": "right", "Thumbs.db": "", ".DS_Store": "", "sub/b.jpe": "", "sub/b.txt": "also"}
+    data = read_captioned_data(folder_of(tmp_path, files | others))
+    assert {row.key: row.captions for row in data} == {"a.jpg": ("right",), "sub/b.jpe": ("also",)}
+    assert data.left_out == []
+
+
+def test_links_to_folders_are_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "data", {"a.jpg": "", "a.txt": "one"})
+    (folder / "more").symlink_to(folder_of(tmp_path / "more", {"b.jpg": "", "b.txt": "two"}))
+    data = read_captioned_data(folder)
+    assert [row.key for row in data] == ["a.jpg"]
+    assert data.left_out == [BadRow("more", "a link to a folder, which is not followed")]
+
+
+def test_captions_may_be_in_json_and_a_key_that_is_given_wins(tmp_path: Path) -> None:
+    files = {
+        "a.jpg": "",
+        "a.json": '{"caption": ["one", "two"], "tags": "x"}',
+        "b.png": "",
+        "b.txt": "b",
+        "b.json": "{",
+    }
+    folder = folder_of(tmp_path, files)
+    assert {row.key: row.captions for row in read_captioned_data(folder)} == {"a.jpg": ("one", "two"), "b.png": ("b",)}
+    assert [row.key for row in read_captioned_data(folder, caption_key="txt", image_key="png")] == ["b.png"]
+    assert read_captioned_data(folder, caption_key="tags")[0].captions == ("x",)
+    with pytest.raises(CocaSearchError, match="no caption key 'tag'; its keys are: caption, tags, txt"):
+        read_captioned_data(folder, caption_key="tag")
+
+
+def test_a_text_belongs_to_a_picture_in_either_form_of_unicode(tmp_path: Path) -> None:
+    picture, text = unicodedata.normalize("NFC", "é.jpg"), unicodedata.normalize("NFD", "é.txt")
+    assert read_captioned_data(folder_of(tmp_path, {picture: "", text: "an e"}))[0].captions == ("an e",)

@@ -183,3 +183,27 @@ def test_a_photo_that_is_a_link_is_written_by_its_own_name(prompt):
     (prompt.folder / "links" / "captions.csv").write_text("image,caption\na.jpg,a thing\n")
     assert prompt("data", "coco", "links/captions.csv", "--out", "links/out.csv").exit_code == 0
     assert (prompt.folder / "links" / "out.csv").read_text().splitlines() == ["filepath,title", "a.jpg,a thing"]
+
+
+def test_what_cocasearch_has_written_itself_is_captioned_data(prompt):
+    assert prompt("index", "photos", "--model", "tiny").exit_code == 0
+    (prompt.folder / "out").mkdir()
+    assert prompt("export", "out/index.parquet").exit_code == 0
+    for kind in ("csv", "jsonl", "parquet"):
+        assert prompt("caption", "photos", "--model", "tiny", "--out", f"out/captions.{kind}").exit_code == 0
+    found = [
+        prompt("data", "check", f"out/{name}", "--model", "tiny", "--json")
+        for name in ("index.parquet", "captions.csv", "captions.jsonl", "captions.parquet")
+    ]
+    reports = [json.loads(result.stdout) for result in found]
+    assert len({report["images"] for report in reports}) == 1
+    assert reports[0]["images"] > 0
+    assert not any(kind in report["counts"] for report in reports for kind in ("missing", "bad row"))
+
+
+def test_a_caption_that_goes_on_for_pages_is_cut_in_a_report_for_people(collection):
+    with (collection.folder / "data.csv").open("a") as file:
+        file.write(f"{PHOTOS[0].name},{'very ' * 9_999}long\n")
+    result = collection("data", "check", "data.csv", "--model", "tiny")
+    assert "long caption: " in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 300

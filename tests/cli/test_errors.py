@@ -200,3 +200,24 @@ def test_a_pipe_is_neither_waited_for_nor_replaced(indexed):
     export = indexed("export", "pipe.csv", "--overwrite")
     assert (export.exit_code, "it is a device or a pipe, not a file" in export.stderr) == (FAILED, True)
     assert stat.S_ISFIFO((indexed.folder / "pipe.jpg").stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("query", "LONG.jpg"),
+        ("query", "x", "--index", "LONG"),
+        ("data", "check", "LONG"),
+        ("eval", "{LONG,b}.csv"),
+        ("models", "info", "LONG"),
+        ("LONG",),
+        ("query", "x", "--LONG"),
+        ("index", "photos", "--model", "LONG"),
+    ],
+)
+def test_no_message_is_long_whatever_it_quotes(prompt, command):
+    result = prompt(*(word.replace("LONG", "long" * 5_000) for word in command))
+    assert result.exit_code in (1, 2)
+    assert "unexpected" not in result.stderr
+    said = result.stderr[result.stderr.find("─ Error ─") :]  # how commands are used stands before it
+    assert len(said.replace("─", "")) <= 450  # with a hint, or a frame
