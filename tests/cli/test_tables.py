@@ -35,7 +35,7 @@ REPORT = EvaluationReport(
     "m", 9, 9, SCORES, CaptionScores(0.123, 0.456, 1.253, 98765), (), None, HallucinationReport(OFTEN, OFTEN, 0.4)
 )
 ACCURACY = Accuracy(0.123, (0.111, 0.222), 0.333, 0.444, (0.401, 0.499))
-SHARES = [KeptShare(keep, SCORES, SCORES) for keep in (0.0, 0.1, 1.0)]
+SHARES = [KeptShare(keep, SCORES, SCORES, is_gentle=True) for keep in (0.0, 0.1, 1.0)]
 
 
 COMMANDS = [
