@@ -44,7 +44,7 @@ def find_snapshot(index: Path, table: str, version: int) -> VectorSnapshot | Non
     try:
         vectors, rough = map_vectors(vectors_file), map_vectors(rough_file)
         rows = pa.ipc.open_file(pa.memory_map(str(rows_file))).read_all()
-    except (RuntimeError, OSError, pa.ArrowInvalid):
+    except (RuntimeError, OSError, pa.ArrowException):
         return None
     is_whole = vectors.ntotal == rough.ntotal == rows.num_rows and vectors.d == rough.d
     is_whole &= rows.schema.equals(ROW_SCHEMA)

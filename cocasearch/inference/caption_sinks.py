@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from cocasearch.atomic_files import replacing, write_text
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.caption_confidence import is_sure
+from cocasearch.json_values import build, parse_json
 
 NUMBERS = ("caption_score", "caption_logprob", "caption_confidence")  # the fields of a record that are no text
 
@@ -183,7 +184,7 @@ def _read_finished(file: Path) -> list[CaptionRecord]:
     if not file.exists():
         return []
     try:
-        return [CaptionRecord(**row) for row in _FORMATS[file.suffix.lower()].read(file)]
+        return [build(CaptionRecord, row) for row in _FORMATS[file.suffix.lower()].read(file)]
     except (OSError, ValueError, TypeError, KeyError, csv.Error, pa.ArrowException) as error:
         raise _refusal(file, "exists already and is no file of captions that can be added to") from error
 
@@ -197,8 +198,8 @@ def _read_partial(partial: Path) -> Iterator[CaptionRecord]:
     lines = partial.read_text(encoding="utf-8", errors="replace").split("\n") if partial.exists() else []
     for line in lines:
         try:
-            yield CaptionRecord(**json.loads(line))
-        except (ValueError, TypeError):
+            yield build(CaptionRecord, parse_json(line))
+        except ValueError:
             continue
 
 
@@ -231,7 +232,7 @@ def _write_jsonl(file: Path, records: Sequence[CaptionRecord]) -> None:
 
 
 def _read_jsonl(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    return [parse_json(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
 _FORMATS = {

@@ -3,7 +3,6 @@
 Drawn with Pillow, which reads the photos anyway: two panels of lines need no plotting library.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from cocasearch.atomic_files import replacing
+from cocasearch.training.run_log import read_log
 
 WIDTH, HEIGHT, MARGIN = 900, 360, 60
 COLORS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40))
@@ -27,7 +27,7 @@ _LOSSES = {
 
 def draw_curves(log: Path, out: Path) -> None:
     """Write the curves of a log as PNG: losses above, recall of the held-out pictures below where there is any."""
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
+    entries = read_log(log)
     panels = [panel for panel in (_losses(entries), _recalls(entries)) if panel]
     picture = Image.new("RGB", (WIDTH, HEIGHT * max(1, len(panels))), "white")
     for number, curves in enumerate(panels):
