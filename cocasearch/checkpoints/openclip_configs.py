@@ -141,7 +141,7 @@ def _part(described: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _size(part: str, key: str, value: Any) -> int:
     if type(value) is not int or value < 1:
-        raise CocaSearchError(f"{part} has {key} {shown(value)}, which is no whole number above 0")
+        raise CocaSearchError(f"{part} has {shown(key)} {shown(value)}, which is no whole number above 0")
     return value
 
 
@@ -161,12 +161,12 @@ class _Settings:
     def expect(self, key: str, only: Any, default: Any) -> None:
         """Refuse any value but one."""
         if (value := self.take(key, default)) != only:
-            raise CocaSearchError(f"{self._part} has {key} {shown(value)}; only {only} is built here")
+            raise CocaSearchError(f"{self._part} has {shown(key)} {shown(value)}; only {only} is built here")
 
     def refuse_unread(self) -> None:
         for key, value in self._left.items():
             if value:
-                raise CocaSearchError(f"{self._part} has {key} {shown(value)}, which is not built here")
+                raise CocaSearchError(f"{self._part} has {shown(key)} {shown(value)}, which is not built here")
 
 
 def _vision(settings: _Settings) -> VisionTransformerConfig:

