@@ -76,7 +76,7 @@ def build(kind: type[T], values: Any) -> T:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{shown(values)} is no JSON object")
-    types, known = _types_of(kind)
+    types, known = _types_of(kind)  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             nearest = difflib.get_close_matches(str(key)[:_SHOWN], known, n=1, cutoff=0.0)[0]
