@@ -21,7 +21,8 @@ LADDER = [
     {"checkpoints"},
     {"model"},
     {"images", "text", "captioned_data"},
-    {"atomic_files", "counting", "errors", "file_parts", "interruption", "json_values", "paths"},
+    {"atomic_files", "counting", "file_parts", "interruption", "json_values", "paths"},
+    {"errors"},
 ]
 HEIGHT = {rung: -floor for floor, rungs in enumerate(LADDER) for rung in rungs}
 FACADE = {"__init__", "__main__"}  # the public names, above all rungs

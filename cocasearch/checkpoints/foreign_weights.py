@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from cocasearch.errors import CocaSearchError, first_line
 
 _DOWNLOAD_AGAIN = "download it again"
 _ZIP, _PICKLE, _LFS = b"PK", b"\x80", b"version https://git-lfs"
-_PICKLES = 4  # at the beginning of a file that is none: three that tell what wrote it, then the tensors
+_PICKLES = 5  # at most, at the beginning of a file of no archive: who wrote it, the tensors, and where they lie
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # of training checkpoints
 
@@ -43,7 +43,7 @@ def read_foreign_weights(file: Path) -> dict[str, Tensor]:
         _refuse_odd_archive(file)
         return _state_dict(file, _load_pickled(file, memory_map=True))
     if start.startswith(_PICKLE):
-        with _damage_told(file), file.open("rb") as opened:
+        with suppress(ValueError, IndexError), file.open("rb") as opened:  # whoever reads it tells what is wrong
             for _ in range(_PICKLES):
                 refuse_slow_pickle(file, opened)
         return _state_dict(file, _load_pickled(file, memory_map=False))
@@ -84,13 +84,14 @@ def _refuse_odd_archive(file: Path) -> None:
     """Refuse archives that torch never wrote, above all those that grow when they are unpacked, and TorchScript's."""
     with _damage_told(file), zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        for member in members:
-            if member.filename.lower().endswith("data.pkl"):
-                if member.file_size > MOST_BYTES:
-                    raise CocaSearchError(f"{file} is no weights file: it says too much beside its tensors")
-                refuse_slow_pickle(file, io.BytesIO(archive.read(member)))
     if sum(member.file_size for member in members) > file.stat().st_size:
         raise CocaSearchError(f"{file} is no weights file: it would grow when it is unpacked")
+    for member in members:
+        if member.filename.lower().endswith("data.pkl"):
+            if member.file_size > MOST_BYTES:
+                raise CocaSearchError(f"{file} is no weights file: it says too much beside its tensors")
+            with _damage_told(file), zipfile.ZipFile(file) as archive:
+                refuse_slow_pickle(file, io.BytesIO(archive.read(member)))
     if any(member.filename.endswith("/constants.pkl") for member in members):
         raise CocaSearchError(
             f"{file} is a TorchScript program, which cannot be read without running it",

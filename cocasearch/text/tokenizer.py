@@ -94,10 +94,15 @@ class Tokenizer:
             CocaSearchError: If the file is missing or is no tokenizer.
         """
         try:
+            text = read_text(file, _MOST_BYTES)
             with _explained("it is not a tokenizer.json"):
-                return cls(tokenizers.Tokenizer.from_str(read_text(file, _MOST_BYTES)))
-        except CocaSearchError as error:
-            raise CocaSearchError(f"cannot read the tokenizer {file}: {error}", hint=error.hint) from error
+                return cls(tokenizers.Tokenizer.from_str(text))
+        except OSError as error:
+            raise CocaSearchError(f"cannot read tokenizer {file}: {error.strerror}") from error
+        except (ValueError, CocaSearchError) as error:
+            raise CocaSearchError(
+                f"cannot read tokenizer {file}: {error}", hint=getattr(error, "hint", None)
+            ) from error
 
     def save(self, file: Path) -> None:
         """Write the tokenizer to `file`, all of it, as JSON."""
