@@ -8,12 +8,14 @@ import os
 import sys
 from pathlib import Path
 
+from cocasearch.errors import CocaSearchError
+
 PACKAGE = Path(__file__).parent
 
 
 def default_indexes_home() -> Path:
     """The folder that holds named indexes."""
-    return Path(os.environ.get("COCASEARCH_INDEXES") or "indexes").expanduser()
+    return expand_home(Path(os.environ.get("COCASEARCH_INDEXES") or "indexes"))
 
 
 def models_home() -> Path:
@@ -34,7 +36,7 @@ def told_model_file() -> Path:
 def index_folder(name_or_folder: str) -> Path:
     """The folder of an index given by name or as a folder."""
     if is_folder_like(name_or_folder):
-        return Path(name_or_folder).expanduser()
+        return expand_home(Path(name_or_folder))
     return default_indexes_home() / name_or_folder
 
 
@@ -42,6 +44,20 @@ def is_folder_like(name_or_folder: str) -> bool:
     """Whether the user wrote a folder (`./x`, `/x`, `a/b`, `~/x`) and not a bare name."""
     separators = {"/", os.sep, os.altsep or "/"}
     return name_or_folder.startswith((".", "~")) or any(mark in name_or_folder for mark in separators)
+
+
+def expand_home(path: Path) -> Path:
+    """The path with a leading `~` or `~user` put in full.
+
+    Raises:
+        CocaSearchError: There is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise CocaSearchError(
+            f"no home folder is known for {path.parts[0]}", hint=f"if it is a name: ./{path}"
+        ) from error
 
 
 def bundled_model_folder() -> Path:
@@ -61,7 +77,7 @@ def sample_captions_file() -> Path:
 
 def _home() -> Path:
     if home := os.environ.get("COCASEARCH_HOME"):
-        return Path(home).expanduser()
+        return expand_home(Path(home))
     return _user_data_home() / "cocasearch"
 
 

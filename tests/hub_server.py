@@ -24,6 +24,7 @@ class Hub:
         cut_after: Bytes after which a download of weights ends, one for each coming one; whole when it is empty.
         pause_after: Bytes after which downloads wait for `go_on`, if it is not 0.
         wrong_sums: Names of files whose announced checksum is not theirs.
+        other_headers: What files are announced with instead of what is true.
         status: Answer everything with it, if it is not 0.
         asked: Method, path and range of every request so far.
         tokens: The authorization that each path was last asked with.
@@ -36,6 +37,7 @@ class Hub:
         self.pause_after = 0
         self.go_on = Event()
         self.wrong_sums: set[str] = set()
+        self.other_headers: dict[str, str] = {}
         self.status = 0
         self.asked: list[tuple[str, str, str | None]] = []
         self.tokens: dict[str, str | None] = {}
@@ -120,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Linked-Size": str(len(content)),
             "Location": f"{self.hub.storage}/content/{repository}/{name}",
         }
-        self._send(302, announced)
+        self._send(302, announced | self.hub.other_headers)
 
     def _send_small(self, content: bytes) -> None:
         self._send(200, {}, content, len(content))

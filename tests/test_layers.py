@@ -22,7 +22,8 @@ LADDER = [
     {"model"},
     {"captioned_data"},
     {"images", "text"},
-    {"atomic_files", "counting", "errors", "file_parts", "interruption", "paths"},
+    {"atomic_files", "counting", "file_parts", "interruption", "json_values", "paths"},
+    {"errors"},
 ]
 HEIGHT = {rung: -floor for floor, rungs in enumerate(LADDER) for rung in rungs}
 FACADE = {"__init__", "__main__"}  # the public names, above all rungs

@@ -15,10 +15,12 @@ from typing import Any
 
 from cocasearch.atomic_files import write_text
 from cocasearch.checkpoints.disk_space import writing
-from cocasearch.checkpoints.folder_files import CONFIDENCE_FILE
+from cocasearch.checkpoints.folder_files import CONFIDENCE_FILE, MOST_CONFIG_BYTES
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
+from cocasearch.json_values import build, read_json, shown
 
 FORMAT = 1
+_FARTHEST = 1e9  # of a number from 0; a scale may be as near as one part of it
 FEATURES = ("cosine", "mean_logprob", "agreement")
 """What confidence is judged by, in this order; see `inference.caption_confidence`."""
 
@@ -93,9 +95,9 @@ def read_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
     """
     file = folder / CONFIDENCE_FILE
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))
+        described = read_json(file, MOST_CONFIG_BYTES)
         if described["format"] != FORMAT:
-            raise _useless(file, f"has format {described['format']}; this version reads {FORMAT}")
+            raise _useless(file, f"has format {shown(described['format'])}; this version reads {FORMAT}")
         confidence = _from_dict(described)
     except FileNotFoundError:
         return None
@@ -150,31 +152,13 @@ def _useless(file: Path, what: str) -> CocaSearchError:
 
 def _from_dict(described: dict[str, Any]) -> ConfidenceModel:
     """Raises ValueError, KeyError or TypeError where something is missing or makes no sense."""
-    if tuple(described["features"]) != FEATURES:
+    if described["features"] != list(FEATURES):
         raise ValueError("other features")
-    coefficients, means, scales = (_triple(described[name]) for name in ("coefficients", "means", "scales"))
-    if min(scales) <= 0:
-        raise ValueError("a scale is not above 0")
-    return ConfidenceModel(
-        intercept=_number(described["intercept"]),
-        coefficients=coefficients,
-        means=means,
-        scales=scales,
-        options=dict(described["options"]),
-        fingerprint=str(described["fingerprint"]),
-        n_photos=int(described["n_photos"]),
-        data_fingerprint=str(described["data_fingerprint"]),
-        reliability=tuple(ReliabilityBin(**row) for row in described["reliability"]),
-    )
-
-
-def _triple(values: list[Any]) -> Triple:
-    first, second, third = map(_number, values)
-    return first, second, third
-
-
-def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is no number")
-    return number
+    named = {name: value for name, value in described.items() if name not in ("format", "features")}
+    confidence = build(ConfidenceModel, named)
+    numbers = (confidence.intercept, *confidence.coefficients, *confidence.means)
+    if not all(abs(number) <= _FARTHEST for number in numbers) or not all(
+        1 / _FARTHEST <= scale <= _FARTHEST for scale in confidence.scales
+    ):
+        raise ValueError("numbers that no fit gives")
+    return confidence

@@ -1,6 +1,8 @@
 """The files of a model folder by name, for all who look for one without reading it. Brings nothing with it."""
 
 CONFIG_FILE = "config.json"
+MOST_CONFIG_BYTES = 16_000_000
+"""Of that file, and of others like it; none that was written here comes near."""
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cocasearch.atomic_files import write_text
 from cocasearch.checkpoints.disk_space import gigabytes, refuse_small_disks, writing
+from cocasearch.checkpoints.folder_files import MOST_CONFIG_BYTES
 from cocasearch.checkpoints.hub_errors import asking, status_of
 from cocasearch.errors import CocaSearchError
+from cocasearch.paths import expand_home
 
 Progress = Callable[[str, int, int], None]  # what is done, bytes done, bytes in all
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT_HASH = re.compile(r"[0-9a-f]{40}")  # of a commit, or of a small file
 _BLOCK = 1 << 22
 _GO_ON = "the same command goes on from there"
 
@@ -39,27 +43,28 @@ class _Announced:
     repository: str
     name: str
     url: str
+    commit: str
     etag: str
     size: int
 
     @property
+    def folder(self) -> Path:
+        """Where the hub's cache holds the repository."""
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        cache = expand_home(Path(constants.HF_HUB_CACHE))
+        return cache / repo_folder_name(repo_id=self.repository, repo_type="model")
+
+    @property
     def blob(self) -> Path:
-        """Where the hub's cache holds the file's content."""
-        cache, folder = self._cache()
-        return cache / folder / "blobs" / self.etag
+        """Where it holds the file's content."""
+        return self.folder / "blobs" / self.etag
 
     @property
     def lock(self) -> Path:
         """What the hub's own library locks while it fetches this content."""
-        cache, folder = self._cache()
-        return cache / ".locks" / folder / f"{self.etag}.lock"
-
-    def _cache(self) -> tuple[Path, str]:
-        from huggingface_hub import constants
-        from huggingface_hub.file_download import repo_folder_name
-
-        folder = repo_folder_name(repo_id=self.repository, repo_type="model")
-        return Path(constants.HF_HUB_CACHE).expanduser(), folder
+        return self.folder.parent / ".locks" / self.folder.name / f"{self.etag}.lock"
 
     @property
     def partial(self) -> Path:
@@ -107,16 +112,14 @@ def fetch(
         raise
     if announced is None:
         raise CocaSearchError(f"{repository} has no {' and no '.join(names)}")
-    if not announced.blob.exists():
-        _download(announced, dict(room_for or {}), progress)
-    return _checked(_linked(announced), repository, progress)
+    return _checked(_linked(announced, progress, dict(room_for or {})), repository, progress)
 
 
-def fetch_small(repository: str, name: str) -> Path | None:
+def fetch_small(repository: str, name: str, most_bytes: int = MOST_CONFIG_BYTES) -> Path | None:
     """A small file of a repository, None if it has none of that name.
 
     Raises:
-        CocaSearchError: The repository cannot be had.
+        CocaSearchError: The repository cannot be had, or the file is larger than `most_bytes`.
     """
     try:
         announced = _ask(repository, (name,))
@@ -124,7 +127,9 @@ def fetch_small(repository: str, name: str) -> Path | None:
         if cached := _cached(repository, (name,)):
             return cached
         raise
-    return _linked(announced) if announced else None
+    if announced and announced.size > most_bytes:
+        raise CocaSearchError(f"{name} of {repository} has more than {most_bytes / 1e6:,.0f} MB")
+    return _linked(announced, lambda *_: None) if announced else None
 
 
 def _ask(repository: str, names: Sequence[str]) -> _Announced | None:
@@ -140,10 +145,12 @@ def _ask(repository: str, names: Sequence[str]) -> _Announced | None:
                 if status_of(error) == 404 and not isinstance(error, RepositoryNotFoundError):
                     continue
                 raise
-            if found.commit_hash is None or found.etag is None or found.size is None:
+            commit, etag, size = found.commit_hash or "", found.etag or "", found.size
+            # Both become names of files, so nothing else than the hub gives is taken.
+            is_named = _GIT_HASH.fullmatch(commit) and (_SHA256.fullmatch(etag) or _GIT_HASH.fullmatch(etag))
+            if not is_named or size is None or size < 0:
                 raise CocaSearchError(f"{endpoint} answers, but not as the Hugging Face hub does")
-            url = hf_hub_url(repository, name, revision=found.commit_hash)
-            return _Announced(repository, name, url, found.etag, found.size)
+            return _Announced(repository, name, hf_hub_url(repository, name, revision=commit), commit, etag, size)
     return None
 
 
@@ -154,12 +161,21 @@ def _cached(repository: str, names: Sequence[str]) -> Path | None:
     return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
-def _linked(announced: _Announced) -> Path:
-    """The file under its own name in the hub's cache, which has its content already."""
-    from huggingface_hub import hf_hub_download
+def _linked(announced: _Announced, progress: Progress, room_for: dict[Path, int] | None = None) -> Path:
+    """The file under its own name in the hub's cache, fetched unless its content is there already."""
+    from huggingface_hub.file_download import _create_symlink
 
-    with asking(announced.repository), writing(announced.blob.parent):
-        return Path(hf_hub_download(announced.repository, announced.name))
+    if not announced.blob.exists():
+        _download(announced, room_for or {}, progress)
+    # The hub's own library would ask again, and take whatever name it is told then.
+    file, branch = announced.folder / "snapshots" / announced.commit / announced.name, announced.folder / "refs/main"
+    with writing(announced.folder):
+        for path in (file, branch):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(branch, announced.commit)
+        if not file.exists():
+            _create_symlink(str(announced.blob), str(file))
+    return file
 
 
 def _download(announced: _Announced, room_for: dict[Path, int], progress: Progress) -> None:

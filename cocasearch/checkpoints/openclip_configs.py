@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cocasearch.checkpoints.roberta import read_json, read_roberta_config
+from cocasearch.checkpoints.roberta import read_described, read_roberta_config
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import PreprocessConfig
+from cocasearch.json_values import shown
 from cocasearch.model.config import (
     CoCaConfig,
     MultimodalConfig,
@@ -21,6 +22,7 @@ from cocasearch.model.config import (
     VisionTransformerConfig,
     presets,
 )
+from cocasearch.paths import expand_home
 
 # What each part may say without our asking: settings that change no number, or that OpenCLIP's CoCa never reads.
 _SILENT = {
@@ -65,13 +67,13 @@ def read_architecture(name_or_file: str, text_config: Path | None = None) -> Arc
     if name_or_file in known:
         config = _with_text(known[name_or_file], roberta)
         return Architecture(name_or_file, config, PreprocessConfig(image_size=config.image.image_size))
-    file = Path(name_or_file).expanduser()
+    file = expand_home(Path(name_or_file))
     if file.suffix != ".json":
         raise CocaSearchError(
             f"unknown architecture '{name_or_file}'; there are {', '.join(known)}",
             hint="or a file in OpenCLIP's layout: --arch open_clip_config.json",
         )
-    described = read_json(file, "architecture")
+    described = read_described(file, "architecture")
     try:
         return from_openclip_config(file.stem, described, roberta)
     except CocaSearchError as error:
@@ -84,7 +86,7 @@ def read_text_config(file: Path) -> RobertaConfig:
     Raises:
         CocaSearchError: It cannot be read, or is not one of a RoBERTa.
     """
-    described = read_json(file, "text config")
+    described = read_described(file, "text config")
     try:
         return read_roberta_config(described)
     except CocaSearchError as error:
@@ -139,7 +141,7 @@ def _part(described: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _size(part: str, key: str, value: Any) -> int:
     if type(value) is not int or value < 1:
-        raise CocaSearchError(f"{part} has {key} {value}, which is no whole number above 0")
+        raise CocaSearchError(f"{part} has {shown(key)} {shown(value)}, which is no whole number above 0")
     return value
 
 
@@ -159,12 +161,12 @@ class _Settings:
     def expect(self, key: str, only: Any, default: Any) -> None:
         """Refuse any value but one."""
         if (value := self.take(key, default)) != only:
-            raise CocaSearchError(f"{self._part} has {key} {value}; only {only} is built here")
+            raise CocaSearchError(f"{self._part} has {shown(key)} {shown(value)}; only {only} is built here")
 
     def refuse_unread(self) -> None:
         for key, value in self._left.items():
             if value:
-                raise CocaSearchError(f"{self._part} has {key} {value}, which is not built here")
+                raise CocaSearchError(f"{self._part} has {shown(key)} {shown(value)}, which is not built here")
 
 
 def _vision(settings: _Settings) -> VisionTransformerConfig:
@@ -182,7 +184,9 @@ def _vision(settings: _Settings) -> VisionTransformerConfig:
 def _pooler(settings: _Settings) -> PoolerConfig:
     kind = settings.take("attentional_pool", False)
     if not isinstance(kind, bool):
-        raise CocaSearchError(f"vision_cfg has attentional_pool '{kind}', with which OpenCLIP's own CoCa does not run")
+        raise CocaSearchError(
+            f"vision_cfg has attentional_pool '{shown(kind)}', with which OpenCLIP's own CoCa does not run"
+        )
     queries, heads = settings.size("attn_pooler_queries", 256), settings.size("attn_pooler_heads", 8)
     return PoolerConfig(kind="single" if kind else "none", queries=queries, heads=heads)
 

@@ -1,11 +1,11 @@
 """Models from the hub become model folders: found, fetched, checked, converted."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.checkpoints.catalogue import PublishedModel
+from cocasearch.checkpoints.folder_files import MOST_CONFIG_BYTES
 from cocasearch.checkpoints.hub import fetch, fetch_small, refuse_odd_repository
 from cocasearch.checkpoints.importing import ROOM_BESIDE_WEIGHTS, ImportOptions, import_weights, refuse_taken
 from cocasearch.checkpoints.openclip_configs import (
@@ -15,6 +15,7 @@ from cocasearch.checkpoints.openclip_configs import (
     read_text_config,
 )
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import read_json
 
 CONFIG_IN_REPOSITORY = "open_clip_config.json"
 
@@ -55,10 +56,10 @@ def wanted_repository(
         )
     roberta = read_text_config(text_config) if text_config else None
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))
-        return Wanted(name, repository, from_openclip_config(name, described, roberta))
-    except ValueError as error:
+        described = read_json(file, MOST_CONFIG_BYTES)
+    except (OSError, ValueError) as error:
         raise CocaSearchError(f"{CONFIG_IN_REPOSITORY} of {repository} is not JSON: {error}") from error
+    return Wanted(name, repository, from_openclip_config(name, described, roberta))
 
 
 def pull(wanted: Wanted, folder: Path, options: ImportOptions, progress: Callable[[str, int, int], None]) -> Path:

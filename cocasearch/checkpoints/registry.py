@@ -5,14 +5,14 @@ folder is taken as one. Published models have their names before they are here: 
 """
 
 import difflib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.checkpoints.catalogue import PUBLISHED, PublishedModel, find_published
-from cocasearch.checkpoints.folder_files import CONFIG_FILE
+from cocasearch.checkpoints.folder_files import CONFIG_FILE, MOST_CONFIG_BYTES
 from cocasearch.errors import CocaSearchError
-from cocasearch.paths import bundled_model_folder, is_folder_like, models_home
+from cocasearch.json_values import read_json
+from cocasearch.paths import bundled_model_folder, expand_home, is_folder_like, models_home
 
 BUNDLED = "coca-mini"
 
@@ -61,7 +61,7 @@ def resolve_model(name_or_folder: str | Path | None) -> Path:
     name = str(name_or_folder)
     if name in by_name:
         return by_name[name]
-    folder = Path(name).expanduser()
+    folder = expand_home(Path(name))
     if folder.is_dir():
         return folder
     if isinstance(name_or_folder, Path) or is_folder_like(name):
@@ -96,7 +96,7 @@ def _published_as(folder: Path) -> PublishedModel | None:
     if model is None:
         return None
     try:
-        provenance = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["provenance"]
+        provenance = read_json(folder / CONFIG_FILE, MOST_CONFIG_BYTES)["provenance"]
         return model if provenance["imported_from"] and provenance["architecture"] == model.architecture else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -3,7 +3,6 @@
 Source: transformers 4.56.2, modeling_roberta.py; OpenCLIP keeps the tower under `text.transformer`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cocasearch.checkpoints.folder_files import MOST_CONFIG_BYTES
 from cocasearch.checkpoints.foreign_weights import read_foreign_weights
 from cocasearch.checkpoints.tensor_sources import Source, Table, affine, source_of, stacked, whole
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import read_json, shown
 from cocasearch.model.config import RobertaConfig
 from cocasearch.model.roberta import RobertaTextDecoder
 from cocasearch.text.tokenizer import Tokenizer
@@ -55,7 +56,7 @@ def read_roberta_folder(folder: Path, *, context_length: int) -> PretrainedRober
     if missing := [name for name in (CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]:
         raise CocaSearchError(f"{folder} is no folder of a RoBERTa: it has no {' and no '.join(missing)}")
     try:
-        described = read_json(folder / CONFIG_FILE, "text config")
+        described = read_described(folder / CONFIG_FILE, "text config")
         config = read_roberta_config(described, context_length=context_length)
         weights = from_roberta(read_foreign_weights(folder / WEIGHTS_FILE), config)
         tokenizer = Tokenizer.load(folder / TOKENIZER_FILE)
@@ -92,14 +93,14 @@ def _of_shape(found: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> 
     return found[key]
 
 
-def read_json(file: Path, what: str) -> dict[str, Any]:
+def read_described(file: Path, what: str) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
         CocaSearchError: There is none; `what` names the file in the sentence.
     """
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
+        fields = read_json(file, MOST_CONFIG_BYTES)
     except OSError as error:
         raise CocaSearchError(f"cannot read the {what} {file}: {error.strerror}") from error
     except ValueError as error:
@@ -117,7 +118,7 @@ def read_roberta_config(fields: Mapping[str, Any], *, context_length: int = 76) 
     """
     for key, built in _BUILT.items():
         if (value := fields.get(key, None if key == "model_type" else built)) != built:
-            raise CocaSearchError(f"the text config has {key} {value}; only {built} is built here")
+            raise CocaSearchError(f"the text config has {key} {shown(value)}; only {built} is built here")
     if missing := [key for key in _SIZES if not isinstance(fields.get(key), int | float)]:
         raise CocaSearchError(f"the text config has no number for {missing[0]}")
     return RobertaConfig(context_length=context_length, **{ours: fields[theirs] for theirs, ours in _SIZES.items()})

@@ -29,6 +29,7 @@ from cocasearch.checkpoints.folder_files import (
     ALL_FILES,
     CARD_FILE,
     CONFIG_FILE,
+    MOST_CONFIG_BYTES,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
     WORDS_FILE,
@@ -38,13 +39,15 @@ from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.interruption import uninterrupted
+from cocasearch.json_values import read_json, shown
 from cocasearch.model.coca import TOWERS, CoCa, Tower
-from cocasearch.model.config import CoCaConfig
+from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
 from cocasearch.paths import models_home
 from cocasearch.text.known_words import KnownWords
 from cocasearch.text.tokenizer import Tokenizer
 
 FORMAT = 1
+_FINGERPRINT = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _SURELY_LEFT_BEHIND_SECONDS = 3600.0
 StorageDtype = Literal["float32", "float16", "bfloat16"]
 
@@ -177,7 +180,7 @@ def refuse_to_replace(folder: Path) -> None:
 def holds_model(folder: Path) -> bool:
     """Whether a folder has a config as `save_model_folder` writes it: cheap, and no proof that the model is whole."""
     try:
-        described = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        described = read_json(folder / CONFIG_FILE, MOST_CONFIG_BYTES)
     except (OSError, ValueError):
         return False
     return isinstance(described, dict) and described.keys() >= {"format", "architecture", "fingerprint"}
@@ -193,22 +196,33 @@ def read_model_folder(folder: Path) -> ModelFolder:
     if missing:
         raise CocaSearchError(f"{folder} is not a model folder: it has no {' and no '.join(missing)}")
     try:
-        described = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        described = read_json(folder / CONFIG_FILE, MOST_CONFIG_BYTES)
         if described["format"] != FORMAT:
-            raise CocaSearchError(f"{folder} has model format {described['format']}; this version reads {FORMAT}")
+            found = shown(described["format"])
+            raise CocaSearchError(f"{folder} has model format {found}; this version reads {FORMAT}")
         config = CoCaConfig.from_dict(described["architecture"])
-        return ModelFolder(
-            folder=folder,
-            config=config,
-            preprocess=PreprocessConfig.from_dict(described["preprocessing"]),
-            tokenizer=load_tokenizer(folder / TOKENIZER_FILE, config),
-            fingerprint=described["fingerprint"],
-            provenance=described.get("provenance", {}),
-        )
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        preprocess = PreprocessConfig.from_dict(described["preprocessing"])
+        fingerprint, provenance = described["fingerprint"], described.get("provenance", {})
+    except OSError as error:
+        raise CocaSearchError(f"cannot read {folder / CONFIG_FILE}: {error.strerror}") from error
+    except ValueError as error:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not JSON: {error}") from error
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config: it lacks {error}") from error
+    except TypeError as error:
+        raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config") from error
+    if not (isinstance(fingerprint, str) and _FINGERPRINT.fullmatch(fingerprint) and isinstance(provenance, dict)):
+        raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config: its fingerprint or provenance is none")
+    _refuse_other_pictures(folder, config, preprocess)
+    tokenizer = load_tokenizer(folder / TOKENIZER_FILE, config)
+    return ModelFolder(folder, config, preprocess, tokenizer, fingerprint, provenance)
+
+
+def _refuse_other_pictures(folder: Path, config: CoCaConfig, preprocess: PreprocessConfig) -> None:
+    """Make sure that pictures are made as large as those that the model has positions for."""
+    image, side = config.image, preprocess.image_size
+    if isinstance(image, VisionTransformerConfig) and side // image.patch_size != image.grid_size:
+        raise CocaSearchError(f"{folder} makes pictures of {side} pixels for a model that sees {image.image_size}")
 
 
 def load_tokenizer(file: Path, config: CoCaConfig) -> Tokenizer:

@@ -4,7 +4,6 @@ A mapped tensor costs nothing until it is used, and counts as the process's memo
 the file lives. A copied one is gone when it is let go: for tensors that are about to be replaced by something else.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,9 @@ from torch import Tensor
 
 from cocasearch.checkpoints.weights_writing import DTYPE_NAMES
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import parse_json
 
+_FLOATING = ("F64", "F32", "F16", "BF16")
 _DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 
 
@@ -33,12 +34,14 @@ class WeightsFile:
         self.shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
         with file.open("rb") as raw:
             length = int.from_bytes(raw.read(8), "little")
-            self._header = json.loads(raw.read(length))
+            self._header = parse_json(raw.read(length))
         self._start = 8 + length
 
     def read(self, name: str) -> Tensor:
         """One tensor, mapped or copied."""
         described = self._header[name]
+        if described["dtype"] not in _FLOATING:
+            raise CocaSearchError(f"{name} is stored as {described['dtype']}: weights must be floating-point numbers")
         if self._mapped or described["dtype"] not in _DTYPES:
             tensor: Tensor = self._opened.get_tensor(name)
             return tensor
@@ -57,5 +60,5 @@ def open_weights(file: Path, *, mapped: bool = True) -> Iterator[WeightsFile]:
     try:
         with safe_open(file, framework="pt") as opened:
             yield WeightsFile(file, opened, mapped=mapped)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CocaSearchError(f"cannot read the weights {file}: {error}") from error

@@ -10,7 +10,7 @@ from cocasearch.cli.options import IndexName
 from cocasearch.cli.unsure_captions import tell_all_count_as_sure
 from cocasearch.counting import counted
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
-from cocasearch.paths import index_folder
+from cocasearch.paths import expand_home, index_folder
 
 _SHOWN = 10  # rows that an import leaves out
 
@@ -60,7 +60,6 @@ def import_(
     A photo is known by its name, size and time of change alone: 'cocasearch index' describes anew one that is renamed
     or touched later.
     """
-    from cocasearch.images.discovery import expand_home
     from cocasearch.indexing.importing import import_embeddings
     from cocasearch.inference.loaded_model import load_model
 

@@ -21,7 +21,7 @@ from cocasearch.cli.options import (
 )
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, ONLY_VIDEOS, VIDEO, discover_images, expand_home
+from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, ONLY_VIDEOS, VIDEO, discover_images
 from cocasearch.images.excludes import as_written
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.lock import refuse_if_locked
@@ -40,7 +40,7 @@ from cocasearch.indexing.plan import BuildPlan, make_plan
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.survey import Survey, UpdateOptions
 from cocasearch.indexing.surveying import take_survey
-from cocasearch.paths import index_folder
+from cocasearch.paths import expand_home, index_folder
 
 if TYPE_CHECKING:
     from cocasearch.indexing.builder import IndexBuilder

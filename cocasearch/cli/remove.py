@@ -9,7 +9,7 @@ from cocasearch.cli import console
 from cocasearch.cli.options import IndexName
 from cocasearch.counting import counted
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_name
-from cocasearch.paths import index_folder
+from cocasearch.paths import expand_home, index_folder
 
 
 def remove(
@@ -22,7 +22,6 @@ def remove(
 
     Later runs leave them out, too, until 'cocasearch index' is given their own path.
     """
-    from cocasearch.images.discovery import expand_home
     from cocasearch.indexing.removal import remove_paths
 
     index = index_folder(name)
@@ -46,7 +45,6 @@ def reroot(
     name: IndexName = DEFAULT_INDEX,
 ) -> None:
     """Tell the index that a folder has moved: photos keep vectors and captions, and none is read."""
-    from cocasearch.images.discovery import expand_home
     from cocasearch.indexing.rerooting import reroot as follow
 
     index = index_folder(name)

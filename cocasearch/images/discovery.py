@@ -159,20 +159,6 @@ def walk_folders(
         waiting += [f"{folder}/{name}" if folder else name for name in sorted(subfolders, reverse=True)]
 
 
-def expand_home(path: Path) -> Path:
-    """The path with a leading `~` or `~user` put in full.
-
-    Raises:
-        CocaSearchError: There is no such user.
-    """
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise CocaSearchError(
-            f"no home folder is known for {path.parts[0]}", hint=f"if it is a name: ./{path}"
-        ) from error
-
-
 def status_of(path: Path) -> os.stat_result | None:
     """The status of what lies at a path; None if nothing does.
 

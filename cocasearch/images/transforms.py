@@ -4,8 +4,7 @@ The numbers are OpenCLIP's: PIL's antialiased resize, a centred crop or padding,
 normalised per channel. Knows nothing about files, and nothing about the model but the config saved with its weights.
 """
 
-import difflib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import build, shown
 
 OPENAI_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # per channel R, G, B, of pixels in 0..1
 OPENAI_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -20,6 +20,8 @@ OPENAI_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _LONGEST = 64  # times its shortest side that a picture is looked at
 _RESIZE_MODES = ("shortest", "longest", "squash")
+_LARGEST_SIDE = 4096
+_FARTHEST = 1e4  # of a mean from 0, where pixels reach 1, or of a deviation
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,17 @@ class PreprocessConfig:
     fill_color: int = 0
 
     def __post_init__(self) -> None:
-        if self.image_size < 1:
-            raise CocaSearchError(f"image_size must be at least 1 pixel, not {self.image_size}")
+        if not 1 <= self.image_size <= _LARGEST_SIDE:
+            raise CocaSearchError(f"image_size must be from 1 to {_LARGEST_SIDE} pixels, not {self.image_size}")
         if self.interpolation not in _RESAMPLING:
-            raise CocaSearchError(f"interpolation must be one of {sorted(_RESAMPLING)}, not {self.interpolation!r}")
+            raise CocaSearchError(
+                f"interpolation must be one of {list(_RESAMPLING)}, not '{shown(self.interpolation)}'"
+            )
         if self.resize_mode not in _RESIZE_MODES:
-            raise CocaSearchError(f"resize_mode must be one of {list(_RESIZE_MODES)}, not {self.resize_mode!r}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise CocaSearchError(f"mean and std need 3 values each, std above 0, not {self.mean} and {self.std}")
+            raise CocaSearchError(f"resize_mode must be one of {list(_RESIZE_MODES)}, not '{shown(self.resize_mode)}'")
+        for name, values, least in (("mean", self.mean, -_FARTHEST), ("std", self.std, 1 / _FARTHEST)):
+            if len(values) != 3 or not all(least <= value <= _FARTHEST for value in values):
+                raise CocaSearchError(f"{name} needs 3 values from {least:g} to {_FARTHEST:g}, one for each colour")
         if not 0 <= self.fill_color <= 255:
             raise CocaSearchError(f"fill_color must be from 0 to 255, not {self.fill_color}")
 
@@ -66,15 +71,10 @@ class PreprocessConfig:
         Raises:
             CocaSearchError: A key is unknown (the message names the nearest known one) or a value is out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-                raise CocaSearchError(f"unknown preprocessing key {key!r}, did you mean {nearest!r}?")
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return cls(**plain)
+        try:
+            return build(cls, values)
+        except ValueError as error:
+            raise CocaSearchError(f"the model's preprocessing is none: {error}") from error
 
 
 class Preprocess:

@@ -5,6 +5,7 @@ alike. Reads and checks them; knows nothing about indexes.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +80,8 @@ class EmbeddingsFolder:
             start = 0
             with pq.ParquetFile(metadata_file) as metadata:
                 columns = [name for name in _COLUMNS if name in metadata.schema_arrow.names]
-                for batch in metadata.iter_batches(_ROWS_PER_READ, columns=columns):
+                batches = metadata.iter_batches(_ROWS_PER_READ, columns=columns)
+                while (batch := _next(batches, vectors_file, metadata_file)) is not None:
                     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is left out for that
                         rows = vectors[start : start + batch.num_rows].astype(np.float32)
                     start += batch.num_rows
@@ -106,13 +108,12 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 def _check(vectors_file: Path, metadata_file: Path) -> tuple[int, int, VectorModel]:
     """Rows and dimension of a pair of files, and the model that one of our exports names."""
-    try:
+    with _damage_told(vectors_file, metadata_file):
         vectors = np.load(vectors_file, mmap_mode="r")
         metadata = pq.read_schema(metadata_file)
         rows = pq.read_metadata(metadata_file).num_rows
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
-        reason = first_line(error)
-        raise CocaSearchError(f"{vectors_file} or {metadata_file.name} is damaged: {reason}") from error
+    if not isinstance(vectors, np.ndarray):
+        raise CocaSearchError(f"{vectors_file} holds several arrays, not one of vectors")
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
         raise CocaSearchError(f"{vectors_file} holds no rows of vectors but {vectors.dtype} {vectors.shape}")
     if "image_path" not in metadata.names:
@@ -124,8 +125,22 @@ def _check(vectors_file: Path, metadata_file: Path) -> tuple[int, int, VectorMod
         raise CocaSearchError(f"{vectors_file} has {counted(len(vectors), 'row')} and {metadata_file} {rows}")
     named = metadata.metadata or {}
     unknown = UNKNOWN_MODEL.encode()
-    model = (named.get(key, unknown).decode() for key in (MODEL_NAME_KEY, FINGERPRINT_KEY))
+    model = (named.get(key, unknown).decode(errors="replace") for key in (MODEL_NAME_KEY, FINGERPRINT_KEY))
     return rows, vectors.shape[1], VectorModel(*model)
+
+
+def _next(batches: Iterator[pa.RecordBatch], vectors_file: Path, metadata_file: Path) -> pa.RecordBatch | None:
+    with _damage_told(vectors_file, metadata_file):
+        return next(batches, None)
+
+
+@contextmanager
+def _damage_told(vectors_file: Path, metadata_file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # numpy and Arrow raise whatever a damaged byte leads to
+        reason = first_line(error)[:150]
+        raise CocaSearchError(f"{vectors_file} or {metadata_file.name} is damaged: {reason}") from error
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -73,6 +73,7 @@ class ExactSearch:
                 found = list(pool.map(lambda part: self._nearest_in(part, query, top_k, among), parts))
         positions, scores = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
         best = np.argsort(-scores, kind="stable")[:top_k]
+        best = best[positions[best] >= 0]  # FAISS fills up with -1 where vectors are no numbers
         return positions[best], scores[best].clip(-1, 1)  # rounding to half precision may lengthen a vector
 
     def _nearest_in(

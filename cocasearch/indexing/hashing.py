@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cocasearch.indexing.records import hash_file
 from cocasearch.indexing.survey import Candidate
+from cocasearch.json_values import parse_json
 
 _FILE = "hashes.jsonl"
 _WORKERS = 4  # that wait for the disk
@@ -69,8 +70,9 @@ def forget_hashes(index: Path) -> None:
 
 
 def _read(file: Path) -> Iterator[tuple[Stamped, str]]:
-    with suppress(OSError), file.open(encoding="utf-8") as kept:
+    with suppress(OSError), file.open(encoding="utf-8", errors="replace") as kept:
         for line in kept:
-            with suppress(ValueError):  # a killed run may have broken one off
-                path, size, mtime_ns, content_hash = json.loads(line)
-                yield (path, size, mtime_ns), content_hash
+            with suppress(ValueError, TypeError):  # a killed run may have broken one off
+                path, size, mtime_ns, content_hash = parse_json(line)
+                if [*map(type, (path, size, mtime_ns, content_hash))] == [str, int, int, str]:
+                    yield (path, size, mtime_ns), content_hash

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cocasearch.atomic_files import replacing
+from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.row_conditions import AWAITING_CAPTION
 from cocasearch.indexing.versions import latest_version
+from cocasearch.json_values import shown
 
 if TYPE_CHECKING:
     from cocasearch.indexing.table import IndexTable
@@ -56,9 +58,19 @@ class KnownFiles:
         return iter(self._folders)
 
     def stamps(self, root: str, folder: str) -> dict[str, Stamp]:
-        """The stamps of the files in a folder by their names: a mapping of the caller's own."""
-        found: dict[str, Stamp] = json.loads(self._folders.get((root, folder), "{}"))
-        return found
+        """The stamps of the files in a folder by their names: a mapping of the caller's own.
+
+        Raises:
+            CocaSearchError: They are damaged.
+        """
+        try:
+            found: dict[str, Stamp] = json.loads(self._folders.get((root, folder), "{}"))
+            if set(map(type, found.values())) <= {list} and set(map(len, found.values())) <= {2, 3}:
+                return found
+        except (ValueError, RecursionError, AttributeError):
+            pass
+        message = f"what the index keeps in its folder '{_FOLDER}' of the files in '{shown(folder)}' is damaged"
+        raise CocaSearchError(message, hint="delete that folder: it is made anew from the index")
 
     def as_dict(self) -> dict[Place, dict[str, Stamp]]:
         """All stamps, by folder and name."""
@@ -170,7 +182,7 @@ def _read(file: Path) -> KnownFiles | None:
             folders = {tuple(json.loads(place)): stamps for place, stamps in lines}
             is_whole = len(folders) == n_folders and all(stamps.endswith("}\n") for stamps in folders.values())
             return KnownFiles(folders, Counts(**counts)) if is_whole else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

@@ -11,6 +11,7 @@ from cocasearch.atomic_files import write_text
 from cocasearch.errors import Cause, CocaSearchError
 from cocasearch.images.extras import is_installed
 from cocasearch.images.limits import MAX_MEGAPIXELS
+from cocasearch.json_values import build, parse_json
 
 LEDGER_FILE = "unreadable.json"
 REBUILD_LEDGER_FILE = "rebuild-unreadable.json"  # of a table that is being made to take the place of the present one
@@ -99,16 +100,16 @@ class Ledger:
 
 def _read_entries(file: Path) -> list[UnreadableFile]:
     try:
-        return [_entry(row) for row in json.loads(file.read_text(encoding="utf-8"))]
+        return list(map(_entry, parse_json(file.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return []
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CocaSearchError(f"the list of unreadable files {file} is damaged: {error}", hint=f"rm {file}") from error
 
 
 def _entry(row: dict[str, Any]) -> UnreadableFile:
     if not row.pop("lasting", True):  # the second schema told no more than that the file was not to blame
         row["cause"] = "system"
-    entry = UnreadableFile(**row)
+    entry = build(UnreadableFile, row)
     sides = _TOO_LARGE.match(entry.reason)  # the third told the size in words alone
     return replace(entry, pixels=int(sides[1]) * int(sides[2])) if sides else entry

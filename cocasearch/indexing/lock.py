@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import parse_json, shown
 
 LOCK_FILE = "writer.lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -101,10 +102,10 @@ def _write_owner(file: BinaryIO) -> None:
 def _held_message(folder: Path, file: BinaryIO, what: str) -> str:
     try:
         file.seek(0)
-        owner = json.loads(file.read())
-        user = f" (user {owner['user']})" if owner.get("user") else ""
-        who = f"process {owner['pid']} on {owner['host']}{user}, for {_age(time.time() - owner['since'])}"
-    except (OSError, ValueError, KeyError, TypeError):
+        owner = parse_json(file.read())
+        user = f" (user {shown(owner['user'])})" if owner.get("user") else ""
+        who = f"process {shown(owner['pid'])} on {shown(owner['host'])}{user}, for {_age(time.time() - owner['since'])}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         who = "another process"
     return f"the {what} at {folder} is being written by {who}"
 

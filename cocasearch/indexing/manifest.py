@@ -6,6 +6,7 @@ The manifest is the first thing a reader opens and, being replaced in one step, 
 import glob
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Set
 from contextlib import suppress
@@ -16,11 +17,13 @@ from typing import Any
 
 from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import build, parse_json, shown
 from cocasearch.paths import index_folder, is_folder_like
 
 # 4 had no caption_confidence and caption_by in the table, 3 no decodings, 2 no named files, 1 neither excludes nor, in
 # the table, missing_since; all are read
 SCHEMA_VERSION = 5
+_LARGEST_DIMENSION = 65_536
 DEFAULT_INDEX = "default"
 UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"
@@ -167,10 +170,10 @@ def find_manifest(file: Path) -> Manifest | None:
     mended_by = index_command(file.parent, "--repair", command="verify")
     has_copy = file.name == MANIFEST_FILE and (file.parent / COPY_FILE).exists()
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
+        fields = parse_json(file.read_text(encoding="utf-8"))
         if fields["schema_version"] > SCHEMA_VERSION:
             raise _too_new(file, fields["schema_version"])
-        return _parse(fields)
+        return _refuse_odd(build(Manifest, fields))
     except (FileNotFoundError, NotADirectoryError) as error:
         if has_copy:
             raise CocaSearchError(f"the index manifest {file} is lost", hint=mended_by) from error
@@ -220,10 +223,11 @@ def _rebased(paths: Iterable[str], old: str, new: str) -> tuple[str, ...]:
     return tuple(new + path[len(old) :] if f"{path}/".startswith(f"{old}/") else path for path in paths)
 
 
-def _parse(fields: dict[str, Any]) -> Manifest:
-    roots = tuple(Root(**root) for root in fields.pop("roots"))
-    lists: dict[str, Any] = {name: tuple(fields.pop(name, ())) for name in ("excludes", "named", "decodings")}
-    return Manifest(roots=roots, **lists, **fields)
+def _refuse_odd(manifest: Manifest) -> Manifest:
+    """Raises ValueError where it names what cannot be a table: its folder may be deleted for another one."""
+    if not re.fullmatch(r"\w[\w-]*", manifest.table) or not 1 <= manifest.dimension <= _LARGEST_DIMENSION:
+        raise ValueError(f"there is no table '{shown(manifest.table)}' of {manifest.dimension} numbers a row")
+    return manifest
 
 
 def _too_new(file: Path, version: int) -> CocaSearchError:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import parse_json, shown
 
 COLUMNS = ("path", "caption", "caption_confidence", "right", "photo")
 
@@ -172,7 +173,7 @@ def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError as error:
                 raise ValueError(f"has no JSON in line {number}") from error
             if not isinstance(row, dict):
@@ -192,7 +193,7 @@ def _correction(row: dict[str, Any], number: int) -> tuple[int, Correction]:
         raise ValueError(f"names no photo in line {number}: its column 'photo' is not as it was written")
     right = str(row.get("right") or "").strip().lower()
     if right not in _YES | _NO:
-        raise ValueError(f"has '{right}' in the column 'right' of line {number}, which is yes or empty")
+        raise ValueError(f"has '{shown(right)}' in the column 'right' of line {number}, which is yes or empty")
     if not isinstance(row["caption"], str | None):
         raise ValueError(f"has a caption that is no text in line {number}")
     words = " ".join((row["caption"] or "").split())

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import GIVE_LINKED, ONLY_VIDEOS, expand_home, is_image_name, is_walked
+from cocasearch.images.discovery import GIVE_LINKED, ONLY_VIDEOS, is_image_name, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.away import EmptyFolders, holds_nothing
 from cocasearch.indexing.comparison import Comparison
@@ -28,6 +28,7 @@ from cocasearch.indexing.manifest import (
 from cocasearch.indexing.roots import Target, targets_of
 from cocasearch.indexing.survey import Survey, UpdateOptions
 from cocasearch.indexing.versions import latest_version
+from cocasearch.paths import expand_home
 
 
 def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOptions | None = None) -> Survey:

@@ -20,7 +20,7 @@ from cocasearch.indexing.caption_words import CAPTION_INDEX, ids_with_words, ind
 from cocasearch.indexing.later_columns import add_columns, lacks_columns, with_columns, without_columns
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, StoredCaption, record_schema, records_to_table
 from cocasearch.indexing.row_conditions import ROWS_PER_CHANGE, UNHASHED, WITHOUT_CAPTION, below, conditions
-from cocasearch.indexing.versions import LANCE_ERRORS, UnreadableTable, refuse_if_lost
+from cocasearch.indexing.versions import UnreadableTable, is_of_lance, refuse_if_lost
 
 TABLE_SUFFIX = ".lance"
 _ROWS_PER_READ = 16_384
@@ -51,7 +51,9 @@ class IndexTable:
         refuse_if_lost(index, name)
         try:
             self._table = lancedb.connect(index).open_table(name)
-        except LANCE_ERRORS as error:
+        except Exception as error:
+            if not is_of_lance(error):
+                raise
             raise UnreadableTable(index, name, error) from error
         # A version file of zeros, as a power cut may leave, is no error to LanceDB.
         if "embedding" not in self._table.schema.names:
@@ -276,7 +278,9 @@ class IndexTable:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except LANCE_ERRORS as error:
+        except Exception as error:
+            if not is_of_lance(error):
+                raise
             raise UnreadableTable(self._index, self._name, error) from error
 
     @contextmanager

@@ -10,6 +10,12 @@ from cocasearch.indexing.manifest import index_command, index_name
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises where files are damaged or not there."""
 
+
+def is_of_lance(error: Exception) -> bool:
+    """Whether LanceDB raised an error of these, or has panicked over a damaged file: that class cannot be imported."""
+    return isinstance(error, LANCE_ERRORS) or type(error).__name__ == "RustPanic"
+
+
 _LARGEST_VERSION = 2**64 - 1
 _IN_LANCE = re.compile(r", \S+\.rs:[\d:]+$")  # where in its source LanceDB noticed
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.caption_confidence import is_sure
+from cocasearch.json_values import build, parse_json
 
 Layout = Literal["records", "imagefolder"]
 
@@ -209,7 +210,7 @@ def _read_finished(file: Path) -> list[CaptionRecord]:
         ]
         if not rows and file.stat().st_size:
             raise ValueError("it has no captions")
-        return [CaptionRecord(**row) for row in rows]
+        return [build(CaptionRecord, row) for row in rows]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error, pa.ArrowException) as error:
         raise CocaSearchError(
             f"{file} exists already, is no file of captions that can be added to, and stays as it is",
@@ -226,8 +227,8 @@ def _read_partial(partial: Path) -> Iterator[CaptionRecord]:
     lines = partial.read_text(encoding="utf-8", errors="replace").split("\n") if partial.exists() else []
     for line in lines:
         try:
-            yield CaptionRecord(**json.loads(line))
-        except (ValueError, TypeError):
+            yield build(CaptionRecord, parse_json(line))
+        except ValueError:
             continue
 
 
@@ -264,7 +265,7 @@ def _write_jsonl(file: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _read_jsonl(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    return [parse_json(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
 _FORMATS = {

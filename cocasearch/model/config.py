@@ -5,19 +5,60 @@ error that names the nearest known key.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import build, shown
 
-T = TypeVar("T")
 PoolerKind = Literal["none", "single", "parallel", "cascade"]
+
+# Far above any model that was published, and low enough that one of these sizes is built, if only without its weights.
+_LARGEST = {
+    "image_size": 4096,
+    "patch_size": 4096,
+    "layers": 128,
+    "width": 16_384,
+    "head_width": 16_384,
+    "mlp_width": 65_536,
+    "embed_dim": 65_536,
+    "heads": 1024,
+    "queries": 4096,
+    "context_length": 8192,
+    "positions": 65_536,
+    "vocab_size": 4_194_304,
+    "stem_channels": 4096,
+    "head_channels": 16_384,
+}
+_LARGEST_GRID = 512  # patches a side
+_MOST_STAGES = 32
+_LARGEST_OF_STAGE = (64, 15, 4, 32, 4096)  # repeats, kernel, stride, expansion, channels
+
+
+class _Sized:
+    """A part of a model whose sizes are checked: a file may say anything of them."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name in _LARGEST and value is not None:
+                check_size(name, value, _LARGEST[name])
+        if (scale := getattr(self, "layer_scale", None)) is not None and not -1000 <= scale <= 1000:
+            raise CocaSearchError(f"the config has a layer_scale of {shown(scale)}")
+
+
+def check_size(name: str, value: Any, largest: int) -> None:
+    """Refuse a size that no model has.
+
+    Raises:
+        CocaSearchError: It is no whole number from 1 to `largest`.
+    """
+    if type(value) is not int or not 1 <= value <= largest:
+        raise CocaSearchError(f"the config has a {name} of {shown(value)}, not a whole number from 1 to {largest}")
 
 
 @dataclass(frozen=True)
-class VisionTransformerConfig:
+class VisionTransformerConfig(_Sized):
     """A ViT image encoder with a class token, as in OpenCLIP."""
 
     image_size: int = 224
@@ -26,6 +67,11 @@ class VisionTransformerConfig:
     width: int = 768
     head_width: int = 64
     layer_scale: float | None = None  # initial LayerScale; None: no LayerScale
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.grid_size <= _LARGEST_GRID:
+            raise CocaSearchError(f"pictures of {self.image_size} pixels are not cut into patches of {self.patch_size}")
 
     @property
     def heads(self) -> int:
@@ -37,7 +83,7 @@ class VisionTransformerConfig:
 
 
 @dataclass(frozen=True)
-class EfficientNetLiteConfig:
+class EfficientNetLiteConfig(_Sized):
     """A convolutional image encoder, EfficientNet-Lite, batch norms folded into the convolutions.
 
     `blocks` holds one row per stage: repeats, kernel, stride of the first block, expansion, output channels.
@@ -56,13 +102,20 @@ class EfficientNetLiteConfig:
         (1, 3, 1, 6, 320),
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_size("number of stages", len(self.blocks), _MOST_STAGES)
+        for stage in self.blocks:
+            for value, largest in zip(stage, _LARGEST_OF_STAGE, strict=True):
+                check_size("stage with a number", value, largest)
+
     @property
     def width(self) -> int:
         return self.head_channels
 
 
 @dataclass(frozen=True)
-class PoolerConfig:
+class PoolerConfig(_Sized):
     """How image tokens become the contrastive vector and the decoder's context.
 
     `none`: the class token is the vector, the patches are the context (coca_base). `single`: OpenCLIP's one
@@ -76,14 +129,15 @@ class PoolerConfig:
     heads: int = 8
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind not in get_args(PoolerKind):
             raise CocaSearchError(
-                f"unknown pooler '{self.kind}' in the config; known are {', '.join(get_args(PoolerKind))}"
+                f"unknown pooler '{shown(self.kind)}' in the config; known are {', '.join(get_args(PoolerKind))}"
             )
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class TextConfig(_Sized):
     """The unimodal text decoder: causal, with a learned CLS at its end."""
 
     context_length: int = 76  # token ids; the CLS position comes on top
@@ -96,7 +150,7 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
-class RobertaConfig:
+class RobertaConfig(_Sized):
     """RoBERTa as the unimodal text decoder: made causal, the mean of its states is the text vector."""
 
     context_length: int = 76
@@ -110,6 +164,9 @@ class RobertaConfig:
     pad_id: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.norm_epsilon <= 1:
+            raise CocaSearchError(f"the config has a norm_epsilon of {shown(self.norm_epsilon)}, not one from 0 to 1")
         longest = self.positions - self.pad_id - 1
         if self.context_length > longest:
             raise CocaSearchError(
@@ -119,7 +176,7 @@ class RobertaConfig:
 
 
 @dataclass(frozen=True)
-class MultimodalConfig:
+class MultimodalConfig(_Sized):
     """The multimodal decoder, as wide as the text decoder below it.
 
     `vocab_size` is the number of words that it can write, the first ones; None for all that the text decoder reads.
@@ -132,7 +189,7 @@ class MultimodalConfig:
 
 
 @dataclass(frozen=True)
-class CoCaConfig:
+class CoCaConfig(_Sized):
     """One CoCa model. `embed_dim` is the size of the shared image-text space."""
 
     embed_dim: int = 512
@@ -143,6 +200,9 @@ class CoCaConfig:
     quick_gelu: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.text.pad_id) is not int or not 0 <= self.text.pad_id < self.text.vocab_size:
+            raise CocaSearchError(f"the config has a pad_id of {shown(self.text.pad_id)}, which is none of its tokens")
         if self.pooler.kind == "none" and self.image.width != self.text.width:
             raise CocaSearchError(
                 f"without a pooler the decoder reads image tokens of width {self.image.width}, "
@@ -184,16 +244,17 @@ class CoCaConfig:
         """The configuration that `to_dict` wrote.
 
         Raises:
-            CocaSearchError: A key, an image encoder kind or a text decoder kind that does not exist.
+            CocaSearchError: A key, an image encoder kind or a text decoder kind that does not exist, or a value that
+                no model has.
         """
-        known = dict(fields)
-        for name, noun, kinds in (("image", "image encoder", IMAGE_KINDS), ("text", "text decoder", TEXT_KINDS)):
-            if name in known:
-                known[name] = _build_kind(noun, kinds, known[name])
-        for name, part in {"pooler": PoolerConfig, "multimodal": MultimodalConfig}.items():
-            if name in known:
-                known[name] = build(part, known[name])
-        return build(cls, known)
+        try:
+            known = dict(fields)
+            for name, noun, kinds in (("image", "image encoder", IMAGE_KINDS), ("text", "text decoder", TEXT_KINDS)):
+                if name in known:
+                    known[name] = _build_kind(noun, kinds, known[name])
+            return build(cls, known)
+        except (ValueError, TypeError) as error:
+            raise CocaSearchError(f"the model's architecture is none: {error}") from error
 
 
 # The first of each is meant where a config names none.
@@ -208,29 +269,9 @@ def _build_kind(noun: str, kinds: Mapping[type, str], fields: Mapping[str, Any])
     classes = {name: config_class for config_class, name in kinds.items()}
     rest = dict(fields)
     kind = rest.pop("kind", next(iter(classes)))
-    if kind not in classes:
-        raise CocaSearchError(f"unknown {noun} '{kind}' in the config; known are {', '.join(classes)}")
+    if not isinstance(kind, str) or kind not in classes:
+        raise CocaSearchError(f"unknown {noun} '{shown(kind)}' in the config; known are {', '.join(classes)}")
     return build(classes[kind], rest)
-
-
-def build(config_class: type[T], fields: Mapping[str, Any]) -> T:
-    """A config dataclass from a dictionary of JSON types.
-
-    Raises:
-        CocaSearchError: An unknown key, with the nearest known one.
-    """
-    names = [item.name for item in dataclasses.fields(config_class)]  # type: ignore[arg-type]
-    for key in fields:
-        if key not in names:
-            nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
-            raise CocaSearchError(
-                f"unknown config key '{key}' in {config_class.__name__}; did you mean '{nearest[0]}'?"
-            )
-    return config_class(**{key: _tuples(value) for key, value in fields.items()})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def presets() -> dict[str, CoCaConfig]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import expand_home, is_image_name, status_of
+from cocasearch.images.discovery import is_image_name, status_of
+from cocasearch.paths import expand_home
 
 if TYPE_CHECKING:
     from PIL import Image

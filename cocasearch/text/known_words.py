@@ -12,12 +12,15 @@ from functools import cached_property
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import read_text
 from cocasearch.text.words import content_words, forms_of, words_of
 
 # What a model met in one or two captions is as often a slip of the pen ("skatebord") as a word, and what else was in
 # those few pictures cannot be told from what it means.
 FEWEST_TO_KNOW = 3
 MOST_WORDS = 100_000
+_MOST_BYTES = 16_000_000
+_LARGEST_COUNT = 2**53
 _HEADER = "word\tcount\n"
 _ALIKE = 0.75  # difflib's ratio: "hosre" and "horse" have 0.8, "corgi" and "cargo" 0.6
 _LENGTHS_APART = 3
@@ -62,9 +65,12 @@ class KnownWords:
             CocaSearchError: It cannot be read or holds something else.
         """
         try:
-            lines = file.read_text(encoding="utf-8").removeprefix(_HEADER).split("\n")
+            lines = read_text(file, _MOST_BYTES).removeprefix(_HEADER).split("\n", MOST_WORDS + 1)
             pairs = (line.split("\t") for line in lines if line)
-            return cls({word: int(count) for word, count in pairs})
+            counts = {word: int(count) for word, count in pairs}
+            if not all(0 < count <= _LARGEST_COUNT for count in counts.values()):
+                raise ValueError("a count that none can be")
+            return cls(counts)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -10,6 +10,7 @@ import gzip
 import html
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,9 @@ import tokenizers
 import torch
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, first_line
+from cocasearch.json_values import read_text
+from cocasearch.text.tokenizer_checks import refuse_unbounded
 
 # The library's own threads gain little here and warn on stderr whenever a process that used them forks data workers.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -35,6 +38,9 @@ _TRAINED_WORD = rf"{_CONTRACTION}| ?[\p{{L}}\p{{M}}]+| ?\p{{N}}| ?[^\s\p{{L}}\p{
 # "a dog ." and "a dog." are one sentence: word-tokenised captions are joined as people type them.
 _SPACE_BEFORE_PUNCTUATION = rf" +(?=[.,;:!?)\]}}]+(?: |$)|n't\b|{_CONTRACTION}\b)"
 _SPACE_AFTER_BRACKET = r"(?<=[(\[{]) +"
+_MOST_BYTES = 50_000_000  # of a tokenizer.json; that of a vocabulary of 250,000 has 17 million
+# What a model reads of a text are its first hundred words or so; the rest would only take time.
+_LONGEST_TEXT = 10_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class Tokenizer:
         self.eot_id = self._id_of(self._convention.end)
         self.pad_id = 0 if self._convention.pad is None else self._id_of(self._convention.pad)
         self.vocab_size = backend.get_vocab_size()
+        for part in (backend.normalizer, backend.pre_tokenizer, backend.decoder):
+            refuse_unbounded(part)
+        self._refuse_unknown([self.sot_id, self.eot_id, self.pad_id])
 
     @classmethod
     def load(cls, file: Path) -> "Tokenizer":
@@ -85,13 +94,15 @@ class Tokenizer:
             CocaSearchError: If the file is missing or is no tokenizer.
         """
         try:
-            return cls(tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8")))
+            text = read_text(file, _MOST_BYTES)
+            with _explained("it is not a tokenizer.json"):
+                return cls(tokenizers.Tokenizer.from_str(text))
         except OSError as error:
             raise CocaSearchError(f"cannot read tokenizer {file}: {error.strerror}") from error
-        except Exception as error:  # the library raises bare Exception for malformed JSON
-            if isinstance(error, CocaSearchError):
-                raise
-            raise CocaSearchError(f"{file} is not a tokenizer.json: {error}") from error
+        except (ValueError, CocaSearchError) as error:
+            raise CocaSearchError(
+                f"cannot read tokenizer {file}: {error}", hint=getattr(error, "hint", None)
+            ) from error
 
     def save(self, file: Path) -> None:
         """Write the tokenizer to `file`, all of it, as JSON."""
@@ -104,23 +115,25 @@ class Tokenizer:
     def clean(self, text: str) -> str:
         """The text as the model sees it: what `decode` gives back where words keep their spacing."""
         cleaned, normalizer = self._clean(text), self._backend.normalizer
-        return str(normalizer.normalize_str(cleaned)).strip() if normalizer else cleaned
+        with _explained():
+            return str(normalizer.normalize_str(cleaned)).strip() if normalizer else cleaned
 
     def encode(self, text: str) -> list[int]:
         """Token ids of the cleaned text, without start, end or padding."""
-        return list(self._backend.encode(self._clean(text), add_special_tokens=False).ids)
+        return self._encode([self._clean(text)])[0]
 
     def __call__(self, texts: Sequence[str], context_length: int) -> torch.Tensor:
         """Ids (B, context_length) int64: start, text, end, padding. A longer text is cut, its last id being the end."""
-        encodings = self._backend.encode_batch_fast(list(map(self._clean, texts)), add_special_tokens=False)
-        rows = [[self.sot_id, *encoding.ids[: context_length - 2], self.eot_id] for encoding in encodings]
+        encoded = self._encode(list(map(self._clean, texts)))
+        rows = [[self.sot_id, *ids[: context_length - 2], self.eot_id] for ids in encoded]
         padded = [row + [self.pad_id] * (context_length - len(row)) for row in rows]
         return torch.tensor(padded, dtype=torch.int64).reshape(len(texts), context_length)
 
     def left_out(self, text: str, context_length: int) -> str:
         """The end of the cleaned text that `__call__` cuts off, from the first word that is not kept whole on."""
         cleaned = self._clean(text)
-        encoding = self._backend.encode(cleaned, add_special_tokens=False)
+        with _explained():
+            encoding = self._backend.encode(cleaned, add_special_tokens=False)
         first = max(context_length - 2, 0)
         if len(encoding.ids) <= first:
             return ""
@@ -135,16 +148,42 @@ class Tokenizer:
             text_ids = text_ids[: text_ids.index(self.eot_id)]
         while text_ids and text_ids[-1] == self.pad_id:
             text_ids.pop()
-        return str(self._backend.decode([i for i in text_ids if i != self.sot_id])).strip()
+        with _explained():
+            return str(self._backend.decode([i for i in text_ids if i != self.sot_id])).strip()
 
     def _clean(self, text: str) -> str:
-        return clean(text, lower_case=self._convention.lower_case)
+        return clean(text[:_LONGEST_TEXT], lower_case=self._convention.lower_case)
+
+    def _encode(self, cleaned: list[str]) -> list[list[int]]:
+        with _explained():
+            encodings = self._backend.encode_batch_fast(cleaned, add_special_tokens=False)
+        rows = [list(encoding.ids) for encoding in encodings]
+        for ids in rows:
+            self._refuse_unknown(ids)
+        return rows
+
+    def _refuse_unknown(self, ids: list[int]) -> None:
+        if ids and max(ids) >= self.vocab_size:
+            raise CocaSearchError(f"the tokenizer gives a token the number {max(ids)}, and has {self.vocab_size}")
 
     def _id_of(self, token: str) -> int:
         token_id = self._backend.token_to_id(token)
         if token_id is None:
             raise CocaSearchError(f"the tokenizer has no token {token}", hint="use the tokenizer.json of a CoCa model")
         return int(token_id)
+
+
+@contextmanager
+def _explained(what: str = "the model's tokenizer cannot deal with a text") -> Iterator[None]:
+    """Whatever the library raises as one sentence: bare exceptions, and panics, which are no Exception."""
+    try:
+        yield
+    except CocaSearchError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise CocaSearchError(f"{what}: {first_line(error)[:100]}") from error
 
 
 def clean(text: str, *, lower_case: bool = True) -> str:

@@ -3,14 +3,15 @@
 Drawn with Pillow, which reads the photos anyway: two panels of lines need no plotting library.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from cocasearch.atomic_files import replacing
+from cocasearch.training.run_log import read_log
 
 WIDTH, HEIGHT, MARGIN = 900, 360, 60
 COLORS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40))
@@ -27,11 +28,15 @@ _LOSSES = {
 
 def draw_curves(log: Path, out: Path) -> None:
     """Write the curves of a log as PNG: losses above, recall of the held-out pictures below where there is any."""
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
-    panels = [panel for panel in (_losses(entries), _recalls(entries)) if panel]
-    picture = Image.new("RGB", (WIDTH, HEIGHT * max(1, len(panels))), "white")
-    for number, curves in enumerate(panels):
-        _draw_panel(ImageDraw.Draw(picture), number * HEIGHT, curves)
+    entries = read_log(log)
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    with suppress(
+        TypeError, ValueError, AttributeError, LookupError, ArithmeticError
+    ):  # a log that others have changed
+        panels = [panel for panel in (_losses(entries), _recalls(entries)) if panel]
+        picture = Image.new("RGB", (WIDTH, HEIGHT * max(1, len(panels))), "white")
+        for number, curves in enumerate(panels):
+            _draw_panel(ImageDraw.Draw(picture), number * HEIGHT, curves)
     with replacing(out) as partial:
         picture.save(partial, format="PNG")
 

@@ -24,6 +24,7 @@ from cocasearch.atomic_files import flush_to_disk, write_text
 from cocasearch.checkpoints.disk_space import refuse_small_disks, writing
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.lock import LOCK_FILE, writer_lock
+from cocasearch.json_values import parse_json
 from cocasearch.model.efficientnet_lite import EfficientNetLite
 from cocasearch.training.config import TrainingConfig
 
@@ -210,14 +211,15 @@ class FeatureFile:
 
     def _find(self) -> bool:
         """Read what the rows that are there are of; whether there are any files, and of this kind."""
-        about: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            about = json.loads((self._folder / _ABOUT).read_text(encoding="utf-8"))
-        if about.get("identity") != self._identity or not all((self._folder / name).is_file() for name in _FILES):
+        if not all((self._folder / name).is_file() for name in _FILES):
             return False
-        self._shape = about["shape"]
-        self._unreadable = {int(key): reason for key, reason in about["unreadable"].items()}
-        return True
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            about = parse_json((self._folder / _ABOUT).read_text(encoding="utf-8"))
+            unreadable = {int(key): str(reason) for key, reason in about["unreadable"].items()}
+            if about["identity"] == self._identity and all(type(size) is int and size > 0 for size in about["shape"]):
+                self._shape, self._unreadable = list(about["shape"]), unreadable
+                return True
+        return False
 
     def _whole_rows(self) -> int:
         if not self._shape:

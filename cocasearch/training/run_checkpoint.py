@@ -6,7 +6,6 @@ Receives and hands back the trainer's state; knows nothing about how it came abo
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,14 +93,16 @@ class RunCheckpoint:
     def _read(self, identity: dict[str, Any], **how: Any) -> dict[str, Any] | None:
         if not self.is_there:
             return None
-        if not zipfile.is_zipfile(self._file):  # its end is not there, or it is something else
+        try:
+            with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
+                contents: dict[str, Any] = torch.load(self._file, weights_only=True, **how)
+            stored, may_change = _with_new_settings(contents["identity"]), contents.get("may_change", [])
+            settings = {name: stored["config"][name] for name in may_change}
+        except Exception as error:  # torch raises whatever a damaged byte leads to
             raise CocaSearchError(
                 f"{self._file} is damaged, so the run cannot go on", hint=f"delete {self._file} to start anew"
-            )
-        with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
-            contents: dict[str, Any] = torch.load(self._file, weights_only=True, **how)
-        stored, may_change = _with_new_settings(contents["identity"]), contents.get("may_change", [])
-        wanted = {**identity, "config": {**identity["config"], **{name: stored["config"][name] for name in may_change}}}
+            ) from error
+        wanted = {**identity, "config": {**identity["config"], **settings}}
         if any(wanted.get(name) != value for name, value in stored.items()):
             raise CocaSearchError(
                 f"{self._folder} holds an interrupted run with other settings or data",

@@ -20,6 +20,7 @@ from cocasearch.captioned_data import CaptionedData, CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.duplicates import Twin
 from cocasearch.file_parts import shown_content
+from cocasearch.json_values import parse_json
 from cocasearch.training.processes import Processes
 from cocasearch.training.run_checkpoint import RunCheckpoint, run_folder_of
 from cocasearch.training.run_record import data_fingerprint
@@ -85,8 +86,10 @@ class RunData:
 
         def remembered_or_found() -> Alike:
             of = [_FORMAT, near, data_fingerprint(images), data_fingerprint(held_out)]
-            with suppress(OSError, ValueError, KeyError, TypeError):  # whatever is wrong with it, it can be found again
-                stored = json.loads(file.read_text(encoding="utf-8"))
+            with suppress(
+                OSError, ValueError, KeyError, TypeError, AttributeError
+            ):  # whatever is wrong with it, it can be found again
+                stored = parse_json(file.read_text(encoding="utf-8"))
                 if stored["of"] == of:
                     unreadable = {int(at): reason for at, reason in stored["unreadable"].items()}
                     return Alike([Twin(*twin) for twin in stored["twins"]], unreadable)
@@ -146,7 +149,7 @@ def _read_entries(file: Path) -> list[list[Entry]] | None:
     """The pictures of each source as they were noted; None if they were not, or not in a way that can be read."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-        return [[(key, words, size) for key, words, size in json.loads(line)] for line in lines]
+        return [[(key, words, size) for key, words, size in parse_json(line)] for line in lines]
     except (OSError, ValueError, TypeError):
         return None
 

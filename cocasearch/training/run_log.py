@@ -2,7 +2,20 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The entries of a log; what is none, as the last line of a killed process may be, is left out."""
+    entries = []
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        with suppress(ValueError, RecursionError):
+            entry = json.loads(line)  # a loss may be no number, which is what its reader wants to know
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                entries.append(entry)
+    return entries
 
 
 class RunLog:
@@ -15,10 +28,8 @@ class RunLog:
         """Forget what lies behind the step that a run goes on from; all of it for a new run."""
         if self.file is None or not self.file.is_file():
             return
-        lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True)
-        # A killed process may leave a last line without its end.
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        self.file.write_text("".join(kept), encoding="utf-8")
+        kept = [entry for entry in read_log(self.file) if entry["step"] <= step]
+        self.file.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
 
     def add(self, entry: Mapping[str, object]) -> None:
         """One more line."""

@@ -153,6 +153,22 @@ def test_a_small_file_comes_too(hub: Hub) -> None:
     assert path.read_bytes() == b"{}"
 
 
+@pytest.mark.parametrize("name", ["X-Linked-Etag", "X-Repo-Commit"])
+@pytest.mark.parametrize("value", ["../../../../stolen", "/tmp/stolen", "..", "", "A" * 64, "0" * 63, "0" * 64 + "/x"])
+def test_names_that_no_hub_gives_become_no_files(hub: Hub, tmp_path: Path, name: str, value: str) -> None:
+    hub.other_headers = {name: value}
+    for ask in (get, lambda: fetch_small(REPOSITORY, "open_clip_config.json")):
+        with pytest.raises(CocaSearchError, match="answers, but not as the Hugging Face hub does"):
+            ask()
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_small_file_that_is_none_is_not_fetched(hub: Hub) -> None:
+    with pytest.raises(CocaSearchError, match=r"open_clip_config.json of laion/some-coca has more than 0 MB"):
+        fetch_small(REPOSITORY, "open_clip_config.json", most_bytes=1)
+    assert all(method == "HEAD" for method, _, _ in hub.asked)
+
+
 def test_a_cache_that_cannot_be_written_is_not_taken_for_a_hub_out_of_reach(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "models--laion--some-coca").write_text("a file where a folder should be")

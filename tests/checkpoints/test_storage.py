@@ -180,7 +180,7 @@ def test_what_is_missing_is_named(save: Save, tmp_path: Path) -> None:
     ("damage", "sentence"),
     [
         (lambda config: config["architecture"].update(embed_dims=3), "unknown config key 'embed_dims'.*'embed_dim'"),
-        (lambda config: config["preprocessing"].update(sizes=3), "unknown preprocessing key 'sizes'"),
+        (lambda config: config["preprocessing"].update(sizes=3), "unknown config key 'sizes'"),
         (lambda config: config.update(format=99), "has model format 99; this version reads 1"),
         (lambda config: config.pop("fingerprint"), "is not a model config: it lacks 'fingerprint'"),
     ],

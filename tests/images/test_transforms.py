@@ -56,7 +56,7 @@ def test_a_config_survives_its_dict() -> None:
 
 
 def test_an_unknown_key_names_the_nearest_known_one() -> None:
-    with pytest.raises(CocaSearchError, match="'image_sise', did you mean 'image_size'"):
+    with pytest.raises(CocaSearchError, match=r"'image_sise'.*; did you mean 'image_size'"):
         PreprocessConfig.from_dict({"image_sise": 224})
 
 

@@ -158,7 +158,7 @@ def test_a_vocabulary_without_start_end_or_padding_is_refused() -> None:
 
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(CocaSearchError, match=r"tokenizer\.json is not a tokenizer\.json"):
+    with pytest.raises(CocaSearchError, match=r"tokenizer\.json: it is not a tokenizer\.json"):
         Tokenizer.load(tmp_path / "tokenizer.json")
     with pytest.raises(CocaSearchError, match="cannot read tokenizer"):
         Tokenizer.load(tmp_path / "absent.json")

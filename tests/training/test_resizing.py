@@ -81,7 +81,7 @@ def test_a_convolutional_encoder_takes_any_size(new_start) -> None:
     [
         ({"force_image_size": 50}, "must be a multiple of the model's patches of 8 pixels, not 50"),
         ({"force_image_mean": "gray"}, "force_image_mean takes three numbers such as 0.5,0.5,0.5, not 'gray'"),
-        ({"force_image_std": "0.5"}, "mean and std need 3 values each"),
+        ({"force_image_std": "0.5"}, "std needs 3 values from 0.0001 to 10000"),
     ],
 )
 def test_sizes_that_do_not_fit(start: StartingPoint, settings: dict[str, object], message: str) -> None:
