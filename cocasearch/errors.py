@@ -63,3 +63,11 @@ class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
 def first_line(error: BaseException) -> str:
     """What another's error says, in one line: some go on for pages. The name of its class if it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text in so many characters at most, with an ellipsis for what is missing from its middle."""
+    if len(text) <= longest:
+        return text
+    tail = (longest - 1) // 4
+    return f"{text[: longest - 1 - tail]}…{text[-tail:]}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cocasearch import errors
 from cocasearch.cli import console
 from cocasearch.errors import CocaSearchError
 
@@ -76,8 +77,4 @@ def _suggestion(check: "WordCheck", words: "KnownWords") -> str:
 
 def shortened(text: str, longest: int) -> str:
     """The text on one line in so many characters at most, with an ellipsis for what is missing from its middle."""
-    text = console.on_one_line(text)
-    if len(text) <= longest:
-        return text
-    tail = (longest - 1) // 4
-    return f"{text[: longest - 1 - tail]}…{text[-tail:]}"
+    return errors.shortened(console.on_one_line(text), longest)

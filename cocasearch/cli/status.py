@@ -9,6 +9,7 @@ from cocasearch.cli import console
 from cocasearch.cli.options import AsJson
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, list_indexes
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -26,11 +27,15 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what is indexed: photos, captions, folders, model, size, and how many files could not be read."""
-    from cocasearch.indexing.summary import list_indexes, summarise_index
+    from cocasearch.indexing.summary import summarise_index
 
     summaries: list[IndexSummary] = []
     damaged: list[CocaSearchError] = []
-    for folder in [index_folder(name)] if name else list_indexes():
+    folders = [index_folder(name)] if name else list_indexes()
+    if not folders:
+        new = index_folder(DEFAULT_INDEX)
+        raise CocaSearchError(f"no index in {new.parent} yet", hint=index_command(new, "~/Pictures"))
+    for folder in folders:
         try:
             summaries.append(summarise_index(folder))
         except CocaSearchError as error:  # the others can be shown

@@ -12,18 +12,15 @@ from typing import Any, Literal
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.manifest import (
-    MANIFEST_FILE,
     REBUILD_FILE,
     Manifest,
     find_manifest,
-    index_command,
     index_name,
     read_manifest,
 )
 from cocasearch.indexing.row_conditions import BY_PEOPLE, JUDGED, UNSURE
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
 from cocasearch.indexing.versions import UnreadableTable, latest_version
-from cocasearch.paths import default_indexes_home
 
 SnapshotState = Literal["fresh", "stale", "missing"]
 _ATTEMPTS = 5
@@ -121,19 +118,6 @@ def _summary(index: Path) -> IndexSummary:
         bytes=sum(parts.values()),
         bytes_by_part=parts,
     )
-
-
-def list_indexes() -> list[Path]:
-    """The folders of all indexes that have a name.
-
-    Raises:
-        CocaSearchError: There is none.
-    """
-    home = default_indexes_home()
-    folders = [file.parent for file in sorted(home.glob(f"*/{MANIFEST_FILE}"))]
-    if not folders:
-        raise CocaSearchError(f"no index in {home} yet", hint=index_command(home / "default", "~/Pictures"))
-    return folders
 
 
 def _model_of(manifest: Manifest) -> str:

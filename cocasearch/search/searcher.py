@@ -6,13 +6,14 @@ words. Imports torch only for a vector, and LanceDB only for a condition, for wo
 
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
 from cocasearch.indexing.snapshots import open_snapshot
 from cocasearch.indexing.versions import UnreadableTable, VersionGone
@@ -75,9 +76,9 @@ class Searcher:
                 raise
             self.refresh()  # a rebuild has taken the table's place in this very moment
             return
-        self._ranker = Ranker(self._index, manifest.table, self._snapshot)
         later = read_manifest(self._index)  # its folders may have come or gone since: a row may be of either's
         self._manifest, self._roots = manifest, manifest.locate_roots(self._index) | later.locate_roots(self._index)
+        self._ranker = Ranker(self._index, manifest.table, self._snapshot, self._roots)
 
     def search(
         self,
@@ -124,6 +125,17 @@ class Searcher:
         return self._answer(
             top_k, lambda ranker: ranker.by_both(vector, words, top_k, where, min_score, all_captions=all_captions)
         )
+
+    def values_near(self, where: str) -> str:
+        """What there is of the columns that a condition names which no photo meets, in words; empty if one does.
+
+        Raises:
+            CocaSearchError: The condition cannot be understood.
+        """
+        with suppress(VersionGone):
+            values = self._ranker.values_near(where)
+            return shortened("; ".join(f"{column} {value}" for column, value in values.items()), 240)
+        return ""
 
     def embed(self, query: Query | str | Path) -> Vector:
         """The unit vector (E,) of a query: the mean of its terms' unit vectors, made a unit vector again.
