@@ -20,9 +20,9 @@ from cocasearch.cli.options import (
     ModelName,
 )
 from cocasearch.counting import counted
-from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, discover_images, expand_home
-from cocasearch.images.excludes import as_written
+from cocasearch.images.excludes import as_shown, as_written
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.lock import refuse_if_locked
 from cocasearch.indexing.manifest import (
@@ -32,6 +32,7 @@ from cocasearch.indexing.manifest import (
     UNKNOWN_MODEL,
     check_model,
     find_manifest,
+    follow_command,
     index_command,
     index_name,
     read_manifest,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.loaded_model import LoadedModel
 
+_LONGEST = 200  # characters of a pattern
 _SHOWN = 10  # photos that a rebuild leaves behind
 
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")]
@@ -99,14 +101,17 @@ def index(
     captions = default_caption_options(compat, no_captions=no_captions)
     if not dry_run:
         refuse_if_locked(folder)
-    excludes = tuple(filter(None, map(as_written, exclude or ())))
-    options = UpdateOptions(excludes, forget_excludes, retry_bad, prune, max_megapixels)
+    options = UpdateOptions(tuple(filter(as_written, exclude or ())), forget_excludes, retry_bad, prune, max_megapixels)
     loading = _Loading(model or _present_model(folder), device, only_image=captions is None)
     survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
+    for pattern in survey.unfitting:
+        console.say(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
     if survey.is_current and not dry_run:
         summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
         return
     plan = _plan(survey, as_json=as_json, is_last=dry_run)
+    for forgotten in survey.forgotten:
+        console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
     if dry_run:
         return
     if plan.needs_model:  # before the progress of what it is for
@@ -213,8 +218,10 @@ def _tell_empty(index: Path, empty: Iterable[str], away: Collection[str], roots:
     kept = {*map(str, roots.values()), *away}
     for path in (*empty, *away):
         forget = index_command(index, shlex.quote(path), command="remove")
-        hint = f": is its drive away? All is kept, until: {forget}"
-        console.say(f"no photos in {console.shown(path)}{hint if path in kept else ''}")
+        hint = f": is its drive away? All is kept, until: {forget}" if path in kept else ""
+        console.say(f"no photos in {console.shown(path)}{hint}")
+        if hint and not Path(path).is_dir():
+            console.say(f"  {follow_command(index, Path(path))}")
 
 
 def summarise(report: BuildReport, folder: Path) -> None:
@@ -234,7 +241,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
             f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
             f"{', '.join(shown)}"
         )
-    kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "unchanged", "removed")
+    kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "excluded", "unchanged", "removed")
     counts = {kind: getattr(report, kind) for kind in kinds}
     counts |= {"unreadable": len(report.failed), "unreadable as before": report.known_bad}
     speed = (

@@ -9,6 +9,7 @@ from cocasearch.cli import console
 from cocasearch.cli.options import AsJson
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.excludes import as_shown
 from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, list_indexes
 from cocasearch.paths import index_folder
 
@@ -85,7 +86,8 @@ def _lines(summary: "IndexSummary") -> list[str]:
     if summary.rebuild:
         lines.append(f"  rebuild  with {summary.rebuild} has not been completed: index --rebuild goes on")
     if summary.excludes:
-        lines.append(f"  excludes {', '.join(map(console.shown, summary.excludes))}")
+        kept_back = f"; {counted(summary.excluded, 'photo')} kept back" if summary.excluded else ""
+        lines.append(f"  excludes {', '.join(console.shown(as_shown(one)) for one in summary.excludes)}{kept_back}")
     if summary.missing:
         lines.append(f"  missing  {summary.missing}, not found where they were")
     lines += [f"  unreadable {line}" for line in _bad_lines(summary)[:_SHOWN_UNREADABLE]]

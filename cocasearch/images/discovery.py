@@ -178,8 +178,13 @@ def is_walked(path: Path, start: Path, excludes: Excludes = NO_EXCLUDES) -> bool
     *folders, last = ("", *path.relative_to(start).parts)  # the first is `start`, which is walked whatever its name
     if any(name.startswith(".") for name in (*folders, last)) or not SKIPPED_FOLDERS.isdisjoint(folders):
         return False
+    return not is_excluded(path, start, excludes)
+
+
+def is_excluded(path: Path, start: Path, excludes: Excludes) -> bool:
+    """Whether a pattern fits a file or folder, or one around it below `start` (both absolute)."""
     on_the_way = [path, *path.parents][: len(path.parts) - len(start.parts)]
-    return not any(excludes.match(step.as_posix()) for step in on_the_way)
+    return bool(excludes) and any(excludes.match(step.as_posix()) for step in on_the_way)
 
 
 def _list_folder(folder: str, on_skip: Skip, excludes: Excludes) -> tuple[list[Entry], list[str]]:

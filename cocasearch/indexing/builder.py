@@ -176,12 +176,13 @@ class IndexBuilder:
         generation.table.compact()
         awaited = photos_at_stake(survey, [*queue.vanished, *queue.refused])
         if survey.present and awaited:
-            counts = known_to(survey.present, self._index).counts
+            known = known_to(survey.present, self._index)
         else:
             open_snapshot(self._index, name)
             publish(generation, self._index)
-            counts = keep_known_files(self._index, name, generation.table).counts
+            known = keep_known_files(self._index, name, generation.table)
         forget_hashes(self._index)
+        counts = known.counts
         return BuildReport(
             **queue.done,
             unchanged=survey.unchanged,
@@ -191,7 +192,7 @@ class IndexBuilder:
             away=tuple(plan.away_paths()),
             left_behind=tuple(survey.left_behind),
             total=counts.present,
-            missing=counts.missing,
+            missing=counts.missing - known.count_excluded(survey.roots, survey.excludes),
             vanished=len(queue.vanished),
             awaited=awaited,
             captionless=counts.captionless if self._caption_options else 0,

@@ -163,6 +163,21 @@ def below_folder(folder: Path) -> str:
     return " or ".join(f"starts_with(path, {quoted(_ended(Path(path)))})" for path in paths)
 
 
+def both(condition: str | None, other: str) -> str:
+    """The condition that two are met, of which the first may be missing.
+
+    Raises:
+        CocaSearchError: The first is none.
+    """
+    if condition is None:
+        return other
+    try:
+        read_condition(condition)  # else it might end the brackets around it
+    except ValueError as error:
+        raise refusal(condition, str(error)) from error
+    return f"({condition}) and ({other})"
+
+
 def quoted(text: str) -> str:
     """Text as SQL."""
     return "'" + text.replace("'", "''") + "'"

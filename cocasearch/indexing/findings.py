@@ -7,6 +7,7 @@ from typing import Literal
 Remedy = Literal["repair", "index", "rebuild"]
 """What mends it: `verify --repair`; the next `index`, since nothing is wrong with the index; or a new table alone."""
 
+ABSENT_FOLDERS = "folders that are not there now"
 _EXAMPLES = 3
 
 

@@ -222,6 +222,12 @@ def index_command(index: Path, *arguments: str, command: str = "index") -> str:
     return " ".join(("cocasearch", command, *arguments, *option))
 
 
+def follow_command(index: Path, folder: Path) -> str:
+    """How to go on where a folder of an index is not there, or does not hold its photos."""
+    follow = index_command(index, shlex.quote(shortened(str(folder), 120)), "NEW", command="reroot")
+    return f"if they have moved together: {follow}; if their drive is away, nothing is lost"
+
+
 def exclude_of(path: Path) -> str:
     """The pattern that leaves out one file or folder (absolute) with all below it."""
     return glob.escape(path.as_posix())

@@ -61,7 +61,9 @@ class TableView:
         with self._reading(condition):
             asked = self._read(condition).columns
             listed = {column: texts for column, texts in asked.items() if column not in _OF_ONE_PHOTO}
-            return {column: _told(self._values(column), texts) for column, texts in listed.items()}
+            told = {column: _told(self._values(column), texts) for column, texts in listed.items()}
+            starts = list(map(str, (self._roots or {}).values())) if "path" in asked else []
+            return told | ({"path": f"begins with {' or '.join(starts[:_NAMED])}"} if starts else {})
 
     def ids_with_words(
         self, words: str, limit: int, condition: str | None = None

@@ -1,5 +1,6 @@
 """What a search gives: the images found, with all figures that put them in their order."""
 
+import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -43,11 +44,21 @@ class SearchHit:
     caption_confidence: float | None = None
 
     @property
+    def is_there(self) -> bool:
+        """Whether the image file is where the index has it, now."""
+        return os.path.exists(self.path)  # noqa: PTH110  which takes what the system does not tell as a no
+
+    @property
     def caption_is_sure(self) -> bool | None:
         """Whether the caption is more likely right than wrong, or nobody has judged it; None without a caption."""
         return None if self.caption is None else is_sure(self.caption_confidence)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, and `caption_is_sure`, as JSON types; the time as ISO 8601."""
+        """The fields by name, `caption_is_sure` and `is_there` as JSON types; the time as ISO 8601."""
         taken_at = self.taken_at.isoformat() if self.taken_at else None
-        return {**asdict(self), "taken_at": taken_at, "caption_is_sure": self.caption_is_sure}
+        return {
+            **asdict(self),
+            "taken_at": taken_at,
+            "caption_is_sure": self.caption_is_sure,
+            "is_there": self.is_there,
+        }

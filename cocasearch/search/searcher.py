@@ -246,6 +246,12 @@ class Searcher:
             for rank, (figures, row) in enumerate(zip(ranked, rows, strict=True), start=1)
         ]
 
+    def folder_of(self, hit: SearchHit) -> Path:
+        """The outermost folder around a hit's file that is not there, or the indexed one around it."""
+        root = Path(hit.path.removesuffix(hit.relative_path))
+        folders = [root, *reversed(Path(hit.path).relative_to(root).parents[:-1])]
+        return next((root / folder for folder in folders if not (root / folder).is_dir()), root)
+
     def _check_captions(self) -> None:
         if len(self) and not self._snapshot.has_captions:
             name = index_name(self._index)
