@@ -94,8 +94,8 @@ def index(
     and hides what is gone. A link to a folder is followed only if it is given itself.
     """
     folder = index_folder(name)
-    if not paths and not rebuild and not find_manifest(folder / MANIFEST_FILE):
-        raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
+    if not paths and not rebuild:
+        _refuse_nothing(folder, name)
     if as_json and not dry_run:
         raise typer.BadParameter("--json goes with --dry-run")
     captions = default_caption_options(compat, no_captions=no_captions)
@@ -110,8 +110,6 @@ def index(
         summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
         return
     plan = _plan(survey, as_json=as_json, is_last=dry_run)
-    for forgotten in survey.forgotten:
-        console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
     if dry_run:
         return
     if plan.needs_model:  # before the progress of what it is for
@@ -124,6 +122,14 @@ def index(
         folder, loading, caption_options=captions, batch_size=batch_size, max_megapixels=max_megapixels
     )
     summarise(_carry_out(plan, builder), folder)
+
+
+def _refuse_nothing(folder: Path, name: str) -> None:
+    """Refuse to index nothing; where an index was meant that is not there, the error names those that are."""
+    if name != DEFAULT_INDEX:
+        read_manifest(folder)
+    elif not find_manifest(folder / MANIFEST_FILE):
+        raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
 
 
 class _Loading:
@@ -196,6 +202,8 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
     if as_json:
         console.write_json({"counts": plan.counts(), **plan.paths()})
     else:
+        for forgotten in survey.forgotten:
+            console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
         console.say(f"plan: {_told(plan.counts())}")
         if is_last:  # else the summary tells
             _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)

@@ -167,13 +167,12 @@ def print_hits(
 
     A table marks unsure captions; none is printed at all where only sure ones are wanted.
     """
-    rows = shown((hit.to_dict() for hit in hits), sure=sure, is_table=output_format is Format.table)
+    rows = shown(
+        (hit.to_dict() | {"is_there": hit.is_there} for hit in hits), sure=sure, is_table=output_format is Format.table
+    )
     if output_format is Format.table:
-        rows = [{column: row[column] for column in columns} for row in rows]
-        rows = [
-            row if hit.is_there else row | {"path": f"{hit.path} (not there)"}
-            for row, hit in zip(rows, hits, strict=True)
-        ]
+        marked = (row if row["is_there"] else row | {"path": f"{row['path']} (not there)"} for row in rows)
+        rows = [{column: row[column] for column in columns} for row in marked]
     console.write_rows(rows, output_format, null_separated=null_separated)
 
 

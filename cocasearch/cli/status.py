@@ -10,7 +10,7 @@ from cocasearch.cli.options import AsJson
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.excludes import as_shown
-from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, list_indexes
+from cocasearch.indexing.manifest import DEFAULT_INDEX, follow_command, index_command, list_indexes
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ def _of_captions(summary: "IndexSummary") -> str:
     return "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
 
 
+def _how_to_follow(summary: "IndexSummary", root: Path) -> str:
+    return "" if root.is_dir() else f" (not there now; {follow_command(Path(summary.folder), root)})"
+
+
 def _lines(summary: "IndexSummary") -> list[str]:
     from cocasearch.inference.caption_options import CaptionOptions
 
@@ -81,7 +85,7 @@ def _lines(summary: "IndexSummary") -> list[str]:
         f"  size     {summary.bytes / 1e6:.2f} MB: {parts}",
         f"  snapshot {summary.snapshot}" + ("" if summary.snapshot == "fresh" else ": the next query makes it"),
         f"  updated  {summary.updated}",
-        *(f"  folder   {root}{'' if Path(root).is_dir() else ' (not there now)'}" for root in summary.roots),
+        *(f"  folder   {root}{_how_to_follow(summary, Path(root))}" for root in summary.roots),
     ]
     if summary.rebuild:
         lines.append(f"  rebuild  with {summary.rebuild} has not been completed: index --rebuild goes on")

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
-from cocasearch.indexing.conditions import Condition, read_condition, refusal
+from cocasearch.indexing.condition_reading import Condition, read_condition
+from cocasearch.indexing.conditions import refusal
 from cocasearch.indexing.later_columns import without_columns
 from cocasearch.indexing.versions import LANCE_ERRORS, VersionGone, has_version
 

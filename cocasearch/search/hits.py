@@ -54,11 +54,6 @@ class SearchHit:
         return None if self.caption is None else is_sure(self.caption_confidence)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, `caption_is_sure` and `is_there` as JSON types; the time as ISO 8601."""
+        """The fields by name, and `caption_is_sure`, as JSON types; the time as ISO 8601."""
         taken_at = self.taken_at.isoformat() if self.taken_at else None
-        return {
-            **asdict(self),
-            "taken_at": taken_at,
-            "caption_is_sure": self.caption_is_sure,
-            "is_there": self.is_there,
-        }
+        return {**asdict(self), "taken_at": taken_at, "caption_is_sure": self.caption_is_sure}

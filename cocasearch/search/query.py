@@ -14,7 +14,7 @@ from typing import Literal
 
 from cocasearch.errors import CocaSearchError, shortened
 from cocasearch.images.discovery import expand_home, is_image_name, status_of
-from cocasearch.indexing.conditions import quoted
+from cocasearch.indexing.notations import quoted
 
 _LONGEST_TERM = 200  # characters of one that is shown
 _PATH_MARKS = ("./", "../", "/", "~/", ".\\", "..\\")

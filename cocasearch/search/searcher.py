@@ -99,7 +99,7 @@ class Searcher:
                 lists the images that meet the condition `where`, those taken last first.
             top_k: At least 1.
             where: SQL condition that images must meet to compete at all, on the columns of
-                `cocasearch.indexing.conditions.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
+                `cocasearch.indexing.condition_reading.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
             mode: "vector" orders by the cosine of query and image, "text" by the BM25 score of query words and captions
                 (only images with such a word in their caption are hits), "hybrid" by reciprocal rank fusion of both.
             min_score: Smallest cosine of a hit.

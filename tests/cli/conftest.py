@@ -32,7 +32,6 @@ def prompt(tmp_path: Path, photo_folder: Path, tiny_model_folder: Path, monkeypa
     """A prompt in a folder with `photos`, with one model, `tiny`, and an empty `indexes`."""
     models = tmp_path / "home" / "models"
     models.mkdir(parents=True)
-    (tmp_path / "indexes").mkdir()
     shutil.copytree(tiny_model_folder, models / "tiny")
     monkeypatch.setenv("COCASEARCH_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("COCASEARCH_INDEXES", raising=False)

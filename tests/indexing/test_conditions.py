@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from cocasearch.indexing.conditions import COLUMNS, EXAMPLE, is_camera, read_condition, refusal
+from cocasearch.indexing.condition_reading import COLUMNS, read_condition
+from cocasearch.indexing.conditions import EXAMPLE, refusal
+from cocasearch.indexing.notations import is_camera
 from cocasearch.indexing.records import record_schema
 
 
