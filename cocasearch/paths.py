@@ -1,7 +1,8 @@
 """Where indexes and models live: the only place that decides it.
 
-Indexes are folders under `./indexes` (or `$COCASEARCH_INDEXES`), models are folders under the user's data
-folder (or `$COCASEARCH_HOME/models`). A name with a path separator, `.` or `~` in front is a folder itself.
+Indexes are folders under `$COCASEARCH_INDEXES`, the nearest `indexes` upwards from the current folder, or the user's
+data folder (or `$COCASEARCH_HOME`); models are under the latter alone. A name with a path separator, `.` or `~` in
+front is a folder itself.
 """
 
 import os
@@ -11,11 +12,18 @@ from pathlib import Path
 from cocasearch.errors import CocaSearchError
 
 PACKAGE = Path(__file__).parent
+_BESIDE = Path("indexes")
 
 
-def default_indexes_home() -> Path:
-    """The folder that holds named indexes."""
-    return expand_home(Path(os.environ.get("COCASEARCH_INDEXES") or "indexes"))
+def indexes_homes() -> list[Path]:
+    """The folders that named indexes are looked for in, in this order; not all of them need be there."""
+    given = os.environ.get("COCASEARCH_INDEXES")
+    here = Path.cwd()
+    around = next(filter(Path.is_dir, (folder / "indexes" for folder in (here, *here.parents))), None)
+    homes = [expand_home(Path(given))] if given else []
+    if around is not None:
+        homes.append(_BESIDE if around.parent == here else around)
+    return [*homes, _home() / "indexes"]
 
 
 def models_home() -> Path:
@@ -34,10 +42,16 @@ def told_model_file() -> Path:
 
 
 def index_folder(name_or_folder: str) -> Path:
-    """The folder of an index given by name or as a folder."""
+    """The folder of an index given by name or as a folder; of a name that none has, the one to be.
+
+    That is made in `$COCASEARCH_INDEXES` or, if there is such a folder, in `./indexes`, else in the user's data folder.
+    """
     if is_folder_like(name_or_folder):
         return expand_home(Path(name_or_folder))
-    return default_indexes_home() / name_or_folder
+    homes = indexes_homes()
+    is_for_new = os.environ.get("COCASEARCH_INDEXES") or homes[0] == _BESIDE
+    new = homes[0 if is_for_new else -1] / name_or_folder
+    return next(filter(Path.is_dir, (home / name_or_folder for home in homes)), new)
 
 
 def is_folder_like(name_or_folder: str) -> bool:

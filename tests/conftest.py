@@ -144,10 +144,13 @@ def roberta_model_folder(tmp_path_factory: pytest.TempPathFactory, roberta_token
 def photo_folder(tmp_path: Path) -> Path:
     """Six files: three shapes, one of them below a subfolder, one turned by EXIF, one truncated, one that is text.
 
+    Beside them is an empty folder `indexes`.
+
     red-square.jpg  blue-circle.png  sub/yellow-triangle.jpg  turned.jpg  truncated.jpg  notes.txt
     """
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
+    (tmp_path / "indexes").mkdir()
     _drawing("red").save(folder / "red-square.jpg", quality=95)
     _drawing("blue").save(folder / "blue-circle.png")
     _drawing("yellow").save(folder / "sub" / "yellow-triangle.jpg")

@@ -20,9 +20,9 @@ from cocasearch.cli.options import (
     ModelName,
 )
 from cocasearch.counting import counted
-from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, ONLY_VIDEOS, VIDEO, discover_images
-from cocasearch.images.excludes import as_written
+from cocasearch.images.excludes import as_shown, as_written
 from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.indexing.lock import refuse_if_locked
 from cocasearch.indexing.manifest import (
@@ -32,6 +32,7 @@ from cocasearch.indexing.manifest import (
     UNKNOWN_MODEL,
     check_model,
     find_manifest,
+    follow_command,
     index_command,
     index_name,
     read_manifest,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.loaded_model import LoadedModel
 
+_LONGEST = 200  # characters of a pattern
 _SHOWN = 10  # photos that a rebuild leaves behind
 
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")]
@@ -92,17 +94,18 @@ def index(
     and hides what is gone. A link to a folder is followed only if it is given itself.
     """
     folder = index_folder(name)
-    if not paths and not rebuild and not find_manifest(folder / MANIFEST_FILE):
-        raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
+    if not paths and not rebuild:
+        _refuse_nothing(folder, name)
     if as_json and not dry_run:
         raise typer.BadParameter("--json goes with --dry-run")
     captions = default_caption_options(compat, no_captions=no_captions)
     if not dry_run:
         refuse_if_locked(folder)
-    excludes = tuple(filter(None, map(as_written, exclude or ())))
-    options = UpdateOptions(excludes, forget_excludes, retry_bad, prune, max_megapixels)
+    options = UpdateOptions(tuple(filter(as_written, exclude or ())), forget_excludes, retry_bad, prune, max_megapixels)
     loading = _Loading(model or _present_model(folder), device, only_image=captions is None)
     survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
+    for pattern in survey.unfitting:
+        console.say(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
     if survey.is_current and not dry_run:
         summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
         return
@@ -119,6 +122,14 @@ def index(
         folder, loading, caption_options=captions, batch_size=batch_size, max_megapixels=max_megapixels
     )
     summarise(_carry_out(plan, builder), folder)
+
+
+def _refuse_nothing(folder: Path, name: str) -> None:
+    """Refuse to index nothing; where an index was meant that is not there, the error names those that are."""
+    if name != DEFAULT_INDEX:
+        read_manifest(folder)
+    elif not find_manifest(folder / MANIFEST_FILE):
+        raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
 
 
 class _Loading:
@@ -191,6 +202,8 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
     if as_json:
         console.write_json({"counts": plan.counts(), **plan.paths()})
     else:
+        for forgotten in survey.forgotten:
+            console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
         console.say(f"plan: {_told(plan.counts())}")
         if is_last:  # else the summary tells
             _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
@@ -214,8 +227,10 @@ def _tell_empty(index: Path, empty: Iterable[str], away: Collection[str], roots:
     kept = {*map(str, roots.values()), *away}
     for path in (*empty, *away):
         forget = index_command(index, shlex.quote(path), command="remove")
-        hint = f": is its drive away? All is kept, until: {forget}"
-        console.say(f"no photos in {console.shown(path)}{hint if path in kept else ''}")
+        hint = f": is its drive away? All is kept, until: {forget}" if path in kept else ""
+        console.say(f"no photos in {console.shown(path)}{hint}")
+        if hint and not Path(path).is_dir():
+            console.say(f"  {follow_command(index, Path(path))}")
 
 
 def tell_videos(count: int) -> None:
@@ -242,7 +257,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
             f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
             f"{', '.join(shown)}"
         )
-    kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "unchanged", "removed")
+    kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "excluded", "unchanged", "removed")
     counts = {kind: getattr(report, kind) for kind in kinds}
     counts |= {"unreadable": len(report.failed), "unreadable as before": report.known_bad}
     speed = (

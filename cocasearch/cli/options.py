@@ -44,7 +44,7 @@ IndexName = Annotated[
         "--index",
         "-i",
         metavar="NAME|FOLDER",
-        help="The index: a name below ./indexes, or a folder.",
+        help="The index: a name, or a folder.",
     ),
 ]
 ModelName = Annotated[

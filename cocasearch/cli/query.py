@@ -1,5 +1,6 @@
 """`cocasearch query`: photos that answer words or an example."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +14,16 @@ from cocasearch.cli.options import AsJson, IndexName, ModelName, NullSeparated, 
 from cocasearch.cli.query_words import shortened, tell_about_words
 from cocasearch.cli.unsure_captions import shown, tell_all_count_as_sure
 from cocasearch.counting import counted
-from cocasearch.errors import NothingFound
-from cocasearch.indexing.manifest import DEFAULT_INDEX, read_manifest
-from cocasearch.paths import index_folder
+from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.indexing.conditions import below_folder, both
+from cocasearch.indexing.manifest import DEFAULT_INDEX, follow_command, read_manifest
+from cocasearch.paths import expand_home, index_folder
 
 if TYPE_CHECKING:
     from cocasearch.search.hits import SearchHit
+    from cocasearch.search.query import Query
     from cocasearch.search.ranking import Mode
+    from cocasearch.search.searcher import Searcher
 
 PRINTED: "dict[Mode, tuple[str, ...]]" = {
     "vector": ("score", "path", "caption"),
@@ -39,6 +43,12 @@ Where = Annotated[
         help="Only photos of which this is true: \"taken_at >= '2024-06-01' and camera like '%Pixel%'\". "
         "Alone, it lists them, newest first.",
         show_default=False,
+    ),
+]
+Within = Annotated[
+    Path | None,
+    typer.Option(
+        "--in", metavar="FOLDER", help="Only photos somewhere below it; alone, as --where.", show_default=False
     ),
 ]
 TextOnly = Annotated[bool, typer.Option("--text-only", help="Look for the words in captions; loads no model.")]
@@ -67,6 +77,7 @@ def query(
         typer.Option("--image", metavar="FILE", help="A photo, whatever its name; likewise.", show_default=False),
     ] = None,
     where: Where = None,
+    within: Within = None,
     text_only: TextOnly = False,
     hybrid: Hybrid = False,
     all_captions: AllCaptions = False,
@@ -94,14 +105,14 @@ def query(
     caption_logprob, caption_confidence (from 0 to 1) and caption_by ('model' or 'human'); ilike ignores case.
     """
     asked = bool(terms or text or image)
+    if within is not None:
+        where = both(where, below_folder(expand_home(within)))
     if not asked and where is None:
         raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
     mode = _mode(text_only, hybrid)
     _check_caption_options(mode, all_captions=all_captions, sure=sure)
     _check_what_is_compared(mode, asked=asked, has_min_score=min_score is not None)
-    from cocasearch.search.query import parse_terms
-
-    wanted = parse_terms(terms or (), texts=text or (), images=image or ()) if asked else None
+    wanted = _parsed(terms or (), text or (), image or (), name) if asked else None
     model_name = model or read_manifest(index_folder(name)).model_name
     if wanted and mode != "text":
         warn_about(model_name)
@@ -116,15 +127,23 @@ def query(
         left_out = 0
         if mode == "text" and not all_captions and (unsure := searcher.unsure_captions):
             left_out = len(searcher.search(wanted, unsure, where=where, mode=mode, all_captions=True))
-        raise _nothing_found(left_out)
+        raise _nothing_found(left_out, searcher.values_near(where) if where is not None else "")
     if sure and not searcher.has_confidences:
         tell_all_count_as_sure()
     columns = PRINTED[mode] if asked else PRINTED_OF_A_LIST
     output_format = chosen_format(output_format, as_json=as_json)
     print_hits(hits, output_format, columns, null_separated=null_separated, sure=sure)
+    _tell_of_files(hits, searcher, name)
+
+
+def _tell_of_files(hits: "Sequence[SearchHit]", searcher: "Searcher", index: str) -> None:
+    """Name the exact copies of what was looked for, and how to follow photos that have moved."""
     for hit in hits:
         if hit.copies:
             console.say(_about_copies(hit))
+    if absent := [hit for hit in hits if not hit.is_there]:
+        follow = follow_command(index_folder(index), searcher.folder_of(absent[0]))
+        console.say(f"{counted(len(absent), 'photo is', 'photos are')} not where they were indexed; {follow}")
 
 
 def _about_copies(hit: "SearchHit") -> str:
@@ -133,10 +152,27 @@ def _about_copies(hit: "SearchHit") -> str:
     return f"byte for byte the same as {names[0]}, and not listed: {', '.join(names[1:])}{more}"
 
 
-def _nothing_found(left_out: int) -> NothingFound:
-    """That no photo answers, and how many would by the words of an unsure caption."""
+def _parsed(terms: Sequence[str], texts: Sequence[str], images: Sequence[Path], index: str) -> "Query":
+    """What is asked for; hints of what is wrong with it are for the same index."""
+    from cocasearch.search.query import is_folder_name, parse_terms
+
+    try:
+        wanted = parse_terms(terms, texts=texts, images=images)
+    except CocaSearchError as error:
+        if error.hint and index != DEFAULT_INDEX:
+            error.hint = error.hint.replace("cocasearch query", f"cocasearch query --index {shlex.quote(index)}")
+        raise
+    if is_folder_name(terms):
+        console.say(f"mind: these are words; to search in the folder of that name: --in {shlex.quote(terms[0])}")
+    return wanted
+
+
+def _nothing_found(left_out: int, near: str) -> NothingFound:
+    """That no photo answers, how many would by the words of an unsure caption, and what a condition might ask for."""
     told = f"{counted(left_out, 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
-    return NothingFound("no photo answers this query", hint=told if left_out else None)
+    return NothingFound(
+        "no photo answers this query", hint=told if left_out else f"in this index, {near}" if near else None
+    )
 
 
 def print_hits(
@@ -151,9 +187,12 @@ def print_hits(
 
     A table marks unsure captions; none is printed at all where only sure ones are wanted.
     """
-    rows = shown((hit.to_dict() for hit in hits), sure=sure, is_table=output_format is Format.table)
+    rows = shown(
+        (hit.to_dict() | {"is_there": hit.is_there} for hit in hits), sure=sure, is_table=output_format is Format.table
+    )
     if output_format is Format.table:
-        rows = [{column: row[column] for column in columns} for row in rows]
+        marked = (row if row["is_there"] else row | {"path": f"{row['path']} (not there)"} for row in rows)
+        rows = [{column: row[column] for column in columns} for row in marked]
     console.write_rows(rows, output_format, null_separated=null_separated)
 
 

@@ -9,6 +9,8 @@ from cocasearch.cli import console
 from cocasearch.cli.options import AsJson
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.excludes import as_shown
+from cocasearch.indexing.manifest import DEFAULT_INDEX, follow_command, index_command, list_indexes
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
@@ -26,11 +28,15 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what is indexed: photos, captions, folders, model, size, and how many files could not be read."""
-    from cocasearch.indexing.summary import list_indexes, summarise_index
+    from cocasearch.indexing.summary import summarise_index
 
     summaries: list[IndexSummary] = []
     damaged: list[CocaSearchError] = []
-    for folder in [index_folder(name)] if name else list_indexes():
+    folders = [index_folder(name)] if name else list_indexes()
+    if not folders:
+        new = index_folder(DEFAULT_INDEX)
+        raise CocaSearchError(f"no index in {new.parent} yet", hint=index_command(new, "~/Pictures"))
+    for folder in folders:
         try:
             summaries.append(summarise_index(folder))
         except CocaSearchError as error:  # the others can be shown
@@ -62,6 +68,10 @@ def _of_captions(summary: "IndexSummary") -> str:
     return "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
 
 
+def _how_to_follow(summary: "IndexSummary", root: Path) -> str:
+    return "" if root.is_dir() else f" (not there now; {follow_command(Path(summary.folder), root)})"
+
+
 def _lines(summary: "IndexSummary") -> list[str]:
     from cocasearch.inference.caption_options import CaptionOptions
 
@@ -75,12 +85,13 @@ def _lines(summary: "IndexSummary") -> list[str]:
         f"  size     {summary.bytes / 1e6:.2f} MB: {parts}",
         f"  snapshot {summary.snapshot}" + ("" if summary.snapshot == "fresh" else ": the next query makes it"),
         f"  updated  {summary.updated}",
-        *(f"  folder   {root}{'' if Path(root).is_dir() else ' (not there now)'}" for root in summary.roots),
+        *(f"  folder   {root}{_how_to_follow(summary, Path(root))}" for root in summary.roots),
     ]
     if summary.rebuild:
         lines.append(f"  rebuild  with {summary.rebuild} has not been completed: index --rebuild goes on")
     if summary.excludes:
-        lines.append(f"  excludes {', '.join(map(console.shown, summary.excludes))}")
+        kept_back = f"; {counted(summary.excluded, 'photo')} kept back" if summary.excluded else ""
+        lines.append(f"  excludes {', '.join(console.shown(as_shown(one)) for one in summary.excludes)}{kept_back}")
     if summary.missing:
         lines.append(f"  missing  {summary.missing}, not found where they were")
     lines += [f"  unreadable {line}" for line in _bad_lines(summary)[:_SHOWN_UNREADABLE]]

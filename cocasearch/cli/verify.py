@@ -1,6 +1,7 @@
 """`cocasearch verify`: whether an index holds together, and what can be done where it does not."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,12 +10,11 @@ from cocasearch.cli import console
 from cocasearch.cli.options import AsJson, IndexName
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.manifest import DEFAULT_INDEX, index_command, index_name
+from cocasearch.indexing.findings import ABSENT_FOLDERS
+from cocasearch.indexing.manifest import DEFAULT_INDEX, follow_command, index_command, index_name
 from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cocasearch.indexing.findings import Problem
     from cocasearch.indexing.verification import Verification
 
@@ -60,7 +60,9 @@ def _conclude(found: "Verification", index: "Path", *, repair: bool) -> None:
     name = index_name(index)
     if found.ok:
         console.say(f"index '{name}' with {counted(found.rows, 'row')} is in order")
-        if any(problem.remedy == "index" for problem in found.problems):
+        if absent := next((problem for problem in found.problems if problem.what == ABSENT_FOLDERS), None):
+            console.say(f"photos are not where they were; {follow_command(index, Path(absent.examples[0]))}")
+        elif any(problem.remedy == "index" for problem in found.problems):
             console.say(f"it is behind its photos: {index_command(index)}")
         return
     remedies = {problem.remedy for problem in found.problems if not problem.repaired}

@@ -198,8 +198,13 @@ def is_walked(path: Path, start: Path, excludes: Excludes = NO_EXCLUDES) -> bool
     """Whether a walk from `start` comes to a file or folder below it (both absolute), as far as names tell."""
     if is_passed_over(path.relative_to(start).as_posix()):  # `start` is walked whatever its name
         return False
+    return not is_excluded(path, start, excludes)
+
+
+def is_excluded(path: Path, start: Path, excludes: Excludes) -> bool:
+    """Whether a pattern fits a file or folder, or one around it below `start` (both absolute)."""
     on_the_way = [path, *path.parents][: len(path.parts) - len(start.parts)]
-    return not any(excludes.match(step.as_posix()) for step in on_the_way)
+    return bool(excludes) and any(excludes.match(step.as_posix()) for step in on_the_way)
 
 
 def _list_folder(

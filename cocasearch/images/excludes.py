@@ -3,6 +3,7 @@
 import glob
 import os
 import posixpath
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +24,39 @@ def as_written(pattern: str) -> str:
     return "" if plain in (".", "/") else plain
 
 
+def as_meant(pattern: str, folders: Iterable[Path]) -> str:
+    """A pattern for what it means: the file or folder of that very name, if there is one, and all that it fits if not.
+
+    Args:
+        pattern: As a user has written it, `*`, `?` and `[…]` in it or not.
+        folders: Those that are walked.
+    """
+    plain = as_written(pattern)
+    if plain == glob.escape(plain):
+        return plain
+    literal = posixpath.normpath(os.path.expanduser(pattern))  # noqa: PTH111  a pattern, not a path
+    if os.path.lexists(literal):
+        return glob.escape(os.path.abspath(literal) if literal.startswith("..") else literal)  # noqa: PTH100
+    # A star or a question mark is in hardly any name, and a walk takes its time.
+    return glob.escape(literal) if "[" in literal and any(_holds(folder, literal) for folder in folders) else plain
+
+
+def as_shown(pattern: str) -> str:
+    """A pattern for people: a name that means but itself as it is."""
+    name = re.sub(r"\[([*?[])\]", r"\1", pattern)
+    return name if glob.escape(name) == pattern else pattern
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Whether a file or folder at or below a folder has a name, or a path that ends in several."""
+    ending = f"/{name}".lower()
+    return any(
+        f"{around}/{inside}".lower().endswith(ending)
+        for around, folders, files in os.walk(folder)
+        for inside in (*folders, *files)
+    )
+
+
 class Excludes:
     """Patterns such as `*.gif`, `thumbs` or `2019/raw`, each for files and folders alike; false if there are none.
 
@@ -33,10 +67,11 @@ class Excludes:
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        plain = map(as_written, patterns)
+        plain = self._plain = [plain for plain in map(as_written, patterns) if plain]
         cased = (pattern if pattern.startswith("/") else pattern.lower() for pattern in plain)
         split = (pattern.split("/") for pattern in cased)
         self._patterns = [(parts, len(parts)) for parts in split if any(parts)]
+        self._have_fitted: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -44,10 +79,18 @@ class Excludes:
     def match(self, path: str) -> bool:
         """Whether a pattern fits an absolute path with forward slashes."""
         whole, lower = path.split("/"), path.lower().split("/")
-        return any(
-            length <= len(whole) and all(map(fnmatchcase, (lower if pattern[0] else whole)[-length:], pattern))
-            for pattern, length in self._patterns
-        )
+        fit = {
+            at
+            for at, (pattern, length) in enumerate(self._patterns)
+            if length <= len(whole) and all(map(fnmatchcase, (lower if pattern[0] else whole)[-length:], pattern))
+        }
+        self._have_fitted |= fit
+        return bool(fit)
+
+    @property
+    def unfitting(self) -> list[str]:
+        """The patterns that have fitted nothing that was compared with them."""
+        return [pattern for at, pattern in enumerate(self._plain) if at not in self._have_fitted]
 
     def match_within(self, path: str) -> bool:
         """Whether a pattern fits an absolute path or a folder around it."""

@@ -180,12 +180,13 @@ class IndexBuilder:
         generation.table.compact()
         awaited = photos_at_stake(survey, [*queue.vanished, *queue.refused])
         if survey.present and awaited:
-            counts = known_to(survey.present, self._index).counts
+            known = known_to(survey.present, self._index)
         else:
             open_snapshot(self._index, name)
             publish(generation, self._index)
-            counts = keep_known_files(self._index, name, generation.table).counts
+            known = keep_known_files(self._index, name, generation.table)
         forget_hashes(self._index)
+        counts = known.counts
         return BuildReport(
             **queue.done,
             unchanged=survey.unchanged,
@@ -196,7 +197,7 @@ class IndexBuilder:
             left_behind=tuple(survey.left_behind),
             videos=len(survey.videos),
             total=counts.present,
-            missing=counts.missing,
+            missing=counts.missing - known.count_excluded(survey.roots, survey.excludes),
             vanished=len(queue.vanished),
             awaited=awaited,
             captionless=counts.captionless if self._caption_options else 0,

@@ -90,9 +90,11 @@ class CommitQueue:
     def _settle_gone(self, plan: BuildPlan) -> None:
         gone = [record_id(*place) for place in plan.gone]
         absent = [*gone, *(record_id(*place) for place in plan.still_missing)]
+        excluded = [record_id(*place) for place in plan.excluded]
         pruned, hidden = (absent, []) if plan.survey.options.prune else ([], gone)
-        self._table.remove(pruned)
-        self._table.mark_missing(hidden, datetime.now(UTC))
+        self._table.remove(pruned + (excluded if plan.survey.options.prune else []))
+        self._table.mark_missing(hidden + excluded, datetime.now(UTC))
+        self.done["excluded"] += len(excluded)
         self.done["removed"] += len(pruned)
         self.done["gone"] += len(hidden)
         for place in plan.survey.gone_bad:

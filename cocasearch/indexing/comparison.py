@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cocasearch.images.discovery import LINKED_FOLDER, VIDEO, Entry, is_walked
+from cocasearch.images.discovery import LINKED_FOLDER, VIDEO, Entry, is_excluded, is_walked
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.away import EmptyFolders
 from cocasearch.indexing.known_files import Place, Stamp, join
@@ -45,7 +45,11 @@ class Comparison:
         survey.partial = frozenset(key for key in parts if not self._is_walked(survey.roots[key], walked))
         if any(target.names for target in targets):  # a rebuild may be told to read what it would anyway
             survey.candidates = PackedList(dict.fromkeys(survey.candidates))
+        survey.unfitting = [pattern for pattern in self._excludes.unfitting if pattern in survey.options.excludes]
         self._find_gone(filled)
+        survey.bad_roots = frozenset(root for root, _ in self._bad)
+        if not survey.options.rebuild_with:  # else the table in question is another one
+            survey.forget_emptied(lambda root: any(True for _ in survey.known.paths_in(root)))
         survey.away = sorted(self._away)
 
     def _is_walked(self, folder: Path, starts: Iterable[Path]) -> bool:
@@ -136,10 +140,16 @@ class Comparison:
     def _note_absent(self, root: str, folder: str, stamps: Mapping[str, Stamp]) -> None:
         if stamps and self._is_away(root, folder):
             return
+        survey, start = self._survey, self._roots[root]
         for name, stamp in stamps.items():
-            was_missing = len(stamp) == 3
-            absent = self._survey.still_missing if was_missing else self._survey.gone
-            absent.append((root, join(folder, name)))
+            place = root, join(folder, name)
+            was_hidden = len(stamp) == 3
+            if is_excluded(start / place[1], start, self._excludes):
+                survey.excluded += [] if was_hidden and not survey.options.prune else [place]
+            elif was_hidden:
+                survey.still_missing.append(place)
+            else:
+                survey.gone.append(place)
 
     def _is_away(self, root: str, folder: str) -> bool:
         """Whether a folder is, or was in, one that is empty now: its drive may not be mounted."""

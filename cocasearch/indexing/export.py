@@ -1,6 +1,7 @@
 """Rows and vectors of an index for other tools: one file, or a folder laid out as clip-retrieval's.
 
-    one file               every column of the table, and `image_path`, where the photo lies now
+    one file               every column of the table, but `path` is where the photo lies now, as is `image_path`, and
+                           `relative_path` is what the table has, from the indexed folder on
     clip-retrieval folder  img_emb/img_emb_0.npy (N, E) float16 and, row by row alike, metadata/metadata_0.parquet
                            with image_path and caption
 
@@ -57,13 +58,15 @@ def export_file(
     check_ending(file)
     manifest, table = _open(index)
     columns = record_schema(table.dimension)
-    schema = _named(columns.append(pa.field("image_path", pa.string())), manifest)
+    columns_there = columns.append(pa.field("relative_path", pa.string())).append(pa.field("image_path", pa.string()))
+    schema, at = _named(columns_there, manifest), columns.get_field_index("path")
     folders = manifest.locate_roots(index)
     unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
     done, total = 0, _refuse_nothing(len(table) + table.count_missing(), unsure, index)
     with _writing(file, index), writing_rows(file, schema) as write:
         for batch in _wanted(table.batches(columns.names, with_missing=True), only_sure):
-            arrays = [*batch.columns, _absolute_paths(batch, folders)]
+            paths = _absolute_paths(batch, folders)
+            arrays = [*batch.columns[:at], paths, *batch.columns[at + 1 :], batch.column("path"), paths]
             write(pa.record_batch(arrays, schema=schema))
             done += batch.num_rows
             if progress:

@@ -8,6 +8,7 @@ Remedy = Literal["repair", "index", "touch", "rebuild"]
 """What mends it: `verify --repair`; the next `index`, since nothing is wrong with the index, at once or when the files
 have a new time of change; or a new table alone."""
 
+ABSENT_FOLDERS = "folders that are not there now"
 _EXAMPLES = 3
 
 

@@ -7,7 +7,7 @@ in hardly more than the time of walking through it.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import is_excluded
+from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.row_conditions import AWAITING_CAPTION
 from cocasearch.indexing.versions import latest_version
 from cocasearch.json_values import shown
@@ -34,7 +36,7 @@ _PREFIX = "files-"  # the names of the snapshot's own files begin with the table
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows of a table: those whose file is there, those of them that wait for a caption, those whose file is gone."""
+    """Rows of a table: those whose file is there, those of them that wait for a caption, those hidden."""
 
     present: int = 0
     captionless: int = 0
@@ -79,6 +81,23 @@ class KnownFiles:
     def paths_in(self, root: str) -> Iterator[str]:
         """The paths in a root of its files."""
         return (join(folder, name) for key, folder in self._folders if key == root for name in self.stamps(key, folder))
+
+    def count_excluded(self, roots: Mapping[str, Path], patterns: Iterable[str]) -> int:
+        """The number of files that are hidden because patterns leave them out, and not because they are missing.
+
+        Args:
+            roots: Present folder of each root by its key.
+            patterns: See `Excludes`.
+        """
+        excludes = Excludes(patterns)
+        if not (excludes and self.counts.missing):
+            return 0
+        return sum(
+            len(stamp) == 3 and is_excluded(roots[root] / folder / name, roots[root], excludes)
+            for root, folder in self._folders
+            if root in roots
+            for name, stamp in self.stamps(root, folder).items()
+        )
 
     def sizes_among(self, sizes: Collection[int]) -> set[int]:
         """Those of some sizes that a known file has."""

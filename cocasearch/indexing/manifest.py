@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cocasearch.atomic_files import write_text
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, shortened
 from cocasearch.json_values import build, parse_json, shown
-from cocasearch.paths import index_folder, is_folder_like
+from cocasearch.paths import index_folder, indexes_homes, is_folder_like
 
 # 4 had no caption_confidence and caption_by in the table, 3 no decodings, 2 no named files, 1 neither excludes nor, in
 # the table, missing_since; all are read
@@ -28,6 +28,7 @@ DEFAULT_INDEX = "default"
 UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"
 COPY_FILE = "manifest-copy.json"  # of the manifest, in case that is lost
+_NAMED = 5  # indexes, where one is not there
 REBUILD_FILE = "rebuild.json"  # the manifest of a table that is being made to take the place of the present one
 
 
@@ -157,8 +158,18 @@ def read_manifest(index: Path) -> Manifest:
     """
     manifest = find_manifest(index / MANIFEST_FILE)
     if manifest is None:
-        raise CocaSearchError(f"no index '{index_name(index)}' at {index}", hint=index_command(index, "./photos"))
+        others = [repr(index_name(folder)) for folder in list_indexes()]
+        named = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else "")
+        there_is = f"; there {'is' if len(others) == 1 else 'are'} {named}" if others else ""
+        message = f"no index '{index_name(index)}' at {index}"
+        raise CocaSearchError(shortened(message, 150) + shortened(there_is, 150), hint=index_command(index, "./photos"))
     return manifest
+
+
+def list_indexes() -> list[Path]:
+    """The folders of all indexes that have a name."""
+    files = (file for home in indexes_homes() for file in sorted(home.glob(f"*/{MANIFEST_FILE}")))
+    return list({file.parent.resolve(): file.parent for file in files}.values())
 
 
 def find_manifest(file: Path) -> Manifest | None:
@@ -212,6 +223,12 @@ def index_command(index: Path, *arguments: str, command: str = "index") -> str:
     name = index_name(index)
     option = () if name == DEFAULT_INDEX else ("--index", shlex.quote(name))
     return " ".join(("cocasearch", command, *arguments, *option))
+
+
+def follow_command(index: Path, folder: Path) -> str:
+    """How to go on where a folder of an index is not there, or does not hold its photos."""
+    follow = index_command(index, shlex.quote(shortened(str(folder), 120)), "NEW", command="reroot")
+    return f"if they have moved together: {follow}; if their drive is away, nothing is lost"
 
 
 def exclude_of(path: Path) -> str:

@@ -54,6 +54,7 @@ class BuildPlan:
         copied: Files whose content is known in another place too.
         touched: Files whose content is that of their row, though their time of change is not.
         gone: Places whose file is not there any more, nor anywhere else.
+        excluded: Places whose file is left out from now on.
         still_missing: Places of which that was known before.
         away: Empty folders inside roots whose photos, not found anywhere else, stay in the index.
     """
@@ -65,6 +66,7 @@ class BuildPlan:
     copied: list[Reuse] = field(default_factory=list)
     touched: list[Reuse] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
+    excluded: list[Place] = field(default_factory=list)
     still_missing: list[Place] = field(default_factory=list)
     away: list[Place] = field(default_factory=list)
 
@@ -82,7 +84,7 @@ class BuildPlan:
         files: dict[str, Iterable[Candidate]] = {"new": self.new, "changed": self.changed}
         files |= {kind: [reuse.file for reuse in getattr(self, kind)] for kind in ("moved", "copied", "touched")}
         places = {kind: [(file.root, file.path) for file in listed] for kind, listed in files.items()}
-        places |= {"gone": self.gone, "back": self.survey.back}
+        places |= {"gone": self.gone, "excluded": self.excluded, "back": self.survey.back}
         paths = {kind: self.survey.whole_paths(listed) for kind, listed in places.items()}
         empty = [*map(str, self.survey.empty), *self.away_paths()]
         return paths | {
@@ -98,7 +100,7 @@ class BuildPlan:
     def counts(self) -> dict[str, int]:
         """The number of files of each kind, by the kind's name."""
         survey = self.survey
-        kinds = ("new", "changed", "moved", "copied", "touched", "gone")
+        kinds = ("new", "changed", "moved", "copied", "touched", "gone", "excluded")
         return {
             **{kind: len(getattr(self, kind)) for kind in kinds},
             "back": len(survey.back),
@@ -118,7 +120,9 @@ def make_plan(survey: Survey, progress: Progress | None = None, *, keep_hashes: 
         progress: Called with the number of files looked into and their total.
         keep_hashes: Whether to note in the index folder what files hold, for the next plan if this run is stopped.
     """
-    plan = BuildPlan(survey, gone=survey.gone, still_missing=survey.still_missing, away=survey.away)
+    plan = BuildPlan(
+        survey, gone=survey.gone, excluded=survey.excluded, still_missing=survey.still_missing, away=survey.away
+    )
     twins = dict(_find_twins(survey))
     sizes = survey.known.sizes_among({file.size for file in survey.candidates})
     alike: list[Candidate] = []
@@ -207,11 +211,17 @@ class _Matching:
         self._plan.gone = [place for place in self._plan.gone if place not in moved_from]
         self._plan.still_missing = [place for place in self._plan.still_missing if place not in moved_from]
         self._plan.away = list(filter(self._keeps_photos, self._plan.away))
+        if not self._plan.survey.options.rebuild_with:
+            self._plan.survey.forget_emptied(lambda root: self._keeps_photos((root, "")))
 
     def _keeps_photos(self, folder: Place) -> bool:
         """Whether not every photo that was below a folder has been found elsewhere."""
         root, path = folder
-        below = (known for known in self._plan.survey.known.paths_in(root) if known.startswith(f"{path}/"))
+        below = (
+            known
+            for known in self._plan.survey.known.paths_in(root)
+            if f"/{known}".startswith(f"/{path}/" if path else "/")
+        )
         return any(self._id_of(root, known) not in self._taken for known in below)
 
     def _match(self, hashes: dict[Candidate, str]) -> None:

@@ -17,6 +17,7 @@ class BuildReport:
         touched: Images whose file has a new time of change and nothing else.
         back: Images that had been missing and are there again.
         gone: Images hidden because their file is gone.
+        excluded: Images hidden because their file is left out from now on.
         removed: Images taken out: gone ones that were pruned, and those whose file cannot be read any more.
         unchanged: Images that needed nothing.
         failed: Path and reason of each file found unreadable in this run, and of what the walk had to leave out.
@@ -40,6 +41,7 @@ class BuildReport:
     touched: int = 0
     back: int = 0
     gone: int = 0
+    excluded: int = 0
     removed: int = 0
     unchanged: int = 0
     failed: tuple[tuple[str, str], ...] = ()
@@ -72,6 +74,6 @@ def report_nothing_to_do(survey: Survey, *, captions: bool) -> BuildReport:
         away=tuple(survey.whole_paths(survey.away)),
         videos=len(survey.videos),
         total=counts.present,
-        missing=counts.missing,
+        missing=counts.missing - survey.known.count_excluded(survey.roots, survey.excludes),
         captionless=counts.captionless if captions else 0,
     )

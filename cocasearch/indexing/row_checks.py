@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import stamp_of, status_of
-from cocasearch.indexing.findings import Findings, Remedy
+from cocasearch.indexing.findings import ABSENT_FOLDERS, Findings, Remedy
 from cocasearch.indexing.hashing import hash_files
 from cocasearch.indexing.manifest import Manifest
 from cocasearch.indexing.records import record_id
@@ -112,7 +112,7 @@ class FileChecks:
         located = manifest.locate_roots(index)
         self._roots = {key: folder for key, folder in located.items() if folder.is_dir()}
         for key in sorted(located.keys() - self._roots.keys()):
-            findings.add("files", "folders that are not there now", "index", str(located[key]))
+            findings.add("files", ABSENT_FOLDERS, "index", str(located[key]))
 
     def check(self, batch: pa.RecordBatch) -> None:
         """Check the files of some rows, with `COLUMNS`."""

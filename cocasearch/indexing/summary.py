@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.known_files import open_known_files
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.manifest import (
-    MANIFEST_FILE,
     REBUILD_FILE,
     Manifest,
     find_manifest,
-    index_command,
     index_name,
     read_manifest,
 )
 from cocasearch.indexing.row_conditions import BY_PEOPLE, JUDGED, UNSURE
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
 from cocasearch.indexing.versions import UnreadableTable, latest_version
-from cocasearch.paths import default_indexes_home
 
 SnapshotState = Literal["fresh", "stale", "missing"]
 _ATTEMPTS = 5
@@ -41,6 +39,7 @@ class IndexSummary:
         by_people: Captions that a person has written or let stand.
         decodings: Each way in which the model has written captions, as `CaptionOptions.to_dict` has it.
         missing: Images kept back because their file is gone.
+        excluded: Images kept back because they are left out.
         unreadable: Path and reason of each file that could not be read.
         model: Name and fingerprint of the model that made the vectors.
         rebuild: The same of the model of a rebuild that has not been completed; None without one.
@@ -61,6 +60,7 @@ class IndexSummary:
     by_people: int
     decodings: tuple[dict[str, Any], ...]
     missing: int
+    excluded: int
     unreadable: tuple[tuple[str, str], ...]
     model: str
     dimension: int
@@ -98,6 +98,7 @@ def _summary(index: Path) -> IndexSummary:
     from cocasearch.indexing.table import IndexTable  # brings LanceDB, which listing indexes does without
 
     manifest, rebuild = read_manifest(index), find_manifest(index / REBUILD_FILE)
+    excluded = open_known_files(index, manifest.table).count_excluded(manifest.locate_roots(index), manifest.excludes)
     roots, table, parts = manifest.locate_roots(index), IndexTable(index, manifest.table), _bytes_by_part(index)
     return IndexSummary(
         name=index_name(index),
@@ -108,7 +109,8 @@ def _summary(index: Path) -> IndexSummary:
         unsure=table.count(UNSURE),
         by_people=table.count(BY_PEOPLE),
         decodings=manifest.decodings,
-        missing=table.count_missing(),
+        missing=table.count_missing() - excluded,
+        excluded=excluded,
         unreadable=tuple((str(roots.get(entry.root, Path()) / entry.path), entry.reason) for entry in Ledger(index)),
         model=_model_of(manifest),
         dimension=manifest.dimension,
@@ -121,19 +123,6 @@ def _summary(index: Path) -> IndexSummary:
         bytes=sum(parts.values()),
         bytes_by_part=parts,
     )
-
-
-def list_indexes() -> list[Path]:
-    """The folders of all indexes that have a name.
-
-    Raises:
-        CocaSearchError: There is none.
-    """
-    home = default_indexes_home()
-    folders = [file.parent for file in sorted(home.glob(f"*/{MANIFEST_FILE}"))]
-    if not folders:
-        raise CocaSearchError(f"no index in {home} yet", hint=index_command(home / "default", "~/Pictures"))
-    return folders
 
 
 def _model_of(manifest: Manifest) -> str:

@@ -1,6 +1,6 @@
 """What a walk through folders has shown, compared with what the index knows: the first half of a plan."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +63,11 @@ class Survey:
         candidates: Files that the table does not know, or not like this.
         back: Places that had been missing and hold their file again, unchanged.
         gone: Places whose file is not there any more, though the folder it was in has been walked.
-        still_missing: Places that have been missing before and are so still.
+        excluded: Places whose file patterns leave out, though the table shows it.
+        still_missing: Places that have been missing before, or left out, and are so still.
+        unfitting: New patterns that fit nothing.
+        bad_roots: Keys of the roots with unreadable files.
+        forgotten: Folders that were roots, and whose photos have all moved elsewhere.
         gone_bad: Unreadable files that are not there any more.
         left_behind: Whole paths of photos that the present table knows, and that a rebuild has not met.
         unchanged: Number of files that need nothing.
@@ -90,7 +94,11 @@ class Survey:
     candidates: PackedList[Candidate] = field(default_factory=PackedList)
     back: list[Place] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
+    excluded: list[Place] = field(default_factory=list)
     still_missing: list[Place] = field(default_factory=list)
+    unfitting: list[str] = field(default_factory=list)
+    bad_roots: frozenset[str] = frozenset()
+    forgotten: list[Path] = field(default_factory=list)
     gone_bad: list[Place] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     unchanged: int = 0
@@ -109,9 +117,18 @@ class Survey:
     @property
     def is_current(self) -> bool:
         """Whether the index is up to date: there is nothing to store, and no setting that is new."""
-        to_store = self.candidates or self.back or self.gone or self.gone_bad
+        to_store = self.candidates or self.back or self.gone or self.excluded or self.gone_bad
         to_prune = self.options.prune and self.still_missing
         return not (to_store or to_prune or self.base is not self.present or self._has_new_settings())
+
+    def forget_emptied(self, has_photos: Callable[[str], bool]) -> None:
+        """Let go of the roots that hold no photo and of which, by their keys, the index has none any more either."""
+        for key, folder in list(self.roots.items()):
+            if folder in self.empty and key not in self.bad_roots and not has_photos(key):
+                del self.roots[key]
+                self.empty.remove(folder)
+                self.forgotten.append(folder)
+        self.partial &= self.roots.keys()
 
     def whole_paths(self, places: Iterable[Place]) -> list[str]:
         """Where places are."""

@@ -6,11 +6,12 @@ over with this.
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import GIVE_LINKED, ONLY_VIDEOS, is_image_name, is_walked
-from cocasearch.images.excludes import Excludes
+from cocasearch.images.discovery import GIVE_LINKED, ONLY_VIDEOS, is_excluded, is_image_name, is_walked
+from cocasearch.images.excludes import Excludes, as_meant
 from cocasearch.indexing.away import EmptyFolders, holds_nothing
 from cocasearch.indexing.comparison import Comparison
 from cocasearch.indexing.known_files import KnownFiles, Place, open_known_files, recall_known_files
@@ -21,6 +22,7 @@ from cocasearch.indexing.manifest import (
     Manifest,
     exclude_of,
     find_manifest,
+    follow_command,
     index_command,
     index_name,
     read_manifest,
@@ -52,7 +54,7 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
     _settle_exceptions(survey, targets)
     Comparison(survey, ledger).make([*targets, *_remembered_targets(survey, paths, ledger)])
     if survey.present and options.rebuild_with:
-        survey.left_behind = _left_behind(survey, survey.present, ledger)
+        _note_left_behind(survey, survey.present, ledger)
     if not (survey.candidates or survey.unchanged or survey.known_bad or survey.back):
         looked_in = ", ".join(map(str, paths or survey.empty))
         if not looked_in:
@@ -71,7 +73,8 @@ def _how_to_go_on(survey: Survey) -> str | None:
     if survey.present and survey.options.excludes:
         remove = index_command(survey.index, "PATH", command="remove")
         return f"an --exclude that leaves none is not remembered; to take photos out of the index: {remove}"
-    return None
+    known = [folder for folder in survey.empty if folder in survey.roots.values()]
+    return follow_command(survey.index, known[0]) if known else None
 
 
 def _base(
@@ -87,14 +90,18 @@ def _base(
 
 def _settle_exceptions(survey: Survey, targets: Sequence[Target]) -> None:
     """What to leave out of walks and what to take in all the same: of two wishes the later one counts."""
+    whole = [target.folder for target in targets if target.names is None]
+    if survey.present:
+        whole += [root.locate(survey.index) for root in survey.roots_before() if not root.partial]
+    survey.options = replace(
+        survey.options, excludes=tuple(as_meant(pattern, whole) for pattern in survey.options.excludes)
+    )
     new = Excludes(survey.options.excludes)
     excludes, named = list(survey.options.excludes), []
-    whole = [target.folder for target in targets if target.names is None]
     if survey.present:
         present = survey.present.located(survey.index)
         excludes = [*(() if survey.options.forget_excludes else present.excludes), *excludes]
         named = [path for path in present.named if not new.match_within(path)]
-        whole += [root.locate(survey.index) for root in survey.roots_before() if not root.partial]
     given = {exclude_of(target.path) for target in targets}  # what was left out is taken in again when it is named
     survey.excludes = tuple(pattern for pattern in dict.fromkeys(excludes) if pattern not in given)
     files = (target.path for target in targets if target.names is not None)
@@ -162,14 +169,19 @@ def photos_at_stake(survey: Survey, unread: Iterable[Place]) -> int:
     return sum(path in paths[root] for root, path in unread) + sum(1 for _ in hidden)
 
 
-def _left_behind(survey: Survey, present: Manifest, ledger: Ledger | None) -> list[str]:
-    """The photos of the present table that the one to be made does not get, nor call unreadable."""
+def _note_left_behind(survey: Survey, present: Manifest, ledger: Ledger | None) -> None:
+    """Note the photos of the present table that the one to be made does not get, nor call unreadable."""
     roots = survey.roots
     kept = {f"{roots[file.root]}/{file.path}" for file in survey.candidates}
     kept.update(_whole_paths(survey.known, roots))
     kept.update(f"{roots[entry.root]}/{entry.path}" for entry in ledger or () if entry.root in roots)
-    known = known_to(present, survey.index)
-    return sorted(path for path in _whole_paths(known, roots) if path not in kept)
+    known, excludes = known_to(present, survey.index), Excludes(survey.excludes)
+    for key, root in roots.items():
+        left = [path for path in known.paths_in(key) if f"{root}/{path}" not in kept]
+        excluded = {path for path in left if is_excluded(root / path, root, excludes)}
+        survey.excluded += [(key, path) for path in sorted(excluded)]
+        survey.left_behind += [f"{root}/{path}" for path in left if path not in excluded]
+    survey.left_behind.sort()
 
 
 def known_to(present: Manifest, index: Path) -> KnownFiles:

@@ -3,9 +3,11 @@
 Answers with the ids of rows whose file is there. Knows nothing about vectors; brings LanceDB, so import it when needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
@@ -14,10 +16,13 @@ import pyarrow.compute as pc
 from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
-from cocasearch.indexing.conditions import refusal, to_lance
+from cocasearch.indexing.condition_reading import Condition, read_condition
+from cocasearch.indexing.conditions import refusal
 from cocasearch.indexing.later_columns import without_columns
 from cocasearch.indexing.versions import LANCE_ERRORS, VersionGone, has_version
 
+_NAMED = 3  # values that are near what a condition asks for
+_OF_ONE_PHOTO = ("path", "caption", "root")  # there is no use in naming some
 _PRESENT = "missing_since"  # a row whose file was not found has a time there
 
 
@@ -28,13 +33,14 @@ class TableView:
         index: The index folder.
         table: The table's name in the manifest.
         version: Its version.
+        roots: Present folder of each root by its key, for conditions on paths.
 
     Raises:
         VersionGone: There is no such version.
     """
 
-    def __init__(self, index: Path, table: str, version: int) -> None:
-        self._index, self._version = index, version
+    def __init__(self, index: Path, table: str, version: int, roots: Mapping[str, Path] | None = None) -> None:
+        self._index, self._version, self._roots = index, version, roots
         try:
             self._table = lancedb.connect(index).open_table(table)
             self._table.checkout(version)
@@ -50,6 +56,15 @@ class TableView:
         """
         with self._reading(condition):
             return self._table.search().where(self._present_and(condition)).select(["id"]).to_arrow()["id"]
+
+    def values_near(self, condition: str) -> dict[str, str]:
+        """What there is of the columns that a condition names, in words: the values most like what it asks for."""
+        with self._reading(condition):
+            asked = self._read(condition).columns
+            listed = {column: texts for column, texts in asked.items() if column not in _OF_ONE_PHOTO}
+            told = {column: _told(self._values(column), texts) for column, texts in listed.items()}
+            starts = list(map(str, (self._roots or {}).values())) if "path" in asked else []
+            return told | ({"path": f"begins with {' or '.join(starts[:_NAMED])}"} if starts else {})
 
     def ids_with_words(
         self, words: str, limit: int, condition: str | None = None
@@ -89,9 +104,22 @@ class TableView:
         """The condition in LanceDB's words, for rows whose file is there; empty if all rows will do."""
         parts = [f"{_PRESENT} IS NULL"] if _PRESENT in self._table.schema.names else []
         if condition is not None:
-            known = without_columns(to_lance(condition), self._table.schema)
+            known = without_columns(self._read(condition).sql, self._table.schema)
             parts.append(f"({known})")  # in brackets nothing can follow it but an end
         return " AND ".join(parts)
+
+    def _read(self, condition: str) -> Condition:
+        return read_condition(condition, self._roots, lambda: self._values("camera"))
+
+    def _values(self, column: str) -> list[Any]:
+        """Each value of a column once, of rows whose file is there."""
+        if column not in self._table.schema.names:
+            return []
+        query = self._table.search().select([column])
+        if present := self._present_and(None):
+            query = query.where(present)
+        values: list[Any] = query.to_arrow()[column].unique().drop_null().to_pylist()
+        return values
 
     @contextmanager
     def _reading(self, condition: str | None) -> Iterator[None]:
@@ -111,3 +139,16 @@ class TableView:
         except LANCE_ERRORS:
             return False
         return has_version(self._index, self._table.name, self._version)
+
+
+def _told(values: list[Any], texts: list[str]) -> str:
+    """Some of the values of a column: the least and the greatest number or time, or the texts most like some others."""
+    if not values:
+        return "is not known of any photo"
+    if not isinstance(values[0], str):
+        least, greatest = (f"{end:.3f}" if isinstance(end, float) else f"{end}" for end in (min(values), max(values)))
+        return f"is {least}" if least == greatest else f"is from {least} to {greatest}"
+    lower = {value.lower(): value for value in sorted(values, reverse=True)}
+    near = [name for text in texts for name in get_close_matches(text.strip("%").lower(), lower, _NAMED, cutoff=0)]
+    names = [lower[name] for name in dict.fromkeys(near or sorted(lower))]
+    return f"is {' or '.join(map(repr, names[:_NAMED]))}" + (" or another" if len(lower) > _NAMED else "")

@@ -1,5 +1,6 @@
 """What a search gives: the images found, with all figures that put them in their order."""
 
+import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -55,6 +56,11 @@ class SearchHit:
     size: int | None = None
     format: str | None = None
     copies: tuple[str, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the image file is where the index has it, now."""
+        return os.path.exists(self.path)  # noqa: PTH110  which takes what the system does not tell as a no
 
     @property
     def caption_is_sure(self) -> bool | None:

@@ -3,6 +3,7 @@
 Receives terms as they were typed and tells words from files. Knows nothing about models and indexes.
 """
 
+import os
 import shlex
 import stat
 from collections.abc import Sequence
@@ -11,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cocasearch.errors import CocaSearchError
+from cocasearch.errors import CocaSearchError, shortened
 from cocasearch.images.discovery import is_image_name, status_of
+from cocasearch.indexing.notations import quoted
 from cocasearch.paths import expand_home
 
 if TYPE_CHECKING:
     from PIL import Image
 
+_LONGEST_TERM = 200  # characters of one that is shown
 _PATH_MARKS = ("./", "../", "/", "~/", ".\\", "..\\")
 
 
@@ -71,12 +74,17 @@ def parse_terms(terms: Sequence[str] = (), *, texts: Sequence[str] = (), images:
         images: Terms that are files, whatever they look like.
 
     Raises:
-        CocaSearchError: A term that looks like a file and does not exist, an empty term, or no term at all.
+        CocaSearchError: A term that looks like a file and does not exist or is a folder, an empty term, or no term.
     """
     files = [term for term in terms if _looks_like_a_file(term)]
     words = [term for term in terms if term not in files]
     sentences = [" ".join(words), *texts] if words else texts
     return Query((*map(_text_term, sentences), *(_image_term(str(image)) for image in (*files, *images))))
+
+
+def is_folder_name(terms: Sequence[str]) -> bool:
+    """Whether terms are nothing but the name of a folder here, though they are taken as words."""
+    return len(terms) == 1 and not is_image_name(terms[0]) and os.path.isdir(terms[0])  # noqa: PTH112  never raises
 
 
 def as_query(asked: "Query | str | Path | Image.Image") -> Query:
@@ -110,7 +118,7 @@ def _looks_like_a_file(term: str) -> bool:
         return False
     with suppress(CocaSearchError):  # a sentence may be too long for a name
         status = status_of(Path(term))
-        return status is not None and stat.S_ISREG(status.st_mode)  # "black/white cat" is words
+        return status is not None  # "black/white cat" is words
     return False
 
 
@@ -126,11 +134,18 @@ def _image_term(term: str) -> QueryTerm:
     status = status_of(path)
     if status and stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(
-            f"{term} is a folder; a query takes one picture", hint=f"cocasearch index {shlex.quote(term)}"
+            f"{shortened(term, _LONGEST_TERM)} is a folder; a query takes one picture",
+            hint=f'to search in it alone: cocasearch query "a dog on a beach" --in {shlex.quote(term)}',
         )
     if not status:
-        as_words = f"cocasearch query --text {shlex.quote(term)}"
-        raise CocaSearchError(f"no such file: {term}", hint=f"check the path, or, if these are words: {as_words}")
+        condition = f"path like {quoted(f'%/{path.name}')}"
+        by_name = shlex.quote(condition) if set(condition) & set('"$`\\!') else f'"{condition}"'
+        raise CocaSearchError(
+            f"no such file: {shortened(term, _LONGEST_TERM)}",
+            hint=f"an indexed photo of that name: cocasearch query --where {by_name}; "
+            f"if these are words: cocasearch query --text {shlex.quote(term)}",
+        )
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, without an end
+        term = shortened(term, _LONGEST_TERM)
         raise CocaSearchError(f"{term} is no file but a pipe or a device; a query takes one picture")
     return QueryTerm("image", str(path))

@@ -3,7 +3,7 @@
 Joins what the snapshot knows (vectors, dates) with what only the table can tell (conditions, words), by row ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,14 +46,15 @@ class Ranker:
         index: The index folder.
         table: The table's name in the manifest.
         snapshot: The snapshot of one version of that table.
+        roots: Present folder of each root by its key.
 
     Raises:
         CocaSearchError: By each method: the condition cannot be understood.
         VersionGone: By each method with a condition or words: a writer has removed that version meanwhile.
     """
 
-    def __init__(self, index: Path, table: str, snapshot: VectorSnapshot) -> None:
-        self._index = index
+    def __init__(self, index: Path, table: str, snapshot: VectorSnapshot, roots: Mapping[str, Path]) -> None:
+        self._index, self._roots = index, roots
         self._table = table
         self._snapshot = snapshot
 
@@ -162,8 +163,12 @@ class Ranker:
         positions = self._snapshot.positions_of(ids)
         return positions[positions >= 0], scores[positions >= 0]
 
+    def values_near(self, where: str) -> dict[str, str]:
+        """What there is of the columns that a condition is about, in words; nothing if rows meet it."""
+        return {} if len(self._view.ids_where(where)) else self._view.values_near(where)
+
     @cached_property
     def _view(self) -> "TableView":
         from cocasearch.indexing.table_view import TableView  # brings LanceDB, which a plain query does without
 
-        return TableView(self._index, self._table, self._snapshot.version)
+        return TableView(self._index, self._table, self._snapshot.version, self._roots)

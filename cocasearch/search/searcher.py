@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
 from cocasearch.indexing.records import hash_file
 from cocasearch.indexing.snapshots import open_snapshot
@@ -81,9 +81,9 @@ class Searcher:
                 raise
             self.refresh()  # a rebuild has taken the table's place in this very moment
             return
-        self._ranker = Ranker(self._index, manifest.table, self._snapshot)
         later = read_manifest(self._index)  # its folders may have come or gone since: a row may be of either's
         self._manifest, self._roots = manifest, manifest.locate_roots(self._index) | later.locate_roots(self._index)
+        self._ranker = Ranker(self._index, manifest.table, self._snapshot, self._roots)
 
     def search(
         self,
@@ -105,7 +105,7 @@ class Searcher:
                 those taken last first.
             top_k: At least 1.
             where: SQL condition that images must meet to compete at all, on the columns of
-                `cocasearch.indexing.conditions.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
+                `cocasearch.indexing.condition_reading.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
             mode: "vector" orders by the cosine of query and image, "text" by the BM25 score of query words and captions
                 (only images with such a word in their caption are hits), "hybrid" by reciprocal rank fusion of both.
             min_score: Smallest cosine of a hit.
@@ -134,6 +134,17 @@ class Searcher:
         return self._answer(
             top_k, lambda ranker: ranker.by_both(vector, words, top_k, where, min_score, all_captions=all_captions)
         )
+
+    def values_near(self, where: str) -> str:
+        """What there is of the columns that a condition names which no photo meets, in words; empty if one does.
+
+        Raises:
+            CocaSearchError: The condition cannot be understood.
+        """
+        with suppress(VersionGone):
+            values = self._ranker.values_near(where)
+            return shortened("; ".join(f"{column} {value}" for column, value in values.items()), 240)
+        return ""
 
     def embed(self, query: "Query | str | Path | Image.Image") -> Vector:
         """The unit vector (E,) of a query: the mean of its terms' unit vectors, made a unit vector again.
@@ -256,6 +267,12 @@ class Searcher:
 
     def _path(self, row: SnapshotRow) -> str:
         return str(self._roots.get(row.root, Path()) / row.path)
+
+    def folder_of(self, hit: SearchHit) -> Path:
+        """The outermost folder around a hit's file that is not there, or the indexed one around it."""
+        root = Path(hit.path.removesuffix(hit.relative_path))
+        folders = [root, *reversed(Path(hit.path).relative_to(root).parents[:-1])]
+        return next((root / folder for folder in folders if not (root / folder).is_dir()), root)
 
     def _check_captions(self) -> None:
         if len(self) and not self._snapshot.has_captions:

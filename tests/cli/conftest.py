@@ -29,7 +29,7 @@ class Prompt:
 
 @pytest.fixture
 def prompt(tmp_path: Path, photo_folder: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
-    """A prompt in a folder with `photos`, with one model, `tiny`, and no index yet."""
+    """A prompt in a folder with `photos`, with one model, `tiny`, and an empty `indexes`."""
     models = tmp_path / "home" / "models"
     models.mkdir(parents=True)
     shutil.copytree(tiny_model_folder, models / "tiny")

@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -153,7 +155,7 @@ def test_a_dry_run_tells_the_plan_and_changes_nothing(indexed):
 def test_a_dry_run_of_a_first_index_makes_none(prompt):
     result = prompt("index", "photos", "--model", "tiny", "--dry-run")
     assert result.stderr.endswith("plan: 5 new\n")
-    assert not (prompt.folder / "indexes").exists()
+    assert not any((prompt.folder / "indexes").iterdir())
 
 
 def test_without_folders_everything_indexed_is_brought_up_to_date(indexed):
@@ -176,9 +178,34 @@ def test_an_exclude_that_leaves_no_photo_changes_nothing_and_says_so(indexed):
 
 
 def test_what_is_excluded_stays_out_of_later_runs(indexed):
-    assert "1 gone, 3 unchanged" in indexed("index", "--exclude", "./*.png").stderr
+    excluded = indexed("index", "--exclude", "./*.png")
+    assert "1 excluded, 3 unchanged" in excluded.stderr and "missing" not in excluded.stderr
     assert "3 unchanged" in indexed("index").stderr
+    assert "  excludes *.png; 1 photo kept back\n" in indexed("status").stdout
     assert "1 back, 3 unchanged" in indexed("index", "--forget-excludes").stderr
+
+
+@pytest.mark.parametrize(
+    "pattern", ["photos/[2019] Private", "./photos/[2019] Private/", "[2019] private", "photos/*?"]
+)
+def test_an_exclude_means_what_has_that_very_name_before_it_means_a_pattern(prompt, pattern):
+    photos = prompt.folder / "photos"
+    for name in ("[2019] Private", "2 Private", "*?"):
+        shutil.copytree(photos / "sub", photos / name)
+    result = prompt("index", "photos", "--model", "tiny", "--no-captions", "--exclude", pattern)
+    assert result.exit_code == 0 and "fits nothing" not in result.stderr
+    found = prompt("query", "--where", "path like '%triangle%'", "-f", "paths").stdout
+    name = "*?" if "*" in pattern else "[2019] Private"
+    assert {Path(path).parent.name for path in found.splitlines()} == {"sub", "2 Private", "[2019] Private", "*?"} - {
+        name
+    }
+    assert f"{name}\n" in prompt("status").stdout.replace("private", "Private")
+
+
+def test_an_exclude_that_fits_nothing_is_said(indexed):
+    for dry in (["--dry-run"], []):
+        told = indexed("index", "--exclude", "[2019] nothing", "--exclude", "*.png", *dry).stderr
+        assert "--exclude '[2019] nothing' fits nothing there" in told and "*.png" not in told
 
 
 @pytest.mark.parametrize("words", ["", "--prune", "photos --json"])

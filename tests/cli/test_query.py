@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_words_and_example_can_be_asked_together(indexed):
 def test_an_index_in_any_folder(prompt):
     assert prompt("index", "photos", "--model", "tiny", "--index", "./elsewhere/mine").exit_code == 0
     assert prompt("query", "sea", "--index", "elsewhere/mine").exit_code == 0
-    assert not (prompt.folder / "indexes").exists()
+    assert not any((prompt.folder / "indexes").iterdir())
 
 
 def test_a_sentence_needs_no_quotes(indexed):
@@ -67,9 +68,8 @@ def test_where_chooses_what_competes_and_lists_alone(indexed):
         return indexed("query", *options, "-f", "paths").stdout.splitlines()
 
     everything = paths("a red square")
-    assert paths("a red square", "--where", "path like '%s%'") == [
-        path for path in everything if "s" in path.split("photos/")[-1]
-    ]
+    for condition in ("path like '%/photos/s%'", "path like 'photos/s%'", "path like 's%'"):
+        assert paths("a red square", "--where", condition) == [path for path in everything if "/photos/s" in path]
     assert sorted(paths("--where", "width > 0", "--top", "9")) == sorted(everything)
     assert indexed("query", "--where", "width > 0").stdout.splitlines()[0].split() == ["taken", "at", "path", "caption"]
     assert indexed("query", "a red square", "--where", "width < 0").exit_code == 3
@@ -265,3 +265,48 @@ def test_programs_get_rounded_figures_and_all_of_a_photo(indexed):
 def test_other_tables_give_json_too(prompt):
     (caption,) = json.loads(prompt("caption", "photos/turned.jpg", "--model", "tiny", "--json").stdout)
     assert caption["path"] == str(prompt.folder / "photos" / "turned.jpg")
+
+
+def test_a_query_is_limited_to_a_folder(indexed):
+    def paths(*options):
+        return [Path(path).name for path in indexed("query", *options, "-f", "paths").stdout.splitlines()]
+
+    assert paths("a red square", "--in", "photos/sub") == paths("--in", "photos/sub/") == ["yellow-triangle.jpg"]
+    assert paths("--in", "photos", "--where", "format = 'png' or width < 0") == ["blue-circle.png"]
+    refused = indexed("query", "--in", "photos", "--where", "true) or (true")
+    assert refused.exit_code == 1 and "a bracket closes nothing" in refused.stderr
+    nothing = indexed("query", "--in", "elsewhere")
+    assert nothing.exit_code == 3 and f"path begins with {indexed.folder / 'photos'}" in nothing.stderr
+
+
+def test_a_folder_is_no_question(indexed):
+    result = indexed("query", "photos/sub", "-i", "./indexes/default")
+    assert result.exit_code == 1 and result.stdout == ""
+    assert "photos/sub is a folder" in result.stderr and "--index ./indexes/default" in result.stderr
+    assert "these are words; to search in the folder of that name: --in photos" in indexed("query", "photos").stderr
+
+
+def test_a_name_is_found_by_the_condition_that_is_told(indexed):
+    result = indexed("query", "yellow-triangle.jpg")
+    assert result.exit_code == 1
+    told = shlex.split(result.stderr.split("that name: cocasearch ")[1].split("; if")[0])
+    assert indexed(*told, "-f", "paths").stdout.splitlines() == [str(indexed.folder / "photos/sub/yellow-triangle.jpg")]
+
+
+def test_a_condition_that_nothing_meets_is_told_with_what_there_is(indexed):
+    result = indexed("query", "a red square", "--where", "format = 'gif' and width < 3")
+    assert result.exit_code == 3
+    assert "in this index, format is 'PNG' or 'JPEG'; width is 96" in result.stderr.replace("\n", " ")
+
+
+def test_photos_that_have_moved_are_marked_and_the_way_to_follow_is_told(indexed):
+    (indexed.folder / "photos").rename(indexed.folder / "moved")
+    result = indexed("query", "a red square")
+    assert result.stdout.count(" (not there)") == 4
+    follow = f"cocasearch reroot {indexed.folder / 'photos'} NEW"
+    assert "4 photos are not where they were indexed" in result.stderr and follow in result.stderr
+    assert {hit["is_there"] for hit in json.loads(indexed("query", "sea", "-f", "json").stdout)} == {False}
+    for command in ("index", "verify"):
+        assert follow in indexed(command).stderr
+    assert indexed(*follow.replace("NEW", "moved").split()[1:]).exit_code == 0
+    assert "not there" not in indexed("query", "a red square").stdout

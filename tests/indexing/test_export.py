@@ -16,10 +16,11 @@ def test_a_parquet_file_has_every_column_and_where_the_photos_lie(build, index, 
     told = []
     assert export_file(index, tmp_path / "all.parquet", progress=lambda *counts: told.append(counts)) == 10
     exported = pq.read_table(tmp_path / "all.parquet")
-    assert exported.schema.names == [*record_schema(16).names, "image_path"]
+    assert exported.schema.names == [*record_schema(16).names, "relative_path", "image_path"]
     found = sorted(exported.to_pylist(), key=lambda row: row["path"])
-    assert [row.pop("image_path") for row in found] == [str(photos / f"p{n}.png") for n in range(10)]
-    assert found == rows(index)
+    whole = [str(photos / f"p{n}.png") for n in range(10)]
+    assert [row.pop("image_path") for row in found] == [row["path"] for row in found] == whole
+    assert [row | {"path": row.pop("relative_path")} for row in found] == rows(index)
     assert told[-1] == (10, 10)
     assert exported.schema.metadata[b"cocasearch.model_fingerprint"].decode() == read_manifest(index).model_fingerprint
 
@@ -30,7 +31,7 @@ def test_rows_of_missing_files_are_in_the_parquet_file_and_not_among_the_embeddi
     table.mark_missing([record_id("1", "p3.png")], datetime.now(UTC))
     assert export_file(index, tmp_path / "all.parquet") == 10
     missing = [row for row in pq.read_table(tmp_path / "all.parquet").to_pylist() if row["missing_since"]]
-    assert [row["path"] for row in missing] == ["p3.png"]
+    assert [row["relative_path"] for row in missing] == ["p3.png"]
     assert export_clip_retrieval(index, tmp_path / "out") == 9
 
 

@@ -57,6 +57,16 @@ def test_no_index_is_said_with_the_command_that_makes_one(tmp_path, monkeypatch)
     assert caught.value.hint == "cocasearch index ./photos"
 
 
+def test_an_absent_index_is_told_with_those_that_are_there(tmp_path, monkeypatch, manifest):
+    monkeypatch.setenv("COCASEARCH_INDEXES", str(tmp_path))
+    for name in ("holiday", "a" * 200):
+        (tmp_path / name).mkdir()
+        write_manifest(manifest, tmp_path / name / MANIFEST_FILE)
+    with pytest.raises(CocaSearchError, match=r"no index 'holyday' at .*; there are 'aaa.*….*, 'holiday'") as caught:
+        read_manifest(tmp_path / "holyday")
+    assert len(str(caught.value)) <= 300
+
+
 @pytest.mark.parametrize(
     ("folder", "option"), [("default", ""), ("holiday", " --index holiday"), ("a/b", " --index {}/a/b")]
 )

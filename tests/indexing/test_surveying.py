@@ -219,12 +219,13 @@ def test_a_folder_in_the_place_of_a_file_and_the_reverse(tree, survey_of):
 def test_excludes_are_remembered_until_they_are_forgotten(tree, survey_of, index):
     known = {("1", "1.jpg"): (4, 5), ("1", "b/2.jpg"): (4, 5), ("1", "b/c/3.jpg"): (4, 5)}
     survey = survey_of([], {"1": tree / "a"}, known, excludes=("C", "*.gif"))
-    assert (survey.gone, survey.excludes) == ([("1", "b/c/3.jpg")], ("C", "*.gif"))
+    assert (survey.gone, survey.excluded, survey.excludes) == ([], [("1", "b/c/3.jpg")], ("C", "*.gif"))
+    assert survey.unfitting == ["*.gif"]
     manifest = Manifest("images-1", "m", "f", 8, excludes=("b/c",)).with_roots({"1": tree / "a"}, index)
     write_manifest(manifest, index / MANIFEST_FILE)
     assert survey_of([], None, known, excludes=("x",)).excludes == ("b/c", "x")
-    assert survey_of([], None, known).gone == [("1", "b/c/3.jpg")]
-    assert survey_of([], None, known, forget_excludes=True).gone == []
+    assert survey_of([], None, known).excluded == [("1", "b/c/3.jpg")]
+    assert survey_of([], None, known, forget_excludes=True).excluded == []
 
 
 def test_new_roots_get_new_keys_and_an_inner_folder_needs_none(tree):

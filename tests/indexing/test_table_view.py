@@ -69,6 +69,11 @@ def numbers(ids):
         ("width > 4.5", [5, 6]),
         ("-1.5 < width and width <= 1e0", [0, 1]),
         ("width in (2.0, 3.5, 4) or width between 5.5 and 6.5", [2, 4, 6]),
+        ("-(-width) = 3 and -width < - - - 2.5", [3]),
+        ("camera = '8' and format = '.png' and width < 2", [0, 1]),
+        ("camera = 'Pixel' and format in ('jpg', 'webp')", []),
+        ("camera <> 'pixel 8' or format != 'PNG'", []),
+        ("path = '1.png' or path like '2%' or starts_with(path, '3')", [1, 2, 3]),
     ],
 )
 def test_a_condition_chooses_rows(view, condition, met):
@@ -91,12 +96,12 @@ def test_a_condition_chooses_rows(view, condition, met):
         ("width > 3; drop table images", "found: ;"),
         ("width > 3 order by width", "found: order"),
         ("width > 3 && true", "Operator && is not supported"),
-        ("width > 3 -- true", "it breaks off"),
+        ("width > 3 -- true", "Operator -- is not supported"),
         ("width > 3) or (true", "a bracket closes nothing"),
         ("path = ')' and (width > 3))", "a bracket closes nothing"),
         ("count(*) > 1", "count"),
         ("max(width) > 1", "max"),
-        ("regexp_like(caption, '(')", "regex"),
+        ("regexp_like(caption, '(')", "there is no function 'regexp_like'"),
         ("width / 0 > 1", "Divide by zero"),
         ("taken_at like '2024-06%'", "understood: LIKE is for text alone"),
         ("caption = 'it's'", "understood: Unterminated string literal;"),
@@ -104,7 +109,7 @@ def test_a_condition_chooses_rows(view, condition, met):
         ("width > :least", ": means nothing there"),
         ("camera = $1 or camera = N'Pixel'", "$ means nothing there"),
         ("camera = N'Pixel'", "N means nothing there"),
-        ("true = get_field()", "panicked"),
+        ("true = get_field()", "there is no function 'get_field'"),
         ("cast(camera as int) = 8", "'Pixel 8' cannot be made Int"),
     ],
 )
@@ -113,6 +118,37 @@ def test_what_is_no_condition_is_refused_with_the_columns(view, condition, reaso
         with pytest.raises(CocaSearchError, match=re.escape(reason)) as caught:
             ask(condition)
         assert "taken_at (time)" in str(caught.value) and ".rs:" not in str(caught.value)
+
+
+def test_paths_are_those_of_files_in_several_folders(tmp_path, table, record, monkeypatch):
+    table.add([record(path, root="2", id=record_id("2", path)) for path in ("100.png", "sub/101.png")])
+    roots = {"1": tmp_path / "one_1", "2": tmp_path / "it's"}
+    view = TableView(tmp_path, "images-1", table.version, roots)
+    monkeypatch.chdir(tmp_path)
+
+    def met(condition):
+        return set(view.ids_where(condition).to_pylist())
+
+    outer, inner, first = (record_id(*place) for place in (("2", "100.png"), ("2", "sub/101.png"), ("1", "0.png")))
+    assert met("path like '%/it''s/%'") == met("path like 'it''s/%'") == {outer, inner}
+    assert met(f"path like '{tmp_path}/it''s/sub%'".replace("_", "\\_")) == met("path = 'it''s/sub/101.png'") == {inner}
+    assert met("path = 'one_1/0.png'") == met(f"path in ('{tmp_path}/one_1/0.png')") == {first}
+    assert met("path not like '%/one_1/%' and path <> 'sub/101.png'") == {outer}
+    assert met("starts_with(path, 'it''s/') and not ends_with(path, '101.png')") == {outer}
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("camera = 'iPhone'", {"camera": "is 'Pixel 8'"}),
+        ("format = 'jpg'", {"format": "is 'PNG'"}),
+        ("width > 10 and path = 'x'", {"width": "is from 0 to 6"}),
+        ("taken_at < '2020-01-01'", {"taken_at": "is from 2024-06-01 12:00:00 to 2024-06-07 12:00:00"}),
+        ("latitude > 50", {"latitude": "is not known of any photo"}),
+    ],
+)
+def test_values_near_a_condition_are_told(view, condition, told):
+    assert view.values_near(condition) == told
 
 
 def test_words_are_found_by_their_stems_the_best_caption_first(view):

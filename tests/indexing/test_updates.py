@@ -16,6 +16,7 @@ from cocasearch.indexing.manifest import read_manifest
 from cocasearch.indexing.plan import make_plan
 from cocasearch.indexing.records import hash_file
 from cocasearch.indexing.removal import remove_paths
+from cocasearch.indexing.summary import summarise_index
 from cocasearch.indexing.survey import UpdateOptions
 from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
@@ -194,11 +195,38 @@ def test_pictures_moved_from_one_root_to_another_keep_their_vectors(
 
 
 def test_excluded_files_are_hidden_and_come_back(update, index, photos):
-    assert update(excludes=("p[12].png",)).gone == 2
+    report = update(excludes=("p[12].png",))
+    assert (report.excluded, report.gone, report.missing, report.total) == (2, 0, 0, 8)
+    told = summarise_index(index)
+    assert (told.excluded, told.missing, told.photos) == (2, 0, 8)
     assert read_manifest(index).excludes == ("p[12].png",)
     assert update().unchanged == 8
+    (photos / "p3.png").unlink()
+    report = update()
+    assert (report.excluded, report.gone, report.missing) == (0, 1, 1)
     assert update(forget_excludes=True).back == 2
     assert read_manifest(index).excludes == ()
+    assert update(excludes=("p[12].png",), prune=True).excluded == 2
+    assert summarise_index(index).excluded == 0
+
+
+def test_photos_that_a_rebuild_is_to_leave_out_are_no_lost_ones(build, photos):
+    build(photos)
+    report = build(rebuild=True, options=UpdateOptions(excludes=("p1.png",)))
+    assert (report.excluded, report.left_behind, report.total) == (1, (), 9)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_whose_photos_have_all_moved_to_another_is_forgotten(build, index, photos, tmp_path, draw, again):
+    other = tmp_path / "other"
+    draw(other / "x.png", 40)
+    build(photos, other)
+    for file in photos.iterdir():
+        file.rename(other / file.name)
+    report = build(other) if again else build()
+    assert report.moved == 10
+    assert build().empty == ()
+    assert list(read_manifest(index).locate_roots(index).values()) == [other]
 
 
 def test_bad_files_are_tried_again_when_wanted(update, photos):
@@ -378,7 +406,7 @@ def test_a_named_file_goes_and_comes_back_as_others_do(build, photos, odd_files,
 
 def test_a_named_file_is_left_out_once_that_is_wanted(build, index, photos, odd_files):
     build(photos, *odd_files)
-    assert build(photos, options=UpdateOptions(excludes=("odd.*", "node_modules"))).gone == 2
+    assert build(photos, options=UpdateOptions(excludes=("odd.*", "node_modules"))).excluded == 2
     assert build(photos).gone == 0
     assert remove_paths(index, [odd_files[0]]).removed == 1
     assert build(photos).added == 0
@@ -389,14 +417,14 @@ def test_a_file_indexed_by_its_name_in_no_indexed_folder_is_left_out_once_that_i
     wish = UpdateOptions(excludes=("p[012].png",))
     assert build(photos / "p1.png", options=wish).unchanged == 1
     report = build()
-    assert (report.gone, report.unchanged) == (2, 2)
+    assert (report.excluded, report.unchanged) == (2, 2)
     assert (build().unchanged, build(photos / "p2.png").back, build().unchanged) == (2, 1, 3)
     assert build(options=UpdateOptions(forget_excludes=True)).back == 1
 
 
 def test_of_files_indexed_by_their_names_in_a_folder_all_may_be_left_out(build, photos, draw, tmp_path):
     build(photos, draw(tmp_path / "else" / "x.png", 30))
-    assert build(options=UpdateOptions(excludes=("x.png",))).gone == 1
+    assert build(options=UpdateOptions(excludes=("x.png",))).excluded == 1
     assert build(rebuild=True).total == 10
 
 

@@ -39,6 +39,15 @@ def test_what_looks_like_a_file_and_is_none_is_an_error(term):
     with pytest.raises(CocaSearchError, match="no such file") as caught:
         parse_terms([term])
     assert "cocasearch query --text" in caught.value.hint
+    assert f"cocasearch query --where \"path like '%/{Path(term).name}'\"" in caught.value.hint
+
+
+@pytest.mark.parametrize("term", ["./sub", "sub/", "sub/inner"])
+def test_a_folder_is_no_words_and_told_with_the_search_in_it(folder, term):
+    (folder / "sub" / "inner").mkdir()
+    with pytest.raises(CocaSearchError, match="is a folder; a query takes one picture") as caught:
+        parse_terms([term])
+    assert caught.value.hint.endswith(f"--in {term}")
 
 
 def test_the_home_of_nobody_is_named():
