@@ -57,7 +57,7 @@ def test_the_home_of_nobody_is_named():
 
 def test_a_name_too_long_for_the_system_is_words_or_refused_in_one_sentence():
     assert parse_terms(["black/" + 300 * "w"]).kind == "text"
-    with pytest.raises(CocaSearchError, match=r"cannot look at w+\.jpg: file name too long"):
+    with pytest.raises(CocaSearchError, match=r"cannot look at w+…w+\.jpg: file name too long"):
         parse_terms([300 * "w" + ".jpg"])
 
 
