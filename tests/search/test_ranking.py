@@ -65,7 +65,7 @@ def ranker(tmp_path_factory, records):
     table.add(records[:300])
     table.compact()
     table.add(records[300:])  # not in the full-text index
-    return Ranker(index, "images-1", open_snapshot(index, "images-1"))
+    return Ranker(index, "images-1", open_snapshot(index, "images-1"), {})
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def doubted(tmp_path_factory, records):
     table.add(judged[:300])
     table.compact()
     table.add(judged[300:])
-    return Ranker(index, "images-1", open_snapshot(index, "images-1"))
+    return Ranker(index, "images-1", open_snapshot(index, "images-1"), {})
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_every_caption_with_a_word_has_its_rank(tmp_path, vector):
     table = IndexTable.create(tmp_path, "images-1", DIMENSION)
     table.add([replace(made_up(1), id=f"{at:016x}", caption=f"snow {'on ice ' * (at % 3)}") for at in range(count)])
     table.index_captions(anew=True)
-    ranker = Ranker(tmp_path, "images-1", open_snapshot(tmp_path, "images-1"))
+    ranker = Ranker(tmp_path, "images-1", open_snapshot(tmp_path, "images-1"), {})
     rows = ranker.by_both(vector, "snow", count)
     assert {row.text_rank for row in rows} == {row.vector_rank for row in rows} == {*range(1, count + 1)}
     assert ranker.by_both(vector, "snow", 50) == rows[:50]
