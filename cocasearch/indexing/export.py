@@ -150,6 +150,8 @@ def _refuse(target: Path, *, is_ours: bool, overwrite: bool) -> None:
 
 
 def _is_export(file: Path) -> bool:
+    if not file.is_file():  # a pipe would be waited for
+        return False
     if file.suffix.lower() == ".parquet":
         with suppress(OSError, pa.ArrowException):
             return MODEL_NAME_KEY in (pq.read_schema(file).metadata or {})
