@@ -1,5 +1,6 @@
 """Changes of the table that the disk does not take at first, or not whole, and what is left of them."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.table_files import TableFiles
+from cocasearch.indexing.verification import verify_index
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks the system what is flushed")
 
@@ -31,6 +33,21 @@ def cut_short(monkeypatch):
     return run
 
 
+@pytest.fixture
+def failing_fsync(monkeypatch):
+    """The system says of so many files of the table's rows, the one number in this list, that the disk has failed."""
+    fsync, left = os.fsync, [0]
+
+    def fail(descriptor):
+        if "/data/" in str(Path(f"/proc/self/fd/{descriptor}").readlink()) and left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    return left
+
+
 def ids(table):
     return sorted(id for batch in table.batches(["id"]) for id in batch["id"].to_pylist())
 
@@ -44,6 +61,13 @@ def test_a_file_cut_short_is_noticed_and_written_again(table, record, cut_short,
     assert len(IndexTable(tmp_path, "images-1")) == 51
 
 
+@on_linux
+def test_rows_are_stored_once_though_the_disk_takes_them_only_at_the_second_try(table, record, failing_fsync, tmp_path):
+    failing_fsync[0] = 1
+    table.add([record("new.png", 99)])
+    assert len(IndexTable(tmp_path, "images-1")) == len(set(ids(table))) == 51
+
+
 def test_a_change_that_cannot_be_made_is_told_and_leaves_what_was_stored(table, record, cut_short, tmp_path):
     before = ids(table)
     cut_short(".lance", times=2)
@@ -52,6 +76,21 @@ def test_a_change_that_cannot_be_made_is_told_and_leaves_what_was_stored(table, 
     assert ids(table) == ids(IndexTable(tmp_path, "images-1")) == before
     table.add([record("new.png", 99)])
     assert len(IndexTable(tmp_path, "images-1")) == len(before) + 1
+
+
+@on_linux
+@pytest.mark.parametrize("failures", [1, 2, 7])
+def test_a_run_stores_no_photo_twice_when_commits_fail(build, index, photos, rows, failing_fsync, failures):
+    failing_fsync[0] = failures
+    if failures == 1:
+        build(photos)
+    else:
+        with pytest.raises(CocaSearchError, match="cannot write to the index"):
+            build(photos)
+        failing_fsync[0] = 0
+        build(photos)
+    assert [row["path"] for row in rows(index)] == [f"p{number}.png" for number in range(10)]
+    assert verify_index(index).problems == ()
 
 
 @on_linux
