@@ -17,7 +17,7 @@ from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.file_reading import CarefulReader
-from cocasearch.indexing.generations import Generation, note_decoding, open_generation, publish
+from cocasearch.indexing.generations import Generation, end_rebuild, note_decoding, open_generation, publish
 from cocasearch.indexing.hashing import forget_hashes
 from cocasearch.indexing.human_captions import HumanCaptions, captions_to_keep
 from cocasearch.indexing.known_files import keep_known_files
@@ -182,6 +182,7 @@ class IndexBuilder:
             publish(generation, self._index)
             counts = keep_known_files(self._index, name, generation.table).counts
         forget_hashes(self._index)
+        end_rebuild(self._index)
         return BuildReport(
             **queue.done,
             unchanged=survey.unchanged,

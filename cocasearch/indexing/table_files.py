@@ -83,4 +83,4 @@ def _is_whole(file: Path) -> bool:
     if len(end) < footer.size:
         return False
     *places, magic = footer.unpack(end)
-    return magic == b"LANC" and max(places) + footer.size <= size
+    return bool(magic == b"LANC" and max(places) + footer.size <= size)
