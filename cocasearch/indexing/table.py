@@ -297,9 +297,12 @@ class IndexTable:
         for is_last in (False, True):
             try:
                 change(self._table)
-                self._files.settle(before)
+                if self._files.settle(before):
+                    self._open()  # anew: the other handle remembers what it has written
+                    for _ in self.batches(["id"], with_missing=True):
+                        pass
                 return
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, UnreadableTable) as error:
                 try:
                     self._files.take_back(before)
                     self._open()

@@ -15,8 +15,14 @@ from cocasearch.atomic_files import flush_to_disk
 
 VERSIONS_FOLDER = "_versions"
 VERSION_HINT = "latest_version_hint.json"  # of the latest number; LanceDB does without
-# Where parts of the file begin, and "LANC". Vectors, captions and words are all in files of the first kind.
-_FOOTERS = {".lance": struct.Struct("<3Q12x4s"), ".manifest": struct.Struct("<Q4x4s")}
+# Where parts of the file begin, and what ends it. Vectors, captions and words are all in files of the first kind, which
+# rows are deleted in those of the last. Of many rows that is in a bitmap, without an end of its own.
+_FOOTERS = {
+    ".lance": (struct.Struct("<3Q12x4s"), b"LANC"),
+    ".manifest": (struct.Struct("<Q4x4s"), b"LANC"),
+    ".arrow": (struct.Struct("<I6s"), b"ARROW1"),
+}
+_BITMAP = ".bin"
 
 
 class TableFiles:
@@ -34,10 +40,13 @@ class TableFiles:
         """All of them."""
         return {Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names}
 
-    def settle(self, before: Set[Path]) -> None:
+    def settle(self, before: Set[Path]) -> bool:
         """Read back those that are new since `before`, and have all of them survive a power cut.
 
         For files that were so before that costs nothing.
+
+        Returns:
+            Whether the rows must be read to know that all is whole.
 
         Raises:
             OSError: One has been cut short, or the disk does not take it.
@@ -53,6 +62,7 @@ class TableFiles:
             with contextlib.suppress(FileNotFoundError):
                 flush_to_disk(path)
         self._flushed = there
+        return any(file.suffix == _BITMAP for file in there - before)
 
     def take_back(self, before: Set[Path]) -> None:
         """Undo a change: remove the files that are new since `before`, those first that make the versions of it.
@@ -73,9 +83,9 @@ class TableFiles:
 
 def _is_whole(file: Path) -> bool:
     """Whether a file of Lance's has its footer, and all that is to be before it."""
-    footer = _FOOTERS.get(file.suffix)
-    if footer is None:
+    if file.suffix not in _FOOTERS:
         return True
+    footer, wanted = _FOOTERS[file.suffix]
     size = file.stat().st_size
     with file.open("rb") as content:
         content.seek(max(0, size - footer.size))
@@ -83,4 +93,4 @@ def _is_whole(file: Path) -> bool:
     if len(end) < footer.size:
         return False
     *places, magic = footer.unpack(end)
-    return bool(magic == b"LANC" and max(places) + footer.size <= size)
+    return bool(magic == wanted and max(places) + footer.size <= size)

@@ -26,7 +26,7 @@ def cut_short(monkeypatch):
                 if str(file).endswith(ending) and left[0]:
                     os.truncate(file, file.stat().st_size - by)
                     left[0] -= 1
-            settle(files, before)
+            return settle(files, before)
 
         monkeypatch.setattr(TableFiles, "settle", settle_less)
 
@@ -61,6 +61,20 @@ def test_a_file_cut_short_is_noticed_and_written_again(table, record, cut_short,
     assert len(IndexTable(tmp_path, "images-1")) == 51
 
 
+@pytest.mark.parametrize("by", [1, 100])
+def test_so_is_what_tells_which_rows_are_deleted(table, record, cut_short, tmp_path, by):
+    cut_short(".arrow", times=1, by=by)
+    table.remove([record("7.png").id])
+    assert len(IndexTable(tmp_path, "images-1")) == len(ids(table)) == 49
+
+
+def test_so_is_what_tells_which_of_many_rows_are_deleted(table, record, cut_short, tmp_path):
+    table.add([record(f"{'more' if number else 'few'}/{number}.png", number) for number in range(6_000)])
+    cut_short(".bin", times=1)
+    table.remove_below("1", "more")
+    assert len(IndexTable(tmp_path, "images-1")) == len(ids(table)) == 51
+
+
 @on_linux
 def test_rows_are_stored_once_though_the_disk_takes_them_only_at_the_second_try(table, record, failing_fsync, tmp_path):
     failing_fsync[0] = 1
@@ -91,6 +105,22 @@ def test_a_run_stores_no_photo_twice_when_commits_fail(build, index, photos, row
         build(photos)
     assert [row["path"] for row in rows(index)] == [f"p{number}.png" for number in range(10)]
     assert verify_index(index).problems == ()
+
+
+@on_linux
+def test_a_limit_on_the_size_of_files_is_told_and_costs_nothing(build, index, photos, rows):
+    import resource  # Windows has none
+
+    build(photos / "p0.png", photos / "p1.png")
+    before, limits = rows(index), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, limits[1]))
+    try:
+        with pytest.raises(CocaSearchError, match=r"file too large|written only in part"):
+            build(photos)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [row["id"] for row in rows(index)] == [row["id"] for row in before]
+    assert build(photos).total == 10 and verify_index(index).problems == ()
 
 
 @on_linux
