@@ -47,28 +47,6 @@ def remove_partial_files(folder: Path) -> None:
                 partial.unlink()
 
 
-class FlushedFolder:
-    """A folder that a library writes to which leaves it to the system when its files reach the disk.
-
-    Args:
-        folder: It, which need not exist yet.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._flushed: set[Path] = set()
-
-    def flush(self) -> None:
-        """Have all files in it survive a power cut; for those that were so before this costs nothing."""
-        there = {Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names}
-        new = there - self._flushed
-        folders = {parent for file in new for parent in file.parents if parent.is_relative_to(self._folder.parent)}
-        for path in (*new, *folders):
-            with contextlib.suppress(FileNotFoundError):  # it has served its purpose
-                flush_to_disk(path)
-        self._flushed = there
-
-
 def flush_to_disk(path: Path) -> None:
     """Have a file, or the names of those in a folder, survive a power cut."""
     if os.name == "nt" and path.is_dir():  # Windows opens no folders and needs none flushed

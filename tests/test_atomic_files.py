@@ -1,9 +1,8 @@
 import os
-from pathlib import Path
 
 import pytest
 
-from cocasearch.atomic_files import FlushedFolder, remove_partial_files, replacing, write_text
+from cocasearch.atomic_files import remove_partial_files, replacing, write_text
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -22,24 +21,3 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / ".f.3c4d5e6f.partial").touch()  # being written
     remove_partial_files(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [".f.3c4d5e6f.partial", ".f.partial", ".hidden", "f"]
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks the system what is flushed")
-def test_what_another_has_written_is_flushed_once(tmp_path, monkeypatch):
-    fsync, flushed = os.fsync, []
-
-    def note(descriptor):
-        fsync(descriptor)
-        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-
-    monkeypatch.setattr(os, "fsync", note)
-    folder = FlushedFolder(tmp_path / "a")
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    for name in ("a/one", "a/b/two"):
-        (tmp_path / name).touch()
-        folder.flush()
-        new = [tmp_path / name, *(tmp_path / name).parents]
-        assert set(flushed) == {path for path in new if path.is_relative_to(tmp_path)}
-        flushed.clear()
-    folder.flush()
-    assert flushed == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cocasearch.checkpoints.catalogue import PUBLISHED, PublishedModel, find_published
 from cocasearch.checkpoints.folder_files import CONFIG_FILE, MOST_CONFIG_BYTES
+from cocasearch.checkpoints.folder_replacing import put_in_place
 from cocasearch.errors import CocaSearchError
 from cocasearch.json_values import read_json
 from cocasearch.paths import bundled_model_folder, expand_home, is_folder_like, models_home
@@ -36,6 +37,7 @@ class KnownModel:
 def list_models() -> list[KnownModel]:
     """Every model on this machine that has a name, the bundled one first."""
     home, bundled = models_home(), bundled_model_folder()
+    put_in_place(home)
     models = [KnownModel(BUNDLED, bundled)] if (bundled / CONFIG_FILE).is_file() else []
     folders = sorted(home.iterdir()) if home.is_dir() else []
     shown = (folder for folder in folders if not folder.name.startswith(".") and (folder / CONFIG_FILE).is_file())
@@ -62,6 +64,7 @@ def resolve_model(name_or_folder: str | Path | None) -> Path:
     if name in by_name:
         return by_name[name]
     folder = expand_home(Path(name))
+    put_in_place(folder.parent, folder.name)
     if folder.is_dir():
         return folder
     if isinstance(name_or_folder, Path) or is_folder_like(name):

@@ -34,11 +34,11 @@ from cocasearch.checkpoints.folder_files import (
     WEIGHTS_FILE,
     WORDS_FILE,
 )
+from cocasearch.checkpoints.folder_replacing import put_in_place, replace_folder
 from cocasearch.checkpoints.weights_reading import open_weights
 from cocasearch.checkpoints.weights_writing import write_weights
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.images.transforms import PreprocessConfig
-from cocasearch.interruption import uninterrupted
 from cocasearch.json_values import read_json, shown
 from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
@@ -155,8 +155,8 @@ def save_model_folder(
             (staging / CARD_FILE).write_text(card, encoding="utf-8")
             if words is not None:
                 words.write(staging / WORDS_FILE)
-        staging.chmod(0o755)
-        _put_in_place(staging, folder)
+            staging.chmod(0o755)
+            replace_folder(staging, folder)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -169,6 +169,7 @@ def refuse_to_replace(folder: Path) -> None:
     Raises:
         CocaSearchError: Something else is there, which replacing would destroy.
     """
+    put_in_place(folder.parent, folder.name)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder.is_dir() and holds_model(folder)):
@@ -282,17 +283,6 @@ def _fingerprint(folder: Path, described: dict[str, Any]) -> str:
 
 def _visible(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir() if not file.name.startswith(".")}
-
-
-def _put_in_place(staging: Path, folder: Path) -> None:
-    with uninterrupted():
-        if not folder.exists():
-            staging.rename(folder)
-            return
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-        folder.rename(old / folder.name)
-        staging.rename(folder)
-    shutil.rmtree(old)
 
 
 def _remove_left_behind(folder: Path) -> None:

@@ -28,10 +28,10 @@ from cocasearch.indexing.lock import refuse_if_locked
 from cocasearch.indexing.manifest import (
     DEFAULT_INDEX,
     MANIFEST_FILE,
-    REBUILD_FILE,
     UNKNOWN_MODEL,
     check_model,
     find_manifest,
+    find_rebuild,
     follow_command,
     index_command,
     index_name,
@@ -275,7 +275,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
             f"{counted(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
         )
     if report.awaited:
-        pending = find_manifest(folder / REBUILD_FILE)
+        pending = find_rebuild(folder)
         model = ("--model", shlex.quote(pending.model_name)) if pending else ()
         raise CocaSearchError(
             f"{counted(report.awaited, 'photo')} could not be read now, so the old index stays in use",

@@ -52,7 +52,10 @@ def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callabl
             raise
         except Exception as error:
             hint = None if debug else "the same command with --debug, which shows where"
-            _tell(f"unexpected {type(error).__name__}: {error}", hint, debug)
+            message = f"unexpected {type(error).__name__}: {error}"
+            if isinstance(error, OSError) and error.strerror:
+                message = f"cannot read or write {error.filename or 'a file'}: {error.strerror.lower()}"
+            _tell(message, hint, debug)
             raise typer.Exit(UNEXPECTED) from error
 
     functools.update_wrapper(reported, command)

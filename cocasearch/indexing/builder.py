@@ -20,7 +20,7 @@ from cocasearch.images.metadata import ImageMetadata
 from cocasearch.images.refusals import cause_of
 from cocasearch.indexing.commits import CommitQueue
 from cocasearch.indexing.file_reading import CarefulReader, Reading
-from cocasearch.indexing.generations import Generation, note_decoding, open_generation, publish
+from cocasearch.indexing.generations import Generation, end_rebuild, note_decoding, open_generation, publish
 from cocasearch.indexing.halving import do_without_faulty
 from cocasearch.indexing.hashing import forget_hashes
 from cocasearch.indexing.human_captions import HumanCaptions, captions_to_keep
@@ -186,6 +186,7 @@ class IndexBuilder:
             publish(generation, self._index)
             known = keep_known_files(self._index, name, generation.table)
         forget_hashes(self._index)
+        end_rebuild(self._index)
         counts = known.counts
         return BuildReport(
             **queue.done,

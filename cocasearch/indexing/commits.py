@@ -133,17 +133,18 @@ class CommitQueue:
         self._last_commit = time.monotonic()
 
     def _store(self) -> None:
-        if self._new:
-            self._table.add(self._new)
-            self.done["added"] += len(self._new)
-            self._new = []
-        if self._replacing:
-            self._table.replace(self._replacing)
-            self.done["updated"] += len(self._replacing)
-            self._replacing = []
-        self._table.remove(self._outdated)
-        self.done["removed"] += len(self._outdated)
-        self._outdated = []
+        # Nothing is tried again by the next commit: it might be stored twice.
+        new, self._new = self._new, []
+        replacing, self._replacing = self._replacing, []
+        outdated, self._outdated = self._outdated, []
+        if new:
+            self._table.add(new)
+            self.done["added"] += len(new)
+        if replacing:
+            self._table.replace(replacing)
+            self.done["updated"] += len(replacing)
+        self._table.remove(outdated)
+        self.done["removed"] += len(outdated)
         self._ledger.save()
         self._commits += 1
         if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:

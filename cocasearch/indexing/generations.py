@@ -1,7 +1,7 @@
 """Which table of an index is written: the present one, a first one, or one made beside it to take its place.
 
 Readers go by the manifest alone. A rebuild writes a table of its own, described in a file beside the manifest, and
-becomes the index when that file takes the manifest's place; until then it can be stopped and continued.
+becomes the index when the manifest is written like that file; until then it can be stopped and continued.
 """
 
 import re
@@ -19,8 +19,8 @@ from cocasearch.indexing.manifest import (
     SCHEMA_VERSION,
     Manifest,
     Root,
-    copy_manifest,
     find_manifest,
+    find_rebuild,
     read_manifest,
     write_manifest,
 )
@@ -57,6 +57,8 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
     file = index / (REBUILD_FILE if beside else MANIFEST_FILE)
     unreadable = REBUILD_LEDGER_FILE if beside else LEDGER_FILE
     manifest = pending if beside else present
+    if not beside:
+        end_rebuild(index)
     if manifest is None or manifest.model_fingerprint != wanted.model_fingerprint:
         manifest = _new_manifest(wanted, present, pending)
         if not (present or pending):
@@ -82,7 +84,7 @@ def open_all(index: Path) -> list[Generation]:
     Raises:
         CocaSearchError: No index there.
     """
-    present, pending = read_manifest(index), find_manifest(index / REBUILD_FILE)
+    present, pending = read_manifest(index), find_rebuild(index)
     generations = [open_generation(index, present, rebuild=False)]
     if pending:
         wanted = replace(pending, roots=_beside(present, pending, present))
@@ -113,9 +115,15 @@ def publish(generation: Generation, index: Path) -> None:
     """Make the generation what readers find, and remove the one that it replaces."""
     if generation.file.name != MANIFEST_FILE:
         generation.ledger.rename(LEDGER_FILE)
-        generation.file.replace(index / MANIFEST_FILE)
-        copy_manifest(index)  # this brings the change to the disk, too, before the old table goes
+        if complete := find_manifest(generation.file):
+            write_manifest(complete, index / MANIFEST_FILE)
         sweep(index)
+
+
+def end_rebuild(index: Path) -> None:
+    """Let the next rebuild begin anew: until here, after a kill, it finds this one done. The last act of a run."""
+    if find_rebuild(index) is None:
+        (index / REBUILD_FILE).unlink(missing_ok=True)
 
 
 def drop_rebuild(index: Path) -> None:

@@ -32,7 +32,7 @@ def writer_lock(folder: Path, what: str = "index", *, is_optional: bool = False)
 
     Raises:
         CocaSearchError: Another process holds it; the message says which, where and since when. Or the folder cannot be
-            written to, its drive knows no locks, or the disk fills or the folder goes while the lock is held.
+            written to, its drive knows no locks, or the disk fills or fails or the folder goes while the lock is held.
     """
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -46,7 +46,8 @@ def writer_lock(folder: Path, what: str = "index", *, is_optional: bool = False)
             try:
                 yield
             finally:
-                file.truncate(0)
+                with contextlib.suppress(OSError):  # the next writer's note takes its place
+                    file.truncate(0)
 
 
 def refuse_if_locked(folder: Path) -> None:
@@ -86,10 +87,11 @@ def _telling_what_became_of(folder: Path, what: str) -> Iterator[None]:
         if not folder.exists():
             message = f"the {what} at {folder} has been removed while it was written, or its drive has gone"
             raise CocaSearchError(message, hint="run again: what is gone is made anew") from error
-        if not isinstance(error, OSError) or error.errno not in _FULL:
+        if not isinstance(error, OSError) or error.errno is None:
             raise
         message = f"cannot write to the {what} at {folder}: {str(error.strerror).lower()}"
-        raise CocaSearchError(message, hint="free some room and run again: what was stored is kept") from error
+        mend = "free some room" if error.errno in _FULL else "see that its disk works and can be written to"
+        raise CocaSearchError(message, hint=f"{mend}, and run again: what was stored is kept") from error
 
 
 def _write_owner(file: BinaryIO) -> None:

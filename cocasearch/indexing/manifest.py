@@ -197,6 +197,17 @@ def find_manifest(file: Path) -> Manifest | None:
         raise CocaSearchError(f"the index manifest {file} is damaged: {error}", hint=hint) from error
 
 
+def find_rebuild(index: Path) -> Manifest | None:
+    """The manifest of a rebuild that has not been completed; None if there is none.
+
+    Raises:
+        CocaSearchError: It is damaged or from a newer cocasearch.
+    """
+    pending, present = find_manifest(index / REBUILD_FILE), find_manifest(index / MANIFEST_FILE)
+    is_published = pending and present and pending.table == present.table  # by a run that was killed before its end
+    return None if is_published else pending
+
+
 def check_model(manifest: Manifest, fingerprint: str, model_name: str, index: Path) -> None:
     """Refuse a model other than the one that made the index: their vectors cannot be compared.
 

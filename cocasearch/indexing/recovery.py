@@ -13,10 +13,10 @@ from lancedb.table import Table
 from cocasearch.indexing.known_files import Place, forget_known_files, places_since_changed
 from cocasearch.indexing.snapshots import remove_snapshots
 from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.table_files import VERSION_HINT
 from cocasearch.indexing.versions import LANCE_ERRORS, latest_version, version_files
 
 _SET_ASIDE = ".damaged"
-_VERSION_HINT = "latest_version_hint.json"  # LanceDB's own, which does without
 _OF_CREATION = 2  # the first versions, without a row
 
 
@@ -53,7 +53,7 @@ def go_back(index: Path, table: str) -> list[Place] | None:
         for file in reversed(aside):
             _beside(file).replace(file)
         return None
-    (files[version].parent / _VERSION_HINT).unlink(missing_ok=True)
+    (files[version].parent / VERSION_HINT).unlink(missing_ok=True)
     lost = places_since_changed(index, table, IndexTable(index, table))
     remove_snapshots(index, table)
     forget_known_files(index, table)

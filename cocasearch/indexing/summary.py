@@ -13,9 +13,8 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.known_files import open_known_files
 from cocasearch.indexing.ledger import Ledger
 from cocasearch.indexing.manifest import (
-    REBUILD_FILE,
     Manifest,
-    find_manifest,
+    find_rebuild,
     index_name,
     read_manifest,
 )
@@ -97,7 +96,7 @@ def summarise_index(index: Path) -> IndexSummary:
 def _summary(index: Path) -> IndexSummary:
     from cocasearch.indexing.table import IndexTable  # brings LanceDB, which listing indexes does without
 
-    manifest, rebuild = read_manifest(index), find_manifest(index / REBUILD_FILE)
+    manifest, rebuild = read_manifest(index), find_rebuild(index)
     excluded = open_known_files(index, manifest.table).count_excluded(manifest.locate_roots(index), manifest.excludes)
     roots, table, parts = manifest.locate_roots(index), IndexTable(index, manifest.table), _bytes_by_part(index)
     return IndexSummary(

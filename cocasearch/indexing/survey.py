@@ -119,7 +119,8 @@ class Survey:
         """Whether the index is up to date: there is nothing to store, and no setting that is new."""
         to_store = self.candidates or self.back or self.gone or self.excluded or self.gone_bad
         to_prune = self.options.prune and self.still_missing
-        return not (to_store or to_prune or self.base is not self.present or self._has_new_settings())
+        to_end = self.pending and self.present and self.pending.table == self.present.table  # a rebuild, published
+        return not (to_store or to_prune or to_end or self.base is not self.present or self._has_new_settings())
 
     def forget_emptied(self, has_photos: Callable[[str], bool]) -> None:
         """Let go of the roots that hold no photo and of which, by their keys, the index has none any more either."""

@@ -5,22 +5,24 @@ shown only to those who ask for them. Knows nothing about models, files or the s
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Literal
 
 import lancedb
 import pyarrow as pa
+from lancedb.table import Table
 
-from cocasearch.atomic_files import FlushedFolder
-from cocasearch.errors import CocaSearchError, first_line
+from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.caption_words import CAPTION_INDEX, ids_with_words, index_words
 from cocasearch.indexing.later_columns import add_columns, lacks_columns, with_columns, without_columns
 from cocasearch.indexing.records import MISSING_SINCE, ImageRecord, StoredCaption, record_schema, records_to_table
 from cocasearch.indexing.row_conditions import ROWS_PER_CHANGE, UNHASHED, WITHOUT_CAPTION, below, conditions
-from cocasearch.indexing.versions import UnreadableTable, is_of_lance, refuse_if_lost
+from cocasearch.indexing.table_files import VERSIONS_FOLDER, TableFiles
+from cocasearch.indexing.versions import LANCE_ERRORS, UnreadableTable, cannot_write, is_of_lance, refuse_if_lost
 
 TABLE_SUFFIX = ".lance"
 _ROWS_PER_READ = 16_384
@@ -46,25 +48,35 @@ class IndexTable:
 
     def __init__(self, index: Path, name: str) -> None:
         self._index, self._name = index, name
-        self._files = FlushedFolder(index / f"{name}{TABLE_SUFFIX}")
-        self._versions_folder = index / f"{name}{TABLE_SUFFIX}" / "_versions"
-        refuse_if_lost(index, name)
+        self._files = TableFiles(index / f"{name}{TABLE_SUFFIX}")
+        self._versions_folder = index / f"{name}{TABLE_SUFFIX}" / VERSIONS_FOLDER
+        self._open()
+
+    def _open(self) -> None:
+        """Go on with the latest version there is."""
+        refuse_if_lost(self._index, self._name)
         try:
-            self._table = lancedb.connect(index).open_table(name)
+            self._table = lancedb.connect(self._index).open_table(self._name)
         except Exception as error:
             if not is_of_lance(error):
                 raise
-            raise UnreadableTable(index, name, error) from error
+            raise UnreadableTable(self._index, self._name, error) from error
         # A version file of zeros, as a power cut may leave, is no error to LanceDB.
         if "embedding" not in self._table.schema.names:
-            raise UnreadableTable(index, name, ValueError("it has lost its columns"))
+            raise UnreadableTable(self._index, self._name, ValueError("it has lost its columns"))
 
     @classmethod
     def create(cls, index: Path, name: str, dimension: int) -> "IndexTable":
         """An empty table for vectors of `dimension` numbers, in place of any leftover of that name."""
-        shutil.rmtree(index / f"{name}{TABLE_SUFFIX}", ignore_errors=True)
-        lancedb.connect(index).create_table(name, schema=record_schema(dimension))
-        table = cls(index, name)
+        for is_last in (False, True):
+            shutil.rmtree(index / f"{name}{TABLE_SUFFIX}", ignore_errors=True)
+            try:
+                lancedb.connect(index).create_table(name, schema=record_schema(dimension))
+                table = cls(index, name)
+                break
+            except (*LANCE_ERRORS, CocaSearchError) as error:
+                if is_last:
+                    raise cannot_write(index, error) from error
         table.index_captions()
         return table
 
@@ -90,8 +102,7 @@ class IndexTable:
 
     def add(self, records: Sequence[ImageRecord]) -> None:
         """Append records whose ids the table does not hold."""
-        with self._writing():
-            self._table.add(records_to_table(records, self._table.schema))
+        self._write(methodcaller("add", records_to_table(records, self._table.schema)))
 
     def replace(self, records: Sequence[ImageRecord]) -> None:
         """Put records in the place of those with the same ids."""
@@ -100,13 +111,11 @@ class IndexTable:
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows with these ids; unknown ids are no error."""
         for chosen in conditions(ids):
-            with self._writing():
-                self._table.delete(chosen)
+            self._write(methodcaller("delete", chosen))
 
     def remove_below(self, root: str, path: str) -> None:
         """Delete the rows of the file at `path` in a root, or of all below it; of the whole root if it is empty."""
-        with self._writing():
-            self._table.delete(below(root, path))
+        self._write(methodcaller("delete", below(root, path)))
 
     def count_below(self, root: str, path: str) -> int:
         """The number of those rows, of missing files too."""
@@ -123,26 +132,23 @@ class IndexTable:
         names = ["id", *StoredCaption._fields]
         columns = zip(*((id, *caption) for id, caption in captions.items()), strict=True)
         rows = pa.table(list(map(list, columns)), schema=pa.schema([self._table.schema.field(name) for name in names]))
-        with self._writing():
-            self._table.merge_insert("id").when_matched_update_all().execute(rows)
+        self._write(lambda table: table.merge_insert("id").when_matched_update_all().execute(rows))
 
     def mark_missing(self, ids: Sequence[str], since: datetime) -> None:
         """Hide the rows with these ids, whose files were not found at the time `since` (UTC)."""
         for chosen in conditions(ids):
-            with self._writing():
-                self._table.update(where=chosen, values={"missing_since": since.replace(microsecond=0)})
+            values = {"missing_since": since.replace(microsecond=0)}
+            self._write(methodcaller("update", where=chosen, values=values))
 
     def mark_found(self, ids: Sequence[str]) -> None:
         """Show the rows with these ids again: their files are back."""
         for chosen in conditions(ids):
-            with self._writing():
-                self._table.update(where=chosen, values_sql={"missing_since": "NULL"})
+            self._write(methodcaller("update", where=chosen, values_sql={"missing_since": "NULL"}))
 
     def upgrade(self) -> None:
         """Give a table of an older schema what it lacks. For the holder of the writer's lock."""
         if lacks_columns(self._table.schema):
-            with self._writing():
-                add_columns(self._table)
+            self._write(add_columns)
         self.index_captions()
 
     def batches(self, columns: Sequence[str], *, with_missing: bool = False) -> Iterator[pa.RecordBatch]:
@@ -198,11 +204,14 @@ class IndexTable:
             rows: As `rows` gives them; no id twice.
             without: Ids of the rows to delete, none of them among those of `rows`; some thousands at most.
         """
-        merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        for chosen in conditions(without):
-            merge = merge.when_not_matched_by_source_delete(chosen)
-        with self._writing():
+
+        def change(table: Table) -> None:
+            merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            for chosen in conditions(without):
+                merge = merge.when_not_matched_by_source_delete(chosen)
             merge.execute(rows)
+
+        self._write(change)
 
     def count_without_caption(self) -> int:
         """The number of rows without a caption."""
@@ -229,8 +238,7 @@ class IndexTable:
             with self._reading():
                 self._table.list_versions()  # where one is damaged, compacting would fail: verify mends that
             for age in (_NEVER, timedelta(milliseconds=1)):  # older versions go when the new one is on the disk
-                with self._writing():
-                    self._table.optimize(cleanup_older_than=age)
+                self._write(methodcaller("optimize", cleanup_older_than=age))
 
     @property
     def has_caption_index(self) -> bool:
@@ -241,8 +249,7 @@ class IndexTable:
     def index_captions(self, *, anew: bool = False) -> None:
         """Make the full-text index of captions, if there is none: even empty, it tells how words are compared."""
         if anew or not self.has_caption_index:
-            with self._writing():
-                index_words(self._table)
+            self._write(index_words)
 
     def ids_with_words(self, words: Sequence[str]) -> set[str]:
         """The ids of the rows, of missing files too, with one of some words in their captions, by the full-text index.
@@ -262,8 +269,8 @@ class IndexTable:
                     doubles.append(str(min(row, last[id])))
                 last[id] = max(row, last.get(id, row))
         for start in range(0, len(doubles), ROWS_PER_CHANGE):
-            with self._writing():
-                self._table.delete(f"_rowid IN ({', '.join(doubles[start : start + ROWS_PER_CHANGE])})")
+            some = ", ".join(doubles[start : start + ROWS_PER_CHANGE])
+            self._write(methodcaller("delete", f"_rowid IN ({some})"))
 
     @property
     def _knows_missing(self) -> bool:
@@ -283,13 +290,27 @@ class IndexTable:
                 raise
             raise UnreadableTable(self._index, self._name, error) from error
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write(self, change: Callable[[Table], object]) -> None:
+        """Make a change that lasts: when this returns, it was read back and is on the disk.
+
+        One that fails, maybe after LanceDB has taken it, or that LanceDB has cut short without noticing, is taken back
+        and made once more, so that nothing is stored twice and nothing half.
+        """
         refuse_if_lost(self._index, self._name)  # LanceDB would write all the same, and make the folders anew
-        try:
-            yield
-            self._files.flush()  # LanceDB leaves that to the system
-        except (OSError, RuntimeError) as error:
-            reason = first_line(error)
-            hint = "see that the disk has room and can be written to, then run again: what was stored is kept"
-            raise CocaSearchError(f"cannot write to the index at {self._index}: {reason}", hint=hint) from error
+        before = self._files.there()
+        for is_last in (False, True):
+            try:
+                change(self._table)
+                if self._files.settle(before):
+                    self._open()  # anew: the other handle remembers what it has written
+                    for _ in self.batches(["id"], with_missing=True):
+                        pass
+                return
+            except (OSError, RuntimeError, UnreadableTable) as error:
+                try:
+                    self._files.take_back(before)
+                    self._open()
+                except (OSError, CocaSearchError):
+                    is_last = True
+                if is_last:
+                    raise cannot_write(self._index, error) from error

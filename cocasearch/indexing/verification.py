@@ -13,16 +13,15 @@ from pathlib import Path
 from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.findings import Findings, Problem
-from cocasearch.indexing.generations import drop_rebuild, open_generation, unnamed_tables
+from cocasearch.indexing.generations import drop_rebuild, end_rebuild, open_generation, unnamed_tables
 from cocasearch.indexing.known_files import keep_known_files
 from cocasearch.indexing.ledger import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.lock import writer_lock
 from cocasearch.indexing.manifest import (
     COPY_FILE,
     MANIFEST_FILE,
-    REBUILD_FILE,
     Manifest,
-    find_manifest,
+    find_rebuild,
     read_manifest,
     restore_manifest,
 )
@@ -144,6 +143,8 @@ def _check_table(index: Path, manifest: Manifest, findings: Findings, content: b
 def _repaired(index: Path, content: bool, progress: Progress | None) -> Verification:
     """Check and repair, for the holder of the writer's lock."""
     is_restored = restore_manifest(index)
+    with suppress(CocaSearchError):  # one that is damaged is told of below
+        end_rebuild(index)
     count, findings = _check(index, content, progress)
     manifest, pending = read_manifest(index), _pending(index)
     tables = {"table": manifest.table} | ({"rebuild": pending.table} if pending else {})
@@ -184,7 +185,7 @@ def _forget_unreadable(index: Path, table: str, name: str) -> None:
 def _pending(index: Path) -> Manifest | None:
     """The manifest of a rebuild that has not been completed; None if there is none that can be read."""
     with suppress(CocaSearchError):
-        return find_manifest(index / REBUILD_FILE)
+        return find_rebuild(index)
     return None
 
 
@@ -217,7 +218,7 @@ def _check_rows(
 def _check_rebuild(index: Path, findings: Findings) -> None:
     """Whether a rebuild that has not been completed can go on; repairing forgets one that cannot."""
     try:
-        pending = find_manifest(index / REBUILD_FILE)
+        pending = find_rebuild(index)
         if pending is None:
             return
         Ledger(index, REBUILD_LEDGER_FILE)

@@ -17,7 +17,8 @@ def is_of_lance(error: Exception) -> bool:
 
 
 _LARGEST_VERSION = 2**64 - 1
-_IN_LANCE = re.compile(r", \S+\.rs:[\d:]+$")  # where in its source LanceDB noticed
+_OF_THE_SYSTEM = re.compile(r"([^:]*) \(os error \d+\)")
+_IN_LANCE = re.compile(r"^lance error: (?:LanceError\(\w+\): )?|, \S+\.rs:[\d:]+$")  # and where LanceDB noticed
 
 
 class VersionGone(Exception):  # noqa: N818  an event, not a fault
@@ -34,11 +35,16 @@ class UnreadableTable(CocaSearchError):  # noqa: N818  a finding about a table
     """
 
     def __init__(self, index: Path, table: str, error: Exception) -> None:
-        reason = _IN_LANCE.sub("", first_line(error))
         super().__init__(
-            f"the table {table} of the index at {index} cannot be read: {reason}",
+            f"the table {table} of the index at {index} cannot be read: {_in_short(error)}",
             hint=f"cocasearch verify --index {shlex.quote(index_name(index))}",
         )
+
+
+def cannot_write(index: Path, error: Exception) -> CocaSearchError:
+    """The error that says why nothing can be written to an index."""
+    hint = "see that the disk has room and can be written to, then run again: what was stored is kept"
+    return CocaSearchError(f"cannot write to the index at {index}: {_in_short(error)}", hint=hint)
 
 
 def refuse_if_lost(index: Path, table: str) -> None:
@@ -74,3 +80,12 @@ def _version_of(file: Path) -> int | None:
         return None
     number = int(file.stem)
     return _LARGEST_VERSION - number if len(file.stem) == len(str(_LARGEST_VERSION)) else number
+
+
+def _in_short(error: Exception) -> str:
+    """Why something failed, in the system's words if it was the system that did."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    told = first_line(error)
+    by_system = _OF_THE_SYSTEM.search(told)
+    return by_system[1].strip().lower() if by_system else _IN_LANCE.sub("", told)

@@ -31,6 +31,16 @@ def test_names_and_folders(home: Path) -> None:
     assert resolve_model("holiday") == resolve_model(holiday) == resolve_model(str(holiday)) == holiday
 
 
+def test_a_model_is_there_after_a_kill_in_the_middle_of_its_replacement(home: Path) -> None:
+    holiday = home / "home" / "models" / "holiday"
+    for by in (list_models, lambda: resolve_model(holiday)):
+        (holiday.parent / ".holiday.old.x1y2z3w4").mkdir()
+        holiday.rename(holiday.parent / ".holiday.old.x1y2z3w4" / "new")
+        by()
+        assert resolve_model("holiday") == holiday
+        (holiday.parent / ".holiday.old.x1y2z3w4").rmdir()
+
+
 def test_a_model_is_found_again_by_its_name_from_anywhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(home / "home" / "models" / "holiday", home / "runs" / "mine")
     monkeypatch.chdir(home)

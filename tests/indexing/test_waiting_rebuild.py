@@ -4,9 +4,14 @@ import errno
 import os
 from pathlib import Path
 
+import pytest
+
 from cocasearch.images import decoding
+from cocasearch.indexing import builder
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.summary import summarise_index
+from cocasearch.indexing.verification import verify_index
 
 
 def test_a_rebuild_that_is_refused_photos_waits_for_those_that_the_index_has(
@@ -41,6 +46,29 @@ def test_a_rebuild_does_not_lose_the_photos_of_a_folder_that_cannot_be_listed(bu
         report = build(rebuild=True)
     assert (report.awaited, report.total) == (1, 11)
     assert (build(rebuild=True).awaited, read_manifest(index).table) == (0, "images-2")
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_a_rebuild_that_is_killed_when_it_is_published_has_not_to_be_made_again(
+    build, index, photos, rows, loaded, encoded, monkeypatch, other
+):
+    build(photos)
+    (photos / "bad.png").write_bytes(b"no picture")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(builder, "keep_known_files", interrupt)
+        build(photos, rebuild=True)
+    assert read_manifest(index).table == "images-2" and summarise_index(index).rebuild is None
+    assert verify_index(index).problems == ()
+    encoded.since_last_look()
+    if other:  # command comes between, and ends it
+        build(photos)
+    report = build(photos, rebuild=True)
+    assert (encoded.since_last_look(), report.total, len(report.failed)) == (10 if other else 0, 10, 1)
+    assert not list(index.glob("rebuild*")) and verify_index(index).problems == ()
+
+
+def interrupt(*given):
+    raise KeyboardInterrupt
 
 
 def refuse_below(folder):

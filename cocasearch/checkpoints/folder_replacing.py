@@ -1,0 +1,47 @@
+"""A new folder in the place of an old one, and what a kill between the two renames leaves: neither under its name.
+
+Whoever looks for the folder then puts the new one there. Knows nothing about what is in it; imports nothing heavy.
+"""
+
+import re
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from cocasearch.interruption import uninterrupted
+
+_HOLDER = re.compile(r"\.(.+)\.old\.\w{8}")
+_NEW, _OLD = "new", "old"
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put the folder `new` in the place of `folder`, if there is one.
+
+    Raises:
+        OSError: It cannot be; `folder` is as it was.
+    """
+    with uninterrupted():
+        if not folder.exists():
+            new.rename(folder)
+            return
+        holder = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        new.rename(holder / _NEW)
+        folder.rename(holder / _OLD)
+        try:
+            (holder / _NEW).rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process has just put it there
+                (holder / _OLD).rename(folder)
+                raise
+    shutil.rmtree(holder, ignore_errors=True)
+
+
+def put_in_place(parent: Path, name: str | None = None) -> None:
+    """End the replacements in the folder `parent`, all or that of one name, that were killed between the renames."""
+    for holder in parent.glob(".*.old.*"):
+        of = _HOLDER.fullmatch(holder.name)
+        if of and name in (None, of[1]) and not (parent / of[1]).exists():
+            whole = holder / (_NEW if (holder / _NEW).exists() else _OLD)
+            with suppress(OSError):  # it is another process's moment, or a medium that can only be read
+                whole.rename(parent / of[1])
