@@ -71,6 +71,7 @@ def write_snapshot(index: Path, table: str, version: int, dimension: int, batche
         with ExitStack() as partial:
             _write_batches([partial.enter_context(replacing(file)) for file in files], dimension, batches)
     except OSError as error:
+        remove_snapshots(index, table)  # some of its files may have got their names
         raise CocaSearchError(f"cannot write the search snapshot in {folder}: {error.strerror}") from error
     remove_snapshots(index, table, except_version=version)
 

@@ -1,11 +1,14 @@
+import errno
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cocasearch.indexing.snapshots import find_snapshot, open_snapshot
+from cocasearch.indexing.verification import verify_index
 from cocasearch.indexing.versions import latest_version
 
 DIMENSION = 8
@@ -83,9 +86,25 @@ def test_opening_and_searching_import_neither_lancedb_nor_torch(tmp_path, table)
     code = f"""
 import sys
 from pathlib import Path
+from pathlib import Path
 import numpy as np
 from cocasearch.indexing.snapshots import open_snapshot, find_snapshot
 assert len(open_snapshot(Path({str(tmp_path)!r}), "images-1").nearest(np.eye({DIMENSION}, dtype=np.float32)[0], 5)[0])
 assert not {{"lancedb", "torch"}} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_snapshot_whose_files_cannot_all_be_written_leaves_none(build, index, photos, monkeypatch):
+    replace, done = Path.replace, []
+
+    def fail_once(file, target):
+        done.append(target.name)
+        if target.suffix == ".sq8" and sum(name.endswith(".sq8") for name in done) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", fail_once)
+    assert build(photos).total == 10
+    assert any(name.endswith(".arrow") for name in done)
+    assert verify_index(index).problems == () and not list((index / "snapshot").glob("images-1*"))
