@@ -102,7 +102,8 @@ def query(
     Exact copies of a photo that is looked for take no places; they are named, and JSON has them under its `copies`.
 
     --where takes path, caption, taken_at, camera, latitude, longitude, width, height, size, format, caption_score,
-    caption_logprob, caption_confidence (from 0 to 1) and caption_by ('model' or 'human'); ilike ignores case.
+    caption_logprob, caption_confidence (from 0 to 1), caption_by ('model' or 'human') and remark (what is damaged
+    around a photo's pixels); ilike ignores case.
     """
     asked = bool(terms or text or image)
     if within is not None:

@@ -94,6 +94,9 @@ def _lines(summary: "IndexSummary") -> list[str]:
         lines.append(f"  excludes {', '.join(console.shown(as_shown(one)) for one in summary.excludes)}{kept_back}")
     if summary.missing:
         lines.append(f"  missing  {summary.missing}, not found where they were")
+    if summary.remarks:
+        find = index_command(Path(summary.folder), "--where", '"remark is not null"', command="query")
+        lines.append(f"  remarks  {counted(summary.remarks, 'photo')} damaged around the pixels and read: {find}")
     lines += [f"  unreadable {line}" for line in _bad_lines(summary)[:_SHOWN_UNREADABLE]]
     if (more := len(summary.unreadable) - _SHOWN_UNREADABLE) > 0:
         lines.append(f"  unreadable {more} more: cocasearch status --bad")

@@ -310,4 +310,5 @@ class _Run:
             embedding=description.embedding,
             caption_confidence=description.caption_confidence,
             caption_by=author_of(description.caption),
+            remark=metadata.remark or None,
         )

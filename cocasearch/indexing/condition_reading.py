@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cocasearch.indexing.notations import FORMATS, any_of, at_home, ended, have_paths, is_camera, quoted, whole_path
 
 COLUMNS = {
-    "text": ("path", "caption", "caption_by", "camera", "format", "root"),
+    "text": ("path", "caption", "caption_by", "camera", "format", "remark", "root"),
     "number": (
         "width",
         "height",

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import pyarrow as pa
 from lancedb.table import Table
 
-from cocasearch.indexing.records import CAPTION_BY, CAPTION_CONFIDENCE, LATER_COLUMNS
+from cocasearch.indexing.records import CAPTION_BY, CAPTION_CONFIDENCE, LATER_COLUMNS, REMARK
 
 _WRITTEN_BY = {CAPTION_BY.name: "nvl2(caption_logprob, 'model', NULL)"}
 """What is so of a row from before a column: only models have given captions a log-probability."""
 
-_SQL_KINDS = {CAPTION_BY.name: "string", CAPTION_CONFIDENCE.name: "float"}
+_SQL_KINDS = {CAPTION_BY.name: "string", CAPTION_CONFIDENCE.name: "float", REMARK.name: "string"}
 
 
 def lacks_columns(schema: pa.Schema) -> bool:

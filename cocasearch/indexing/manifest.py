@@ -20,9 +20,9 @@ from cocasearch.errors import CocaSearchError, shortened
 from cocasearch.json_values import build, parse_json, shown
 from cocasearch.paths import index_folder, indexes_homes, is_folder_like
 
-# 4 had no caption_confidence and caption_by in the table, 3 no decodings, 2 no named files, 1 neither excludes nor, in
-# the table, missing_since; all are read
-SCHEMA_VERSION = 5
+# 5 had no remark in the table, 4 no caption_confidence and caption_by there, 3 no decodings, 2 no named files, 1 no
+# excludes and, in the table, no missing_since; all are read
+SCHEMA_VERSION = 6
 _LARGEST_DIMENSION = 65_536
 DEFAULT_INDEX = "default"
 UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them

@@ -44,6 +44,7 @@ class ImageRecord:
         caption_confidence: Probability that the caption is right, 0 to 1; None if nobody has judged it, or a person has
             written it.
         caption_by: Who has written the caption, or decided that there is none ("human"); None where nobody has.
+        remark: What is wrong with the file around its pixels, which are all there; None if nothing is known to be.
     """
 
     id: str
@@ -67,6 +68,7 @@ class ImageRecord:
     missing_since: datetime | None = None
     caption_confidence: float | None = None
     caption_by: CaptionAuthor | None = None
+    remark: str | None = None
 
 
 class StoredCaption(NamedTuple):
@@ -82,8 +84,9 @@ class StoredCaption(NamedTuple):
 MISSING_SINCE = pa.field("missing_since", pa.timestamp("s", tz="UTC"))
 CAPTION_CONFIDENCE = pa.field("caption_confidence", pa.float32())
 CAPTION_BY = pa.field("caption_by", pa.string())
+REMARK = pa.field("remark", pa.string())
 _MISFITS = (pa.ArrowException, ValueError, OverflowError, TypeError)  # raised over a value that a column cannot hold
-LATER_COLUMNS = (MISSING_SINCE, CAPTION_CONFIDENCE, CAPTION_BY)
+LATER_COLUMNS = (MISSING_SINCE, CAPTION_CONFIDENCE, CAPTION_BY, REMARK)
 """Those that earlier schemas had not, in the order in which they came."""
 
 

@@ -13,6 +13,7 @@ UNSURE = f"caption IS NOT NULL AND caption_confidence < {SURE_FROM}"
 JUDGED = "caption_confidence IS NOT NULL"
 UNJUDGED = "caption IS NOT NULL AND caption_confidence IS NULL AND caption_by = 'model'"
 BY_PEOPLE = "caption IS NOT NULL AND caption_by = 'human'"
+WITH_REMARK = "remark IS NOT NULL"
 SETTLED_BY_PEOPLE = "caption_by = 'human'"
 
 

@@ -18,7 +18,7 @@ from cocasearch.indexing.manifest import (
     index_name,
     read_manifest,
 )
-from cocasearch.indexing.row_conditions import BY_PEOPLE, JUDGED, UNSURE
+from cocasearch.indexing.row_conditions import BY_PEOPLE, JUDGED, UNSURE, WITH_REMARK
 from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
 from cocasearch.indexing.versions import UnreadableTable, latest_version
 
@@ -39,6 +39,7 @@ class IndexSummary:
         decodings: Each way in which the model has written captions, as `CaptionOptions.to_dict` has it.
         missing: Images kept back because their file is gone.
         excluded: Images kept back because they are left out.
+        remarks: Images that were read though their files are damaged around the pixels.
         unreadable: Path and reason of each file that could not be read.
         model: Name and fingerprint of the model that made the vectors.
         rebuild: The same of the model of a rebuild that has not been completed; None without one.
@@ -60,6 +61,7 @@ class IndexSummary:
     decodings: tuple[dict[str, Any], ...]
     missing: int
     excluded: int
+    remarks: int
     unreadable: tuple[tuple[str, str], ...]
     model: str
     dimension: int
@@ -110,6 +112,7 @@ def _summary(index: Path) -> IndexSummary:
         decodings=manifest.decodings,
         missing=table.count_missing() - excluded,
         excluded=excluded,
+        remarks=table.count(WITH_REMARK),
         unreadable=tuple((str(roots.get(entry.root, Path()) / entry.path), entry.reason) for entry in Ledger(index)),
         model=_model_of(manifest),
         dimension=manifest.dimension,

@@ -286,3 +286,16 @@ def test_videos_are_counted_and_passed_over(prompt):
         assert prompt(*command).stderr.count("2 videos were passed over: photos alone are looked at\n") == 1
     captioned = prompt("caption", "photos", "--model", "tiny", "--strategy", "greedy")
     assert captioned.stderr.count("2 videos were passed over") == 1
+
+
+def test_what_is_damaged_around_the_pixels_of_a_photo_is_kept_as_a_remark(indexed):
+    photo = indexed.folder / "photos" / "red-square.jpg"
+    photo.write_bytes(photo.read_bytes()[:-2])  # without the marker of its end
+    assert "1 updated" in indexed("index").stderr
+    photo.rename(photo.with_name("moved.jpg"))
+    assert indexed("index").exit_code == 0
+    found = indexed("query", "--where", "remark is not null", "--format", "paths")
+    assert found.stdout == f"{photo.with_name('moved.jpg')}\n"
+    (status,) = json.loads(indexed("status", "--json").stdout)
+    assert (status["remarks"], status["photos"]) == (1, 4)
+    assert "  remarks  1 photo damaged around the pixels and read: cocasearch query --where" in indexed("status").stdout

@@ -85,7 +85,7 @@ def test_a_command_leads_back_to_the_folder(tmp_path, monkeypatch, folder):
 
 def test_a_newer_index_asks_for_a_newer_cocasearch(tmp_path, manifest):
     write_manifest(replace(manifest, schema_version=99), tmp_path / MANIFEST_FILE)
-    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 5\)"):
+    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 6\)"):
         read_manifest(tmp_path)
 
 

@@ -122,7 +122,7 @@ def test_a_table_of_the_first_schema_is_upgraded_in_place(first_schema, record):
 def fourth_schema(tmp_path, record):
     """A table as the fourth schema had it, one row with a caption by a model, one with an imported one, one without."""
     schema = record_schema(DIMENSION)
-    old = schema.names[:-2]
+    old = schema.names[:-3]
     records = [
         record("0.png", caption="caption_by 0", caption_logprob=-1.0),
         record("1.png", caption="of another tool"),
