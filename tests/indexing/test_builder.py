@@ -169,6 +169,11 @@ def test_a_single_file_can_be_indexed(build, index, photos, rows):
     assert build(photos).added == 9
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_folder_needs_no_list(index, loaded, photos, kind):
+    assert IndexBuilder(index, loaded).build(kind(photos)).added == 10
+
+
 def test_an_unreadable_file_is_named_once_and_tried_again_when_changed(build, photos, draw):
     bad = photos / "bad.png"
     bad.write_bytes(b"no picture")
