@@ -87,7 +87,8 @@ class FinetuneListener:
 
     Args:
         planned: What is going to be done.
-        measured: "before" and "after" with each report as soon as it is there; the first process alone.
+        measured: "before" and "after" (and the share that is kept) with each report as soon as it is there; the first
+            process alone.
         progress: Every step.
         stage: What else is being done, how much of it is done and how much there is.
     """
@@ -172,6 +173,7 @@ class _Finetuning:
         self.request, self.listener, self.device = request, listener, device
         self.processes = Processes.join(device_of_process(device))
         self.folder = resolve_model(request.model)
+        self.guard = Guard.read(request.guard, request.columns)  # first: what is wrong with it is found at once
         images = request.columns.read(request.data)
         architecture = read_model_folder(self.folder).config
         chosen = choose_config(len(images), architecture, choose_device(device))
@@ -189,7 +191,6 @@ class _Finetuning:
                 hint="five pictures at least, or --val DATA",
             )
         self.choosing, self.judging = choosing_and_judging(self.held_out, seed=config.seed)
-        self.guard = Guard.read(request.guard, request.columns)
         plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
         self.plan = dataclasses.replace(plan, encoder_settings=of_encoder)
 
@@ -220,7 +221,7 @@ class _Finetuning:
         trained = read_model_folder(out).load_model().state_dict()
         loaded = load_model(out, device=self.device, packed=False)
         loaded.model.load_state_dict(interpolate(start, trained, kept))
-        after = self._measure("after", loaded)
+        after = self._measure(f"after, keeping {kept:g}" if kept else "after", loaded)
         comparison = compare(before.new.outcomes, after.new.outcomes, seed=seed)
         shares = measure_shares(
             out, start, trained, self.choosing, self.guard.images, device=self.device, progress=self.listener.stage
