@@ -28,6 +28,7 @@ from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
 from cocasearch.inference.description import ImageDescriber
+from cocasearch.inference.loaded_model import load_model
 from cocasearch.search.searcher import Searcher
 
 
@@ -529,3 +530,8 @@ def test_tables_and_files_of_others_in_the_index_folder_stay(build, index, photo
     assert lancedb.connect(index).open_table("documents").count_rows() == 1
     assert all(file.exists() for file in theirs)
     assert verify_index(index).problems == ()
+
+
+def test_a_model_without_its_image_tower_is_no_fault_of_the_only_photo(index, photos):
+    with pytest.raises(CocaSearchError, match="without its image tower"):
+        IndexBuilder(index, load_model(towers="text")).build([photos / "p1.png"])
