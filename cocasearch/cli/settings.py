@@ -83,9 +83,11 @@ def apply_settings(config: TrainingConfig, settings: Sequence[str] | None, **ask
             raise CocaSearchError(f"the setting '{_cut(name)}' gives no value", hint=f"--set {_cut(name)}=VALUE")
         if name not in (*_DEFAULTS, "augmentation"):
             raise _unknown(name)
-        where, field = (nested if name.startswith(_OUTER) else changes), name.removeprefix(_OUTER)
-        if str(where.setdefault(field, value)) != value:
-            raise CocaSearchError(f"'{name}' is given two values: {_cut(str(where[field]))} and {_cut(value)}")
+        where, owner = (nested, config.augmentation) if name.startswith(_OUTER) else (changes, config)
+        field = name.removeprefix(_OUTER)
+        first, present = where.setdefault(field, value), getattr(owner, field)
+        if first is not value and _parse(field, first, present) != _parse(field, value, present):
+            raise CocaSearchError(f"'{name}' is given two values: {_cut(_as_written(first))} and {_cut(value)}")
     if nested:
         changes["augmentation"] = _replace(config.augmentation, nested)
     return _replace(config, changes)

@@ -70,6 +70,7 @@ def test_wrong_setting_is_named(setting, words):
 
 
 def test_a_setting_is_not_given_two_values():
+    assert apply_settings(TrainingConfig(), ["passes=2"], passes=2.0).passes == 2
     with pytest.raises(CocaSearchError, match="'passes' is given two values: 1 and 2"):
         apply_settings(TrainingConfig(), ["passes=2"], passes=1)
     with pytest.raises(CocaSearchError, match=r"'augmentation\.flip' is given two values: true and false"):
