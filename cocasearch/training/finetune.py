@@ -87,8 +87,7 @@ class FinetuneListener:
 
     Args:
         planned: What is going to be done.
-        measured: "before" and "after" (and the share that is kept) with each report as soon as it is there; the first
-            process alone.
+        measured: "before" and "after" with each report as soon as it is there; the first process alone.
         progress: Every step.
         stage: What else is being done, how much of it is done and how much there is.
     """
@@ -221,7 +220,7 @@ class _Finetuning:
         trained = read_model_folder(out).load_model().state_dict()
         loaded = load_model(out, device=self.device, packed=False)
         loaded.model.load_state_dict(interpolate(start, trained, kept))
-        after = self._measure(f"after, keeping {kept:g}" if kept else "after", loaded)
+        after = self._measure("after", loaded)
         comparison = compare(before.new.outcomes, after.new.outcomes, seed=seed)
         shares = measure_shares(
             out, start, trained, self.choosing, self.guard.images, device=self.device, progress=self.listener.stage
