@@ -34,9 +34,15 @@ class WantedColumns:
         """The image and the caption column among those found in the file of this name.
 
         Raises:
-            CocaSearchError: One of them is not there, or there twice.
+            CocaSearchError: One of them is not there, or there twice, or one is taken for both.
         """
-        return self.image(name, found), self.caption(name, found)
+        image, caption = self.image(name, found), self.caption(name, found)
+        if image == caption:
+            raise CocaSearchError(
+                f"{name} would give its photos and its captions from one column: {image}",
+                hint="--image-key COLUMN and --caption-key COLUMN name two",
+            )
+        return image, caption
 
     def image(self, name: str, found: list[str], usual: tuple[str, ...] = IMAGE_COLUMNS) -> str:
         """The image column, as for `choose`."""

@@ -93,7 +93,7 @@ class ModelFolder:
 
         Args:
             dtype: What it computes in, see `CoCa.narrow`.
-            towers: The parts to load; using another raises RuntimeError.
+            towers: The parts to load; using another raises CocaSearchError.
             mapped: Leave weights that are stored in the type they are used in on disk until they are.
 
         Raises:

@@ -26,6 +26,7 @@ from cocasearch.cli.settings import Settings, apply_settings, names_of, say_what
 from cocasearch.cli.training_progress import summary, training_progress
 
 if TYPE_CHECKING:
+    from cocasearch.evaluation.benchmark import EvaluationReport
     from cocasearch.training.finetune import FinetuneResult
     from cocasearch.training.finetune_defaults import Plan
 
@@ -107,9 +108,11 @@ def finetune(
             chosen = names_of(settings, **course, **rates, **recipe)
             say_what_is_idle(idle_settings(plan.config, chosen, val=val is not None))
 
-        listener = FinetuneListener(
-            planned, lambda moment, report: console.say(f"{moment}: {summary(report)}"), progress, progress.stage
-        )
+        def measured(moment: str, report: "EvaluationReport") -> None:
+            share = f", with {keep:g} of the starting weights" if keep and moment == "after" else ""
+            console.say(f"{moment}{share}: {summary(report)}")
+
+        listener = FinetuneListener(planned, measured, progress, progress.stage)
         result = run(request, listener=listener, device=device)
     _tell(result, out, as_json=as_json)
 

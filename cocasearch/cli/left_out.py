@@ -88,7 +88,7 @@ def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
 
 
 def _going_on(step: int) -> None:
-    console.say(f"Going on from step {step}.")
+    console.say(f"going on from step {step}")
 
 
 def _name_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:

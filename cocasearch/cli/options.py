@@ -53,7 +53,7 @@ ModelName = Annotated[
         "--model",
         "-m",
         metavar="NAME|FOLDER",
-        help="Instead of the index's own, or of the best one here: see 'cocasearch models list'.",
+        help="Instead of the best one here (of an index, its own): see 'cocasearch models list'.",
         show_default=False,
     ),
 ]

@@ -67,11 +67,12 @@ def apply_settings(config: TrainingConfig, settings: Sequence[str] | None, **ask
 
     Args:
         config: The configuration.
-        settings: NAME=VALUE each; they have the last word.
+        settings: NAME=VALUE each.
         asked: Fields that have options of their own, None for those that were not given.
 
     Raises:
-        CocaSearchError: A setting without a value, of an unknown name (the nearest is named), or out of its range.
+        CocaSearchError: A setting without a value, of an unknown name (the nearest is named), given two values, or out
+            of its range.
     """
     # All at once: some settings need others beside them.
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
@@ -82,7 +83,11 @@ def apply_settings(config: TrainingConfig, settings: Sequence[str] | None, **ask
             raise CocaSearchError(f"the setting '{_cut(name)}' gives no value", hint=f"--set {_cut(name)}=VALUE")
         if name not in (*_DEFAULTS, "augmentation"):
             raise _unknown(name)
-        (nested if name.startswith(_OUTER) else changes)[name.removeprefix(_OUTER)] = value
+        where, owner = (nested, config.augmentation) if name.startswith(_OUTER) else (changes, config)
+        field = name.removeprefix(_OUTER)
+        first, present = where.setdefault(field, value), getattr(owner, field)
+        if first is not value and _parse(field, first, present) != _parse(field, value, present):
+            raise CocaSearchError(f"'{name}' is given two values: {_cut(_as_written(first))} and {_cut(value)}")
     if nested:
         changes["augmentation"] = _replace(config.augmentation, nested)
     return _replace(config, changes)

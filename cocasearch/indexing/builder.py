@@ -75,7 +75,7 @@ class IndexBuilder:
 
     def build(
         self,
-        paths: Sequence[str | Path] = (),
+        paths: str | Path | Sequence[str | Path] = (),
         *,
         rebuild: bool = False,
         options: UpdateOptions | None = None,
@@ -88,7 +88,7 @@ class IndexBuilder:
         what it has done.
 
         Args:
-            paths: Folders or files; none at all for everything that the index covers.
+            paths: Folders or files, or one of them; none at all for everything that the index covers.
             rebuild: Make the whole index anew, `paths` and everything that it covers, as needed for another model.
                 The old one answers queries until the new one is complete; a stopped rebuild is continued.
             options: What to leave out, to try again and to delete.
@@ -104,6 +104,7 @@ class IndexBuilder:
             options = replace(options, rebuild_with=self._model().fingerprint)
         elif present := find_manifest(self._index / MANIFEST_FILE):
             self.check_model(present)
+        paths = [paths] if isinstance(paths, str | Path) else paths  # not letter by letter: "/" is all there is
         survey = take_survey(self._index, paths, options)
         if survey.is_current:
             return report_nothing_to_do(survey, captions=self._caption_options is not None)

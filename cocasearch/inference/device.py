@@ -34,8 +34,8 @@ def choose_device(device: str = "auto") -> torch.device:
     kind = device.partition(":")[0]
     known = [f"{kind}:{i}" for i in range(counts.get(kind, 0))]
     if device not in (kind, *known) or not known:
-        here = ", ".join(name for name, count in counts.items() if count)
-        raise CocaSearchError(f"there is no device '{device}' here; use auto, or one of {here}")
+        here = " or ".join(name for name, count in counts.items() if count)
+        raise CocaSearchError(f"there is no device '{device}' here; use auto or {here}")
     return torch.device(device)
 
 

@@ -50,11 +50,12 @@ class Embedder:
         return vector
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str], batch_size: int = 64) -> Vectors:
-        """Unit rows (N, E) of texts; what exceeds the model's context is not read.
+    def embed_texts(self, texts: str | Sequence[str], batch_size: int = 64) -> Vectors:
+        """Unit rows (N, E) of texts, of one alone a single row; what exceeds the model's context is not read.
 
         Texts of one length are computed together, so that none waits for a longer one.
         """
+        texts = [texts] if isinstance(texts, str) else texts
         vectors = np.empty((len(texts), self._loaded.config.embed_dim), dtype=np.float32)
         for start in range(0, len(texts), _TOKENIZED_TOGETHER):
             ids = self._loaded.tokenize(texts[start : start + _TOKENIZED_TOGETHER])

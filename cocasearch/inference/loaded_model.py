@@ -70,7 +70,7 @@ def load_model(
     *,
     device: str = "auto",
     dtype: str = "auto",
-    towers: Collection[Tower] = tuple(TOWERS),
+    towers: Tower | Collection[Tower] = tuple(TOWERS),
     packed: bool = True,
 ) -> LoadedModel:
     """The model of a name or folder, in memory; for None the best one on this machine.
@@ -87,6 +87,7 @@ def load_model(
         CocaSearchError: No such model, device, dtype or tower, or damaged files.
     """
     keep_freed_memory()
+    towers = (towers,) if isinstance(towers, str) else towers
     if unknown := set(towers) - set(TOWERS):
         raise CocaSearchError(f"a model has no tower '{min(unknown)}'; there are {', '.join(TOWERS)}")
     stored = read_model_folder(resolve_model(name_or_folder))

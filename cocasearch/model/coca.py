@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cocasearch.errors import CocaSearchError
 from cocasearch.model.attention import KeyValues
 from cocasearch.model.attentional_pooler import build_pooling
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig, RobertaConfig, VisionTransformerConfig
@@ -123,7 +124,7 @@ class CoCa(nn.Module):
             self.to(dtype)
 
     def leave_out(self, towers: Collection[Tower]) -> None:
-        """Give up some towers, in place; what needs them raises RuntimeError from then on."""
+        """Give up some towers, in place; what needs them raises CocaSearchError from then on."""
         for tower in towers:
             for name in TOWERS[tower]:
                 setattr(self, name, LeftOut(tower))
@@ -187,12 +188,12 @@ class LeftOut(nn.Module):
         self._message = f"this model was loaded without its {tower} tower; load it with towers=(..., '{tower}')"
 
     def forward(self, *_: Any) -> Tensor:
-        raise RuntimeError(self._message)
+        raise CocaSearchError(self._message)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise RuntimeError(self._message)
+        raise CocaSearchError(self._message)
 
 
 def build_image_encoder(config: CoCaConfig) -> VisionTransformer | EfficientNetLite:

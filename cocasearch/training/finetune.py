@@ -172,6 +172,7 @@ class _Finetuning:
         self.request, self.listener, self.device = request, listener, device
         self.processes = Processes.join(device_of_process(device))
         self.folder = resolve_model(request.model)
+        self.guard = Guard.read(request.guard, request.columns)  # first: what is wrong with it is found at once
         images = request.columns.read(request.data)
         architecture = read_model_folder(self.folder).config
         chosen = choose_config(len(images), architecture, choose_device(device))
@@ -189,7 +190,6 @@ class _Finetuning:
                 hint="five pictures at least, or --val DATA",
             )
         self.choosing, self.judging = choosing_and_judging(self.held_out, seed=config.seed)
-        self.guard = Guard.read(request.guard, request.columns)
         plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
         self.plan = dataclasses.replace(plan, encoder_settings=of_encoder)
 

@@ -23,6 +23,7 @@ _PATIENCE = timedelta(hours=6)
 # Until the last of them has begun.
 _GATHERING = timedelta(minutes=5)
 
+_HOW_TO_START = "start them with torchrun; to train in one process, unset WORLD_SIZE"
 _LAUNCHER = os.getppid()
 _store: Any = None  # what all of them can write notes into
 
@@ -61,13 +62,14 @@ class Processes:
         if _is_alone():
             return cls()
         if not dist.is_initialized():
+            _refuse_impossible_numbers()
             try:
                 _meet("nccl" if device.type == "cuda" else "gloo")
             except (ValueError, RuntimeError) as error:
                 raise CocaSearchError(
                     f"the {os.environ['WORLD_SIZE']} processes of this run do not find each other: "
                     f"{str(error).partition(chr(10))[0]}",
-                    hint="start them with torchrun; to train in one process, unset WORLD_SIZE",
+                    hint=_HOW_TO_START,
                 ) from error
         return cls(dist.get_rank(), dist.get_world_size())
 
@@ -160,6 +162,16 @@ def is_first_to_tell() -> bool:
 
 def _is_alone() -> bool:
     return os.environ.get("WORLD_SIZE", "1") in ("", "1")
+
+
+def _refuse_impossible_numbers() -> None:
+    """Refuse what `torchrun` never sets, instead of waiting for processes that cannot come."""
+    rank, count = os.environ.get("RANK", ""), os.environ["WORLD_SIZE"]
+    if not (rank.isdecimal() and count.isdecimal() and int(rank) < int(count)):
+        raise CocaSearchError(
+            f"RANK is '{rank[:20]}' and WORLD_SIZE '{count[:20]}': no numbers of a process and of how many there are",
+            hint=_HOW_TO_START,
+        )
 
 
 def _meet(backend: str) -> None:

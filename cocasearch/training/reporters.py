@@ -19,6 +19,16 @@ class Reporter(Protocol):
         """Take in a step."""
 
 
+def refuse_unknown(name: str) -> None:
+    """Refuse the name of a reporter that there is not.
+
+    Raises:
+        CocaSearchError: There is none of that name.
+    """
+    if name not in EXTRAS:
+        raise CocaSearchError(f"a run cannot be reported to '{name}', only to {' and '.join(EXTRAS)}")
+
+
 @contextmanager
 def open_reporter(name: str, folder: Path, facts: Mapping[str, Any]) -> Iterator[Reporter]:
     """The reporter of a name, closed at the end; what it writes lies in the run's folder.
@@ -26,8 +36,7 @@ def open_reporter(name: str, folder: Path, facts: Mapping[str, Any]) -> Iterator
     Raises:
         CocaSearchError: There is none of that name, or its package is not installed.
     """
-    if name not in EXTRAS:
-        raise CocaSearchError(f"a run cannot be reported to '{name}'; there are {', '.join(EXTRAS)}")
+    refuse_unknown(name)
     try:
         reporter = _TensorBoard(folder) if name == "tensorboard" else _WeightsAndBiases(folder, facts)
     except ImportError as error:

@@ -192,7 +192,7 @@ def refuse_taken_folder(out: Path) -> None:
         return
     if is_model_folder(out):
         raise CocaSearchError(
-            f"{out} holds a finished model already", hint="--out NEW_FOLDER, or delete it to train it anew"
+            f"{out} holds a finished model already", hint="--out NEW_FOLDER, or delete that one first"
         )
     raise CocaSearchError(f"{out} is there already and is not a model folder", hint="--out NEW_FOLDER")
 

@@ -25,7 +25,7 @@ from cocasearch.indexing.lock import writer_lock
 from cocasearch.training.curves import draw_curves
 from cocasearch.training.progress import TrainingProgress
 from cocasearch.training.remote_sync import RemoteSync, bring_back
-from cocasearch.training.reporters import Reporter, open_reporter
+from cocasearch.training.reporters import Reporter, open_reporter, refuse_unknown
 from cocasearch.training.run_checkpoint import run_folder_of
 
 RECORD_FILE, RESULT_FILE, CURVES_FILE, LOG_FILE = "run.json", "result.json", "curves.png", "log.jsonl"
@@ -85,8 +85,10 @@ def bring_run_back(out: Path, reporting: Reporting) -> None:
     """Fetch the run that writes the model folder `out` from its remote place, if it is there and not here.
 
     Raises:
-        CocaSearchError: The place cannot be reached.
+        CocaSearchError: The place cannot be reached, or there is nobody of a name to report to.
     """
+    for name in reporting.to:
+        refuse_unknown(name)
     if reporting.remote and not run_folder_of(out).exists():
         bring_back(reporting.remote, [out, run_folder_of(out)])
 

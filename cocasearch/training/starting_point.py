@@ -60,7 +60,7 @@ def from_preset(
     Raises:
         CocaSearchError: The preset is unknown, or what it starts from is not there.
     """
-    config = _preset(preset)
+    config = preset_config(preset)
     if pooler is not None:
         config = replace(config, pooler=replace(config.pooler, kind=pooler))
     provenance: dict[str, Any] = {"preset": preset}
@@ -95,7 +95,12 @@ def from_model_folder(folder: Path) -> StartingPoint:
     return StartingPoint(stored.load_model(), stored.tokenizer, stored.preprocess, None, provenance, words)
 
 
-def _preset(name: str) -> CoCaConfig:
+def preset_config(name: str) -> CoCaConfig:
+    """The architecture of a preset.
+
+    Raises:
+        CocaSearchError: There is none of that name.
+    """
     known = presets()
     if name not in known:
         raise CocaSearchError(f"unknown preset '{name}'; there are {', '.join(known)}")

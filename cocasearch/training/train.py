@@ -27,7 +27,7 @@ from cocasearch.training.run_checkpoint import leaving_nothing_if_refused, refus
 from cocasearch.training.run_data import RunData
 from cocasearch.training.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.sources import Columns, split, training_data
-from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset
+from cocasearch.training.starting_point import StartingPoint, from_model_folder, from_preset, preset_config
 from cocasearch.training.trainer import Trainer, TrainingResult
 
 OnProgress = Callable[[TrainingProgress], None]
@@ -93,8 +93,12 @@ def _train(
     progress: OnProgress | None,
     device: str,
 ) -> TrainingResult:
-    sources, held_out = _sources(request, config, RunData(request.out, processes))
+    if request.model is None:  # names first: to read and compare photos takes long
+        preset_config(request.preset or "coca-mini")
+    else:
+        resolve_model(request.model)
     class_names = ClassNames.read(request.names) if request.names else None
+    sources, held_out = _sources(request, config, RunData(request.out, processes))
     start = forced(_starting_point(request, config, sources, class_names), config)
     teacher = _teacher(start, class_names)
     data = training_data(start, sources, _labelled(request, class_names))

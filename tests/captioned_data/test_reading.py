@@ -34,6 +34,13 @@ def _pictures(tmp_path: Path) -> None:
         (tmp_path / name).touch()
 
 
+def test_photos_and_captions_of_one_column_are_refused(tmp_path: Path) -> None:
+    table = write_parquet(tmp_path / "data.parquet", {"image": ["a.jpg"], "caption": ["A cat."]})
+    for file in (table, write(tmp_path / "data.csv", "image,caption\na.jpg,A cat.\n")):
+        with pytest.raises(CocaSearchError, match="photos and its captions from one column: caption"):
+            read_captioned_data(file, image_key="caption")
+
+
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
 def test_rows_of_one_picture_are_put_together_whatever_the_separator(tmp_path: Path, separator: str) -> None:
     file = write(tmp_path / "data.csv", TWO_PICTURES.replace(",", separator))

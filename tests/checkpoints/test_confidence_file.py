@@ -41,6 +41,7 @@ def test_what_is_read_is_what_was_written(folder, confidence):
     assert after.fingerprint == before.fingerprint
     assert load_model(folder, device="cpu").confidence == confidence
     assert load_model(folder, device="cpu", towers=("image",)).confidence is None
+    assert load_model(folder, device="cpu", towers="image").confidence is None  # one needs no tuple
     assert {file.name for file in folder.iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "README.md", "confidence.json",
     }  # fmt: skip

@@ -69,6 +69,14 @@ def test_wrong_setting_is_named(setting, words):
         assert caught.value.hint == "--set help lists all settings"
 
 
+def test_a_setting_is_not_given_two_values():
+    assert apply_settings(TrainingConfig(), ["passes=2"], passes=2.0).passes == 2
+    with pytest.raises(CocaSearchError, match="'passes' is given two values: 1 and 2"):
+        apply_settings(TrainingConfig(), ["passes=2"], passes=1)
+    with pytest.raises(CocaSearchError, match=r"'augmentation\.flip' is given two values: true and false"):
+        apply_settings(TrainingConfig(), ["augmentation.flip=true", "augmentation.flip=false"])
+
+
 @pytest.mark.parametrize("command", ["train", "finetune"])
 def test_all_settings_are_listed_without_anything_else(prompt, command):
     result = prompt(command, "--set", "help")
@@ -108,7 +116,7 @@ def test_a_run_that_goes_on_says_from_where(captioned, monkeypatch):
         assert captioned(*command).exit_code == 130
     result = captioned(*command)
     assert result.exit_code == 0, result.stderr
-    assert "Going on from step 1." in result.stderr.splitlines()
+    assert "going on from step 1" in result.stderr.splitlines()
     assert "Going on" not in captioned(*command[:3], "other", *command[4:]).stderr
 
 

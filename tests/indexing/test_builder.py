@@ -28,6 +28,7 @@ from cocasearch.indexing.surveying import take_survey
 from cocasearch.indexing.table import IndexTable
 from cocasearch.indexing.verification import verify_index
 from cocasearch.inference.description import ImageDescriber
+from cocasearch.inference.loaded_model import load_model
 from cocasearch.search.searcher import Searcher
 
 
@@ -167,6 +168,11 @@ def test_a_single_file_can_be_indexed(build, index, photos, rows):
     assert build(photos / "p1.png").added == 1
     assert paths_of(rows(index)) == ["p1.png"]
     assert build(photos).added == 9
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_folder_needs_no_list(index, loaded, photos, kind):
+    assert IndexBuilder(index, loaded).build(kind(photos)).added == 10
 
 
 def test_an_unreadable_file_is_named_once_and_tried_again_when_changed(build, photos, draw):
@@ -524,3 +530,8 @@ def test_tables_and_files_of_others_in_the_index_folder_stay(build, index, photo
     assert lancedb.connect(index).open_table("documents").count_rows() == 1
     assert all(file.exists() for file in theirs)
     assert verify_index(index).problems == ()
+
+
+def test_a_model_without_its_image_tower_is_no_fault_of_the_only_photo(index, photos):
+    with pytest.raises(CocaSearchError, match="without its image tower"):
+        IndexBuilder(index, load_model(towers="text")).build([photos / "p1.png"])

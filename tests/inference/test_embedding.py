@@ -35,6 +35,11 @@ def test_equal_texts_have_equal_vectors_and_no_texts_none(tiny_loaded: Build) ->
     assert embedder.embed_texts([]).shape == (0, 16)
 
 
+def test_a_text_alone_is_not_read_letter_by_letter(tiny_loaded: Build) -> None:
+    embedder = Embedder(tiny_loaded(0))
+    np.testing.assert_array_equal(embedder.embed_texts("a dog"), embedder.embed_texts(["a dog"]))
+
+
 def test_a_file_and_its_bytes_and_its_pixels_have_one_vector(tiny_loaded: Build, photo_folder: Path) -> None:
     loaded, file = tiny_loaded(0), photo_folder / "red-square.jpg"
     embedder = Embedder(loaded)

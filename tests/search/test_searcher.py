@@ -70,11 +70,11 @@ def test_a_hit_tells_its_caption_and_becomes_json(index, loaded):
 def test_a_model_named_loads_what_queries_need_and_answers_the_same(index, loaded, photos, tiny_model_folder):
     named, whole = Searcher(index, tiny_model_folder), Searcher(index, loaded)
     named.embed("a dog")
-    with pytest.raises(RuntimeError, match="without its image tower"):
+    with pytest.raises(CocaSearchError, match="without its image tower"):
         named._encoder._loaded.model.image_encoder(None)
     for query in ("a dog", photos / "p1.png", parse_terms(["a dog", str(photos / "p1.png")]), "a cat"):
         np.testing.assert_allclose(named.embed(query), whole.embed(query), atol=1e-6)
-    with pytest.raises(RuntimeError, match="without its caption tower"):
+    with pytest.raises(CocaSearchError, match="without its caption tower"):
         named._encoder._loaded.model.multimodal_decoder(None, None)  # no query needs it
 
 

@@ -5,6 +5,7 @@ import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -317,6 +318,19 @@ def test_a_picture_under_two_names_is_one_picture(
     )
     assert (result.plan.n_images, result.plan.n_held_out) == (20, 4)
     assert [copy.where for copy in told[0].copies] == [image.key for image in copies]
+
+
+@pytest.mark.parametrize("asked", [{"guard": "nowhere.csv"}, {"reporting": Reporting(["mlflow"])}])
+def test_what_is_named_wrongly_is_refused_before_the_data_are_read(
+    data: Path, model_folder: Path, tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    told: list[CaptionedData] = []
+    request = FinetuneRequest(
+        data, tmp_path / "mine", model_folder, columns=Columns(listener=DataListener(read=told.append)), **asked
+    )
+    with pytest.raises(CocaSearchError, match=r"nowhere\.csv|mlflow"):
+        finetune(request, device="cpu")
+    assert not told
 
 
 @pytest.mark.parametrize(

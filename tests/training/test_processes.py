@@ -147,6 +147,15 @@ def test_an_environment_of_one_process_needs_no_others(monkeypatch: pytest.Monke
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.parametrize(("rank", "count"), [("2", "2"), ("abc", "2"), ("0", "abc"), ("", "2")])
+def test_numbers_that_no_process_can_have_are_refused(monkeypatch: pytest.MonkeyPatch, rank: str, count: str) -> None:
+    settings = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": rank, "WORLD_SIZE": count}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CocaSearchError, match=f"RANK is '{rank}' and WORLD_SIZE '{count}'"):
+        Processes.join(torch.device("cpu"))
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"), [({}, "MASTER_ADDR"), ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}, "imed out")]
 )
