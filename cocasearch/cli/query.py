@@ -127,7 +127,12 @@ def query(
         left_out = 0
         if mode == "text" and not all_captions and (unsure := searcher.unsure_captions):
             left_out = len(searcher.search(wanted, unsure, where=where, mode=mode, all_captions=True))
-        raise _nothing_found(left_out, searcher.values_near(where) if where is not None else "")
+        below = None if within is None else below_folder(expand_home(within))
+        if below and not searcher.search(None, 1, where=below):
+            hint = f"in this index, {searcher.values_near(below)}"
+            raise NothingFound(f"the index shows no photo below {console.shown(within)}", hint=hint)
+        near = searcher.values_near(where) if where is not None else ""
+        raise _nothing_found(left_out, near, is_words_alone=mode == "text")
     if sure and not searcher.has_confidences:
         tell_all_count_as_sure()
     columns = PRINTED[mode] if asked else PRINTED_OF_A_LIST
@@ -167,8 +172,11 @@ def _parsed(terms: Sequence[str], texts: Sequence[str], images: Sequence[Path], 
     return wanted
 
 
-def _nothing_found(left_out: int, near: str) -> NothingFound:
+def _nothing_found(left_out: int, near: str, *, is_words_alone: bool) -> NothingFound:
     """That no photo answers, how many would by the words of an unsure caption, and what a condition might ask for."""
+    if is_words_alone and not (left_out or near):
+        hint = "without --text-only, photos are looked at, not captions alone"
+        return NothingFound("no caption has any of these words", hint=hint)
     told = f"{counted(left_out, 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
     return NothingFound(
         "no photo answers this query", hint=told if left_out else f"in this index, {near}" if near else None
