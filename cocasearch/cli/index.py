@@ -210,9 +210,8 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
     else:
         for forgotten in survey.forgotten:
             console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
-        prune = plan.survey.options.prune
-        forgotten = len(plan.gone) + len(plan.excluded) + len(plan.still_missing) if prune else 0
-        what = f"; --prune forgets {counted(forgotten, 'photo')}, with vectors and captions" if forgotten else ""
+        pruned = len(plan.gone) + len(plan.excluded) + len(plan.still_missing) if survey.options.prune else 0
+        what = f"; --prune forgets {counted(pruned, 'photo')}, with vectors and captions" if pruned else ""
         console.say(f"plan: {_told(plan.counts())}{what}")
         if is_last:  # else the summary tells
             _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
@@ -256,6 +255,8 @@ def summarise(report: BuildReport, folder: Path) -> None:
         CocaSearchError: A rebuild has to wait for photos.
     """
     console.name_unreadable(report.failed)
+    if len(report.failed) > _SHOWN:
+        console.say(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
     _tell_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
     tell_videos(report.videos)
     if report.vanished:
