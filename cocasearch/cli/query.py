@@ -127,11 +127,12 @@ def query(
         left_out = 0
         if mode == "text" and not all_captions and (unsure := searcher.unsure_captions):
             left_out = len(searcher.search(wanted, unsure, where=where, mode=mode, all_captions=True))
-        below = None if within is None else below_folder(expand_home(within))
-        if below and not searcher.search(None, 1, where=below):
-            hint = f"in this index, {searcher.values_near(below)}"
+        if within is not None and not searcher.search(None, 1, where=below_folder(expand_home(within))):
+            hint = f"in this index, {searcher.values_near(below_folder(expand_home(within)))}"
             raise NothingFound(f"the index shows no photo below {console.shown(within)}", hint=hint)
         near = searcher.values_near(where) if where is not None else ""
+        if min_score is not None and mode == "vector" and (best := searcher.search(wanted, 1, where=where)):
+            near = f"the best score is {best[0].score:.3f}"
         raise _nothing_found(left_out, near, is_words_alone=mode == "text")
     if sure and not searcher.has_confidences:
         tell_all_count_as_sure()

@@ -125,6 +125,9 @@ def test_options_that_do_not_go_together_are_refused(indexed, options, code):
 
 def test_a_smallest_score_leaves_out_what_is_below(indexed):
     scores = [hit["score"] for hit in json.loads(indexed("query", "photos/turned.jpg", "-f", "json").stdout)]
+    nothing = indexed("query", "dog", "--min-score", "1")
+    best = json.loads(indexed("query", "dog", "--json").stdout)[0]["score"]
+    assert f"in this index, the best score is {best:.3f}\n" in nothing.stderr
     asked = indexed("query", "photos/turned.jpg", "--min-score", str(scores[1] - 1e-6), "-f", "json")
     assert [hit["score"] for hit in json.loads(asked.stdout)] == scores[:2]
 
