@@ -199,7 +199,10 @@ def caption(
         sink = _open_sink(out, overwrite=overwrite, only_sure=sure, layout=layout, below=below)
     how |= {"only_sure": sure and place != "printed", "prefix": prefix, "suffix": suffix}
     if files := _discover(paths or [], only_empty=only_empty):
-        _tell(_run(context, files, sink, model, device, options, how, sure=sure), sink, output_format, sure=sure)
+        report = _run(context, files, sink, model, device, options, how, sure=sure)
+        _tell(report, sink, output_format, sure=sure)
+        if place == "sidecar" and report.kept and not (report.written or overwrite or overwrite_all or below):
+            console.say("captions that are there stay, whatever the options; to write ours anew: --overwrite")
 
 
 class OverwriteAllInTwoWords(TyperCommand):

@@ -25,6 +25,7 @@ Advance = Callable[[int, int], None]
 
 SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
 _PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be
+_NAMED_OF_A_REASON = 20  # unreadable photos: without their extra, all RAW photos of a library are
 _DECIMALS = 6  # of the numbers that programs get; more are noise
 
 # What breaks a line, commands a terminal or turns the order of letters around: names and captions may hold all of it.
@@ -68,9 +69,15 @@ def fail(sentence: str, hint: str | None = None) -> None:
 
 
 def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
-    """Each photo that could not be read, and why, on stderr."""
+    """Photos that could not be read, and why, on stderr: of those with one reason the first few, and how many more."""
+    paths_by_reason: dict[str, list[str]] = {}
     for path, reason in failures:
-        say(f"unreadable: {shown(path)}: {reason}")
+        paths_by_reason.setdefault(reason, []).append(path)
+    for reason, paths in paths_by_reason.items():
+        for path in paths[:_NAMED_OF_A_REASON]:
+            say(f"unreadable: {shown(path)}: {reason}")
+        if (more := len(paths) - _NAMED_OF_A_REASON) > 0:
+            say(f"unreadable: {more:,} more: {reason}")
 
 
 def trace(text: str) -> None:

@@ -106,6 +106,12 @@ def index(
     survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
     for pattern in survey.unfitting:
         console.say(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
+    for path in survey.taken_once:
+        take_in = index_command(folder, "--forget-excludes")
+        console.say(
+            f"{console.shown(path)} is taken in now, but an earlier --exclude leaves it out again when the folder "
+            f"around it is looked through; to take in all that is left out: {take_in}"
+        )
     if survey.is_current and not dry_run:
         summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
         return
@@ -204,7 +210,9 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
     else:
         for forgotten in survey.forgotten:
             console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
-        console.say(f"plan: {_told(plan.counts())}")
+        pruned = len(plan.gone) + len(plan.excluded) + len(plan.still_missing) if survey.options.prune else 0
+        what = f"; --prune forgets {counted(pruned, 'photo')}, with vectors and captions" if pruned else ""
+        console.say(f"plan: {_told(plan.counts())}{what}")
         if is_last:  # else the summary tells
             _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
             tell_videos(len(survey.videos))
@@ -247,6 +255,8 @@ def summarise(report: BuildReport, folder: Path) -> None:
         CocaSearchError: A rebuild has to wait for photos.
     """
     console.name_unreadable(report.failed)
+    if len(report.failed) > _SHOWN:
+        console.say(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
     _tell_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
     tell_videos(report.videos)
     if report.vanished:
@@ -267,7 +277,8 @@ def summarise(report: BuildReport, folder: Path) -> None:
     if report.missing:
         forget_them = index_command(folder, "--prune")
         console.say(
-            f"{counted(report.missing, 'photo is', 'photos are')} missing and not searched; forget with: {forget_them}"
+            f"{counted(report.missing, 'photo is', 'photos are')} missing and not searched; if moved, index the new "
+            f"folder; to forget what is gone: {forget_them}"
         )
     if report.captionless:
         write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"  # which takes photos without it

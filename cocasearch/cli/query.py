@@ -128,7 +128,13 @@ def query(
         left_out = 0
         if mode == "text" and not all_captions and (unsure := searcher.unsure_captions):
             left_out = len(searcher.search(wanted, unsure, where=where, mode=mode, all_captions=True))
-        raise _nothing_found(left_out, searcher.values_near(where) if where is not None else "")
+        if within is not None and not searcher.search(None, 1, where=below_folder(expand_home(within))):
+            hint = f"in this index, {searcher.values_near(below_folder(expand_home(within)))}"
+            raise NothingFound(f"the index shows no photo below {console.shown(within)}", hint=hint)
+        near = searcher.values_near(where) if where is not None else ""
+        if min_score is not None and mode == "vector" and (best := searcher.search(wanted, 1, where=where)):
+            near = f"the best score is {best[0].score:.3f}"
+        raise _nothing_found(left_out, near, is_words_alone=mode == "text")
     if sure and not searcher.has_confidences:
         tell_all_count_as_sure()
     columns = PRINTED[mode] if asked else PRINTED_OF_A_LIST
@@ -168,8 +174,11 @@ def _parsed(terms: Sequence[str], texts: Sequence[str], images: Sequence[Path], 
     return wanted
 
 
-def _nothing_found(left_out: int, near: str) -> NothingFound:
+def _nothing_found(left_out: int, near: str, *, is_words_alone: bool) -> NothingFound:
     """That no photo answers, how many would by the words of an unsure caption, and what a condition might ask for."""
+    if is_words_alone and not (left_out or near):
+        hint = "without --text-only, photos are looked at, not captions alone"
+        return NothingFound("no caption has any of these words", hint=hint)
     told = f"{counted(left_out, 'unsure caption was', 'unsure captions were')} left out: add --all-captions"
     return NothingFound(
         "no photo answers this query", hint=told if left_out else f"in this index, {near}" if near else None

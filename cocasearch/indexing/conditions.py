@@ -27,16 +27,19 @@ _REASONS = [  # what LanceDB says, and the same for people; the last one fits al
 
 
 def refusal(condition: str, reason: str) -> CocaSearchError:
-    """The error that names what was not understood, why, and what there is.
+    """The error that names what was not understood, why, and what there is, unless the reason takes all room.
 
     Args:
         condition: As its user wrote it.
         reason: LanceDB's message, or that of `read_condition`.
     """
     columns = " and ".join(f"{', '.join(names)} ({kind})" for kind, names in COLUMNS.items())
-    sentence = f'the condition "{{}}" cannot be understood: {{}}; the columns are {columns}'
+    reason, sentence = _in_short(reason), 'the condition "{}" cannot be understood: {}'
+    with_columns = f"{sentence}; the columns are {columns}"
+    if len(with_columns.format("", reason)) + min(len(condition), _LEAST_QUOTED) <= _MOST_SHOWN:
+        sentence = with_columns
     room = _MOST_SHOWN - len(sentence.format("", ""))
-    reason = shortened(_in_short(reason), room - _LEAST_QUOTED)
+    reason = shortened(reason, room - _LEAST_QUOTED)
     return CocaSearchError(
         sentence.format(shortened(condition, max(_LEAST_QUOTED, room - len(reason))), reason),
         hint=f'such as: --where "{EXAMPLE}"',

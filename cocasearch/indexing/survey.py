@@ -66,6 +66,7 @@ class Survey:
         excluded: Places whose file patterns leave out, though the table shows it.
         still_missing: Places that have been missing before, or left out, and are so still.
         unfitting: New patterns that fit nothing.
+        taken_once: Folders that were given though a pattern of an earlier run leaves them out of the one around them.
         bad_roots: Keys of the roots with unreadable files.
         forgotten: Folders that were roots, and whose photos have all moved elsewhere.
         gone_bad: Unreadable files that are not there any more.
@@ -97,6 +98,7 @@ class Survey:
     excluded: list[Place] = field(default_factory=list)
     still_missing: list[Place] = field(default_factory=list)
     unfitting: list[str] = field(default_factory=list)
+    taken_once: list[Path] = field(default_factory=list)
     bad_roots: frozenset[str] = frozenset()
     forgotten: list[Path] = field(default_factory=list)
     gone_bad: list[Place] = field(default_factory=list)

@@ -10,7 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.images.discovery import GIVE_LINKED, ONLY_VIDEOS, is_excluded, is_image_name, is_walked
+from cocasearch.images.discovery import (
+    GIVE_LINKED,
+    ONLY_VIDEOS,
+    discover_images,
+    is_excluded,
+    is_image_name,
+    is_walked,
+)
 from cocasearch.images.excludes import Excludes, as_meant
 from cocasearch.indexing.away import EmptyFolders, holds_nothing
 from cocasearch.indexing.comparison import Comparison
@@ -73,8 +80,15 @@ def _how_to_go_on(survey: Survey) -> str | None:
     if survey.present and survey.options.excludes:
         remove = index_command(survey.index, "PATH", command="remove")
         return f"an --exclude that leaves none is not remembered; to take photos out of the index: {remove}"
+    if survey.excludes and any(map(_has_pictures, survey.empty)):
+        forget = index_command(survey.index, "--forget-excludes")
+        return f"earlier runs were told to leave out what is there; to take in all that is left out: {forget}"
     known = [folder for folder in survey.empty if folder in survey.roots.values()]
     return follow_command(survey.index, known[0]) if known else None
+
+
+def _has_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(discover_images(folder, lambda _path, _reason: None))
 
 
 def _base(
@@ -107,6 +121,15 @@ def _settle_exceptions(survey: Survey, targets: Sequence[Target]) -> None:
     files = (target.path for target in targets if target.names is not None)
     named += [file.as_posix() for file in files if not _is_met(file, whole, Excludes(survey.excludes))]
     survey.named = tuple(dict.fromkeys(named))
+    left_out = Excludes(survey.excludes)
+    survey.taken_once = [
+        target.folder for target in targets if target.names is None and _is_left_out(target.folder, whole, left_out)
+    ]
+
+
+def _is_left_out(folder: Path, folders: Iterable[Path], excludes: Excludes) -> bool:
+    """Whether a walk through one of some folders around a folder passes it over because of a pattern."""
+    return any(is_excluded(folder, around, excludes) for around in folders if folder.is_relative_to(around))
 
 
 def _is_met(file: Path, folders: Iterable[Path], excludes: Excludes) -> bool:

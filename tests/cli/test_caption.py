@@ -111,7 +111,8 @@ def test_photos_of_one_stem_have_a_sidecar_each_and_are_read_with_it(prompt):
     assert "6 captioned" in result.stderr
     assert "IMG_1.txt may be of several photos and is read for none of them now" in result.stderr
     assert (photos / "IMG_1.jpg.txt").is_file() and (photos / "IMG_1.png.txt").is_file()
-    assert "6 captioned before" in prompt("caption", "photos", "--model", "tiny", "--sidecar").stderr
+    again = prompt("caption", "photos", "--model", "tiny", "--sidecar", "--prefix", "ohwx, ").stderr
+    assert "6 captioned before" in again and "stay, whatever the options; to write ours anew: --overwrite" in again
     assert prompt("data", "sidecars", "photos", "--out", "photos/all.csv").exit_code == 0
     assert {row["filepath"] for row in read(photos / "all.csv")} == {"IMG_1.jpg", "IMG_1.png", *READABLE}
     refused = prompt("data", "sidecars", "photos", "--out", "photos/all.csv")

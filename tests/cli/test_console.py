@@ -88,6 +88,14 @@ def test_no_name_commands_the_terminal_that_shows_it_and_programs_get_it_as_it_i
     assert str(folder) in prompt("query", "sea", "-0").stdout
 
 
+def test_unreadable_photos_of_one_reason_do_not_flood_the_screen(capsys):
+    console.name_unreadable([("odd.jpg", "truncated"), *((f"{number}.nef", "no extra") for number in range(30))])
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "unreadable: odd.jpg: truncated"
+    assert told[1:21] == [f"unreadable: {number}.nef: no extra" for number in range(20)]
+    assert told[21:] == ["unreadable: 10 more: no extra"]
+
+
 def test_programs_get_no_more_digits_than_tell_something(capfdbinary):
     console.write_json(
         {"a": 0.51234567890123, "b": [125.3456789, 7, True], "c": 1.23456789e-5, "d": math.nan, "e": 0.0}

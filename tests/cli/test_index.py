@@ -27,7 +27,7 @@ def test_index_again_does_only_what_is_new(indexed):
     result = indexed("index", "photos", "--model", "tiny")
     assert "plan: 1 copied, 1 gone, 1 bad, 3 unchanged\n" in result.stderr
     assert "1 copied, 1 gone, 3 unchanged, 1 unreadable as before" in result.stderr
-    assert "1 photo is missing and not searched; forget with: cocasearch index --prune" in result.stderr
+    assert "1 photo is missing and not searched; if moved, index the new folder; to forget" in result.stderr
 
 
 def test_index_goes_on_with_the_model_that_made_it(indexed):
@@ -200,6 +200,35 @@ def test_an_exclude_means_what_has_that_very_name_before_it_means_a_pattern(prom
         name
     }
     assert f"{name}\n" in prompt("status").stdout.replace("private", "Private")
+
+
+def test_a_folder_that_holds_only_what_is_left_out_is_not_called_empty(indexed):
+    indexed("index", "--exclude", "sub")
+    (indexed.folder / "photos/outer").mkdir()
+    (indexed.folder / "photos/sub").rename(indexed.folder / "photos/outer/sub")
+    refused = indexed("index", "photos/outer")
+    assert refused.exit_code == 3
+    assert (
+        "told to leave out what is there; to take in all that is left out: cocasearch index --forget" in refused.stderr
+    )
+    (indexed.folder / "photos/nothing").mkdir()
+    assert "leave out" not in indexed("index", "photos/nothing").stderr
+
+
+def test_a_folder_that_is_taken_in_only_until_the_next_run_is_said(indexed):
+    indexed("index", "--exclude", "sub")
+    said = "photos/sub is taken in now, but an earlier --exclude leaves it out again"
+    assert said in indexed("index", "photos/sub").stderr
+    assert said not in indexed("index").stderr
+    indexed("index", "--forget-excludes")
+    assert said not in indexed("index", "photos/sub").stderr
+
+
+def test_a_plan_tells_what_prune_forgets(indexed):
+    (indexed.folder / "photos/blue-circle.png").unlink()
+    assert "forgets" not in indexed("index").stderr
+    planned = indexed("index", "--prune", "--dry-run").stderr
+    assert "plan: 1 missing, 1 bad, 3 unchanged; --prune forgets 1 photo, with vectors and captions\n" in planned
 
 
 def test_an_exclude_that_fits_nothing_is_said(indexed):

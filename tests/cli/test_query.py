@@ -92,7 +92,8 @@ def test_captions_are_searched_alone_or_with_the_photos(indexed):
     assert [hit["fused_score"] for hit in hits] == sorted((hit["fused_score"] for hit in hits), reverse=True)
     header = indexed("query", word, "--hybrid").stdout.splitlines()[0]
     assert header.split() == ["score", "text", "score", "vector", "rank", "text", "rank", "path", "caption"]
-    assert indexed("query", "nosuchword", "--text-only").exit_code == 3
+    nothing = indexed("query", "nosuchword", "--text-only")
+    assert nothing.exit_code == 3 and "no caption has any of these words\n" in nothing.stderr
 
 
 def test_an_index_without_captions_says_so(prompt):
@@ -124,6 +125,9 @@ def test_options_that_do_not_go_together_are_refused(indexed, options, code):
 
 def test_a_smallest_score_leaves_out_what_is_below(indexed):
     scores = [hit["score"] for hit in json.loads(indexed("query", "photos/turned.jpg", "-f", "json").stdout)]
+    nothing = indexed("query", "dog", "--min-score", "1")
+    best = json.loads(indexed("query", "dog", "--json").stdout)[0]["score"]
+    assert f"in this index, the best score is {best:.3f}\n" in nothing.stderr
     asked = indexed("query", "photos/turned.jpg", "--min-score", str(scores[1] - 1e-6), "-f", "json")
     assert [hit["score"] for hit in json.loads(asked.stdout)] == scores[:2]
 
@@ -276,6 +280,9 @@ def test_a_query_is_limited_to_a_folder(indexed):
     refused = indexed("query", "--in", "photos", "--where", "true) or (true")
     assert refused.exit_code == 1 and "a bracket closes nothing" in refused.stderr
     nothing = indexed("query", "--in", "elsewhere")
+    assert "the index shows no photo below elsewhere\n" in nothing.stderr
+    inside = indexed("query", "--in", "photos/sub", "--where", "width < 0")
+    assert "no photo answers this query" in inside.stderr
     assert nothing.exit_code == 3 and f"path begins with {indexed.folder / 'photos'}" in nothing.stderr
 
 
