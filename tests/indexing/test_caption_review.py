@@ -251,7 +251,7 @@ def test_an_export_has_the_words_of_people_and_who_wrote_them(decided, tmp_path)
     import pyarrow.parquet as pq
 
     export_file(decided, tmp_path / "all.parquet", only_sure=True)
-    rows = {row["path"]: row for row in pq.read_table(tmp_path / "all.parquet").to_pylist()}
+    rows = {row["relative_path"]: row for row in pq.read_table(tmp_path / "all.parquet").to_pylist()}
     assert rows.keys() == {f"p{at}.png" for at in range(1, 10)}  # p0 is unsure still
     assert (rows["p1.png"]["caption"], rows["p1.png"]["caption_by"]) == ("a giraffe", "human")
     assert (rows["p3.png"]["caption"], rows["p3.png"]["caption_by"]) == (None, "human")
@@ -261,6 +261,6 @@ def test_an_index_of_an_older_schema_gets_its_columns_when_corrections_are_taken
     import lancedb
 
     review(p1={"caption": "a giraffe"})
-    lancedb.connect(judged).open_table("images-1").drop_columns(["caption_confidence", "caption_by"])
+    lancedb.connect(judged).open_table("images-1").drop_columns(["caption_confidence", "caption_by", "remark"])
     assert apply_corrections(judged, file).changed == 1
     assert captions(judged)["p1"] == CORRECTED and captions(judged)["p2"][3:] == (None, "model")
