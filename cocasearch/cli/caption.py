@@ -71,7 +71,7 @@ _PLACES_OF = {
 """Where the captions go that a parameter has an effect on."""
 
 _GOING = {
-    "index": "go into an index, which keeps those that it has",
+    "index": "go into an index, where --below alone has captions written anew",
     "out": "go into a file",
     "sidecar": "go into side-cars",
     "printed": "are only printed",
@@ -199,7 +199,8 @@ def caption(
         sink = _open_sink(out, overwrite=overwrite, only_sure=sure, layout=layout, below=below)
     how |= {"only_sure": sure and place != "printed", "prefix": prefix, "suffix": suffix}
     if files := _discover(paths or [], only_empty=only_empty):
-        _tell(_run(context, files, sink, model, device, options, how, sure=sure), sink, output_format, sure=sure)
+        report = _run(context, files, sink, model, device, options, how, sure=sure)
+        _tell(report, sink, output_format, sure=sure, only_empty=only_empty)
 
 
 class OverwriteAllInTwoWords(TyperCommand):
@@ -352,7 +353,7 @@ def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
     return without
 
 
-def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *, sure: bool) -> None:
+def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *, sure: bool, only_empty: bool) -> None:
     from cocasearch.inference.caption_sinks import CaptionList
 
     if isinstance(sink, CaptionList) and sink.records:
@@ -363,7 +364,8 @@ def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *
     console.say(", ".join(f"{count} {what}" for what, count in counts.items() if count))
     _tell_of_sidecars(sink)
     if not report.written and not report.kept:
-        raise NothingFound("no caption is sure" if report.left_out else "none of the photos could be read")
+        which = "the photos without a caption" if only_empty else "the photos"
+        raise NothingFound("no caption is sure" if report.left_out else f"none of {which} could be read")
 
 
 def _tell_of_sidecars(sink: "CaptionSink") -> None:
