@@ -66,7 +66,7 @@ def read_captioned_data(
         gathered.add_all(file, reader.rows(file), images or (file.path if file.path.is_dir() else file.path.parent))
     data = gathered.data(str(source))
     if not data.images:
-        raise _nothing(data, files[0].path)
+        raise _nothing(data, files[0].path, images)
     return data
 
 
@@ -163,9 +163,13 @@ class _Gathered:
                 self.captions[parts[first]].extend(self.captions.pop(parts[other]))
 
 
+_ADDRESS = "an address, not a file"
+_DOWNLOAD = "download the pictures first, and name their files in the table"
+
+
 def _why_missing(image: Path, key: str) -> str:
     if "://" in key:
-        return "an address, not a file"
+        return _ADDRESS
     if "\\" in key and Path(str(image).replace("\\", "/")).is_file():
         return "no such file: it has \\ where this system has / in paths"
     return "a folder, not a file" if image.is_dir() else "no such file"
@@ -187,7 +191,8 @@ def _mending(reason: str) -> str | None:
 
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-_READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".token")
+_READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".token", ".parquet")
+_NAMED = 6  # data files in a hint
 _UNSORTED = "a picture and its text must lie next to each other in a shard, as tar --sort=name puts them"
 _KINDS = (
     "give a .csv, .tsv, .jsonl, .parquet or .tar file, captions of COCO or Flickr, "
@@ -195,23 +200,24 @@ _KINDS = (
 )
 
 
-def _nothing(data: CaptionedData, path: Path) -> CocaSearchError:
+def _nothing(data: CaptionedData, path: Path, images: Path | None) -> CocaSearchError:
     """Why a source has not one picture to show."""
     if data.missing:
         first = data.missing[0]
-        folder = path if path.is_dir() else path.parent
+        folder = images or (path if path.is_dir() else path.parent)
+        whose = "the folder given with --images" if images else "the data file's folder"
         return CocaSearchError(
             f"not one of {counted(len(data.missing), 'picture')} of {data.source} is there, "
             f"beginning with {first.where}: {first.reason}",
-            hint=f"relative paths start at the data file's folder, {folder.resolve()}",
+            hint=_DOWNLOAD if first.reason == _ADDRESS else f"relative paths start at {whose}, {folder.resolve()}",
         )
     if path.suffix.lower() in _TABLES and not data.bad_rows:
         return CocaSearchError(
             f"{data.source} holds no captioned pictures: it has no rows",
             hint="one for each caption: the picture, and its words",
         )
-    files = _files_in(path, _READ_BY_NAME) if path.is_dir() else []
-    hint = f"give one of the data files in it: {', '.join(file.name for file in files)}" if files else _KINDS
+    files = _data_files(path) if path.is_dir() else []
+    hint = f"give one of the data files in it: {', '.join(map(str, files[:_NAMED]))}" if files else _KINDS
     if not data.bad_rows:
         return CocaSearchError(f"{data.source} holds no captioned pictures", hint=hint)
     first = data.bad_rows[0]
@@ -220,6 +226,19 @@ def _nothing(data: CaptionedData, path: Path) -> CocaSearchError:
         hint = _UNSORTED if is_torn else "captions are in .txt, .caption or .json; name others with --caption-key"
     message = f"{data.source} holds no captioned pictures: {first.where}: {first.reason}"
     return CocaSearchError(message, hint=_mending(first.reason) or hint)
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The files to be read by their own name in a folder or, if it has none, in those just below it; from there."""
+    for below in ([folder], _folders_in(folder)):
+        if files := [file.relative_to(folder) for part in below for file in _files_in(part, _READ_BY_NAME)]:
+            return files
+    return []
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    readable = (path for path in folder.iterdir() if path.is_dir() and os.access(path, os.R_OK | os.X_OK))
+    return sorted(path for path in readable if not is_passed_over(path.name))
 
 
 def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

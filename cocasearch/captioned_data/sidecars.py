@@ -1,5 +1,6 @@
 """A folder of pictures, each with a text beside it of the same name."""
 
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Generic, TypeVar
@@ -117,7 +118,8 @@ def read_sidecars(folder: Path) -> CaptionedData:
             data.bad_rows.append(BadRow(row.where, reason))
     if not data.images:
         raise CocaSearchError(
-            f"no photo in {folder} has a side-car with a caption", hint="cocasearch caption --sidecar"
+            f"no photo in {folder} has a side-car with a caption",
+            hint=f"cocasearch caption {shlex.quote(str(folder))} --sidecar",
         )
     return data
 

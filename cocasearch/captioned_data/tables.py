@@ -37,7 +37,8 @@ def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Fou
         told = _EXCELS_SEPARATOR.fullmatch(header)
         header = file.readline() if told else header
         separator = told[1] if told else max("\t,;|", key=header.count)
-        columns = [column.strip() for column in next(csv.reader([header], delimiter=separator), [])]
+        names = csv.reader([header], delimiter=separator, skipinitialspace=True)
+        columns = [column.strip() for column in next(names, [])]
         reader = RowReader.choose(name, columns, wanted)
         image_at, caption_at = columns.index(reader.image), columns.index(reader.caption)
         split = _tab_separated(file) if separator == "\t" else _quoted(file, name, separator)
@@ -63,7 +64,7 @@ def _quoted(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[l
         ended = True
 
     csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(watched(), delimiter=separator)
+    reader = csv.reader(watched(), delimiter=separator, skipinitialspace=True)
     before = 0
     for number, cells in enumerate(reader, start=1):
         if ended:  # the reader asked for more lines than there are

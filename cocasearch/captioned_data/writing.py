@@ -1,6 +1,7 @@
 """Captioned pictures -> a CSV that can be read again."""
 
 import csv
+import shlex
 from pathlib import Path
 
 from cocasearch.atomic_files import replacing
@@ -18,7 +19,10 @@ def write_csv(data: CaptionedData, out: Path, *, overwrite: bool = False) -> int
         CocaSearchError: A picture is no file, or the file cannot be written, is there already or ends otherwise.
     """
     if out.suffix.lower() != ".csv":
-        raise CocaSearchError(f"the table is written as CSV, and {out} does not end so", hint=f"--out {out.stem}.csv")
+        raise CocaSearchError(
+            f"the table is written as CSV, and {out} does not end so",
+            hint=f"--out {shlex.quote(str(out.with_suffix('.csv')))}",
+        )
     if out.exists() and not overwrite:
         raise CocaSearchError(f"{out} exists already", hint="another --out, or the same command with --overwrite")
     folder = out.parent.resolve()

@@ -48,7 +48,7 @@ def _in_short() -> Iterator[None]:
         yield
     except Exception as error:
         if hasattr(error, "message"):  # Typer's refusals, which quote whole words
-            error.message = console.message(error.message)
+            error.message = console.message(error.message.replace("Value error, ", ""))  # Pydantic's words
         raise
 
 

@@ -71,7 +71,7 @@ _PLACES_OF = {
 """Where the captions go that a parameter has an effect on."""
 
 _GOING = {
-    "index": "go into an index, which keeps those that it has",
+    "index": "go into an index, where --below alone has captions written anew",
     "out": "go into a file",
     "sidecar": "go into side-cars",
     "printed": "are only printed",
@@ -200,7 +200,7 @@ def caption(
     how |= {"only_sure": sure and place != "printed", "prefix": prefix, "suffix": suffix}
     if files := _discover(paths or [], only_empty=only_empty):
         report = _run(context, files, sink, model, device, options, how, sure=sure)
-        _tell(report, sink, output_format, sure=sure)
+        _tell(report, sink, output_format, sure=sure, only_empty=only_empty)
         if place == "sidecar" and report.kept and not (report.written or overwrite or overwrite_all or below):
             console.say("captions that are there stay, whatever the options; to write ours anew: --overwrite")
 
@@ -355,7 +355,7 @@ def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
     return without
 
 
-def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *, sure: bool) -> None:
+def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *, sure: bool, only_empty: bool) -> None:
     from cocasearch.inference.caption_sinks import CaptionList
 
     if isinstance(sink, CaptionList) and sink.records:
@@ -366,7 +366,8 @@ def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *
     console.say(", ".join(f"{count} {what}" for what, count in counts.items() if count))
     _tell_of_sidecars(sink)
     if not report.written and not report.kept:
-        raise NothingFound("no caption is sure" if report.left_out else "none of the photos could be read")
+        which = "the photos without a caption" if only_empty else "the photos"
+        raise NothingFound("no caption is sure" if report.left_out else f"none of {which} could be read")
 
 
 def _tell_of_sidecars(sink: "CaptionSink") -> None:

@@ -109,13 +109,14 @@ def write_json(value: object) -> None:
     _write(json.dumps(rounded(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False) -> None:
+def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False, columns: Sequence[str] = ()) -> None:
     """Results on stdout, in the order given; every row needs the same keys and a `path`.
 
     Args:
         rows: One mapping per result.
         fmt: The layout; `csv` and `table` have a header, `paths` prints nothing but the paths.
         null_separated: End each path with a zero byte, for `xargs -0`; other layouts ignore it.
+        columns: The header of a `csv` without rows.
     """
     if fmt in (Format.json, Format.jsonl, Format.csv):
         rows = rounded(rows)
@@ -127,7 +128,7 @@ def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False
     elif fmt is Format.jsonl:
         _write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     elif fmt is Format.csv:
-        _write(_as_csv(rows))
+        _write(_as_csv(rows, list(rows[0]) if rows else columns))
     else:
         write_table(rows)
 
@@ -279,9 +280,9 @@ def _cell(name: str, value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else on_one_line(" ".join(str(value).split()))
 
 
-def _as_csv(rows: Sequence[Row]) -> str:
+def _as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()} for row in rows

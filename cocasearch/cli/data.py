@@ -83,7 +83,7 @@ def check(
     elif fmt is Format.table:
         _print(report)
     else:
-        console.write_rows([vars(problem) for problem in report.problems], fmt)
+        console.write_rows([vars(problem) for problem in report.problems], fmt, columns=("path", "problem", "detail"))
     if report.is_spoiled:
         raise CocaSearchError(f"{data} has rows or photos that training would leave out")
 
@@ -136,7 +136,7 @@ def _print(report: "DataReport") -> None:
     counts = report.counts()
     lines = [
         f"{counted(report.images, 'photo')}, {counted(report.captions, 'caption')}; "
-        f"{least} to {most} a photo, {median} in the middle",
+        + (f"{least} a photo" if least == most else f"{least} to {most} a photo, {median} in the middle"),
         f"{counted(report.distinct_captions, 'different caption')}, "
         f"{report.shared_captions:,} of them of several photos",
         f"captions have {lengths.median} tokens in the middle and {lengths.most} at most; "

@@ -52,7 +52,8 @@ def _path(word: str | Path, info: ParameterInfo) -> Path:
     path = Path(word)
     _refuse_too_long(path)
     if info.exists and not (path.exists() if info.file_okay else path.is_dir()):
-        raise typer.BadParameter(f"no such {'file' if info.file_okay else 'folder'}: {on_one_line(str(path))}")
+        what = "a file, not a folder" if path.exists() else f"no such {'file' if info.file_okay else 'folder'}"
+        raise typer.BadParameter(f"{what}: {on_one_line(str(path))}")
     return path
 
 

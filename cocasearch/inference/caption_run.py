@@ -110,7 +110,7 @@ class CaptionRun:
         return [
             CaptionRecord(
                 path=str(file.absolute),
-                caption=_joined(self._prefix, _joined(description.caption or "", self._suffix)),
+                caption=joined(self._prefix, joined(description.caption or "", self._suffix)),
                 caption_score=description.caption_score,
                 caption_logprob=description.caption_logprob,
                 model=self._model,
@@ -121,7 +121,9 @@ class CaptionRun:
         ]
 
 
-def _joined(first: str, second: str) -> str:
-    """Two pieces of a caption as one, with a space between where one belongs there."""
+def joined(first: str, second: str) -> str:
+    """Two pieces of a caption as one, with a space where one belongs, and no full stop before words that go on."""
+    if second.startswith((",", ";")):
+        first = first.removesuffix(".")
     is_apart = not (first and second) or first[-1].isspace() or second[0].isspace() or second[0] in ",.;:!?"
     return first + second if is_apart else f"{first} {second}"

@@ -5,6 +5,7 @@ Knows nothing about models and opens no picture.
 
 import csv
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -185,7 +186,8 @@ class _Format:
 
 def _check(file: Path) -> None:
     if file.suffix.lower() not in _FORMATS:
-        raise CocaSearchError(f"captions are written as {', '.join(_FORMATS)}, which {file} does not end with")
+        told = f"captions are written as {', '.join(_FORMATS)}, and {file} has none of these endings"
+        raise CocaSearchError(told, hint=f"--out {shlex.quote(str(file.with_suffix('.csv')))}")
     if not file.absolute().parent.is_dir():
         raise CocaSearchError(f"there is no folder {file.parent} for {file.name}", hint=f"mkdir -p {file.parent}")
 

@@ -210,6 +210,13 @@ def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_look
     with pytest.raises(CocaSearchError, match=r"not one of 2 pictures .* beginning with x/a\.jpg: no such") as error:
         read_captioned_data(write(tmp_path / "data.csv", "image,caption\nx/a.jpg,one\nx/b.jpg,two\n"))
     assert str(tmp_path.resolve()) in str(error.value.hint)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(CocaSearchError) as error:
+        read_captioned_data(tmp_path / "data.csv", images=tmp_path / "photos")
+    assert error.value.hint == f"relative paths start at the folder given with --images, {tmp_path.resolve()}/photos"
+    with pytest.raises(CocaSearchError) as error:
+        read_captioned_data(write(tmp_path / "data.csv", "image,caption\nhttps://example.org/a.jpg,one\n"))
+    assert str(error.value.hint).startswith("download the pictures first")
 
 
 @pytest.mark.parametrize(
@@ -271,6 +278,13 @@ def test_a_folder_without_sidecars_hints_at_its_data_files(tmp_path: Path) -> No
     with pytest.raises(CocaSearchError) as error:
         read_captioned_data(tmp_path)
     assert error.value.hint == "give one of the data files in it: train.tsv"
+    write(tmp_path / "train.tsv", "").rename(tmp_path / "train.bak")
+    for split in ("test", "train", ".hidden"):
+        (tmp_path / split).mkdir()
+        write(tmp_path / split / "metadata.csv", "file_name,text\n")
+    with pytest.raises(CocaSearchError) as error:
+        read_captioned_data(tmp_path)
+    assert error.value.hint == "give one of the data files in it: test/metadata.csv, train/metadata.csv"
 
 
 def test_a_template_without_a_place_for_the_name_is_refused(tmp_path: Path) -> None:
@@ -331,6 +345,11 @@ def test_pictures_in_cells_of_tables_are_read_and_named_by_their_row(tmp_path: P
     structs = pa.array([[{"bytes": content, "path": None}]])
     pq.write_table(pa.table({"image": structs, "caption": ["big"]}), tmp_path / "a.parquet")
     assert read_captioned_data(tmp_path / "a.parquet")[0].image == content
+
+
+def test_a_space_before_a_quotation_mark_is_no_part_of_the_words(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", 'image , "caption"\na.jpg , "one, and two"\n')
+    assert captions_of(read_captioned_data(file)) == {"a.jpg": ("one, and two",)}
 
 
 def test_excels_first_line_names_the_separator(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from cocasearch.inference.caption_run import joined
 from cocasearch.inference.description import ImageDescriber
 
 READABLE = ["blue-circle.png", "red-square.jpg", "sub/yellow-triangle.jpg", "turned.jpg"]
@@ -118,7 +119,21 @@ def test_photos_of_one_stem_have_a_sidecar_each_and_are_read_with_it(prompt):
     refused = prompt("data", "sidecars", "photos", "--out", "photos/all.csv")
     assert refused.exit_code == 1 and "all.csv exists already" in refused.stderr
     refused = prompt("data", "sidecars", "photos", "--out", "photos/all.parquet")
-    assert refused.exit_code == 1 and "written as CSV" in refused.stderr
+    assert refused.exit_code == 1 and "--out photos/all.csv" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        ("ohwx,", "a cat.", "ohwx, a cat."),
+        ("a cat.", ", on film", "a cat, on film"),
+        ("a cat.", "On film.", "a cat. On film."),
+        ("a cat", ", on film", "a cat, on film"),
+        ("a cat.", "", "a cat."),
+    ],
+)
+def test_pieces_of_a_caption_make_one_sentence(first, second, both):
+    assert joined(first, second) == both
 
 
 def test_words_of_ones_own_stand_around_captions(prompt):
@@ -157,6 +172,9 @@ def test_only_photos_without_a_caption_beside_them_are_captioned(prompt):
     assert "1 photo has a caption" in result.stderr
     assert not any("turned" in line for line in result.stdout.splitlines()) and "3 captioned" in result.stderr
     assert prompt(*command, "--overwrite", "--sidecar").exit_code == 2
+    assert "4 captioned" in prompt("caption", "photos", "--model", "tiny", "--sidecar", "--overwrite", "all").stderr
+    result = prompt(*command, "--sidecar")
+    assert result.exit_code == 3 and "none of the photos without a caption could be read" in result.stderr
 
 
 def test_captions_that_are_less_sure_are_written_anew(prompt, doubting):

@@ -42,9 +42,12 @@ def test_a_collection_without_fault_is_counted(collection):
     result = collection("data", "check", "data.csv", "--model", "tiny")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == "4 photos, 8 captions; 2 to 2 a photo, 2 in the middle"
+    assert lines[0] == "4 photos, 8 captions; 2 a photo"
     assert lines[1] == "5 different captions, 1 of them of several photos"
     assert len(lines) == 3 or lines[4].startswith("long caption")
+    (collection.folder / "short.csv").write_text(f"filepath,title\n{PHOTOS[0].name},a\n")
+    result = collection("data", "check", "short.csv", "--model", "tiny", "--format", "csv")
+    assert result.stdout == "path,problem,detail\n"
 
 
 def test_everything_that_is_wrong_is_named(collection):
