@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from damaged import LONGEST, OF_INDEXES_AND_RUNS, Kind, of_model_folders, refused
 
-COPIES = 20
+COPIES = 10
 MODEL_FILES = range(9)
 
 
