@@ -8,8 +8,9 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(VENV)/bin/cocasearch demo
 
+# A process a core, each with a thread for itself; the tests of a file share what they have made, so they stay together.
 test: lint
-	$(VENV)/bin/pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
