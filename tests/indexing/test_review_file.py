@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_refused(tmp_path, name):
 
 def test_a_workbook_is_refused_with_a_way_to_make_a_table_of_it(tmp_path):
     file = tmp_path / "review.xlsx"
-    with pytest.raises(CocaSearchError, match=r"files that end with .csv, .tsv, .jsonl, and .*xlsx does not") as refused:
+    with pytest.raises(CocaSearchError, match=r"that end with .csv, .tsv, .jsonl, and .*xlsx does not") as refused:
         read_corrections(file)
     assert refused.value.hint is None
     file.touch()
