@@ -35,12 +35,12 @@ def torchrun(
     *options: str,
     program: Sequence[str | Path] = ("-m", "cocasearch"),
 ) -> subprocess.Popen[str]:
-    """The command, running; `options` are settings, and `program` may be one that behaves like cocasearch."""
+    """The command, running; `options` are settings in the place of the usual, `program` may behave like cocasearch."""
     settings = [f"{name}={getattr(CONFIG, name)}" for name in SETTINGS]
     settings += [f"augmentation.{name}={getattr(CONFIG.augmentation, name)}" for name in ("min_area", "flip", "color")]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command += [*map(str, program), "train", str(data), "--out", str(out), "--model", str(model), "--device", "cpu"]
-    for setting in (*settings, *options):
+    for setting in {text.partition("=")[0]: text for text in (*settings, *options)}.values():
         command += ["--set", setting]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
