@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cocasearch.errors import CocaSearchError
     from cocasearch.indexing.builder import IndexBuilder
-    from cocasearch.inference.caption_options import CaptionOptions
-    from cocasearch.inference.captioning import Captioner
-    from cocasearch.inference.embedding import Embedder
+    from cocasearch.inference.embedder import Embedder
+    from cocasearch.inference.generation.caption_options import CaptionOptions
+    from cocasearch.inference.generation.captioner import Captioner
     from cocasearch.inference.loaded_model import load_model
     from cocasearch.model.coca import CoCa
     from cocasearch.model.config import CoCaConfig
@@ -44,12 +44,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CaptionOptions": "inference.caption_options",
-    "Captioner": "inference.captioning",
+    "CaptionOptions": "inference.generation.caption_options",
+    "Captioner": "inference.generation.captioner",
     "CoCa": "model.coca",
     "CoCaConfig": "model.config",
     "CocaSearchError": "errors",
-    "Embedder": "inference.embedding",
+    "Embedder": "inference.embedder",
     "IndexBuilder": "indexing.builder",
     "SearchHit": "search.hits",
     "Searcher": "search.searcher",

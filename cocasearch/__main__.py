@@ -17,11 +17,11 @@ def main() -> None:
             finally:
                 sys.stdout.flush()  # help and usage are printed by others
         except OSError as error:
-            from cocasearch.cli import console, reporting
+            from cocasearch.cli import console, exit_codes
 
             streams.give_up_stdout()
             if isinstance(error, BrokenPipeError):
-                raise SystemExit(reporting.CLOSED_PIPE) from None
+                raise SystemExit(exit_codes.CLOSED_PIPE) from None
             console.fail(f"the output cannot be written: {error.strerror}")
             raise SystemExit(1) from None
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import tokenizers
 import torch
 from PIL import Image, ImageDraw
 
-from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.checkpoints.model_folder import save_model_folder
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import (

@@ -14,25 +14,25 @@ import pyarrow.parquet as pq
 import torch
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel, read_confidence, write_confidence
-from cocasearch.checkpoints.foreign_weights import read_foreign_weights
-from cocasearch.checkpoints.openclip_configs import read_architecture, read_text_config
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.foreign.foreign_weights import read_foreign_weights
+from cocasearch.checkpoints.foreign.openclip_configs import read_architecture, read_text_config
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
-from cocasearch.indexing.clip_retrieval import EmbeddingsFolder
-from cocasearch.indexing.hashing import Hashes
-from cocasearch.indexing.known_files import Counts, KnownFiles, _write, recall_known_files
-from cocasearch.indexing.ledger import Ledger, UnreadableFile
-from cocasearch.indexing.manifest import Manifest, Root, find_manifest, write_manifest
-from cocasearch.indexing.review_file import PhotoKey, Reviewed, read_corrections, write_review
-from cocasearch.inference.caption_sinks import CaptionFile, CaptionRecord
+from cocasearch.indexing.edit.review_file import PhotoKey, Reviewed, read_corrections, write_review
+from cocasearch.indexing.exchange.clip_retrieval import EmbeddingsFolder
+from cocasearch.indexing.scan.hashing import Hashes
+from cocasearch.indexing.scan.known_files import Counts, KnownFiles, _write, recall_known_files
+from cocasearch.indexing.store.manifest import Manifest, Root, find_manifest, write_manifest
+from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.inference.caption_files.caption_sinks import CaptionFile, CaptionRecord
 from cocasearch.text.known_words import KnownWords
-from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.curves import draw_curves
-from cocasearch.training.frozen_features import FeatureFile
-from cocasearch.training.run_checkpoint import RunCheckpoint
-from cocasearch.training.run_log import RunLog
+from cocasearch.training.data.class_names import ClassNames
+from cocasearch.training.data.frozen_features import FeatureFile
+from cocasearch.training.run_folder.curves import draw_curves
+from cocasearch.training.run_folder.run_checkpoint import RunCheckpoint
+from cocasearch.training.run_folder.run_log import RunLog
 
 LONGEST = 300  # characters of a sentence, but for the path in it
 

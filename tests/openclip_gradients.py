@@ -4,7 +4,7 @@ import torch
 from seeded_openclip import TINY, seeded_weights
 from torch import Tensor
 
-from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.checkpoints.foreign.openclip_weights import from_openclip
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig
 

@@ -7,13 +7,13 @@ import torch
 from seeded_openclip import TINY, seeded_weights, training_batch
 from torch import Tensor
 
-from cocasearch.checkpoints.openclip import from_openclip
+from cocasearch.checkpoints.foreign.openclip_weights import from_openclip
 from cocasearch.model.coca import CoCa
 from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.dataset import TrainingBatch
-from cocasearch.training.gradients import Gradients, StepLosses
-from cocasearch.training.objective import Objective
+from cocasearch.training.data.dataset import TrainingBatch
+from cocasearch.training.losses.objective import Objective
+from cocasearch.training.step.gradients import Gradients, StepLosses
 
 # Its own rate, without warm-up, and its weights of the losses.
 OPENCLIPS = TrainingConfig(

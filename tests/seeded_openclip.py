@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
-from cocasearch.inference.caption_options import CaptionOptions
-from cocasearch.inference.captioning import Captioner
+from cocasearch.inference.generation.caption_options import CaptionOptions
+from cocasearch.inference.generation.captioner import Captioner
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig

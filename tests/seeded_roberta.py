@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cocasearch.checkpoints.roberta import read_roberta_config
+from cocasearch.checkpoints.foreign.roberta_weights import read_roberta_config
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, RobertaConfig, VisionTransformerConfig
 
 PUBLISHED: dict[str, Any] = {  # what roberta-base says of itself, as far as it matters

@@ -3,7 +3,7 @@
 from seeded_openclip import seeded_weights
 from torch import Tensor
 
-from cocasearch.checkpoints.openclip_configs import from_openclip_config
+from cocasearch.checkpoints.foreign.openclip_configs import from_openclip_config
 
 SMALL_CONFIG = {  # what a repository says of weights that CLIP's tokenizer suits, in OpenCLIP's layout
     "model_cfg": {

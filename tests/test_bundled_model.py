@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cocasearch.images.batching import decode_batches
-from cocasearch.inference.caption_options import CaptionOptions
-from cocasearch.inference.description import ImageDescriber, ImageDescription
-from cocasearch.inference.embedding import Embedder
+from cocasearch.inference.describer import ImageDescriber, ImageDescription
+from cocasearch.inference.embedder import Embedder
+from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.paths import bundled_model_folder, sample_photos_folder
 from cocasearch.text.words import forms_of, words_of

@@ -1,6 +1,7 @@
 """The ladder of the package: each rung imports rungs below it, never above, never beside; lazy imports count."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -21,8 +22,8 @@ LADDER = [
     {"checkpoints"},
     {"model"},
     {"captioned_data"},
-    {"images", "text"},
-    {"atomic_files", "counting", "file_parts", "interruption", "json_values", "paths"},
+    {"images", "text", "lock"},
+    {"atomic_files", "byte_range", "counting", "interruption", "json_values", "paths"},
     {"errors"},
 ]
 HEIGHT = {rung: -floor for floor, rungs in enumerate(LADDER) for rung in rungs}
@@ -65,6 +66,16 @@ def test_imports_go_down_the_ladder(module):
     for target in imports(module):
         assert target != "cocasearch", f"{module} imports the public names, which stand above it"
         assert rung(target) == here or HEIGHT[rung(target)] < HEIGHT[here], f"{module} imports {target}"
+
+
+@pytest.mark.parametrize("folder", sorted({file.parent for file in MODULES.values()}), ids=lambda folder: folder.name)
+def test_a_room_has_few_doors(folder):
+    assert len([file for file in folder.glob("*.py") if file.stem != "__init__"]) <= 15
+
+
+def test_a_name_means_one_module():
+    names = Counter(file.stem for file in MODULES.values() if file.stem not in {"__init__", "config"})
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_no_module_imports_itself_in_a_circle():

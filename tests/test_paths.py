@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cocasearch.checkpoints.openclip_configs import read_architecture
+from cocasearch.checkpoints.foreign.openclip_configs import read_architecture
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import index_folder, indexes_homes, models_home

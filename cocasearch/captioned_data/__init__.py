@@ -16,8 +16,8 @@ Pictures may also stand in cells, as base64 or lists of bytes, and several capti
 Several files are one source as `first.tar::second.tar` or `shard-{000..012}.tar`; `s3://` names objects in a store.
 """
 
-from cocasearch.captioned_data.copies import unite_copies
+from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage
+from cocasearch.captioned_data.duplicates.exact_copies import unite_copies
 from cocasearch.captioned_data.reading import read_captioned_data
-from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage
 
 __all__ = ["BadRow", "CaptionedData", "CaptionedImage", "read_captioned_data", "unite_copies"]

@@ -9,11 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cocasearch.captioned_data.cells import UnreadCell, words
-from cocasearch.captioned_data.columns import CAPTION_COLUMNS, IMAGE_COLUMNS, WantedColumns
-from cocasearch.captioned_data.records import BadRow, Found, Row
-from cocasearch.captioned_data.spellings import FilesByName
-from cocasearch.captioned_data.tables import (
+from cocasearch.captioned_data.caption_tables import (
     NOT_UTF8,
     RowReader,
     delimited_rows,
@@ -23,6 +19,10 @@ from cocasearch.captioned_data.tables import (
     refuse_binary,
     rows_of_records,
 )
+from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
+from cocasearch.captioned_data.cells import UnreadCell, words
+from cocasearch.captioned_data.columns import CAPTION_COLUMNS, IMAGE_COLUMNS, WantedColumns
+from cocasearch.captioned_data.unicode_names import FilesByName
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import is_image_name
 

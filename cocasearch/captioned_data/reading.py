@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from cocasearch.byte_range import FilePart, PictureSource
 from cocasearch.captioned_data.annotations import json_rows, text_rows
+from cocasearch.captioned_data.caption_tables import delimited_rows, jsonl_rows, parquet_rows
+from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage, Found, Row
 from cocasearch.captioned_data.columns import WantedColumns
-from cocasearch.captioned_data.contents import same_content
+from cocasearch.captioned_data.duplicates.file_contents import same_content
 from cocasearch.captioned_data.object_store import SHARD_SUFFIXES, Progress
-from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage, Found, Row
 from cocasearch.captioned_data.shards import tar_rows
 from cocasearch.captioned_data.sidecars import sidecar_rows
-from cocasearch.captioned_data.sources import SourceFile, source_files
-from cocasearch.captioned_data.spellings import FilesByName
-from cocasearch.captioned_data.tables import delimited_rows, jsonl_rows, parquet_rows
+from cocasearch.captioned_data.source_names import SourceFile, source_files
+from cocasearch.captioned_data.unicode_names import FilesByName
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, first_line
-from cocasearch.file_parts import FilePart, PictureSource
 from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, is_passed_over
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from cocasearch.captioned_data.caption_tables import NOT_UTF8, parse_json
 from cocasearch.captioned_data.cells import UnreadCell, words
 from cocasearch.captioned_data.columns import WantedColumns
-from cocasearch.captioned_data.tables import NOT_UTF8, parse_json
 from cocasearch.errors import CocaSearchError
 
 SIDECARS = ("txt", "caption")  # in the order in which their captions are put together

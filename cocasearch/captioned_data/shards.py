@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from cocasearch.byte_range import FilePart
+from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
 from cocasearch.captioned_data.cells import UnreadCell
 from cocasearch.captioned_data.columns import WantedColumns
-from cocasearch.captioned_data.records import BadRow, Found, Row
 from cocasearch.captioned_data.samples import METADATA, SampleReader
-from cocasearch.captioned_data.spellings import composed
+from cocasearch.captioned_data.unicode_names import composed
 from cocasearch.errors import CocaSearchError
-from cocasearch.file_parts import FilePart
 from cocasearch.images.discovery import is_image_name, is_passed_over
 
 _COPY_AGAIN = "copy it again from where it came, or name the other shards without it"

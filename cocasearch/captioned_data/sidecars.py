@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Generic, TypeVar
 
+from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage, Found, Row
 from cocasearch.captioned_data.cells import UnreadCell
 from cocasearch.captioned_data.columns import WantedColumns
-from cocasearch.captioned_data.records import BadRow, CaptionedData, CaptionedImage, Found, Row
 from cocasearch.captioned_data.samples import METADATA, SampleReader
-from cocasearch.captioned_data.spellings import composed
+from cocasearch.captioned_data.unicode_names import composed
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import RAW_SUFFIXES, is_image_name, walk_folders
 

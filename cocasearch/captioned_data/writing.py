@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from cocasearch.atomic_files import replacing
-from cocasearch.captioned_data.records import CaptionedData
+from cocasearch.captioned_data.captioned_image import CaptionedData
 from cocasearch.errors import CocaSearchError
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from cocasearch.atomic_files import write_text
 from cocasearch.checkpoints.disk_space import writing
-from cocasearch.checkpoints.folder_files import CONFIDENCE_FILE, MOST_CONFIG_BYTES
+from cocasearch.checkpoints.model_files import CONFIDENCE_FILE, MOST_CONFIG_BYTES
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.json_values import build, read_json, shown
 

@@ -8,9 +8,9 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocasearch.checkpoints.catalogue import PUBLISHED, PublishedModel, find_published
-from cocasearch.checkpoints.folder_files import CONFIG_FILE, MOST_CONFIG_BYTES
 from cocasearch.checkpoints.folder_replacing import put_in_place
+from cocasearch.checkpoints.hub.catalogue import PUBLISHED, PublishedModel, find_published
+from cocasearch.checkpoints.model_files import CONFIG_FILE, MOST_CONFIG_BYTES
 from cocasearch.errors import CocaSearchError
 from cocasearch.json_values import read_json
 from cocasearch.paths import bundled_model_folder, expand_home, is_folder_like, models_home

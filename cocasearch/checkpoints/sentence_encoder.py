@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cocasearch.checkpoints.foreign_weights import read_foreign_weights
+from cocasearch.checkpoints.foreign.foreign_weights import read_foreign_weights
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.attention import merge_heads, split_heads
 

@@ -9,25 +9,25 @@ from typer.core import TyperGroup
 
 from cocasearch import __version__
 from cocasearch.cli import console
-from cocasearch.cli.calibrate import calibrate
-from cocasearch.cli.caption import OverwriteAllInTwoWords, caption
-from cocasearch.cli.data import check, coco, flickr, sidecars
-from cocasearch.cli.demo import demo
-from cocasearch.cli.evaluate import evaluate
-from cocasearch.cli.export import export, import_
-from cocasearch.cli.finetune import finetune
-from cocasearch.cli.index import index
-from cocasearch.cli.mix import mix
-from cocasearch.cli.models import info, list_
-from cocasearch.cli.probe import probe
-from cocasearch.cli.pull import import_ as import_weights
-from cocasearch.cli.pull import pull
-from cocasearch.cli.query import query
-from cocasearch.cli.remove import remove, reroot
-from cocasearch.cli.reporting import reporting
-from cocasearch.cli.status import status
-from cocasearch.cli.train import train
-from cocasearch.cli.verify import verify
+from cocasearch.cli.commands.caption import OverwriteAllInTwoWords, caption
+from cocasearch.cli.commands.data import check, coco, flickr, sidecars
+from cocasearch.cli.commands.demo import demo
+from cocasearch.cli.commands.evaluate import evaluate
+from cocasearch.cli.commands.export import export, import_
+from cocasearch.cli.commands.finetune import finetune
+from cocasearch.cli.commands.index import index
+from cocasearch.cli.commands.models.calibrate import calibrate
+from cocasearch.cli.commands.models.listing import info, list_
+from cocasearch.cli.commands.models.mix import mix
+from cocasearch.cli.commands.models.pull import import_ as import_weights
+from cocasearch.cli.commands.models.pull import pull
+from cocasearch.cli.commands.probe import probe
+from cocasearch.cli.commands.query import query
+from cocasearch.cli.commands.remove import remove, reroot
+from cocasearch.cli.commands.status import status
+from cocasearch.cli.commands.train import train
+from cocasearch.cli.commands.verify import verify
+from cocasearch.cli.exit_codes import reporting
 
 
 class _Commands(TyperGroup):

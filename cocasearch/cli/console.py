@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm import tqdm
 
-from cocasearch.cli import streams, tables
+from cocasearch.cli import streams
+from cocasearch.cli.output import text_tables as tables
 from cocasearch.errors import LONGEST_MESSAGE, CocaSearchError, shortened
 
 Row = Mapping[str, Any]

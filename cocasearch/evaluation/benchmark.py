@@ -18,9 +18,9 @@ from cocasearch.evaluation.hallucination import HallucinationReport, hallucinati
 from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures, retrieval_figures
 from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, ranks_both_ways, summarise
 from cocasearch.images.batching import decode_batches
-from cocasearch.inference.caption_options import CaptionOptions
-from cocasearch.inference.description import ImageDescriber
-from cocasearch.inference.embedding import Embedder
+from cocasearch.inference.describer import ImageDescriber
+from cocasearch.inference.embedder import Embedder
+from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel
 
 

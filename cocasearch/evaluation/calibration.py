@@ -20,8 +20,8 @@ from cocasearch.evaluation.logistic_regression import LogisticFit, fit_logistic
 from cocasearch.evaluation.right_captions import is_right
 from cocasearch.images.batching import decode_batches
 from cocasearch.inference.caption_confidence import is_sure
-from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
-from cocasearch.inference.captioning import Caption, Captioner
+from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
+from cocasearch.inference.generation.captioner import Caption, Captioner
 from cocasearch.inference.loaded_model import LoadedModel
 
 LEAST_PHOTOS = 100

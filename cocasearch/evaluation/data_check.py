@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from cocasearch.captioned_data.records import CaptionedData
-from cocasearch.evaluation.duplicates import Looks, Twin, find_twins, find_twins_between, look_at
+from cocasearch.captioned_data.captioned_image import CaptionedData
+from cocasearch.captioned_data.duplicates.near_duplicates import Looks, Twin, find_twins, find_twins_between, look_at
 
 TINY_SIDE = 64  # pixels of the shorter side
 HUGE_MEGAPIXELS = 40.0

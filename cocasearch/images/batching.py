@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 
 import torch
 
+from cocasearch.byte_range import FilePart, PictureSource
 from cocasearch.errors import UnreadableImage
-from cocasearch.file_parts import FilePart, PictureSource
+from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.images.decoding import read_image
-from cocasearch.images.limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.images.refusals import refusal
 from cocasearch.images.transforms import Preprocess

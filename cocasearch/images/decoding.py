@@ -15,11 +15,11 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from cocasearch.byte_range import FilePart, PictureSource
 from cocasearch.errors import UnreadableImage, first_line
-from cocasearch.file_parts import FilePart, PictureSource
 from cocasearch.images.color import to_srgb
-from cocasearch.images.effort import bytes_needed, check_size, choose_divisor, choose_scale, read_in_small_pieces
-from cocasearch.images.limits import MAX_MEGAPIXELS, MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL
+from cocasearch.images.decode_limits import MAX_MEGAPIXELS, MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL
+from cocasearch.images.decode_scale import bytes_needed, check_size, choose_divisor, choose_scale, read_in_small_pieces
 from cocasearch.images.memory_budget import DECODING
 from cocasearch.images.mending import is_mendable, mended
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata, read_orientation

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-from cocasearch.images.limits import BYTES_IN_FLIGHT
+from cocasearch.images.decode_limits import BYTES_IN_FLIGHT
 
 
 class MemoryBudget:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import ExifTags, Image
 
+from cocasearch.images.decode_scale import check_size
 from cocasearch.images.discovery import RAW_SUFFIXES
-from cocasearch.images.effort import check_size
 from cocasearch.images.extras import MissingExtraError
 from cocasearch.images.memory_budget import DECODING
 

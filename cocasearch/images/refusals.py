@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from cocasearch.errors import Cause, UnreadableImage
+from cocasearch.images.decode_limits import MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
 from cocasearch.images.extras import MissingExtraError
-from cocasearch.images.limits import MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
 from cocasearch.images.timed_reading import OutOfTimeError, TooLargeError, open_regular
 
 _FOREIGN = (  # (offset, signature, reason)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cocasearch.images.limits import MAX_BYTES_AHEAD, MAX_FILE_BYTES, SECONDS_PER_FILE
+from cocasearch.images.decode_limits import MAX_BYTES_AHEAD, MAX_FILE_BYTES, SECONDS_PER_FILE
 
 
 class OutOfTimeError(Exception):

@@ -15,29 +15,29 @@ import torch
 
 from cocasearch.errors import CocaSearchError, UnreadableImage, first_line
 from cocasearch.images.batching import DecodedBatch, decode_batches
-from cocasearch.images.limits import MAX_MEGAPIXELS
+from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.images.refusals import cause_of
-from cocasearch.indexing.commits import CommitQueue
-from cocasearch.indexing.file_reading import CarefulReader, Reading
-from cocasearch.indexing.generations import Generation, end_rebuild, note_decoding, open_generation, publish
-from cocasearch.indexing.halving import do_without_faulty
-from cocasearch.indexing.hashing import forget_hashes
-from cocasearch.indexing.human_captions import HumanCaptions, captions_to_keep
-from cocasearch.indexing.known_files import keep_known_files
-from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
-from cocasearch.indexing.packed_list import PackedList
-from cocasearch.indexing.plan import BuildPlan, Progress, make_plan
-from cocasearch.indexing.records import ImageRecord, author_of, record_id, record_schema, records_to_table
+from cocasearch.indexing.batch_halving import do_without_faulty
+from cocasearch.indexing.compressed_list import PackedList
+from cocasearch.indexing.edit.human_captions import HumanCaptions, captions_to_keep
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
-from cocasearch.indexing.snapshots import open_snapshot
-from cocasearch.indexing.survey import Candidate, Survey, UpdateOptions
-from cocasearch.indexing.surveying import known_to, photos_at_stake, take_survey
-from cocasearch.inference.caption_options import DEFAULT_OPTIONS, CaptionOptions
-from cocasearch.inference.description import ImageDescriber, ImageDescription
+from cocasearch.indexing.scan.hashing import forget_hashes
+from cocasearch.indexing.scan.known_files import keep_known_files
+from cocasearch.indexing.scan.plan import BuildPlan, Progress, make_plan
+from cocasearch.indexing.scan.survey import Candidate, Survey, UpdateOptions
+from cocasearch.indexing.scan.surveying import known_to, photos_at_stake, take_survey
+from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.steady_reading import CarefulReader, Reading
+from cocasearch.indexing.store.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
+from cocasearch.indexing.store.records import ImageRecord, author_of, record_id, record_schema, records_to_table
+from cocasearch.indexing.table_swap import Generation, end_rebuild, note_decoding, open_generation, publish
+from cocasearch.indexing.write_queue import CommitQueue
+from cocasearch.inference.describer import ImageDescriber, ImageDescription
 from cocasearch.inference.device import give_back_freed_memory, giving_back_freed_memory
+from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel
+from cocasearch.lock import writer_lock
 
 
 class IndexBuilder:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cocasearch.indexing.survey import Survey
+from cocasearch.indexing.scan.survey import Survey
 
 
 @dataclass(frozen=True)

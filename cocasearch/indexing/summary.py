@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.known_files import open_known_files
-from cocasearch.indexing.ledger import Ledger
-from cocasearch.indexing.manifest import (
+from cocasearch.indexing.scan.known_files import open_known_files
+from cocasearch.indexing.snapshot.snapshots import SNAPSHOT_FOLDER, find_snapshot
+from cocasearch.indexing.store.manifest import (
     Manifest,
     find_rebuild,
     index_name,
     read_manifest,
 )
-from cocasearch.indexing.row_conditions import BY_PEOPLE, JUDGED, UNSURE, WITH_REMARK
-from cocasearch.indexing.snapshots import SNAPSHOT_FOLDER, find_snapshot
-from cocasearch.indexing.versions import UnreadableTable, latest_version
+from cocasearch.indexing.store.row_conditions import BY_PEOPLE, JUDGED, UNSURE, WITH_REMARK
+from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.versions import UnreadableTable, latest_version
 
 SnapshotState = Literal["fresh", "stale", "missing"]
 _ATTEMPTS = 5
@@ -96,7 +96,7 @@ def summarise_index(index: Path) -> IndexSummary:
 
 
 def _summary(index: Path) -> IndexSummary:
-    from cocasearch.indexing.table import IndexTable  # brings LanceDB, which listing indexes does without
+    from cocasearch.indexing.store.table import IndexTable  # brings LanceDB, which listing indexes does without
 
     manifest, rebuild = read_manifest(index), find_rebuild(index)
     excluded = open_known_files(index, manifest.table).count_excluded(manifest.locate_roots(index), manifest.excludes)

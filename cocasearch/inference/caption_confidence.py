@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel
-from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.text.everyday_objects import objects_in
 from cocasearch.text.words import content_words
 

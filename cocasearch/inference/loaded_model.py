@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cocasearch.checkpoints.catalogue import can_judge
 from cocasearch.checkpoints.confidence_file import ConfidenceModel
+from cocasearch.checkpoints.hub.catalogue import can_judge
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.checkpoints.registry import name_of, resolve_model
-from cocasearch.checkpoints.storage import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
-from cocasearch.inference.caption_options import CaptionOptions
 from cocasearch.inference.device import choose_device, choose_dtype, keep_freed_memory
-from cocasearch.inference.packed_linear import pack_linear_layers
+from cocasearch.inference.generation.caption_options import CaptionOptions
+from cocasearch.inference.prepacked_linear import pack_linear_layers
 from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig
 from cocasearch.text.tokenizer import Tokenizer

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocasearch.model.packing import Packing
 from cocasearch.model.recomputing import norm_linear
+from cocasearch.model.unpadding import Packing
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

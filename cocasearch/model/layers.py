@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocasearch.model.attention import CrossAttention, KeyValues, SelfAttention, initialise_attention
-from cocasearch.model.packing import Packing
 from cocasearch.model.recomputing import gelu_linear, norm_linear
+from cocasearch.model.unpadding import Packing
 
 
 class LayerScale(nn.Module):

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from cocasearch.model.attention import KeyValues, SelfAttention
 from cocasearch.model.config import RobertaConfig
 from cocasearch.model.layers import Mlp, Residual
-from cocasearch.model.packing import Packing, until_last
 from cocasearch.model.text_decoder import trim_padding
+from cocasearch.model.unpadding import Packing, until_last
 
 INITIAL_STD = 0.02
 

@@ -18,7 +18,7 @@ from cocasearch.model.layers import (
     SelfAttentionBlock,
     SelfAttentionBlocks,
 )
-from cocasearch.model.packing import Packing, until_last
+from cocasearch.model.unpadding import Packing, until_last
 
 
 def visible_keys(ids: Tensor, pad_id: int) -> Tensor:

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.manifest import Manifest, check_model, index_name
-from cocasearch.inference.embedding import Embedder
+from cocasearch.indexing.store.manifest import Manifest, check_model, index_name
+from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.model.coca import TOWERS, Tower
-from cocasearch.search.query import Query
+from cocasearch.search.query_terms import Query
 
 
 class QueryEncoder:

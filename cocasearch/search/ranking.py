@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cocasearch.indexing.vectors import VectorSnapshot
+from cocasearch.indexing.snapshot.vectors import VectorSnapshot
 from cocasearch.search.fusion import fuse
 
 if TYPE_CHECKING:
-    from cocasearch.indexing.table_view import TableView
+    from cocasearch.indexing.store.table_view import TableView
 
 Mode = Literal["vector", "text", "hybrid"]
 """What a query is compared with: images, captions, or both."""
@@ -169,6 +169,6 @@ class Ranker:
 
     @cached_property
     def _view(self) -> "TableView":
-        from cocasearch.indexing.table_view import TableView  # brings LanceDB, which a plain query does without
+        from cocasearch.indexing.store.table_view import TableView  # brings LanceDB, which a plain query does without
 
         return TableView(self._index, self._table, self._snapshot.version, self._roots)

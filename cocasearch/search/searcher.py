@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
-from cocasearch.indexing.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
-from cocasearch.indexing.records import hash_file
-from cocasearch.indexing.snapshots import open_snapshot
-from cocasearch.indexing.vectors import SnapshotRow
-from cocasearch.indexing.versions import UnreadableTable, VersionGone
+from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.snapshot.vectors import SnapshotRow
+from cocasearch.indexing.store.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
+from cocasearch.indexing.store.records import hash_file
+from cocasearch.indexing.store.versions import UnreadableTable, VersionGone
 from cocasearch.search.hits import SearchHit
-from cocasearch.search.query import Query, as_query
+from cocasearch.search.query_terms import Query, as_query
 from cocasearch.search.ranking import Mode, RankedRow, Ranker
 from cocasearch.search.stored_examples import embed_with_stored, find_position
 
@@ -105,7 +105,7 @@ class Searcher:
                 those taken last first.
             top_k: At least 1.
             where: SQL condition that images must meet to compete at all, on the columns of
-                `cocasearch.indexing.condition_reading.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
+                `condition_reading.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
             mode: "vector" orders by the cosine of query and image, "text" by the BM25 score of query words and captions
                 (only images with such a word in their caption are hits), "hybrid" by reciprocal rank fusion of both.
             min_score: Smallest cosine of a hit.
@@ -167,7 +167,7 @@ class Searcher:
         Raises:
             CocaSearchError: It says so in a file that cannot be read.
         """
-        from cocasearch.checkpoints.folder_files import WORDS_FILE
+        from cocasearch.checkpoints.model_files import WORDS_FILE
         from cocasearch.checkpoints.registry import resolve_model
         from cocasearch.text.known_words import KnownWords
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.manifest import index_command, index_name
-from cocasearch.indexing.vectors import VectorSnapshot
-from cocasearch.search.query import Query
+from cocasearch.indexing.snapshot.vectors import VectorSnapshot
+from cocasearch.indexing.store.manifest import index_command, index_name
+from cocasearch.search.query_terms import Query
 
 
 def embed_with_stored(

@@ -9,9 +9,9 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from cocasearch.errors import CocaSearchError, ToldByAnother
-from cocasearch.inference.embedding import NoNumbersError
+from cocasearch.inference.embedder import NoNumbersError
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.processes import is_first_to_tell
+from cocasearch.training.step.processes import is_first_to_tell
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,9 +13,9 @@ import torch
 from cocasearch.counting import counted
 from cocasearch.inference.device import is_faster_in_bfloat16
 from cocasearch.model.config import CoCaConfig, VisionTransformerConfig
-from cocasearch.training.adapters import words
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
-from cocasearch.training.memory_estimate import MemoryEstimate
+from cocasearch.training.model.adapters import words
+from cocasearch.training.step.memory_estimate import MemoryEstimate
 
 # Fewer pictures than that teach an image encoder less than it forgets.
 THAWS_FROM = 5_000

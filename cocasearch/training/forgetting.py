@@ -13,7 +13,7 @@ from cocasearch.evaluation.benchmark import EvaluationReport, Examination
 from cocasearch.evaluation.comparison import Comparison, compare
 from cocasearch.images.decoding import read_image
 from cocasearch.paths import sample_captions_file
-from cocasearch.training.sources import Columns
+from cocasearch.training.data.training_sources import Columns
 
 _TOLD = ("text to image recall@1", "image to text recall@1", "caption right")
 

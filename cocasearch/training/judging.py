@@ -11,12 +11,12 @@ import torch
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.evaluation.benchmark import EvaluationReport, evaluate
 from cocasearch.images.batching import decode_batches
-from cocasearch.inference.caption_options import CaptionOptions
+from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.text_decoder import trim_padding
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.dataset import TrainingBatch
-from cocasearch.training.objective import Objective
+from cocasearch.training.data.dataset import TrainingBatch
+from cocasearch.training.losses.objective import Objective
 
 _RECALL_STEP = 0.02  # of recall@1: what two sets of weights must differ by
 _PICTURES_AT_ONCE = 32

@@ -17,32 +17,37 @@ from typing import Any
 from torch import Tensor
 
 from cocasearch.captioned_data import CaptionedImage
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.device import keep_freed_memory
 from cocasearch.interruption import stopping
 from cocasearch.text.known_words import KnownWords
-from cocasearch.training.cached_features import CachedFeatures
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.dataset import TrainingData
+from cocasearch.training.data.cached_features import CachedFeatures
+from cocasearch.training.data.dataset import TrainingData
+from cocasearch.training.data.sentence_vectors import SentenceVectors, sentence_vectors
+from cocasearch.training.data.training_words import known_after_training
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
 from cocasearch.training.judging import score, validate
-from cocasearch.training.learner import Learner
-from cocasearch.training.name_teacher import NameTeacher
-from cocasearch.training.preparation import prepared_objective
-from cocasearch.training.processes import Processes, device_of_process, has_lost_launcher
-from cocasearch.training.progress import ProgressReport, TrainingProgress
-from cocasearch.training.run_checkpoint import RunCheckpoint, refuse_taken_folder, run_folder_of, run_identity
-from cocasearch.training.run_log import RunLog
-from cocasearch.training.saved_passes import SavedPasses
-from cocasearch.training.schedule import is_validated
-from cocasearch.training.self_critical import SelfCritic
-from cocasearch.training.sentence_vectors import SentenceVectors, sentence_vectors
-from cocasearch.training.sharding import is_sharded, whole
-from cocasearch.training.starting_point import StartingPoint
-from cocasearch.training.trained_model import TrainedModel
-from cocasearch.training.training_words import known_after_training
+from cocasearch.training.losses.name_teacher import NameTeacher
+from cocasearch.training.losses.self_critical import SelfCritic
+from cocasearch.training.model.preparation import prepared_objective
+from cocasearch.training.model.starting_point import StartingPoint
+from cocasearch.training.model.trained_model import TrainedModel
+from cocasearch.training.run_folder.progress import ProgressReport, TrainingProgress
+from cocasearch.training.run_folder.run_checkpoint import (
+    RunCheckpoint,
+    refuse_taken_folder,
+    run_folder_of,
+    run_identity,
+)
+from cocasearch.training.run_folder.run_log import RunLog
+from cocasearch.training.run_folder.saved_passes import SavedPasses
+from cocasearch.training.step.learner import Learner
+from cocasearch.training.step.processes import Processes, device_of_process, has_lost_launcher
+from cocasearch.training.step.schedule import is_validated
+from cocasearch.training.step.sharding import is_sharded, whole
 
 
 @dataclass(frozen=True)

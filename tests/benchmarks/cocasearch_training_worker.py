@@ -10,8 +10,8 @@ from cocasearch.captioned_data import CaptionedImage
 from cocasearch.images.transforms import Preprocess
 from cocasearch.model.text_decoder import trim_padding
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.dataset import Source, TrainingBatch, TrainingData
-from cocasearch.training.starting_point import from_model_folder
+from cocasearch.training.data.dataset import Source, TrainingBatch, TrainingData
+from cocasearch.training.model.starting_point import from_model_folder
 from cocasearch.training.trainer import Trainer
 
 OPENCLIPS = TrainingConfig(

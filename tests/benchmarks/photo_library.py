@@ -14,12 +14,12 @@ import numpy as np
 from benchmarks.processes import DATA
 from PIL import Image
 
-from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder, save_model_folder
 from cocasearch.images.discovery import ImageFile, discover_images
 from cocasearch.images.transforms import PreprocessConfig
-from cocasearch.indexing.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, Root, write_manifest
-from cocasearch.indexing.records import ImageRecord, hash_file, record_id
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.store.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, Root, write_manifest
+from cocasearch.indexing.store.records import ImageRecord, hash_file, record_id
+from cocasearch.indexing.store.table import IndexTable
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig
 from cocasearch.paths import bundled_model_folder

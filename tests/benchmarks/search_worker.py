@@ -10,8 +10,8 @@ import numpy as np
 from worker import Json, Run, serve
 
 from cocasearch import Searcher
-from cocasearch.indexing.manifest import read_manifest
-from cocasearch.indexing.snapshots import open_snapshot, remove_snapshots
+from cocasearch.indexing.snapshot.snapshots import open_snapshot, remove_snapshots
+from cocasearch.indexing.store.manifest import read_manifest
 
 TOP = 10
 
@@ -22,7 +22,7 @@ def cocasearch_search(index: Path) -> Callable[[np.ndarray], list[str]]:
 
 
 def faiss_search(index: Path) -> Callable[[np.ndarray], list[str]]:
-    from cocasearch.indexing.table import IndexTable
+    from cocasearch.indexing.store.table import IndexTable
 
     manifest, paths = read_manifest(index), []
     vectors = faiss.IndexScalarQuantizer(manifest.dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)

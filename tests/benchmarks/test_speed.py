@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from cocasearch import CaptionOptions, IndexBuilder, Searcher, load_model
-from cocasearch.indexing.snapshots import find_snapshot, write_snapshot
-from cocasearch.indexing.vectors import ROW_SCHEMA
+from cocasearch.indexing.snapshot.snapshots import find_snapshot, write_snapshot
+from cocasearch.indexing.snapshot.vectors import ROW_SCHEMA
 from cocasearch.paths import sample_photos_folder
 
 pytestmark = pytest.mark.benchmark

@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cocasearch.model.coca import CoCa
-from cocasearch.training.gradients import StepLosses
-from cocasearch.training.optimizer import build_optimizers
-from cocasearch.training.starting_point import from_model_folder
+from cocasearch.training.model.starting_point import from_model_folder
+from cocasearch.training.step.gradients import StepLosses
+from cocasearch.training.step.optimizer import build_optimizers
 
 pytestmark = pytest.mark.benchmark
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cocasearch.byte_range import FilePart
 from cocasearch.captioned_data import BadRow, CaptionedImage, read_captioned_data
 from cocasearch.errors import CocaSearchError, UnreadableImage
-from cocasearch.file_parts import FilePart
 from cocasearch.images.decoding import read_image
 
 

@@ -14,7 +14,7 @@ from cocasearch.checkpoints.confidence_file import (
     refuse_unwritable,
     write_confidence,
 )
-from cocasearch.checkpoints.storage import read_model_folder, refuse_to_replace, save_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder, refuse_to_replace, save_model_folder
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.inference.loaded_model import load_model
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from cocasearch.checkpoints.foreign_weights import read_foreign_weights
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.foreign.foreign_weights import read_foreign_weights
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.config import CoCaConfig
 from cocasearch.text.tokenizer import Tokenizer, clip_tokenizer

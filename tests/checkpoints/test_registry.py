@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cocasearch.checkpoints.catalogue import COCO, LAION
+from cocasearch.checkpoints.hub.catalogue import COCO, LAION
 from cocasearch.checkpoints.registry import best_model, list_known_models, list_models, name_of, resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import bundled_model_folder

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cocasearch.cli.app import app
-from cocasearch.indexing.records import StoredCaption, record_id
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.store.records import StoredCaption, record_id
+from cocasearch.indexing.store.table import IndexTable
 
 
 class Result(Protocol):

@@ -136,7 +136,7 @@ def test_debug_shows_the_traceback(desk):
 
 
 def test_an_index_of_another_model_is_refused_with_the_command_that_rebuilds(indexed, tiny_coca, tiny_config):
-    from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+    from cocasearch.checkpoints.model_folder import read_model_folder, save_model_folder
 
     models = indexed.folder / "home" / "models"
     stored = read_model_folder(models / "tiny")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 
 Photos = dict[str, list[str]]
 RUN = ("--model", "tiny", "--set", "passes=1", "--set", "images_per_step=4", "--set", "held_out=0")

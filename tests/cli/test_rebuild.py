@@ -7,10 +7,10 @@ import shutil
 
 import pytest
 
-from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.checkpoints.model_folder import save_model_folder
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.indexing.builder import IndexBuilder
-from cocasearch.inference.description import ImageDescriber
+from cocasearch.inference.describer import ImageDescriber
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.model.coca import CoCa
 

@@ -8,13 +8,13 @@ import sys
 import pytest
 from PIL import Image
 
-from cocasearch.checkpoints.storage import read_model_folder
-from cocasearch.cli.settings import apply_settings
-from cocasearch.cli.training_progress import TrainingLine
+from cocasearch.checkpoints.model_folder import read_model_folder
+from cocasearch.cli.options.training_settings import apply_settings
+from cocasearch.cli.output.training_progress import TrainingLine
 from cocasearch.errors import CocaSearchError
-from cocasearch.training import memory
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.processes import Processes
+from cocasearch.training.model import memory
+from cocasearch.training.step.processes import Processes
 
 TINY_RUN = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "validations=1", "--set", "frozen_passes=0")
 
@@ -141,7 +141,9 @@ def test_a_refused_run_leaves_nothing_behind(captioned):
 def test_only_training_by_several_processes_asks_which_this_is(captioned, rank):
     path = os.pathsep.join(sys.path)
     environment = {**os.environ, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "", "PYTHONPATH": path}
-    program = "from cocasearch.cli.recipe_options import process_number as n; from cocasearch.__main__ import main"
+    program = (
+        "from cocasearch.cli.options.recipe_options import process_number as n; from cocasearch.__main__ import main"
+    )
     command = [sys.executable, "-c", f"{program}; print(n()); main()", "data", "check", "captions.tsv"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

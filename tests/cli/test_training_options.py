@@ -7,7 +7,7 @@ import random
 import pytest
 from PIL import Image
 
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 
 SMALL = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "held_out=0", "--set", "frozen_passes=0")
 

@@ -10,8 +10,8 @@ from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import evaluate
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
-from cocasearch.inference.caption_options import CaptionOptions
-from cocasearch.inference.embedding import Embedder
+from cocasearch.inference.embedder import Embedder
+from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig, MultimodalConfig, PoolerConfig, TextConfig, VisionTransformerConfig

@@ -11,8 +11,8 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.images import decoding
+from cocasearch.images.decode_limits import MAX_TEXT_CHUNK
 from cocasearch.images.decoding import read_image
-from cocasearch.images.limits import MAX_TEXT_CHUNK
 
 Encode = Callable[..., bytes]
 

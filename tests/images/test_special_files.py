@@ -9,10 +9,10 @@ import pytest
 from images import zoo
 
 from cocasearch.errors import UnreadableImage
+from cocasearch.images.decode_limits import MAX_FILE_BYTES
 from cocasearch.images.decoding import read_image
-from cocasearch.images.limits import MAX_FILE_BYTES
 from cocasearch.images.timed_reading import open_regular
-from cocasearch.indexing.records import hash_file
+from cocasearch.indexing.store.records import hash_file
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.checkpoints.model_folder import save_model_folder
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.indexing.builder import BuildReport, IndexBuilder
-from cocasearch.indexing.manifest import read_manifest
-from cocasearch.indexing.records import ImageRecord, record_id
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.store.manifest import read_manifest
+from cocasearch.indexing.store.records import ImageRecord, record_id
+from cocasearch.indexing.store.table import IndexTable
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig

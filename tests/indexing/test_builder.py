@@ -19,16 +19,16 @@ from PIL import Image
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.images import batching, decoding, extras
 from cocasearch.indexing.builder import IndexBuilder
-from cocasearch.indexing.generations import open_generation
-from cocasearch.indexing.known_files import open_known_files
-from cocasearch.indexing.ledger import Ledger
-from cocasearch.indexing.lock import writer_lock
-from cocasearch.indexing.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
-from cocasearch.indexing.surveying import take_survey
-from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.verification import verify_index
-from cocasearch.inference.description import ImageDescriber
+from cocasearch.indexing.repair.verification import verify_index
+from cocasearch.indexing.scan.known_files import open_known_files
+from cocasearch.indexing.scan.surveying import take_survey
+from cocasearch.indexing.store.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
+from cocasearch.indexing.store.table import IndexTable
+from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.table_swap import open_generation
+from cocasearch.inference.describer import ImageDescriber
 from cocasearch.inference.loaded_model import load_model
+from cocasearch.lock import writer_lock
 from cocasearch.search.searcher import Searcher
 
 

@@ -5,11 +5,11 @@ import shutil
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.manifest import read_manifest
-from cocasearch.indexing.removal import remove_paths
-from cocasearch.indexing.rerooting import reroot
-from cocasearch.indexing.verification import verify_index
-from cocasearch.indexing.versions import version_files
+from cocasearch.indexing.edit.removal import remove_paths
+from cocasearch.indexing.edit.rerooting import reroot
+from cocasearch.indexing.repair.verification import verify_index
+from cocasearch.indexing.store.manifest import read_manifest
+from cocasearch.indexing.store.versions import version_files
 
 
 def lose_table(index):

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from cocasearch.indexing.manifest import read_manifest
-from cocasearch.indexing.removal import remove_paths
-from cocasearch.indexing.rerooting import reroot
-from cocasearch.indexing.verification import verify_index
+from cocasearch.indexing.edit.removal import remove_paths
+from cocasearch.indexing.edit.rerooting import reroot
+from cocasearch.indexing.repair.verification import verify_index
+from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.search.searcher import Searcher
 
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.store.manifest import read_manifest
+from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.summary import summarise_index
-from cocasearch.indexing.table import IndexTable
 
 
 def merge(index):

@@ -10,16 +10,16 @@ import pytest
 
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.indexing import builder as builder_module
-from cocasearch.indexing import hashing
 from cocasearch.indexing.builder import IndexBuilder
-from cocasearch.indexing.manifest import read_manifest
-from cocasearch.indexing.plan import make_plan
-from cocasearch.indexing.records import hash_file
-from cocasearch.indexing.removal import remove_paths
+from cocasearch.indexing.edit.removal import remove_paths
+from cocasearch.indexing.scan import hashing
+from cocasearch.indexing.scan.plan import make_plan
+from cocasearch.indexing.scan.survey import UpdateOptions
+from cocasearch.indexing.scan.surveying import take_survey
+from cocasearch.indexing.store.manifest import read_manifest
+from cocasearch.indexing.store.records import hash_file
+from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.summary import summarise_index
-from cocasearch.indexing.survey import UpdateOptions
-from cocasearch.indexing.surveying import take_survey
-from cocasearch.indexing.table import IndexTable
 from cocasearch.search.searcher import Searcher
 
 SAME = ("content_hash", "embedding", "caption", "caption_score", "caption_logprob", "width", "format", "size")

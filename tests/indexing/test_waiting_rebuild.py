@@ -9,9 +9,9 @@ import pytest
 from cocasearch.images import decoding
 from cocasearch.indexing import builder
 from cocasearch.indexing.builder import IndexBuilder
-from cocasearch.indexing.manifest import read_manifest
+from cocasearch.indexing.repair.verification import verify_index
+from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.summary import summarise_index
-from cocasearch.indexing.verification import verify_index
 
 
 def test_a_rebuild_that_is_refused_photos_waits_for_those_that_the_index_has(

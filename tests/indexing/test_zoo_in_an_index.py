@@ -7,7 +7,7 @@ from images import zoo
 
 from cocasearch.images.extras import EXTRAS, is_installed
 from cocasearch.indexing.builder import IndexBuilder
-from cocasearch.indexing.ledger import Ledger
+from cocasearch.indexing.store.unreadable_files import Ledger
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.search.searcher import Searcher
 

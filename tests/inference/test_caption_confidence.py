@@ -7,9 +7,9 @@ import pytest
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel
 from cocasearch.inference.caption_confidence import agreement, is_sure
-from cocasearch.inference.caption_options import CaptionOptions
-from cocasearch.inference.captioning import Captioner
-from cocasearch.inference.description import ImageDescriber
+from cocasearch.inference.describer import ImageDescriber
+from cocasearch.inference.generation.caption_options import CaptionOptions
+from cocasearch.inference.generation.captioner import Captioner
 
 WRITTEN = CaptionOptions(num_beams=4, max_length=10)
 

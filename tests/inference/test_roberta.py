@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from cocasearch.checkpoints.storage import read_model_folder, save_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder, save_model_folder
 from cocasearch.cli.app import app
-from cocasearch.inference.captioning import Captioner, CaptionOptions
-from cocasearch.inference.embedding import Embedder
+from cocasearch.inference.embedder import Embedder
+from cocasearch.inference.generation.captioner import Captioner, CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 
 TEXTS = ["a red square", "A red square", "two dogs and a small boat on the blue sea", ""]

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from cocasearch.indexing.records import ImageRecord, record_id
-from cocasearch.indexing.snapshots import open_snapshot
-from cocasearch.indexing.table import IndexTable
+from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.store.records import ImageRecord, record_id
+from cocasearch.indexing.store.table import IndexTable
 from cocasearch.search.ranking import Ranker
 
 ROWS, DIMENSION = 400, 16

@@ -13,14 +13,14 @@ from PIL import Image
 
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.indexing.builder import IndexBuilder
-from cocasearch.indexing.manifest import MANIFEST_FILE, read_manifest, write_manifest
-from cocasearch.indexing.removal import remove_paths
-from cocasearch.indexing.snapshots import open_snapshot
-from cocasearch.indexing.table import IndexTable
-from cocasearch.indexing.verification import verify_index
-from cocasearch.inference.embedding import Embedder
+from cocasearch.indexing.edit.removal import remove_paths
+from cocasearch.indexing.repair.verification import verify_index
+from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.store.manifest import MANIFEST_FILE, read_manifest, write_manifest
+from cocasearch.indexing.store.table import IndexTable
+from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.loaded_model import load_model
-from cocasearch.search.query import parse_terms
+from cocasearch.search.query_terms import parse_terms
 from cocasearch.search.searcher import Searcher
 from cocasearch.text.known_words import KnownWords
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.checkpoints.model_folder import save_model_folder
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import CoCaConfig

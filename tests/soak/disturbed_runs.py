@@ -20,7 +20,7 @@ import lancedb  # noqa: F401  takes seconds
 import torch
 
 import cocasearch.indexing.builder
-import cocasearch.inference.captioning  # noqa: F401
+import cocasearch.inference.generation.captioner  # noqa: F401
 from cocasearch.__main__ import main
 
 torch.set_num_threads(1)  # more of them would not live in a fork

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from cocasearch.indexing.manifest import read_manifest
-from cocasearch.indexing.records import ImageRecord, hash_file
+from cocasearch.indexing.store.manifest import read_manifest
+from cocasearch.indexing.store.records import ImageRecord, hash_file
+from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.summary import summarise_index
-from cocasearch.indexing.table import IndexTable
 
 VECTORS_AGREE = 1e-5
 

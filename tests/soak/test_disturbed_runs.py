@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from soak.index_contents import all_rows
 
-from cocasearch.indexing.verification import verify_index
+from cocasearch.indexing.repair.verification import verify_index
 
 HERE = Path(__file__).parent
 POINTS = int(os.environ.get("SOAK_POINTS", "12"))

@@ -11,8 +11,8 @@ from PIL import Image
 from soak.index_contents import stored_photos
 from soak.test_killed_runs import SECONDS, start
 
-from cocasearch.images.limits import SECONDS_PER_FILE
-from cocasearch.indexing.ledger import Ledger
+from cocasearch.images.decode_limits import SECONDS_PER_FILE
+from cocasearch.indexing.store.unreadable_files import Ledger
 
 SIDE = 3_000  # pixels: a photo takes so long to read that most pauses fall in the middle of one
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from cocasearch.captioned_data import CaptionedImage
-from cocasearch.checkpoints.efficientnet_lite import Classifier
-from cocasearch.checkpoints.storage import save_model_folder
+from cocasearch.checkpoints.foreign.efficientnet_weights import Classifier
+from cocasearch.checkpoints.model_folder import save_model_folder
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
 from cocasearch.model.coca import CoCa
 from cocasearch.model.config import (
@@ -24,12 +24,12 @@ from cocasearch.model.config import (
     VisionTransformerConfig,
 )
 from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
-from cocasearch.training.class_names import ClassNames
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
-from cocasearch.training.dataset import LabelledImages, Source, TrainingData
-from cocasearch.training.name_teacher import NameTeacher
-from cocasearch.training.progress import TrainingProgress
-from cocasearch.training.starting_point import StartingPoint
+from cocasearch.training.data.class_names import ClassNames
+from cocasearch.training.data.dataset import LabelledImages, Source, TrainingData
+from cocasearch.training.losses.name_teacher import NameTeacher
+from cocasearch.training.model.starting_point import StartingPoint
+from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.trainer import Trainer
 
 COLORS = ("red", "green", "blue", "yellow", "black", "purple")

@@ -13,9 +13,9 @@ import time
 import torch
 
 from cocasearch.cli.app import app
-from cocasearch.training.dataset import TrainingBatch
-from cocasearch.training.gradients import StepLosses
-from cocasearch.training.learner import Learner
+from cocasearch.training.data.dataset import TrainingBatch
+from cocasearch.training.step.gradients import StepLosses
+from cocasearch.training.step.learner import Learner
 
 LARGEST_FILE = 200_000  # bytes, less than a checkpoint has
 

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cocasearch.checkpoints.storage import save_model_folder
-from cocasearch.cli.settings import apply_settings
+from cocasearch.checkpoints.model_folder import save_model_folder
+from cocasearch.cli.options.training_settings import apply_settings
 from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 from cocasearch.training.idle_settings import idle_settings
-from cocasearch.training.resizing import forced
+from cocasearch.training.model.resizing import forced
 
 Numbers = dict[str, Tensor]
 Settings = dict[str, object]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchrun_command import torchrun
 
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 
 FAILING = Path(__file__).parent / "failing_process.py"
 WITHOUT_A_WORD = "another process of this run ended without a word"

@@ -8,7 +8,7 @@ import torch
 
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.finetune_defaults import choose_config, consistent, fit_memory
-from cocasearch.training.memory_estimate import MemoryEstimate
+from cocasearch.training.step.memory_estimate import MemoryEstimate
 
 CPU = torch.device("cpu")
 MIB_A_PICTURE = np.array([[0.0, 2**20]])

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 import cocasearch.training.judging as judging_module
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
-from cocasearch.training.progress import TrainingProgress
+from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.trainer import Trainer, TrainingResult
 
 STEPS, THAW = 16, 8

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import pad
 
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.loaded_model import load_model
@@ -20,11 +20,11 @@ from cocasearch.model.config import RobertaConfig
 from cocasearch.model.losses import caption_loss
 from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.dataset import Source, TrainingData
-from cocasearch.training.finetune import FinetuneListener, FinetuneRequest, finetune
-from cocasearch.training.gradients import Gradients
-from cocasearch.training.objective import Objective
-from cocasearch.training.starting_point import from_model_folder, from_preset
+from cocasearch.training.data.dataset import Source, TrainingData
+from cocasearch.training.finetune_job import FinetuneListener, FinetuneRequest, finetune
+from cocasearch.training.losses.objective import Objective
+from cocasearch.training.model.starting_point import from_model_folder, from_preset
+from cocasearch.training.step.gradients import Gradients
 
 PLAIN = TrainingConfig(images_per_step=6, captions_per_image=1, dropout=0, precision="float32")
 

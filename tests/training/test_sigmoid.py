@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.images.transforms import Preprocess
 from cocasearch.model.losses import sigmoid_contrastive_loss
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.dataset import Source, TrainingData
-from cocasearch.training.gradients import Gradients
-from cocasearch.training.objective import Objective
-from cocasearch.training.preparation import prepare
-from cocasearch.training.starting_point import from_model_folder
+from cocasearch.training.data.dataset import Source, TrainingData
+from cocasearch.training.losses.objective import Objective
+from cocasearch.training.model.preparation import prepare
+from cocasearch.training.model.starting_point import from_model_folder
+from cocasearch.training.step.gradients import Gradients
 
 CONFIG = TrainingConfig(
     images_per_step=7,

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torchrun_command import CONFIG, torchrun
 
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.progress import TrainingProgress
-from cocasearch.training.train import TrainingRequest, train
+from cocasearch.training.run_folder.progress import TrainingProgress
+from cocasearch.training.train_job import TrainingRequest, train
 
 FAILING = Path(__file__).parent / "failing_process.py"
 

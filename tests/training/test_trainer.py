@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import cocasearch.training.trainer as trainer_module
-from cocasearch.checkpoints.storage import read_model_folder
+from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.retrieval_metrics import Recall
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess
 from cocasearch.training.judging import retrieval_score, score
-from cocasearch.training.progress import TrainingProgress
+from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.trainer import Trainer, TrainingResult
 
 

@@ -1,0 +1,201 @@
+"""Captioned pictures -> which of them are the same picture: byte for byte, or nearly.
+
+Each picture is looked at once, in threads. Candidates for near-duplicates come from a FAISS index of their sketches,
+never from comparing all with all; each picture is then compared with its few nearest.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cocasearch.captioned_data.captioned_image import CaptionedImage
+from cocasearch.captioned_data.duplicates.file_contents import same_content
+from cocasearch.captioned_data.duplicates.perceptual_hash import (
+    SKETCH_SIZE,
+    Floats,
+    Look,
+    is_same_picture,
+    read_look,
+    read_thumbnail,
+)
+from cocasearch.errors import UnreadableImage
+
+NEAREST = 8  # candidates for each picture
+_LEAST_COSINE = 0.8  # of the sketches of candidates
+_EXACT_UP_TO = 10_000  # pictures; beyond, a part of the cells is searched
+_CELLS_SEARCHED = 16
+_AHEAD = 256
+
+Positions = npt.NDArray[np.int64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What N pictures look like; None for those that cannot be read, which `unreadable` names by position."""
+
+    images: Sequence[CaptionedImage]
+    looks: list[Look | None]
+    unreadable: dict[int, str]
+
+    def sketches(self) -> Floats:
+        """(N, 35) float32; zeros for what cannot be read."""
+        rows = [look.sketch if look else np.zeros(SKETCH_SIZE, np.float32) for look in self.looks]
+        return np.stack(rows) if rows else np.empty((0, SKETCH_SIZE), np.float32)
+
+
+def look_at(images: Sequence[CaptionedImage], progress: Progress | None = None) -> Looks:
+    """The looks of pictures, decoded in two threads.
+
+    Args:
+        images: N of them.
+        progress: Called now and then with pictures done and pictures in all.
+    """
+    looks: list[Look | None] = []
+    unreadable: dict[int, str] = {}
+    pool = ThreadPoolExecutor(2, thread_name_prefix="looks")
+    try:
+        for start in range(0, len(images), _AHEAD):
+            for found in pool.map(_look_or_reason, images[start : start + _AHEAD]):
+                if isinstance(found, str):
+                    unreadable[len(looks)] = found
+                looks.append(None if isinstance(found, str) else found)
+            if progress is not None:
+                progress(len(looks), len(images))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return Looks(images, looks, unreadable)
+
+
+def _look_or_reason(image: CaptionedImage) -> Look | str:
+    try:
+        return read_look(image.image)
+    except UnreadableImage as error:
+        return error.reason
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Two pictures that are the same, by position; `is_exact` if byte for byte."""
+
+    first: int
+    second: int
+    is_exact: bool
+
+
+def find_twins(looks: Looks, progress: Progress | None = None) -> list[Twin]:
+    """The pictures that are the same as an earlier one, each with the first of its kind, in order.
+
+    The pictures of a kind are linked: each is nearly the same as another of it, not always as the first.
+
+    Args:
+        looks: What N pictures look like.
+        progress: Called now and then with pictures compared and pictures in all.
+    """
+    count = len(looks.images)
+    kind = list(range(count))
+
+    def first_of(position: int) -> int:
+        while kind[position] != position:
+            kind[position] = kind[kind[position]]
+            position = kind[position]
+        return position
+
+    def link(one: int, other: int) -> None:
+        low, high = sorted((first_of(one), first_of(other)))
+        kind[high] = low
+
+    exact: dict[int, int] = {}
+    for first, *others in same_content([image.image for image in looks.images]):
+        exact.update(dict.fromkeys(others, first))
+        for other in others:
+            link(first, other)
+    sketches = looks.sketches()
+    distinct = np.array([position for position in range(count) if position not in exact], dtype=np.int64)
+    pairs = _near_pairs(looks, looks, sketches[distinct], sketches[distinct], distinct, distinct, progress)
+    for one, other in pairs:
+        link(one, other)
+    return [
+        Twin(exact.get(position, first_of(position)), position, position in exact)
+        for position in range(count)
+        if position in exact or first_of(position) != position
+    ]
+
+
+def find_same_between(images: Sequence[CaptionedImage], others: Sequence[CaptionedImage]) -> list[Twin]:
+    """The pictures that are also among others, byte for byte; as `find_twins_between`, and none of them is decoded."""
+    found = []
+    for group in same_content([image.image for image in (*others, *images)]):
+        found += [Twin(group[0], at - len(others), is_exact=True) for at in group if group[0] < len(others) <= at]
+    return sorted(found, key=lambda twin: twin.second)
+
+
+def find_twins_between(looks: Looks, others: Looks) -> list[Twin]:
+    """The pictures that are also among others, each once: `first` counts in the others, `second` in the pictures."""
+    found = {twin.second: twin for twin in find_same_between(looks.images, others.images)}
+    rest = np.array([at for at in range(len(looks.images)) if at not in found], dtype=np.int64)
+    every = np.arange(len(others.images))
+    for at, other in _near_pairs(looks, others, looks.sketches()[rest], others.sketches(), rest, every):
+        found.setdefault(at, Twin(other, at, is_exact=False))
+    return [found[at] for at in sorted(found)]
+
+
+def _near_pairs(
+    looks: Looks,
+    others: Looks,
+    queries: Floats,
+    stored: Floats,
+    query_at: Positions,
+    stored_at: Positions,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, int]]:
+    """Pairs of positions (of looks, of others) whose pictures are nearly the same."""
+
+    @lru_cache(maxsize=4096)
+    def thumbnail(is_other: bool, position: int) -> Floats | None:
+        try:
+            return read_thumbnail((others if is_other else looks).images[position].image)
+        except UnreadableImage:  # it was there a moment ago
+            return None
+
+    is_same_set = looks is others
+    seen: set[tuple[int, int]] = set()
+    for query, neighbours in _candidates(queries, stored):
+        if progress is not None and (query + 1 == len(queries) or query % _AHEAD == 0):
+            progress(query + 1, len(queries))
+        at = int(query_at[query])
+        for neighbour in neighbours:
+            other = int(stored_at[neighbour])
+            pair = (min(at, other), max(at, other)) if is_same_set else (at, other)
+            if pair in seen or (is_same_set and at == other):
+                continue
+            seen.add(pair)
+            one, two = thumbnail(False, at), thumbnail(not is_same_set, other)
+            if one is not None and two is not None and is_same_picture(one, two):
+                yield at, other
+
+
+def _candidates(queries: Floats, stored: Floats) -> Iterator[tuple[int, list[int]]]:
+    """Rows of the stored sketches that are like each query, the likest first, itself included."""
+    import faiss
+
+    if not len(stored) or not len(queries):
+        return
+    flat = faiss.IndexFlatIP(SKETCH_SIZE)
+    index: Any = flat
+    if len(stored) > _EXACT_UP_TO:
+        cells = int(4 * len(stored) ** 0.5)
+        index = faiss.IndexIVFFlat(flat, SKETCH_SIZE, cells, faiss.METRIC_INNER_PRODUCT)
+        index.cp.niter, index.cp.min_points_per_centroid = 8, 1
+        index.train(stored[:: max(1, len(stored) // (40 * cells))])
+        index.nprobe = _CELLS_SEARCHED
+    index.add(stored)
+    for start in range(0, len(queries), 1024):
+        scores, rows = index.search(queries[start : start + 1024], NEAREST + 1)
+        for offset, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True)):
+            yield start + offset, [at for at, cosine in zip(row, score, strict=True) if cosine >= _LEAST_COSINE]

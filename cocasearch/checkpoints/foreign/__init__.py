@@ -1,0 +1,1 @@
+"""Weights that others have written, read and converted into model folders."""

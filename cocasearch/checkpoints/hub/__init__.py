@@ -1,0 +1,1 @@
+"""Published models, from the Hugging Face hub to model folders."""

@@ -1,0 +1,64 @@
+"""Safetensors files, read tensor by tensor: mapped into memory, or copied.
+
+A mapped tensor costs nothing until it is used, and counts as the process's memory from then on, as long as any other of
+the file lives. A copied one is gone when it is let go: for tensors that are about to be replaced by something else.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from cocasearch.checkpoints.safetensors_writing import DTYPE_NAMES
+from cocasearch.errors import CocaSearchError
+from cocasearch.json_values import parse_json
+
+_FLOATING = ("F64", "F32", "F16", "BF16")
+_DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
+
+
+class WeightsFile:
+    """An open weights file, its header read and found to fit its length.
+
+    Attributes:
+        shapes: Of each tensor by name.
+    """
+
+    def __init__(self, file: Path, opened: Any, *, mapped: bool) -> None:
+        self._file, self._opened, self._mapped = file, opened, mapped
+        self.shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        with file.open("rb") as raw:
+            length = int.from_bytes(raw.read(8), "little")
+            self._header = parse_json(raw.read(length))
+        self._start = 8 + length
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, mapped or copied."""
+        described = self._header[name]
+        if described["dtype"] not in _FLOATING:
+            raise CocaSearchError(f"{name} is stored as {described['dtype']}: weights must be floating-point numbers")
+        if self._mapped or described["dtype"] not in _DTYPES:
+            tensor: Tensor = self._opened.get_tensor(name)
+            return tensor
+        first, end = described["data_offsets"]
+        content = np.fromfile(self._file, np.uint8, count=end - first, offset=self._start + first)
+        return torch.from_numpy(content).view(_DTYPES[described["dtype"]]).view(self.shapes[name])
+
+
+@contextmanager
+def open_weights(file: Path, *, mapped: bool = True) -> Iterator[WeightsFile]:
+    """The tensors in a file.
+
+    Raises:
+        CocaSearchError: It cannot be read, or is damaged.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            yield WeightsFile(file, opened, mapped=mapped)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CocaSearchError(f"cannot read the weights {file}: {error}") from error

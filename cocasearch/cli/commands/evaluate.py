@@ -1,0 +1,74 @@
+"""`cocasearch eval`: how well a model finds and describes captioned photos."""
+
+from typing import TYPE_CHECKING
+
+from cocasearch.cli import console
+from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options
+from cocasearch.cli.options.model_choice import chosen_model
+from cocasearch.cli.options.shared_options import (
+    AsJson,
+    BatchSize,
+    CaptionedData,
+    CaptionKey,
+    Device,
+    ImageKey,
+    LabelTemplate,
+    ModelName,
+)
+from cocasearch.cli.output.hallucination_tables import hallucination_rows
+from cocasearch.cli.output.left_out import name_left_out
+from cocasearch.counting import counted
+
+if TYPE_CHECKING:
+    from cocasearch.evaluation.benchmark import EvaluationReport
+
+
+def evaluate(
+    data: CaptionedData,
+    model: ModelName = None,
+    as_json: AsJson = False,
+    no_captions: NoCaptions = False,
+    compat: Compat = None,
+    image_key: ImageKey = None,
+    caption_key: CaptionKey = None,
+    label_template: LabelTemplate = None,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+) -> None:
+    """Measure a model on captioned photos: recall both ways, and the captions it writes."""
+    from cocasearch.captioned_data import read_captioned_data, unite_copies
+    from cocasearch.evaluation.benchmark import evaluate as measure
+    from cocasearch.inference.loaded_model import load_model
+
+    options = default_caption_options(compat, no_captions=no_captions)
+    with console.byte_progress() as fetched:
+        rows = read_captioned_data(
+            data, image_key=image_key, caption_key=caption_key, label_template=label_template, progress=fetched
+        )
+    rows = unite_copies(rows)
+    name_left_out(rows)
+    name_or_folder = chosen_model(model)
+    with console.working("loading the model"):
+        loaded = load_model(name_or_folder, device=device)
+    with console.progress("measuring", "photos") as advance:
+        report = measure(loaded, rows, caption_options=options, batch_size=batch_size, progress=advance)
+    console.name_unreadable(report.unreadable)
+    if as_json:
+        console.write_json(report.to_dict())
+    else:
+        _print(report)
+
+
+def _print(report: "EvaluationReport") -> None:
+    size = f"{counted(report.n_images, 'photo')} and {counted(report.n_texts, 'text')}"
+    console.write_lines(f"{report.model} on {size}", "")
+    ways = {"text to image": report.retrieval.text_to_image, "image to text": report.retrieval.image_to_text}
+    console.write_table([{"retrieval": way, **scores.to_dict()} for way, scores in ways.items()])
+    if report.captions:
+        console.write_lines("")
+        console.write_table([{"captions": "as written", **report.captions.to_dict()}])
+    if report.hallucination:
+        console.write_lines("")
+        console.write_table(hallucination_rows({"all": report.hallucination.every, "sure": report.hallucination.sure}))
+        if report.hallucination.share_sure is not None:
+            console.write_lines("", f"{report.hallucination.share_sure:.0%} of the captions are sure")

@@ -1,0 +1,135 @@
+"""`cocasearch finetune`: the model, taught your own captioned photos."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.cli.options.model_choice import chosen_model
+from cocasearch.cli.options.recipe_options import (
+    Distill,
+    Lora,
+    Objective,
+    Precision,
+    RemoteSync,
+    ReportTo,
+    process_number,
+    refuse_uncopied,
+    reporting_of,
+)
+from cocasearch.cli.options.shared_options import (
+    AsJson,
+    CaptionedData,
+    CaptionKey,
+    Device,
+    ImageKey,
+    LabelTemplate,
+    ModelName,
+)
+from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, say_what_is_idle
+from cocasearch.cli.output.left_out import data_listener
+from cocasearch.cli.output.proof import say_what_changed
+from cocasearch.cli.output.training_progress import summary, training_progress
+
+if TYPE_CHECKING:
+    from cocasearch.evaluation.benchmark import EvaluationReport
+    from cocasearch.training.finetune_defaults import Plan
+    from cocasearch.training.finetune_job import FinetuneResult
+
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
+Validation = Annotated[
+    str | None, typer.Option("--val", metavar="DATA", help="Measure on this, not on a part of DATA.")
+]
+Guard = Annotated[
+    str | None,
+    typer.Option(
+        "--guard",
+        metavar="DATA",
+        help="Captioned photos of a kind it should not forget.",
+        show_default="15 everyday photos",
+    ),
+]
+Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
+Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
+Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
+EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]
+ImagesPerStep = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Photos in a step.")]
+Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
+
+
+def finetune(
+    data: CaptionedData,
+    out: Out = Path("runs/finetuned"),
+    model: ModelName = None,
+    val: Validation = None,
+    guard: Guard = None,
+    keep: Keep = 0.0,
+    objective: Objective = None,
+    passes: Passes = None,
+    learning_rate: Rate = None,
+    encoder_learning_rate: EncoderRate = None,
+    images_per_step: ImagesPerStep = None,
+    seed: Seed = None,
+    lora: Lora = None,
+    distill: Distill = None,
+    precision: Precision = None,
+    report_to: ReportTo = None,
+    remote_sync: RemoteSync = None,
+    settings: Settings = None,
+    image_key: ImageKey = None,
+    caption_key: CaptionKey = None,
+    label_template: LabelTemplate = None,
+    as_json: AsJson = False,
+    device: Device = "auto",
+) -> None:
+    """Train the model further on your captioned photos, and measure it before and after on held-out ones.
+
+    What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
+    the end tells what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
+    """
+    console.tell_as_process(process_number())
+    from cocasearch.training.data.training_sources import Columns
+    from cocasearch.training.finetune_job import FinetuneListener, FinetuneRequest
+    from cocasearch.training.finetune_job import finetune as run
+    from cocasearch.training.idle_settings import idle_settings
+
+    course = {"passes": passes, "images_per_step": images_per_step, "seed": seed}
+    rates = {"learning_rate": learning_rate, "encoder_learning_rate": encoder_learning_rate}
+    recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
+    with training_progress() as progress:
+        request = FinetuneRequest(
+            data=data,
+            out=out,
+            model=chosen_model(model),
+            validation=val,
+            guard=guard,
+            keep=keep,
+            columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
+            adjust=lambda config: apply_settings(config, settings, **course, **rates, **recipe),
+            reporting=reporting_of(report_to, remote_sync),
+        )
+
+        def planned(plan: "Plan") -> None:
+            console.say(*plan.sentences())
+            chosen = names_of(settings, **course, **rates, **recipe)
+            say_what_is_idle(idle_settings(plan.config, chosen, val=val is not None))
+
+        def measured(moment: str, report: "EvaluationReport") -> None:
+            share = f", with {keep:g} of the starting weights" if keep and moment == "after" else ""
+            console.say(f"{moment}{share}: {summary(report)}")
+
+        listener = FinetuneListener(planned, measured, progress, progress.stage)
+        result = run(request, listener=listener, device=device)
+    _tell(result, out, as_json=as_json)
+
+
+def _tell(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
+    console.name_unreadable((result.training.unreadable | dict(result.before.unreadable)).items())
+    if as_json:
+        console.write_json({"model": str(out), **result.to_dict()})
+    else:
+        say_what_changed(result, out)
+    console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
+    refuse_uncopied(result.training.not_copied, out)

@@ -1,0 +1,75 @@
+"""`cocasearch models mix`: a fine-tuned model with a share of the weights it started from, without training again."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cocasearch.cli import console
+from cocasearch.errors import CocaSearchError
+
+if TYPE_CHECKING:
+    from cocasearch.checkpoints.model_folder import ModelFolder
+
+Trained = Annotated[str, typer.Argument(metavar="MODEL", help="A fine-tuned model.", show_default=False)]
+Keep = Annotated[
+    float,
+    typer.Option("--keep", min=0.0, max=1.0, help="The share of the starting weights, 0 to 1.", show_default=False),
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="NAME|FOLDER", help="What it started from.", show_default="as MODEL says"),
+]
+
+
+def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
+    """Write a model between a fine-tuned one and what it started from.
+
+    The more is kept, the less it has forgotten, and the less it has learned; finetune's table tells how much.
+    """
+    from cocasearch.checkpoints.model_folder import read_model_folder
+    from cocasearch.checkpoints.registry import resolve_model
+    from cocasearch.training.model.interpolation import interpolate_folders
+    from cocasearch.training.run_folder.run_checkpoint import refuse_taken_folder
+
+    refuse_taken_folder(out)
+    model = read_model_folder(resolve_model(trained))
+    start_folder = resolve_model(start) if start else _started_from(model)
+    card = (
+        f"# {out.name}\n\nThe weights of {model.folder.resolve().name}, mixed with a share of {keep:g} of those of "
+        f"{start_folder.resolve().name}.\nThe terms of both apply.\n"
+    )
+    with console.working("mixing"):
+        interpolate_folders(start_folder, model.folder, keep, out, card=card)
+    if model.read_confidence():
+        calibrate = f"cocasearch models calibrate {shlex.quote(str(out))} DATA"
+        console.say(f"its captions have no confidence until it is calibrated itself: {calibrate}")
+    console.say(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
+
+
+def _started_from(model: "ModelFolder") -> Path:
+    """The folder of the model that another says it was trained from.
+
+    Raises:
+        CocaSearchError: It does not say so, or the model of that name is not here or another by now.
+    """
+    from cocasearch.checkpoints.model_folder import read_model_folder
+    from cocasearch.checkpoints.registry import resolve_model
+
+    hint = "--start NAME|FOLDER"
+    started = model.provenance.get("started_from")
+    if not started:
+        raise CocaSearchError(f"{model.folder} does not say what it was trained from", hint=hint)
+    try:
+        folder = resolve_model(started["name"])
+    except CocaSearchError as error:
+        raise CocaSearchError(
+            f"{model.folder} was trained from {started['name']}, which is not here", hint=hint
+        ) from error
+    if read_model_folder(folder).fingerprint != started["fingerprint"]:
+        raise CocaSearchError(f"{folder} is not the {started['name']} that {model.folder} was trained from", hint=hint)
+    return folder

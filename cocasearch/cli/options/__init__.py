@@ -1,0 +1,1 @@
+"""Arguments and options of several commands, and the checks on them."""

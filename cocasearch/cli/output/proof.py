@@ -1,0 +1,113 @@
+"""What a fine-tuning was worth: the table of before and after on stdout, and the plain sentences about it."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cocasearch.cli import console
+from cocasearch.counting import counted
+
+if TYPE_CHECKING:
+    from cocasearch.evaluation.comparison import ComparedFigure, Interval
+    from cocasearch.training.finetune_job import FinetuneResult
+    from cocasearch.training.model.kept_shares import KeptShare
+
+
+_NAMED = 3  # photos that are no longer captioned right; the rest is counted
+
+
+def say_what_changed(result: "FinetuneResult", out: Path) -> None:
+    """The tables on stdout; what they mean, on stderr."""
+    photos = counted(result.comparison.n_images, "held-out photo")
+    console.write_lines(f"{photos}, with 95 % intervals", _by_what_it_was_chosen(result.is_judged_apart), "")
+    _print_figures(result.comparison.figures)
+    console.write_lines("", f"what it knew before: {result.forgetting.guard}", "")
+    _print_figures(result.forgetting.comparison.figures)
+    console.write_lines("", "keeping a share of the starting weights (--keep)", "")
+    console.write_table([_share_row(share) for share in result.shares])
+    for sentence in result.comparison.sentences():
+        console.say(sentence)
+    console.say(result.forgetting.sentence())
+    _name_unlearned(result.forgetting.unlearned)
+    if result.kept == 1:
+        console.say("nothing got better: the model is as it was before training")
+    elif result.comparison.proves_nothing:
+        console.say(
+            "more photos (a fifth of them is held out), or --val DATA, would tell what was learned; "
+            "the shares in the table tell what --keep gives back of what it knew before"
+        )
+    else:
+        console.say(suggestion(result.shares, result.kept, out))
+
+
+def _name_unlearned(unlearned: Sequence[tuple[str, str]]) -> None:
+    for path, caption in unlearned[:_NAMED]:
+        console.say(f"  no longer captioned right: {console.shown(path)}: {caption}")
+    if len(unlearned) > _NAMED:
+        console.say(f"  and {len(unlearned) - _NAMED:,} more")
+
+
+def _print_figures(figures: "Sequence[ComparedFigure]") -> None:
+    console.write_table(list(map(_figure_row, figures)), may_go=("before_95 %", "after_95 %"))
+
+
+def _by_what_it_was_chosen(apart: bool) -> str:
+    from cocasearch.training.data.splitting import JUDGED_APART_FROM
+
+    if apart:
+        return "the weights were chosen, and the shares below measured, by as many other photos"
+    return (
+        "the weights were chosen by the same photos, so that those after look a little too good; of "
+        f"{JUDGED_APART_FROM} held-out photos or more, half choose and half are measured"
+    )
+
+
+def suggestion(shares: Sequence["KeptShare"], kept: float, out: Path) -> str:
+    """Which share is best kept and how to get it.
+
+    Args:
+        shares: What each gives, of none to all of the starting weights.
+        kept: The share in the model folder `out`.
+        out: That folder.
+    """
+    from cocasearch.training.model.kept_shares import TOLERATED_LOSS, suggested
+
+    share, lost = suggested(shares), f"{100 * TOLERATED_LOSS:.0f} points, or one photo, of what it knew before"
+    if share is None:
+        return f"every share loses more than {lost}"
+    written = shlex.quote(str(out))
+    if share.keep == kept:
+        how = f"{written} is that"
+    elif share.keep < kept:
+        how = f"{written} keeps {kept:g}, so it takes training anew with --keep {share.keep:g}"
+    else:
+        kept_folder = shlex.quote(f"{out}-kept")
+        how = f"write it with: cocasearch models mix {written} --keep {share.keep:g} --out {kept_folder}"
+    return f"--keep {share.keep:g} finds most of the new kind among the shares that lose at most {lost}; {how}"
+
+
+def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:
+    return {
+        "figure": figure.name,
+        "before": figure.before,
+        "after": figure.after,
+        "difference": figure.difference,
+        "difference_95 %": _span(figure.difference_interval),
+        "verdict": figure.verdict,
+        "before_95 %": _span(figure.before_interval),
+        "after_95 %": _span(figure.after_interval),
+    }
+
+
+def _share_row(share: "KeptShare") -> dict[str, Any]:
+    row: dict[str, Any] = {"keep": f"{share.keep:g}"}
+    for kind, scores in (("new", share.new), ("guard", share.old)):
+        for k in (1, 10):
+            row[f"{kind}_t2i@{k}"] = scores.text_to_image.at[k]
+            row[f"{kind}_i2t@{k}"] = scores.image_to_text.at[k]
+    return row
+
+
+def _span(interval: "Interval | None") -> str | None:
+    return interval and f"{interval[0]:.3f} to {interval[1]:.3f}"

@@ -1,0 +1,52 @@
+"""Folders that are there and hold nothing at all: drives are mounted on such, and what they held may be back."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from cocasearch.images.discovery import is_walked
+from cocasearch.images.excludes import Excludes
+from cocasearch.indexing.scan.known_files import Place
+
+
+class EmptyFolders:
+    """Finds empty folders inside roots, looking at each folder once.
+
+    Args:
+        roots: Folders by key.
+        excludes: What is left out of walks. Nothing is said about that.
+    """
+
+    def __init__(self, roots: Mapping[str, Path], excludes: Excludes) -> None:
+        self._roots, self._excludes = roots, excludes
+        self._found: dict[Place, Place | None] = {}
+
+    def around(self, root: str, folder: str) -> Place | None:
+        """The empty folder at or around a place, below its root; None if the innermost one there is not empty."""
+        if not folder:
+            return None
+        place = root, folder
+        if place not in self._found:
+            self._found[place] = self._look(root, folder)
+        return self._found[place]
+
+    def _look(self, root: str, folder: str) -> Place | None:
+        start = self._roots[root]
+        try:
+            if not holds_nothing(start / folder):
+                return None
+        except (FileNotFoundError, NotADirectoryError):
+            return self.around(root, folder.rpartition("/")[0])
+        except OSError:  # the walk has told
+            return None
+        return (root, folder) if is_walked(start / folder / "x", start, self._excludes) else None
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder holds nothing at all, hidden files included.
+
+    Raises:
+        OSError: It is not there or may not be listed.
+    """
+    with os.scandir(folder) as listing:
+        return not any(listing)

@@ -1,0 +1,59 @@
+"""Reads files for decoding in a way that notices when they change meanwhile."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from cocasearch.images.discovery import stamp_of
+from cocasearch.indexing.scan.survey import Candidate
+from cocasearch.indexing.store.records import hash_file
+
+
+class Reading(NamedTuple):
+    """A file with size and time as they were before it was read, and the hash of what was read; empty if none was."""
+
+    file: Candidate
+    content_hash: str
+
+
+class CarefulReader:
+    """Hashes files in the decoding threads, so that decoding finds them in the system's file cache.
+
+    Args:
+        roots: Present folder of each root by its key.
+    """
+
+    def __init__(self, roots: dict[str, Path]) -> None:
+        self._roots = roots
+        self._readings: dict[Candidate, Reading] = {}
+
+    def path(self, file: Candidate) -> Path:
+        """Where a file lies."""
+        return self._roots[file.root] / file.path
+
+    def open(self, file: Candidate) -> Path:
+        """The file to decode, hashed."""
+        path = self.path(file)
+        with suppress(OSError):  # decoding will say what is wrong with it
+            size, mtime_ns = stamp_of(path.stat())
+            self._readings[file] = Reading(file._replace(size=size, mtime_ns=mtime_ns), hash_file(path))
+        return path
+
+    def finish(self, file: Candidate) -> tuple[Reading, bool]:
+        """How the file was read, which is then forgotten, and whether it is still as it was then."""
+        reading = self._readings.pop(file, Reading(file, ""))
+        try:
+            stamp = stamp_of(self.path(file).stat())
+        except OSError:
+            return reading, False
+        return reading, bool(reading.content_hash) and stamp == (reading.file.size, reading.file.mtime_ns)
+
+    def is_there(self, file: Candidate) -> bool:
+        """Whether there is still a file, or the system does not say."""
+        try:
+            self.path(file).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True

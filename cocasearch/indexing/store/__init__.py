@@ -1,0 +1,1 @@
+"""The table of an index, its manifest and all that is read from them."""

@@ -1,0 +1,176 @@
+"""Which table of an index is written: the present one, a first one, or one made beside it to take its place.
+
+Readers go by the manifest alone. A rebuild writes a table of its own, described in a file beside the manifest, and
+becomes the index when the manifest is written like that file; until then it can be stopped and continued.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cocasearch.atomic_files import remove_partial_files
+from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.scan.known_files import forget_known_files
+from cocasearch.indexing.snapshot.snapshots import SNAPSHOT_FOLDER, remove_snapshots, tables_with_snapshots
+from cocasearch.indexing.store.manifest import (
+    MANIFEST_FILE,
+    REBUILD_FILE,
+    SCHEMA_VERSION,
+    Manifest,
+    Root,
+    find_manifest,
+    find_rebuild,
+    read_manifest,
+    write_manifest,
+)
+from cocasearch.indexing.store.table import TABLE_SUFFIX, IndexTable
+from cocasearch.indexing.store.unreadable_files import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
+from cocasearch.indexing.store.versions import UnreadableTable, latest_version
+from cocasearch.inference.generation.caption_options import CaptionOptions
+
+_TABLE_PREFIX = "images-"
+_OUR_TABLE = re.compile(rf"{_TABLE_PREFIX}\d+")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A table with its list of unreadable files and its manifest, and the file that holds the manifest."""
+
+    manifest: Manifest
+    table: IndexTable
+    ledger: Ledger
+    file: Path
+
+
+def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generation:
+    """The table to write to, made if need be. For the holder of the writer's lock.
+
+    Args:
+        index: The index folder, which exists.
+        wanted: The model to index with, the roots to cover and what to leave out; its table does not matter.
+        rebuild: Whether to make a new table, or go on with one that a stopped rebuild with this model left.
+    """
+    present = find_manifest(index / MANIFEST_FILE)
+    pending = find_manifest(index / REBUILD_FILE)
+    beside = rebuild and present is not None
+    file = index / (REBUILD_FILE if beside else MANIFEST_FILE)
+    unreadable = REBUILD_LEDGER_FILE if beside else LEDGER_FILE
+    manifest = pending if beside else present
+    if not beside:
+        end_rebuild(index)
+    if manifest is None or manifest.model_fingerprint != wanted.model_fingerprint:
+        manifest = _new_manifest(wanted, present, pending)
+        if not (present or pending):
+            _refuse_to_replace(index, manifest.table)
+        remove_snapshots(index, manifest.table)  # of a leftover table: version numbers begin anew
+        forget_known_files(index, manifest.table)
+        (index / unreadable).unlink(missing_ok=True)
+        IndexTable.create(index, manifest.table, manifest.dimension)
+    table = IndexTable(index, manifest.table)
+    remove_snapshots(index, manifest.table, except_version=table.version)  # of later ones that a power cut has taken,
+    forget_known_files(index, manifest.table, except_version=table.version)  # too: their numbers are given anew
+    table.upgrade()  # before the manifest says so: a run stopped in between is finished by the next
+    manifest = replace(manifest, roots=wanted.roots, excludes=wanted.excludes, named=wanted.named)
+    manifest = replace(manifest, updated="", schema_version=SCHEMA_VERSION)
+    write_manifest(manifest, file)
+    sweep(index)
+    return Generation(manifest, table, Ledger(index, unreadable), file)
+
+
+def open_all(index: Path) -> list[Generation]:
+    """The table of an index, and beside it that of a rebuild that has not been completed. For the lock's holder.
+
+    Raises:
+        CocaSearchError: No index there.
+    """
+    present, pending = read_manifest(index), find_rebuild(index)
+    generations = [open_generation(index, present, rebuild=False)]
+    if pending:
+        wanted = replace(pending, roots=_beside(present, pending, present))
+        generations.append(open_generation(index, wanted, rebuild=True))
+    return generations
+
+
+def give_roots(generation: Generation, present: Manifest, before: Manifest) -> None:
+    """Let a rebuild cover the roots that the index covers now in the place of those that it did before."""
+    manifest = replace(generation.manifest, roots=_beside(present, generation.manifest, before))
+    write_manifest(manifest, generation.file)
+
+
+def _beside(present: Manifest, pending: Manifest, before: Manifest) -> tuple[Root, ...]:
+    """The roots of an index, and beside them those that a rebuild alone was to cover."""
+    keys = {root.key for root in before.roots}
+    return (*present.roots, *(root for root in pending.roots if root.key not in keys))
+
+
+def note_decoding(generation: Generation, options: CaptionOptions) -> None:
+    """Let the manifest tell how captions are written, before they are. For the holder of the writer's lock."""
+    manifest, decoding = generation.manifest, options.to_dict()
+    if decoding not in manifest.decodings:
+        write_manifest(replace(manifest, decodings=(*manifest.decodings, decoding)), generation.file)
+
+
+def publish(generation: Generation, index: Path) -> None:
+    """Make the generation what readers find, and remove the one that it replaces."""
+    if generation.file.name != MANIFEST_FILE:
+        generation.ledger.rename(LEDGER_FILE)
+        if complete := find_manifest(generation.file):
+            write_manifest(complete, index / MANIFEST_FILE)
+        sweep(index)
+
+
+def end_rebuild(index: Path) -> None:
+    """Let the next rebuild begin anew: until here, after a kill, it finds this one done. The last act of a run."""
+    if find_rebuild(index) is None:
+        (index / REBUILD_FILE).unlink(missing_ok=True)
+
+
+def drop_rebuild(index: Path) -> None:
+    """Give up a rebuild that has not been completed. For the holder of the writer's lock."""
+    for name in (REBUILD_FILE, REBUILD_LEDGER_FILE):
+        (index / name).unlink(missing_ok=True)
+    sweep(index)
+
+
+def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
+    """The wanted manifest for a table of a name that no other has."""
+    numbers = [int(other.table.removeprefix(_TABLE_PREFIX)) for other in others if other]
+    return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}", decodings=())
+
+
+def _refuse_to_replace(index: Path, table: str) -> None:
+    """Let a table with rows be, though no manifest names it: it may be the work of days.
+
+    Raises:
+        CocaSearchError: There is one, or one that cannot be read.
+    """
+    if latest_version(index, table) is None:
+        return
+    try:
+        left = IndexTable(index, table)
+        has_rows = len(left) + left.count_missing() > 0
+    except UnreadableTable:
+        has_rows = True
+    if has_rows:
+        raise CocaSearchError(
+            f"the index at {index} has lost its {MANIFEST_FILE}, and a new one would replace its table {table}",
+            hint=f"put back a copy of {MANIFEST_FILE}; to index anew, remove {index / table}{TABLE_SUFFIX}",
+        )
+
+
+def unnamed_tables(index: Path) -> set[str]:
+    """Tables that no manifest names, or whose snapshot alone is there: rebuilds leave them, and losses of tables."""
+    manifests = [find_manifest(index / name) for name in (MANIFEST_FILE, REBUILD_FILE)]
+    there = {table.stem for table in index.glob(f"*{TABLE_SUFFIX}")} | tables_with_snapshots(index)
+    ours = set(filter(_OUR_TABLE.fullmatch, there))  # in a folder that others write to as well
+    return ours - {manifest.table for manifest in manifests if manifest}
+
+
+def sweep(index: Path) -> None:
+    """Remove tables and snapshots that no manifest names, and what killed writers left half-written."""
+    for table in unnamed_tables(index):
+        remove_snapshots(index, table)
+        shutil.rmtree(index / f"{table}{TABLE_SUFFIX}", ignore_errors=True)
+    remove_partial_files(index)
+    remove_partial_files(index / SNAPSHOT_FOLDER)

@@ -1,0 +1,129 @@
+"""Picture files in, their captions into a sink: a batch-by-batch run over any number of files.
+
+Knows nothing about indexes, nor where the captions go.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from cocasearch.errors import UnreadableImage
+from cocasearch.images.batching import DecodedBatch, decode_batches
+from cocasearch.images.decode_limits import MAX_MEGAPIXELS
+from cocasearch.images.discovery import ImageFile
+from cocasearch.inference.caption_confidence import is_sure
+from cocasearch.inference.caption_files.caption_sinks import CaptionRecord, CaptionSink
+from cocasearch.inference.describer import ImageDescriber
+from cocasearch.inference.generation.caption_options import CaptionOptions
+from cocasearch.inference.loaded_model import LoadedModel
+
+
+@dataclass
+class CaptionReport:
+    """What a run did.
+
+    Attributes:
+        written: Captions that the sink has been given.
+        kept: Pictures that had their caption.
+        left_out: Unsure captions that the sink was not to be given.
+        failed: Pictures that could not be read.
+    """
+
+    written: int = 0
+    kept: int = 0
+    left_out: int = 0
+    failed: list[UnreadableImage] = field(default_factory=list)
+
+
+class CaptionRun:
+    """Captions of picture files by one model in one way.
+
+    Args:
+        loaded: The model.
+        options: How words are chosen.
+        batch_size: Pictures in one pass of the model.
+        max_megapixels: Larger pictures count as unreadable.
+        only_sure: Whether captions that are more likely wrong than right are kept from the sink.
+        prefix: What stands before each finished caption; the model knows nothing of it.
+        suffix: What stands after it.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        options: CaptionOptions,
+        *,
+        batch_size: int = 32,
+        max_megapixels: float = MAX_MEGAPIXELS,
+        only_sure: bool = False,
+        prefix: str = "",
+        suffix: str = "",
+    ) -> None:
+        self._describer = ImageDescriber(loaded, options)
+        self._preprocess = loaded.preprocess
+        self._batch_size = batch_size
+        self._max_megapixels = max_megapixels
+        self._only_sure = only_sure
+        self._model = f"{loaded.name}@{loaded.fingerprint}"
+        self._prefix, self._suffix = prefix, suffix
+        around = {name: words for name, words in (("prefix", prefix), ("suffix", suffix)) if words}
+        self._decoding = json.dumps(loaded.complete(options).to_dict() | around)
+
+    def caption(
+        self, files: Sequence[ImageFile], sink: CaptionSink, *, progress: Callable[[int, int], None] | None = None
+    ) -> CaptionReport:
+        """Caption the files that the sink has none for, and complete the sink if it has any.
+
+        Args:
+            files: The pictures.
+            sink: Where the captions go, in the order of the files.
+            progress: Called with pictures done and pictures to do, after each batch.
+        """
+        wanted = [file for file in files if not sink.has(file.absolute, self._model, self._decoding)]
+        report = CaptionReport(kept=len(files) - len(wanted))
+        batches = decode_batches(
+            wanted,
+            lambda file: file.absolute,
+            self._preprocess,
+            batch_size=self._batch_size,
+            max_megapixels=self._max_megapixels,
+        )
+        with closing(batches):  # however the loop ends, the decoding threads end with it
+            for batch in batches:
+                report.failed += [error for _, error in batch.failures]
+                for record in self._records(batch):
+                    if self._only_sure and not is_sure(record.caption_confidence):
+                        report.left_out += 1
+                        continue
+                    sink.add(record)
+                    report.written += 1
+                if progress:
+                    progress(report.written + report.left_out + len(report.failed), len(wanted))
+        if report.written or report.kept:
+            sink.finish()
+        return report
+
+    def _records(self, batch: DecodedBatch[ImageFile]) -> list[CaptionRecord]:
+        if not batch.items:
+            return []
+        return [
+            CaptionRecord(
+                path=str(file.absolute),
+                caption=joined(self._prefix, joined(description.caption or "", self._suffix)),
+                caption_score=description.caption_score,
+                caption_logprob=description.caption_logprob,
+                model=self._model,
+                decoding=self._decoding,
+                caption_confidence=description.caption_confidence,
+            )
+            for file, description in zip(batch.items, self._describer.describe(batch.pixels), strict=True)
+        ]
+
+
+def joined(first: str, second: str) -> str:
+    """Two pieces of a caption as one, with a space where one belongs, and no full stop before words that go on."""
+    if second.startswith((",", ";")):
+        first = first.removesuffix(".")
+    is_apart = not (first and second) or first[-1].isspace() or second[0].isspace() or second[0] in ",.;:!?"
+    return first + second if is_apart else f"{first} {second}"

@@ -1,0 +1,172 @@
+"""Captions in a text file beside each picture: `dog.jpg` has `dog.txt`.
+
+What was written here is told from what a person wrote by a list in each folder, `.cocasearch-captions`: the name of
+each side-car, the SHA-256 of what it held, and the confidence of the caption. One that was edited since is a person's.
+Lines are only ever added, so that runs that end early or go side by side lose nothing.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from cocasearch.atomic_files import replacing
+from cocasearch.captioned_data.samples import SIDECARS
+from cocasearch.captioned_data.sidecars import SidecarNames
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import is_image_name
+from cocasearch.inference.caption_files.caption_sinks import CaptionRecord, is_below
+
+LIST_FILE = ".cocasearch-captions"
+
+
+class Sidecars:
+    """A text file beside each picture; under the picture's whole name, `dog.jpg.txt`, where others have its stem.
+
+    Side-cars with a caption stay, and so do those that hold something else than text; empty ones hold none.
+
+    Args:
+        overwrite: Whether captions that were written here, and not edited since, are written anew.
+        overwrite_all: Whether those of people are too; a copy, `dog.txt.bak`, stays beside.
+        below: Captions that were written here and are less sure than this, 0 to 1, are written anew.
+
+    Attributes:
+        kept: Pictures whose caption would have been written anew if it were not a person's.
+        set_aside: Copies that were made.
+        nobodys: Side-cars that may be of several pictures, and are of none now that these have their own.
+    """
+
+    def __init__(self, *, overwrite: bool = False, overwrite_all: bool = False, below: float | None = None) -> None:
+        self.kept: set[Path] = set()
+        self.set_aside: list[Path] = []
+        self.nobodys: set[Path] = set()
+        self._overwrite, self._overwrite_all, self._below = overwrite, overwrite_all, below
+        self._folders: dict[Path, _Folder] = {}
+
+    def has(self, picture: Path, model: str, decoding: str) -> bool:
+        """Whether a picture has a caption that stays.
+
+        Raises:
+            CocaSearchError: Its folder, or a side-car of it, cannot be read.
+        """
+        folder = self._folder(picture)
+        with _telling(picture.parent, "look into"):
+            captions = [text for text in folder.of(picture) if not _is_empty(text)]
+            written = [one for text in captions if (one := folder.written(text))]
+        if not captions or self._overwrite_all:
+            return False
+        if len(written) < len(captions):
+            if self._overwrite or self._below is not None:
+                self.kept.add(picture)
+            return True
+        return not (self._overwrite or any(is_below(one.confidence, self._below) for one in written))
+
+    def add(self, record: CaptionRecord) -> None:
+        """Write one caption beside its picture, in one step, unless a person has come before.
+
+        Raises:
+            CocaSearchError: It cannot be written.
+        """
+        picture = Path(record.path)
+        if self.has(picture, record.model, record.decoding):
+            return
+        folder = self._folder(picture)
+        with _telling(folder.place(picture)):
+            old = folder.of(picture)
+            for text in old:
+                if not (_is_empty(text) or folder.written(text)):
+                    self.set_aside.append(_copy(text))
+            folder.write(picture, record.caption, record.caption_confidence)
+            for text in {*old} - {folder.place(picture)}:
+                text.unlink()
+        self.nobodys.update(folder.unclear(picture))
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def _folder(self, picture: Path) -> "_Folder":
+        if picture.parent not in self._folders:
+            with _telling(picture.parent, "look into"):
+                self._folders[picture.parent] = _Folder(picture.parent)
+        return self._folders[picture.parent]
+
+
+class _Written(NamedTuple):
+    sha256: str
+    confidence: float | None
+
+
+class _Folder:
+    """The side-cars of one folder, and what is known of those that were written here."""
+
+    def __init__(self, folder: Path) -> None:
+        files = [file for file in folder.iterdir() if not file.name.startswith(".")]
+        self._texts = [file for file in files if file.suffix.lower()[1:] in SIDECARS and file.is_file()]
+        self._names = SidecarNames((file for file in files if is_image_name(file.name)), self._texts)
+        self._list = folder / LIST_FILE
+        self._written = dict(_listed(self._list))
+
+    def of(self, picture: Path) -> list[Path]:
+        """The side-cars that a picture has now."""
+        return [text for text in {*self._names.of(picture), self.place(picture)} if text.is_file()]
+
+    def place(self, picture: Path) -> Path:
+        """Where its caption is written to."""
+        texts = [text for text in self._names.of(picture) if text.suffix.lower() == ".txt"]
+        return texts[0] if texts else self._names.place(picture)
+
+    def unclear(self, picture: Path) -> list[Path]:
+        """Side-cars of the picture's stem that are of no picture."""
+        stem = picture.with_suffix("")
+        return [text for text in self._texts if text.with_suffix("") == stem and self._names.why_nobodys(text)]
+
+    def written(self, text: Path) -> _Written | None:
+        """What is known of a side-car; None if it is not as it was written here."""
+        last = self._written.get(text.name)
+        return last if last and last.sha256 == _digest(text.read_bytes()) else None
+
+    def write(self, picture: Path, caption: str, confidence: float | None) -> None:
+        text, content = self.place(picture), f"{caption}\n".encode()
+        written = self._written[text.name] = _Written(_digest(content), confidence)
+        with self._list.open("a", encoding="utf-8") as lines:  # first: what is listed and not written does no harm
+            lines.write(json.dumps({"file": text.name, **written._asdict()}) + "\n")
+        with replacing(text) as partial:
+            partial.write_bytes(content)
+
+
+def _listed(file: Path) -> Iterator[tuple[str, _Written]]:
+    """What a folder's list tells; a line that was cut short tells nothing."""
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
+        try:
+            row = json.loads(line)
+            yield row["file"], _Written(row["sha256"], row["confidence"])
+        except (ValueError, TypeError, KeyError):
+            continue
+
+
+def _is_empty(text: Path) -> bool:
+    return not text.read_bytes().decode("utf-8-sig", errors="replace").strip()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _copy(text: Path) -> Path:
+    """A copy of a side-car beside it, under a name that nothing has."""
+    names = (text.with_name(f"{text.name}{f'.{number}' if number > 1 else ''}.bak") for number in count(1))
+    copy = next(name for name in names if not name.exists())
+    shutil.copy2(text, copy)
+    return copy
+
+
+@contextmanager
+def _telling(path: Path, doing: str = "write") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CocaSearchError(f"cannot {doing} {path}: {str(error.strerror or error).lower()}") from error

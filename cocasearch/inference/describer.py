@@ -1,0 +1,59 @@
+"""One image pass, everything known about a picture: its vector, its caption and how well the two agree.
+
+Receives pixels; hands on one `ImageDescription` each. Knows nothing about files.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cocasearch.inference.embedder import Embedder, Vectors, as_numpy
+from cocasearch.inference.generation.caption_options import CaptionOptions
+from cocasearch.inference.generation.captioner import Captioner, picture_seeds
+from cocasearch.inference.loaded_model import LoadedModel
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDescription:
+    """What the model makes of one picture.
+
+    Attributes:
+        embedding: The unit vector (E,).
+        caption: In words; None if none was asked for, as what follows.
+        caption_score: Cosine of the picture and its own caption, which reranked beams were chosen by.
+        caption_logprob: Mean log-probability per token of the caption.
+        caption_confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
+    """
+
+    embedding: Vectors
+    caption: str | None = None
+    caption_score: float | None = None
+    caption_logprob: float | None = None
+    caption_confidence: float | None = None
+
+
+class ImageDescriber:
+    """Describes pictures, each with a single pass of the image encoder.
+
+    Args:
+        loaded: The model that looks and writes.
+        options: How captions are written; None for vectors alone.
+    """
+
+    def __init__(self, loaded: LoadedModel, options: CaptionOptions | None) -> None:
+        self._loaded, self._options = loaded, options
+        self._captioner, self._embedder = Captioner(loaded), Embedder(loaded)
+
+    @torch.inference_mode()
+    def describe(self, pixels: Tensor) -> list[ImageDescription]:
+        """One description per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
+        if self._options is None:
+            return [ImageDescription(embedding) for embedding in self._embedder.embed_pixels(pixels)]
+        features = self._loaded.model.image_features(self._loaded.place_pixels(pixels))
+        seeds = picture_seeds(pixels, self._options)
+        captions = self._captioner.caption_features(features, self._options, seeds=seeds)
+        return [
+            ImageDescription(embedding, caption.text, caption.score, caption.mean_logprob, caption.confidence)
+            for embedding, caption in zip(as_numpy(features.embedding), captions, strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""Captioned and labelled pictures, from their sources to the batches of a run."""

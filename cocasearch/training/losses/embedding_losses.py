@@ -1,0 +1,177 @@
+"""The losses that compare the embeddings of a whole batch, over all processes, and their gradients.
+
+Receives this process's embeddings without their graph; hands back what each of them should change by, to be carried on
+into the model by whoever holds the graph. The modes are OpenCLIP's (its loss.py), told apart by what a process computes
+and what it learns from the others:
+
+- gather_with_grad: the gradients of one process with the whole batch, exactly; with local_loss each process computes
+  the rows of its own pictures and texts alone, and they add up what they found.
+- neither: every process computes the whole loss and keeps the gradients of its own embeddings, which the averaging over
+  processes then divides by their number: OpenCLIP's default.
+- local_loss alone: the rows of its own pictures and texts, the others being constants.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cocasearch.model.losses import (
+    SoftTargets,
+    grouped_contrastive_loss,
+    image_to_text_losses,
+    name_loss,
+    pair_losses,
+    sentence_targets,
+    sigmoid_contrastive_loss,
+    similarity_distillation_loss,
+    text_to_image_losses,
+)
+from cocasearch.training.config import TrainingConfig
+from cocasearch.training.losses.distillation import Judgement
+from cocasearch.training.losses.objective import Embeddings
+from cocasearch.training.step.processes import Processes
+
+
+@dataclass(frozen=True)
+class EmbeddingLosses:
+    """The contrastive, the name and the distillation loss, and the gradients of their weighted sum, to be averaged."""
+
+    contrastive: Tensor
+    name: Tensor
+    divergence: Tensor
+    gradients: Embeddings
+
+
+def embedding_losses(
+    found: Embeddings,
+    owners: Tensor,
+    targets: Tensor | None,
+    judgement: Judgement | None,
+    config: TrainingConfig,
+    processes: Processes,
+    sentences: Tensor | None = None,
+) -> EmbeddingLosses:
+    """Losses and gradients of this process's embeddings.
+
+    Args:
+        found: Captioned pictures first, as many as `owners` names; labelled ones after.
+        owners: (T,) the picture of each text.
+        targets: (B + B', G) what the name loss wants each picture to be called.
+        judgement: What a larger model makes of the captioned pictures and the texts.
+        config: Weights and modes.
+        processes: Who else has embeddings.
+        sentences: (T, D) what each text means, with a `sentence_weight`.
+    """
+    n_captioned = int(owners.max()) + 1
+    captioned = found._replace(image=found.image[:n_captioned])
+    gradients = Embeddings(*(torch.zeros_like(x) for x in found))
+    contrastive = name = divergence = found.logit_scale.new_zeros(())
+    of_captioned = gradients.image[:n_captioned], gradients.text, gradients.logit_scale, gradients.logit_bias
+    if config.objective != "caption" and config.contrastive_weight:
+        contrastive, *parts = _contrastive(captioned, owners, sentences, config, processes)
+        for total, part in zip(of_captioned, parts, strict=True):
+            total.add_(part, alpha=config.contrastive_weight)
+    if judgement is not None and config.objective != "caption" and config.distill_weight:
+        divergence, *parts = _divergence(captioned, owners, judgement, config, processes)
+        for total, part in zip(of_captioned, parts, strict=False):
+            total.add_(part, alpha=config.distill_weight)
+    if targets is not None:
+        name, *parts = _name(found, targets, processes)
+        for total, part in zip((gradients.image, gradients.names, gradients.logit_scale), parts, strict=True):
+            total.add_(part, alpha=config.name_weight)
+    return EmbeddingLosses(contrastive, name, divergence, gradients)
+
+
+def _contrastive(
+    found: Embeddings, owners: Tensor, sentences: Tensor | None, config: TrainingConfig, processes: Processes
+) -> tuple[Tensor, ...]:
+    """The loss, and the gradients of own images, own texts, the logit scale and the logit bias."""
+    image, text = found.image, found.text
+    images, texts, all_owners, first_image, first_text = _gathered(image, text, owners, processes)
+    own_images = slice(first_image, first_image + len(image))
+    own_texts = slice(first_text, first_text + len(text))
+    leaves = [x.detach().requires_grad_() for x in (images, texts, found.logit_scale, found.logit_bias)]
+    images, texts, scale, bias = leaves
+    is_sigmoid = config.contrastive_loss == "sigmoid"
+    soft = _soft_targets(sentences, all_owners, config, processes)
+    with torch.enable_grad():
+        if config.local_loss and processes.count > 1:
+            columns = (images, texts) if config.gather_with_grad else (images.detach(), texts.detach())
+            index = torch.arange(len(images), device=image.device)[own_images]
+            n_images, n_texts = (len(images), len(texts)) if config.gather_with_grad else (len(image), len(text))
+            if is_sigmoid:  # each pair counts half from either side
+                everyone, n_images = torch.arange(len(images), device=image.device), n_texts
+                image_rows = pair_losses(images[own_images], index, columns[1], all_owners, scale, bias)
+                text_rows = pair_losses(columns[0], everyone, texts[own_texts], all_owners[own_texts], scale, bias)
+            else:
+                of_images, of_texts = (soft.image[own_images], soft.text[own_texts]) if soft else (None, None)
+                image_rows = image_to_text_losses(images[own_images], index, columns[1], all_owners, scale, of_images)
+                text_rows = text_to_image_losses(texts[own_texts], all_owners[own_texts], columns[0], scale, of_texts)
+            loss = (image_rows.sum() / n_images + text_rows.sum() / n_texts) / 2
+        elif is_sigmoid:
+            loss = sigmoid_contrastive_loss(images, texts, all_owners, scale, bias)
+        else:
+            loss = grouped_contrastive_loss(images, texts, all_owners, scale, soft)
+        gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+    image_gradient, text_gradient, *scalar_gradients = gradients
+    # What comes out is averaged over the processes, so what belongs to one alone counts as often as there are.
+    copies = processes.count if config.gather_with_grad else 1
+    if config.local_loss and config.gather_with_grad:
+        image_gradient, text_gradient = processes.sum(image_gradient), processes.sum(text_gradient)
+        scalar_gradients, loss = [copies * gradient for gradient in scalar_gradients], copies * loss
+    return loss.detach(), copies * image_gradient[own_images], copies * text_gradient[own_texts], *scalar_gradients
+
+
+def _soft_targets(
+    sentences: Tensor | None, all_owners: Tensor, config: TrainingConfig, processes: Processes
+) -> SoftTargets | None:
+    """What the whole batch's contrastive loss wants, where sentences teach it."""
+    if not config.sentence_weight:
+        return None
+    assert sentences is not None
+    everyone = torch.cat(processes.gather_rows(sentences))
+    return sentence_targets(
+        everyone, all_owners, weight=config.sentence_weight, temperature=config.sentence_temperature
+    )
+
+
+def _divergence(
+    found: Embeddings, owners: Tensor, judgement: Judgement, config: TrainingConfig, processes: Processes
+) -> tuple[Tensor, ...]:
+    """The loss over the whole batch, whose every row is small, and gradients as of `_contrastive` but the bias."""
+    images, texts, _, first_image, first_text = _gathered(found.image, found.text, owners, processes)
+    theirs = [torch.cat(processes.gather_rows(rows)) for rows in (judgement.image, judgement.text)]
+    leaves = [x.detach().requires_grad_() for x in (images, texts, found.logit_scale)]
+    with torch.enable_grad():
+        loss = similarity_distillation_loss(
+            leaves[0], leaves[1], leaves[2], theirs[0], theirs[1], judgement.logit_scale
+        )
+        image_gradient, text_gradient, scale_gradient = torch.autograd.grad(loss, leaves)
+    copies = processes.count if config.gather_with_grad else 1
+    own_images = image_gradient[first_image : first_image + len(found.image)]
+    own_texts = text_gradient[first_text : first_text + len(found.text)]
+    return loss.detach(), copies * own_images, copies * own_texts, scale_gradient
+
+
+def _gathered(
+    image: Tensor, text: Tensor, owners: Tensor, processes: Processes
+) -> tuple[Tensor, Tensor, Tensor, int, int]:
+    """All images, all texts, their owners, and where this process's own begin."""
+    images, texts, owner_lists = (processes.gather_rows(x) for x in (image, text, owners))
+    counts = [len(rows) for rows in images]
+    starts = [sum(counts[:rank]) for rank in range(len(counts))]
+    shifted = [rows + start for rows, start in zip(owner_lists, starts, strict=True)]
+    first_text = sum(len(rows) for rows in texts[: processes.rank])
+    return torch.cat(images), torch.cat(texts), torch.cat(shifted), starts[processes.rank], first_text
+
+
+def _name(found: Embeddings, targets: Tensor, processes: Processes) -> tuple[Tensor, ...]:
+    """The loss, and the gradients of images, names and the logit scale; each process compares with its own names."""
+    leaves = [x.detach().requires_grad_() for x in (found.image, found.names, found.logit_scale)]
+    total = processes.sum(found.image.new_tensor(float(len(found.image))))
+    share = processes.count * len(found.image) / float(total)
+    with torch.enable_grad():
+        loss = share * name_loss(leaves[0], leaves[1], targets, leaves[2])
+        gradients = torch.autograd.grad(loss, leaves)
+    return loss.detach(), *gradients

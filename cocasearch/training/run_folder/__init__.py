@@ -1,0 +1,1 @@
+"""What a run keeps beside its model folder: checkpoint, data, record, log and copies."""
