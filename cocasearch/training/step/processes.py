@@ -3,6 +3,7 @@
 Knows how they exchange tensors, and nothing about what is in them.
 """
 
+import atexit
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -139,11 +140,6 @@ class Processes:
             dist.all_gather_object(gathered, value)
         return gathered
 
-    def leave(self) -> None:
-        """End the exchange with the others."""
-        if self.count > 1:
-            dist.destroy_process_group()
-
 
 def has_lost_launcher() -> bool:
     """Whether `torchrun`, which would end this process with the others, is gone itself."""
@@ -178,3 +174,10 @@ def _meet(backend: str) -> None:
     global _store
     _store, rank, count = next(iter(rendezvous("env://", timeout=_GATHERING)))
     dist.init_process_group(backend, store=_store, rank=rank, world_size=count, timeout=_PATIENCE)
+    atexit.register(_part)
+
+
+def _part() -> None:
+    """End the exchange before the interpreter ends: otherwise its threads may abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -3,7 +3,9 @@
 python gradient_process.py RESULTS CASES, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun sets them
 """
 
+import atexit
 import json
+import os
 import random
 import sys
 from dataclasses import replace
@@ -79,8 +81,15 @@ def gradients(case: dict[str, Any], processes: Processes) -> dict[str, Tensor]:
     return {"losses": losses} | {name: whole(p.grad) for name, p in named if p.grad is not None}
 
 
+def fail_if_the_exchange_goes_on() -> None:
+    """With its threads alive a process may abort while the interpreter ends."""
+    if torch.distributed.is_initialized():
+        os._exit(1)
+
+
 def main(results: str, cases: str) -> None:
     torch.set_num_threads(1)
+    atexit.register(fail_if_the_exchange_goes_on)  # registered first, so called after all others
     processes = Processes.join(torch.device("cpu"))
     everything = {}
     for number, case in enumerate(json.loads(cases)):
@@ -88,7 +97,6 @@ def main(results: str, cases: str) -> None:
             everything[f"{number}.{name}"] = value
     if processes.is_first:
         save_file(everything, Path(results))
-    processes.leave()
 
 
 if __name__ == "__main__":
