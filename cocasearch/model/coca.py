@@ -108,7 +108,7 @@ class CoCa(nn.Module):
         nn.init.normal_(self.image_projection.weight, std=pooled_width**-0.5)
         self.text_decoder = build_text_decoder(config)
         self.multimodal_decoder = MultimodalDecoder(
-            config.multimodal, width=width, vocab_size=config.words_written, quick_gelu=quick_gelu
+            config.multimodal, width=width, vocab_size=config.output_vocab_size, quick_gelu=quick_gelu
         )
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
 

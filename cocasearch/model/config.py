@@ -208,14 +208,14 @@ class CoCaConfig(_Sized):
                 f"without a pooler the decoder reads image tokens of width {self.image.width}, "
                 f"so the text width must be the same, not {self.text.width}"
             )
-        if not 2 <= self.words_written <= self.text.vocab_size:
-            raise CocaSearchError(f"{self.words_written} words cannot be written: {self.text.vocab_size} are read")
+        if not 2 <= self.output_vocab_size <= self.text.vocab_size:
+            raise CocaSearchError(f"{self.output_vocab_size} words cannot be written: {self.text.vocab_size} are read")
         for part, width, heads in self._attentions():
             if heads < 1 or width % heads:
                 raise CocaSearchError(f"a {part} width of {width} is not shared evenly by {heads} heads")
 
     @property
-    def words_written(self) -> int:
+    def output_vocab_size(self) -> int:
         """How many words captions are made of, V."""
         return self.multimodal.vocab_size or self.text.vocab_size
 

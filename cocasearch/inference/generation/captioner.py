@@ -180,7 +180,7 @@ class Captioner:
         return SingleSearch(prompt, rules, sampling(rules, noise, options.temperature, options.top_k, options.top_p))
 
     def _beam_search(self, prompt: Tensor, options: CaptionOptions) -> Search:
-        vocab_size = self._loaded.config.words_written
+        vocab_size = self._loaded.config.output_vocab_size
         if 2 * options.group_size > vocab_size:
             raise CocaSearchError(f"num_beams is {options.num_beams}, more than half the vocabulary of {vocab_size}")
         if options.compat:

@@ -219,7 +219,7 @@ class Objective(nn.Module):
 
     def _is_target(self, ids: Tensor) -> Tensor:
         """Which ids are words that the decoder can write."""
-        return (ids != self.tokenizer.pad_id) & (ids < self.model.config.words_written)
+        return (ids != self.tokenizer.pad_id) & (ids < self.model.config.output_vocab_size)
 
     def names(
         self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], chance: random.Random

@@ -103,8 +103,8 @@ def _tell_differences(config: "CoCaConfig") -> None:
         console.say(
             "mind: its RoBERTa reads forwards alone, as writing needs it: its vectors of texts are not OpenCLIP's"
         )
-    if config.words_written < config.text.vocab_size:
-        words = f"{config.words_written} of the {config.text.vocab_size} words"
+    if config.output_vocab_size < config.text.vocab_size:
+        words = f"{config.output_vocab_size} of the {config.text.vocab_size} words"
         console.say(f"mind: its decoder writes {words} that its text half reads")
 
 
