@@ -92,7 +92,7 @@ class ModelFolder:
         """The model in evaluation mode.
 
         Args:
-            dtype: What it computes in, see `CoCa.narrow`.
+            dtype: What it computes in, see `CoCa.to_dtype`.
             towers: The parts to load; using another raises CocaSearchError.
             mapped: Leave weights that are stored in the type they are used in on disk until they are.
 
@@ -103,7 +103,7 @@ class ModelFolder:
             model = CoCa(self.config)
         with open_weights(self.folder / WEIGHTS_FILE, mapped=mapped) as stored:
             _check_fit(self.folder, model.state_dict(), stored.shapes)
-            model.narrow(dtype)
+            model.to_dtype(dtype)
             model.leave_out(TOWERS.keys() - set(towers))
             weights = {name: stored.read(name).to(value.dtype) for name, value in model.state_dict().items()}
         model.load_state_dict(weights, assign=True)

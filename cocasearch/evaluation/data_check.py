@@ -10,7 +10,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from cocasearch.captioned_data.captioned_image import CaptionedData
-from cocasearch.captioned_data.duplicates.near_duplicates import Looks, Twin, find_twins, find_twins_between, look_at
+from cocasearch.captioned_data.duplicates.near_duplicates import (
+    PerceptualHashes,
+    Twin,
+    find_twins,
+    find_twins_between,
+    hash_images,
+)
 
 TINY_SIDE = 64  # pixels of the shorter side
 HUGE_MEGAPIXELS = 40.0
@@ -90,7 +96,7 @@ def check_data(
     validation: CaptionedData | None = None,
     progress: Progress | None = None,
 ) -> DataReport:
-    """Look at every caption and every picture of a source.
+    """PerceptualHash at every caption and every picture of a source.
 
     Args:
         data: As it was read.
@@ -104,13 +110,13 @@ def check_data(
     owners = Counter(caption for image in data for caption in set(image.captions))
     tokens = {caption: count_tokens(caption) for caption in owners}
     lengths = sorted(tokens[caption] for image in data for caption in image.captions)
-    looks = look_at(data.images, lambda done, total: tell("looking at photos", done, total))
+    hashes = hash_images(data.images, lambda done, total: tell("looking at photos", done, total))
     problems = [Problem(bad.where, "bad row", bad.reason) for bad in data.bad_rows]
     problems += [Problem(bad.where, "missing", bad.reason) for bad in data.missing]
-    problems += _of_pictures(looks, lambda done, total: tell("comparing photos", done, total))
+    problems += _of_pictures(hashes, lambda done, total: tell("comparing photos", done, total))
     if validation is not None:
-        others = look_at(validation.images, lambda done, total: tell("looking at the others", done, total))
-        problems += _in_validation(looks, others)
+        others = hash_images(validation.images, lambda done, total: tell("looking at the others", done, total))
+        problems += _in_validation(hashes, others)
     problems += [
         Problem(image.key, "long caption", f"{tokens[caption]} tokens of {context_length}: {caption}")
         for image in data
@@ -131,22 +137,22 @@ def check_data(
     )
 
 
-def _of_pictures(looks: Looks, progress: Callable[[int, int], None]) -> Iterator[Problem]:
-    keys = [image.key for image in looks.images]
-    yield from (Problem(keys[at], "unreadable", reason) for at, reason in looks.unreadable.items())
-    twins = find_twins(looks, progress)
+def _of_pictures(hashes: PerceptualHashes, progress: Callable[[int, int], None]) -> Iterator[Problem]:
+    keys = [image.key for image in hashes.images]
+    yield from (Problem(keys[at], "unreadable", reason) for at, reason in hashes.unreadable.items())
+    twins = find_twins(hashes, progress)
     yield from (Problem(keys[twin.second], "same as", keys[twin.first]) for twin in twins if twin.is_exact)
     yield from (Problem(keys[twin.second], "nearly same as", keys[twin.first]) for twin in twins if not twin.is_exact)
-    for key, look in zip(keys, looks.looks, strict=True):
-        if look and min(look.width, look.height) < TINY_SIDE:
-            yield Problem(key, "tiny", f"{look.width} x {look.height} pixels")
-        if look and look.width * look.height > HUGE_MEGAPIXELS * 1e6:
-            yield Problem(key, "huge", f"{look.width * look.height / 1e6:.0f} megapixels")
+    for key, image_hash in zip(keys, hashes.hashes, strict=True):
+        if image_hash and min(image_hash.width, image_hash.height) < TINY_SIDE:
+            yield Problem(key, "tiny", f"{image_hash.width} x {image_hash.height} pixels")
+        if image_hash and image_hash.width * image_hash.height > HUGE_MEGAPIXELS * 1e6:
+            yield Problem(key, "huge", f"{image_hash.width * image_hash.height / 1e6:.0f} megapixels")
 
 
-def _in_validation(looks: Looks, others: Looks) -> list[Problem]:
+def _in_validation(hashes: PerceptualHashes, others: PerceptualHashes) -> list[Problem]:
     def problem(twin: Twin) -> Problem:
         kind: Kind = "also in validation" if twin.is_exact else "nearly in validation"
-        return Problem(looks.images[twin.second].key, kind, others.images[twin.first].key)
+        return Problem(hashes.images[twin.second].key, kind, others.images[twin.first].key)
 
-    return sorted(map(problem, find_twins_between(looks, others)), key=lambda found: found.problem)
+    return sorted(map(problem, find_twins_between(hashes, others)), key=lambda found: found.problem)

@@ -15,7 +15,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.device import choose_device, choose_dtype, keep_freed_memory
 from cocasearch.inference.generation.caption_options import CaptionOptions
-from cocasearch.inference.prepacked_linear import pack_linear_layers
+from cocasearch.inference.prepacked_linear import prepack_linear_layers
 from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig
 from cocasearch.text.tokenizer import Tokenizer
@@ -28,7 +28,7 @@ class LoadedModel:
     Attributes:
         name: What `load_model` finds it by again: a registered name or an absolute path.
         fingerprint: Names the weights and all that changes their vectors.
-        model: For inference alone: on a CPU its linear layers are packed, which neither gradients nor `state_dict` see.
+        model: For inference alone: on a CPU its linear layers are prepacked, unseen by gradients and `state_dict`.
         preprocess: Upright RGB picture -> (3, S, S).
         can_judge: Whether its vectors tell which caption fits a picture; some published weights have lost that.
         confidence: What tells how far its captions can be trusted; None of a model that was never calibrated,
@@ -71,7 +71,7 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     towers: Tower | Collection[Tower] = tuple(TOWERS),
-    packed: bool = True,
+    prepack: bool = True,
 ) -> LoadedModel:
     """The model of a name or folder, in memory; for None the best one on this machine.
 
@@ -80,8 +80,8 @@ def load_model(
         device: "auto", "cpu", "cuda" or "mps".
         dtype: "auto" (bfloat16 where that is faster), "float32", "bfloat16" or "float16".
         towers: The parts that will be used, of "image", "text" and "caption": a text query needs but one of them.
-        packed: On a CPU, store linear layers as its kernels read them: faster from the second use on. Otherwise weights
-            stay on disk until they are used, which is quicker for a single query.
+        prepack: On a CPU, store linear layers as its kernels read them: faster from the second use on. Otherwise
+            weights stay on disk until they are used, which is quicker for a single query.
 
     Raises:
         CocaSearchError: No such model, device, dtype or tower, or damaged files.
@@ -93,12 +93,12 @@ def load_model(
     stored = read_model_folder(resolve_model(name_or_folder))
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
-    packed = packed and chosen_device.type == "cpu"
-    model = stored.load_model(dtype=chosen_dtype, towers=towers, mapped=not packed)
+    prepack = prepack and chosen_device.type == "cpu"
+    model = stored.load_model(dtype=chosen_dtype, towers=towers, mapped=not prepack)
     model.requires_grad_(False).to(chosen_device)
     lay_out_image_encoder(model)
-    if packed:
-        pack_linear_layers(model)
+    if prepack:
+        prepack_linear_layers(model)
     return LoadedModel(
         name=name_of(stored.folder),
         model=model,

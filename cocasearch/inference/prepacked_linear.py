@@ -3,7 +3,7 @@
 Matrix products of few rows, which is what writing captions consists of, spend most of their time rearranging weights.
 oneDNN can keep them rearranged; PyTorch reaches that through the operators its own compiler uses. Where they are
 missing, or do not know a layer's number type on this CPU, layers stay as they are. Receives and returns modules; a
-packed model is for inference alone.
+prepacked model is for inference alone.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _OPERATORS = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_su
 _SUPPORT = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
 
 
-class PackedLinear(nn.Module):
+class PrepackedLinear(nn.Module):
     """`nn.Linear` in inference, its weight rearranged, with GELU computed in the same pass where asked for.
 
     Args:
@@ -38,18 +38,18 @@ class PackedLinear(nn.Module):
         return output
 
 
-def pack_linear_layers(module: nn.Module) -> None:
+def prepack_linear_layers(module: nn.Module) -> None:
     """Replace every linear layer in `module`, in place, where this build of PyTorch and this CPU can."""
     for child in module.modules():
-        if isinstance(child, Mlp) and isinstance(child.activation, nn.GELU) and can_pack(child.expand.weight.dtype):
-            setattr(child, "expand", PackedLinear(child.expand, "gelu"))  # noqa: B010  still called as a linear layer
+        if isinstance(child, Mlp) and isinstance(child.activation, nn.GELU) and can_prepack(child.expand.weight.dtype):
+            setattr(child, "expand", PrepackedLinear(child.expand, "gelu"))  # noqa: B010  still called as a linear layer
             child.activation = nn.Identity()
         for name, layer in child.named_children():
-            if isinstance(layer, nn.Linear) and can_pack(layer.weight.dtype):
-                setattr(child, name, PackedLinear(layer))
+            if isinstance(layer, nn.Linear) and can_prepack(layer.weight.dtype):
+                setattr(child, name, PrepackedLinear(layer))
 
 
-def can_pack(dtype: torch.dtype) -> bool:
+def can_prepack(dtype: torch.dtype) -> bool:
     """Whether this PyTorch has oneDNN and the two operators, and they multiply `dtype` on this CPU."""
     operators: Any = torch.ops.mkldnn
     has_library: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocasearch.model.recomputing import norm_linear
-from cocasearch.model.unpadding import Packing
+from cocasearch.model.unpadding import Unpadding
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -77,17 +77,17 @@ class SelfAttention(nn.Module):
         *,
         mask: Tensor | None = None,
         causal: bool = False,
-        packing: Packing | None = None,
+        unpadding: Unpadding | None = None,
     ) -> Tensor:
-        """(B, L, D) -> (B, L, D), or packed (N, D) -> (N, D), normed first where a norm is given.
+        """(B, L, D) -> (B, L, D), or unpadded (N, D) -> (N, D), normed first where a norm is given.
 
         `mask` (B, 1, L, L) is true where a query may attend.
         """
         qkv = self.qkv(x) if norm is None else norm_linear(x, norm, self.qkv)
-        if packing is not None:
-            qkv = packing.unpack(qkv)
+        if unpadding is not None:
+            qkv = unpadding.pad(qkv)
         query, key, value = self._split(qkv)
-        return self._attend(query, key, value, mask, causal, packing)
+        return self._attend(query, key, value, mask, causal, unpadding)
 
     def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
         """The last row (B, 1, D) of `forward`, for less."""
@@ -118,10 +118,10 @@ class SelfAttention(nn.Module):
         value: Tensor,
         mask: Tensor | None,
         causal: bool,
-        packing: Packing | None = None,
+        unpadding: Unpadding | None = None,
     ) -> Tensor:
         x = merge_heads(F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal))
-        output: Tensor = self.out(x if packing is None else packing.pack(x))
+        output: Tensor = self.out(x if unpadding is None else unpadding.unpad(x))
         return output
 
 
@@ -144,16 +144,16 @@ class CrossAttention(nn.Module):
         # Contiguous by head: read once per token to come, and by no other order.
         return KeyValues(split_heads(key, self.heads).contiguous(), split_heads(value, self.heads).contiguous())
 
-    def attend(self, x: Tensor, context: KeyValues, packing: Packing | None = None) -> Tensor:
-        """Queries (B, L, D), or packed (N, D), over projected keys and values; B may be 1 where all share them."""
-        query = self.query(x) if packing is None else packing.unpack(self.query(x))
+    def attend(self, x: Tensor, context: KeyValues, unpadding: Unpadding | None = None) -> Tensor:
+        """Queries (B, L, D), or unpadded (N, D), over projected keys and values; B may be 1 where all share them."""
+        query = self.query(x) if unpadding is None else unpadding.pad(self.query(x))
         query = split_heads(query, self.heads).expand(len(context.keys), -1, -1, -1)
         x = merge_heads(F.scaled_dot_product_attention(query, context.keys, context.values))
-        output: Tensor = self.out(x if packing is None else packing.pack(x))
+        output: Tensor = self.out(x if unpadding is None else unpadding.unpad(x))
         return output
 
     def attend_unprojected(
-        self, x: Tensor, context: Tensor, norm: nn.LayerNorm, packing: Packing | None = None
+        self, x: Tensor, context: Tensor, norm: nn.LayerNorm, unpadding: Unpadding | None = None
     ) -> Tensor:
         """As attending over `project_context(norm(context))`, for less where few tokens read many.
 
@@ -162,12 +162,12 @@ class CrossAttention(nn.Module):
         all products of a query alike, the softmax does not see.
 
         Args:
-            x: Queries (B, L, D), or packed (N, D).
+            x: Queries (B, L, D), or unpadded (N, D).
             context: (B, S, C), of mean 0 and variance 1.
             norm: Its weight and bias come after that.
-            packing: Of the queries.
+            unpadding: Of the queries.
         """
-        query = self.query(x) if packing is None else packing.unpack(self.query(x))
+        query = self.query(x) if unpadding is None else unpadding.pad(self.query(x))
         batch, length, width = query.shape
         size = width // self.heads
         to_key, to_value = (self.key_value.weight * norm.weight).view(2, self.heads, size, -1)
@@ -177,7 +177,7 @@ class CrossAttention(nn.Module):
         weights = torch.bmm(asked, context.transpose(1, 2)).softmax(dim=-1).to(context.dtype)
         seen = torch.bmm(weights, context).view(batch, self.heads, length, -1)
         x = merge_heads(torch.einsum("bhlc,hdc->bhld", seen, to_value)) + always
-        output: Tensor = self.out(x if packing is None else packing.pack(x))
+        output: Tensor = self.out(x if unpadding is None else unpadding.unpad(x))
         return output
 
 

@@ -112,14 +112,14 @@ class CoCa(nn.Module):
         )
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
 
-    def narrow(self, dtype: torch.dtype) -> None:
+    def to_dtype(self, dtype: torch.dtype) -> None:
         """Compute in `dtype`, in place; embeddings and logits come out in float32 all the same.
 
         Of a model with a convolutional encoder only that becomes narrower: its text halves are small, and their
         rounding costs captions more than time.
         """
         if isinstance(self.image_encoder, EfficientNetLite):
-            self.image_encoder.narrow(dtype)
+            self.image_encoder.to_dtype(dtype)
         else:
             self.to(dtype)
 
@@ -158,9 +158,9 @@ class CoCa(nn.Module):
         vector, states = self.text_decoder(ids)
         return unit_rows(vector), states
 
-    def packed_text_features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def unpadded_text_features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """As `text_features`, without the work for padding, whose states are zero: for training."""
-        vector, states = self.text_decoder.packed(ids)
+        vector, states = self.text_decoder.unpadded(ids)
         return unit_rows(vector), states
 
     def prefill(self, image_tokens: Tensor, ids: Tensor) -> tuple[Tensor, DecoderCache]:

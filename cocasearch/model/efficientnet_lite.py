@@ -88,7 +88,7 @@ class EfficientNetLite(nn.Module):
                 channels = outputs
         self.head = SameConv(channels, config.head_channels, 1)
 
-    def narrow(self, dtype: torch.dtype) -> None:
+    def to_dtype(self, dtype: torch.dtype) -> None:
         """Make the last blocks and the head of `dtype`, in place."""
         for part in (*self.blocks[_PRECISE_BLOCKS:], self.head):
             part.to(dtype)

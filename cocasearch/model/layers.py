@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cocasearch.model.attention import CrossAttention, KeyValues, SelfAttention, initialise_attention
 from cocasearch.model.recomputing import gelu_linear, norm_linear
-from cocasearch.model.unpadding import Packing
+from cocasearch.model.unpadding import Unpadding
 
 
 class LayerScale(nn.Module):
@@ -83,9 +83,9 @@ class SelfAttentionBlock(nn.Module):
         self.mlp_residual = Residual(width, layer_scale)
 
     def forward(
-        self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False, packing: Packing | None = None
+        self, x: Tensor, *, mask: Tensor | None = None, causal: bool = False, unpadding: Unpadding | None = None
     ) -> Tensor:
-        attended = self.attention(x, self.attention_norm, mask=mask, causal=causal, packing=packing)
+        attended = self.attention(x, self.attention_norm, mask=mask, causal=causal, unpadding=unpadding)
         return self._finish(x, attended)
 
     def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
@@ -126,16 +126,16 @@ class CrossAttentionBlock(nn.Module):
     def project_context(self, context: Tensor) -> KeyValues:
         return self.attention.project_context(self.context_norm(context))
 
-    def forward(self, x: Tensor, context: KeyValues | Tensor, packing: Packing | None = None) -> Tensor:
-        """(B, L, D) tokens, or packed (N, D), over the keys and values of B images.
+    def forward(self, x: Tensor, context: KeyValues | Tensor, unpadding: Unpadding | None = None) -> Tensor:
+        """(B, L, D) tokens, or unpadded (N, D), over the keys and values of B images.
 
         Or over their tokens (B, S, D) themselves, of mean 0 and variance 1: see `CrossAttention.attend_unprojected`.
         """
         queries = self.attention_norm(x)
         if isinstance(context, KeyValues):
-            attended = self.attention.attend(queries, context, packing)
+            attended = self.attention.attend(queries, context, unpadding)
         else:
-            attended = self.attention.attend_unprojected(queries, context, self.context_norm, packing)
+            attended = self.attention.attend_unprojected(queries, context, self.context_norm, unpadding)
         x = x + self.attention_residual(attended)
         output: Tensor = x + self.mlp_residual(self.mlp(x, self.mlp_norm))
         return output

@@ -15,7 +15,7 @@ from cocasearch.model.attention import KeyValues, SelfAttention
 from cocasearch.model.config import RobertaConfig
 from cocasearch.model.layers import Mlp, Residual
 from cocasearch.model.text_decoder import trim_padding
-from cocasearch.model.unpadding import Packing, until_last
+from cocasearch.model.unpadding import Unpadding, until_last
 
 INITIAL_STD = 0.02
 
@@ -32,8 +32,8 @@ class RobertaBlock(nn.Module):
         self.mlp_residual = Residual(config.width, None)
         self.mlp_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
-    def forward(self, x: Tensor, packing: Packing | None = None) -> Tensor:
-        return self._finish(x, self.attention(x, causal=True, packing=packing))
+    def forward(self, x: Tensor, unpadding: Unpadding | None = None) -> Tensor:
+        return self._finish(x, self.attention(x, causal=True, unpadding=unpadding))
 
     def prefill(self, x: Tensor) -> tuple[Tensor, KeyValues]:
         attended, cache = self.attention.prefill(x)
@@ -87,13 +87,13 @@ class RobertaTextDecoder(nn.Module):
             x = block(x)
         return self._project(x, ids), x
 
-    def packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def unpadded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, without the work for padding, whose states are zero: for training."""
-        packing = Packing(until_last(ids != self.pad_id))
-        x = packing.pack(self._embed(ids, self._first_positions(ids.shape[1])))
+        unpadding = Unpadding(until_last(ids != self.pad_id))
+        x = unpadding.unpad(self._embed(ids, self._first_positions(ids.shape[1])))
         for block in self.blocks:
-            x = block(x, packing)
-        x = packing.unpack(x)
+            x = block(x, unpadding)
+        x = unpadding.pad(x)
         return self._project(x, ids), x
 
     def vector(self, ids: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from cocasearch.model.layers import (
     SelfAttentionBlock,
     SelfAttentionBlocks,
 )
-from cocasearch.model.unpadding import Packing, until_last
+from cocasearch.model.unpadding import Unpadding, until_last
 
 
 def visible_keys(ids: Tensor, pad_id: int) -> Tensor:
@@ -74,7 +74,7 @@ class UnimodalTextDecoder(nn.Module):
             x = block(x, mask=mask)
         return self._project(x), x[:, : ids.shape[1]]
 
-    def packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def unpadded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, without the work for padding, whose states are zero: for training."""
         with_room = self._with_room_for_cls(ids)
         x, mask = self._embed(with_room)
@@ -82,11 +82,11 @@ class UnimodalTextDecoder(nn.Module):
         # Beside the text the CLS sees the first padding position.
         computed = F.pad(is_text, (0, 1), value=True) | F.pad(is_text, (1, 0), value=True)
         computed[:, -1] = True
-        packing = Packing(computed)
-        packed = packing.pack(x)
+        unpadding = Unpadding(computed)
+        unpadded = unpadding.unpad(x)
         for block in self.blocks:
-            packed = block(packed, mask=mask, packing=packing)
-        x = packing.unpack(packed)
+            unpadded = block(unpadded, mask=mask, unpadding=unpadding)
+        x = unpadding.pad(unpadded)
         return self._project(x), x[:, : ids.shape[1]]
 
     def vector(self, ids: Tensor) -> Tensor:
@@ -172,15 +172,15 @@ class MultimodalDecoder(nn.Module):
         output: Tensor = self.output_norm(x)
         return output
 
-    def packed(self, states: Tensor, image_tokens: Tensor, wanted: Tensor, *, owners: Tensor | None = None) -> Tensor:
+    def unpadded(self, states: Tensor, image_tokens: Tensor, wanted: Tensor, *, owners: Tensor | None = None) -> Tensor:
         """The rows of `forward` (N, D) at the wanted positions (T, L), in reading order, for little more than them."""
         computed = until_last(wanted)
-        packing = Packing(computed)
-        x, shared = packing.pack(states), self._shared_context(image_tokens, computed, owners)
+        unpadding = Unpadding(computed)
+        x, shared = unpadding.unpad(states), self._shared_context(image_tokens, computed, owners)
         for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
-            x = self_block(x, causal=True, packing=packing)
+            x = self_block(x, causal=True, unpadding=unpadding)
             x = cross_block(
-                x, shared if shared is not None else self._context(cross_block, image_tokens, owners), packing
+                x, shared if shared is not None else self._context(cross_block, image_tokens, owners), unpadding
             )
         output: Tensor = self.output_norm(x[wanted[computed]])
         return output

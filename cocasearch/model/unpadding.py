@@ -7,7 +7,7 @@ attention sees the padded layout. Dimensions: B sequences, L positions, N positi
 from torch import Tensor
 
 
-class Packing:
+class Unpadding:
     """The positions of padded sequences that are computed.
 
     Args:
@@ -18,11 +18,11 @@ class Packing:
         self._layout = computed.shape
         self._places = computed.flatten().nonzero()[:, 0]
 
-    def pack(self, x: Tensor) -> Tensor:
+    def unpad(self, x: Tensor) -> Tensor:
         """(B, L, ...) -> (N, ...), in reading order."""
         return x.flatten(0, 1).index_select(0, self._places)
 
-    def unpack(self, x: Tensor) -> Tensor:
+    def pad(self, x: Tensor) -> Tensor:
         """(N, ...) -> (B, L, ...), zero where nothing was computed."""
         rows = x.new_zeros(self._layout.numel(), *x.shape[1:])
         return rows.index_copy(0, self._places, x).view(*self._layout, *x.shape[1:])

@@ -67,7 +67,7 @@ class QueryEncoder:
 
     def _load_model(self) -> LoadedModel:
         try:
-            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers, packed=False)
+            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers, prepack=False)
         except CocaSearchError as error:
             if self._name:
                 raise

@@ -280,7 +280,7 @@ def test_weights_are_chosen_by_other_pictures_than_are_measured_where_there_are_
     assert result.is_judged_apart
     choosing, judging = splitting.choosing_and_judging(Columns().read(validation).images, seed=0)
     assert sorted(image.key for image in choosing + judging) == sorted(x.key for x in more_drawings(9, first=300))
-    loaded = load_model(model_folder, device="cpu", packed=False)
+    loaded = load_model(model_folder, device="cpu", prepack=False)
     assert result.before.retrieval == evaluate(loaded, judging, caption_options=None).retrieval
     assert result.shares[-1].new == evaluate(loaded, choosing, caption_options=None).retrieval
     assert result.training.validation is not None

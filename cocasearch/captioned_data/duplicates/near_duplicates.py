@@ -18,9 +18,9 @@ from cocasearch.captioned_data.duplicates.file_contents import same_content
 from cocasearch.captioned_data.duplicates.perceptual_hash import (
     SKETCH_SIZE,
     Floats,
-    Look,
+    PerceptualHash,
     is_same_picture,
-    read_look,
+    read_perceptual_hash,
     read_thumbnail,
 )
 from cocasearch.errors import UnreadableImage
@@ -36,45 +36,45 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Looks:
+class PerceptualHashes:
     """What N pictures look like; None for those that cannot be read, which `unreadable` names by position."""
 
     images: Sequence[CaptionedImage]
-    looks: list[Look | None]
+    hashes: list[PerceptualHash | None]
     unreadable: dict[int, str]
 
     def sketches(self) -> Floats:
         """(N, 35) float32; zeros for what cannot be read."""
-        rows = [look.sketch if look else np.zeros(SKETCH_SIZE, np.float32) for look in self.looks]
+        rows = [image_hash.sketch if image_hash else np.zeros(SKETCH_SIZE, np.float32) for image_hash in self.hashes]
         return np.stack(rows) if rows else np.empty((0, SKETCH_SIZE), np.float32)
 
 
-def look_at(images: Sequence[CaptionedImage], progress: Progress | None = None) -> Looks:
-    """The looks of pictures, decoded in two threads.
+def hash_images(images: Sequence[CaptionedImage], progress: Progress | None = None) -> PerceptualHashes:
+    """The perceptual hashes of pictures, decoded in two threads.
 
     Args:
         images: N of them.
         progress: Called now and then with pictures done and pictures in all.
     """
-    looks: list[Look | None] = []
+    hashes: list[PerceptualHash | None] = []
     unreadable: dict[int, str] = {}
-    pool = ThreadPoolExecutor(2, thread_name_prefix="looks")
+    pool = ThreadPoolExecutor(2, thread_name_prefix="hashes")
     try:
         for start in range(0, len(images), _AHEAD):
-            for found in pool.map(_look_or_reason, images[start : start + _AHEAD]):
+            for found in pool.map(_hash_or_reason, images[start : start + _AHEAD]):
                 if isinstance(found, str):
-                    unreadable[len(looks)] = found
-                looks.append(None if isinstance(found, str) else found)
+                    unreadable[len(hashes)] = found
+                hashes.append(None if isinstance(found, str) else found)
             if progress is not None:
-                progress(len(looks), len(images))
+                progress(len(hashes), len(images))
     finally:
         pool.shutdown(cancel_futures=True)
-    return Looks(images, looks, unreadable)
+    return PerceptualHashes(images, hashes, unreadable)
 
 
-def _look_or_reason(image: CaptionedImage) -> Look | str:
+def _hash_or_reason(image: CaptionedImage) -> PerceptualHash | str:
     try:
-        return read_look(image.image)
+        return read_perceptual_hash(image.image)
     except UnreadableImage as error:
         return error.reason
 
@@ -88,16 +88,16 @@ class Twin:
     is_exact: bool
 
 
-def find_twins(looks: Looks, progress: Progress | None = None) -> list[Twin]:
+def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> list[Twin]:
     """The pictures that are the same as an earlier one, each with the first of its kind, in order.
 
     The pictures of a kind are linked: each is nearly the same as another of it, not always as the first.
 
     Args:
-        looks: What N pictures look like.
+        hashes: What N pictures image_hash like.
         progress: Called now and then with pictures compared and pictures in all.
     """
-    count = len(looks.images)
+    count = len(hashes.images)
     kind = list(range(count))
 
     def first_of(position: int) -> int:
@@ -111,13 +111,13 @@ def find_twins(looks: Looks, progress: Progress | None = None) -> list[Twin]:
         kind[high] = low
 
     exact: dict[int, int] = {}
-    for first, *others in same_content([image.image for image in looks.images]):
+    for first, *others in same_content([image.image for image in hashes.images]):
         exact.update(dict.fromkeys(others, first))
         for other in others:
             link(first, other)
-    sketches = looks.sketches()
+    sketches = hashes.sketches()
     distinct = np.array([position for position in range(count) if position not in exact], dtype=np.int64)
-    pairs = _near_pairs(looks, looks, sketches[distinct], sketches[distinct], distinct, distinct, progress)
+    pairs = _near_pairs(hashes, hashes, sketches[distinct], sketches[distinct], distinct, distinct, progress)
     for one, other in pairs:
         link(one, other)
     return [
@@ -135,35 +135,35 @@ def find_same_between(images: Sequence[CaptionedImage], others: Sequence[Caption
     return sorted(found, key=lambda twin: twin.second)
 
 
-def find_twins_between(looks: Looks, others: Looks) -> list[Twin]:
+def find_twins_between(hashes: PerceptualHashes, others: PerceptualHashes) -> list[Twin]:
     """The pictures that are also among others, each once: `first` counts in the others, `second` in the pictures."""
-    found = {twin.second: twin for twin in find_same_between(looks.images, others.images)}
-    rest = np.array([at for at in range(len(looks.images)) if at not in found], dtype=np.int64)
+    found = {twin.second: twin for twin in find_same_between(hashes.images, others.images)}
+    rest = np.array([at for at in range(len(hashes.images)) if at not in found], dtype=np.int64)
     every = np.arange(len(others.images))
-    for at, other in _near_pairs(looks, others, looks.sketches()[rest], others.sketches(), rest, every):
+    for at, other in _near_pairs(hashes, others, hashes.sketches()[rest], others.sketches(), rest, every):
         found.setdefault(at, Twin(other, at, is_exact=False))
     return [found[at] for at in sorted(found)]
 
 
 def _near_pairs(
-    looks: Looks,
-    others: Looks,
+    hashes: PerceptualHashes,
+    others: PerceptualHashes,
     queries: Floats,
     stored: Floats,
     query_at: Positions,
     stored_at: Positions,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of positions (of looks, of others) whose pictures are nearly the same."""
+    """Pairs of positions (of hashes, of others) whose pictures are nearly the same."""
 
     @lru_cache(maxsize=4096)
     def thumbnail(is_other: bool, position: int) -> Floats | None:
         try:
-            return read_thumbnail((others if is_other else looks).images[position].image)
+            return read_thumbnail((others if is_other else hashes).images[position].image)
         except UnreadableImage:  # it was there a moment ago
             return None
 
-    is_same_set = looks is others
+    is_same_set = hashes is others
     seen: set[tuple[int, int]] = set()
     for query, neighbours in _candidates(queries, stored):
         if progress is not None and (query + 1 == len(queries) or query % _AHEAD == 0):

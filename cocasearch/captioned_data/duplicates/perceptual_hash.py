@@ -31,7 +31,7 @@ _DECODED_SIDE = 96
 
 
 @dataclass(frozen=True)
-class Look:
+class PerceptualHash:
     """A picture's sketch, a unit row (35,) or zeros for one colour all over, and its full size in pixels."""
 
     sketch: Floats
@@ -39,14 +39,14 @@ class Look:
     height: int
 
 
-def read_look(source: PictureSource) -> Look:
-    """The look of a picture.
+def read_perceptual_hash(source: PictureSource) -> PerceptualHash:
+    """The perceptual hash of a picture.
 
     Raises:
         UnreadableImage: It cannot be read.
     """
     picture, metadata = read_image(source, min_side=_DECODED_SIDE)
-    return Look(sketch(picture), metadata.width, metadata.height)
+    return PerceptualHash(sketch(picture), metadata.width, metadata.height)
 
 
 def sketch(picture: Image.Image) -> Floats:

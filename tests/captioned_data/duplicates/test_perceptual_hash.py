@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from cocasearch.captioned_data.duplicates.perceptual_hash import (
     SKETCH_SIZE,
     is_same_picture,
-    read_look,
+    read_perceptual_hash,
     read_thumbnail,
     sketch,
     thumbnail,
@@ -47,7 +47,7 @@ def test_a_changed_copy_is_the_same_picture(kind: str) -> None:
     assert len(PHOTOS) >= 15
     for file in PHOTOS:
         copy = as_jpeg(COPIES[kind](read_image(file)[0]), 60)
-        assert float(read_look(file).sketch @ read_look(copy).sketch) > 0.9, file.name
+        assert float(read_perceptual_hash(file).sketch @ read_perceptual_hash(copy).sketch) > 0.9, file.name
         assert is_same_picture(read_thumbnail(file), read_thumbnail(copy)), file.name
 
 
@@ -78,11 +78,11 @@ def test_drawings_alike_but_for_a_bar_or_a_colour_are_other_pictures() -> None:
 
 def test_a_sketch_is_a_unit_row_and_nothing_for_one_colour() -> None:
     for file in PHOTOS:
-        assert np.linalg.norm(read_look(file).sketch) == pytest.approx(1, abs=1e-5)
+        assert np.linalg.norm(read_perceptual_hash(file).sketch) == pytest.approx(1, abs=1e-5)
     assert sketch(Image.new("RGB", (50, 40), "red")).tolist() == [0.0] * SKETCH_SIZE
 
 
 def test_a_look_knows_the_full_size() -> None:
-    look = read_look(PHOTOS[0])
+    image_hash = read_perceptual_hash(PHOTOS[0])
     with Image.open(PHOTOS[0]) as opened:
-        assert (look.width, look.height) == opened.size
+        assert (image_hash.width, image_hash.height) == opened.size
