@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class FilePart:
+class ByteRange:
     """Some bytes of a file.
 
     Args:
@@ -33,11 +33,11 @@ class FilePart:
         return content
 
 
-PictureSource = Path | bytes | FilePart
+ImageSource = Path | bytes | ByteRange
 """Where a picture is: in a file, in memory, or in a part of a file."""
 
 
-def shown_content(source: PictureSource) -> object:
+def shown_content(source: ImageSource) -> object:
     """What tells a picture from another one of its name: the size of a file, the digest of bytes in memory."""
     if isinstance(source, bytes):
         return hashlib.blake2b(source, digest_size=8).hexdigest()

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
-from cocasearch.captioned_data.cells import UnreadCell, picture_in
+from cocasearch.captioned_data.cells import UnreadCell, image_in
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.errors import CocaSearchError, first_line
 
@@ -211,7 +211,7 @@ class RowReader:
         """The row; `unnamed` is what its picture is called if it has no name."""
         column = self.image
         try:
-            file, content = picture_in(picture)
+            file, content = image_in(picture)
             column = self.caption
             captions = self.captions_of(text)
         except UnreadCell as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from cocasearch.byte_range import PictureSource
+from cocasearch.byte_range import ImageSource
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class CaptionedImage:
         captions: At least one, in the order of the data.
     """
 
-    image: PictureSource
+    image: ImageSource
     key: str
     captions: tuple[str, ...]
 
@@ -49,7 +49,7 @@ class CaptionedData(Sequence[CaptionedImage]):
     copies: list[BadRow] = field(default_factory=list)
 
     @property
-    def left_out(self) -> list[BadRow]:
+    def skipped(self) -> list[BadRow]:
         """All that was left out: rows first, then pictures."""
         return [*self.bad_rows, *self.missing]
 
@@ -79,7 +79,7 @@ class Row:
     """
 
     where: str
-    image: str | bytes | PictureSource
+    image: str | bytes | ImageSource
     key: str
     captions: list[str]
 

@@ -58,7 +58,7 @@ def _words_in_text(text: str) -> list[str]:
     return [text] if text and text not in _NULLS else []
 
 
-def picture_in(cell: object) -> tuple[str, bytes]:
+def image_in(cell: object) -> tuple[str, bytes]:
     """Name and content of the picture in a cell, either of which may be empty: a path, or a file's bytes in any form.
 
     Raises:
@@ -76,7 +76,7 @@ def picture_in(cell: object) -> tuple[str, bytes]:
     if isinstance(cell, list) and cell and all(isinstance(item, int) for item in cell):
         return "", _bytes_of(cell)
     if isinstance(cell, list):
-        pictures = [found for found in map(picture_in, cell) if any(found)]
+        pictures = [found for found in map(image_in, cell) if any(found)]
         if len(pictures) > 1:
             raise UnreadCell(f"{len(pictures)} pictures are in one cell, where one is read")
         return pictures[0] if pictures else ("", b"")
@@ -105,8 +105,8 @@ def _picture_in_struct(cell: dict[str, Any]) -> tuple[str, bytes]:
         raise _unread(cell, "a picture")
     content = next((cell[key] for key in known if key in _CONTENT_KEYS and cell[key]), None)
     names = [cell[key] for key in known if key in _NAME_KEYS and isinstance(cell[key], str)]
-    name, _ = picture_in(names[0] if names else None)
-    return name, picture_in(content)[1]
+    name, _ = image_in(names[0] if names else None)
+    return name, image_in(content)[1]
 
 
 def _bytes_of(numbers: list[int]) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cocasearch.byte_range import FilePart, PictureSource
+from cocasearch.byte_range import ByteRange, ImageSource
 from cocasearch.captioned_data.annotations import json_rows, text_rows
 from cocasearch.captioned_data.caption_tables import delimited_rows, jsonl_rows, parquet_rows
 from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage, Found, Row
@@ -114,8 +114,8 @@ class _Reader:
 class _Gathered:
     """Rows put together by picture."""
 
-    keys: dict[PictureSource, str] = field(default_factory=dict)
-    captions: dict[PictureSource, list[str]] = field(default_factory=dict)
+    keys: dict[ImageSource, str] = field(default_factory=dict)
+    captions: dict[ImageSource, list[str]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
     files: FilesByName = field(default_factory=FilesByName)
 
@@ -157,7 +157,7 @@ class _Gathered:
 
     def _unite_samples(self) -> None:
         """Shards hold a picture anew for each of its captions: samples of the same bytes are one picture."""
-        parts = [image for image in self.captions if isinstance(image, FilePart)]
+        parts = [image for image in self.captions if isinstance(image, ByteRange)]
         for first, *others in same_content(parts):
             for other in others:
                 self.captions[parts[first]].extend(self.captions.pop(parts[other]))

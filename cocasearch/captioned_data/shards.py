@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from cocasearch.byte_range import FilePart
+from cocasearch.byte_range import ByteRange
 from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
 from cocasearch.captioned_data.cells import UnreadCell
 from cocasearch.captioned_data.columns import WantedColumns
@@ -36,7 +36,7 @@ class _Member:
 
     path: str
     sample: str
-    content: FilePart | bytes
+    content: ByteRange | bytes
 
     @property
     def stem(self) -> str:
@@ -59,11 +59,11 @@ class _Sample:
     """Pictures and texts that belong together, by their endings."""
 
     name: str
-    pictures: dict[str, FilePart] = field(default_factory=dict)
+    pictures: dict[str, ByteRange] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
 
-    def add(self, ending: str, content: FilePart | bytes) -> None:
-        if isinstance(content, FilePart):
+    def add(self, ending: str, content: ByteRange | bytes) -> None:
+        if isinstance(content, ByteRange):
             self.pictures[ending] = content
         else:
             self.texts[ending] = content
@@ -103,7 +103,7 @@ def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
             named = _Member(composed(str(file)), composed(str(file.with_name(file.name.partition(".")[0]))), b"")
             endings = {named.ending, named.long_ending}
             if is_image_name(file.name) or reader.image_ending in endings:
-                member = replace(named, content=FilePart(path, entry.offset_data, entry.size))
+                member = replace(named, content=ByteRange(path, entry.offset_data, entry.size))
                 yield member
             elif not endings.isdisjoint(reader.endings) and (content := shard.extractfile(entry)):
                 member = replace(named, content=content.read())
@@ -117,7 +117,7 @@ def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Itera
     As in folders, what shares all but its ending is one sample, and `1.png.txt` is of `1.png` alone. Where that leaves
     texts over, all the members are one, as WebDataset has it: `1.left.jpg`, `1.right.jpg` and `1.txt`.
     """
-    pictures = {member.path: member for member in members if isinstance(member.content, FilePart)}
+    pictures = {member.path: member for member in members if isinstance(member.content, ByteRange)}
     samples: dict[str, _Sample] = {}
     for member in members:
         owner = pictures.get(member.stem) if member.ending == METADATA else None

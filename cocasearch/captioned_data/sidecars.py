@@ -78,10 +78,10 @@ def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[Found]:
     """
     start = folder.absolute()
     reader = SampleReader(str(folder), wanted)
-    left_out: list[BadRow] = []
+    skipped: list[BadRow] = []
     walk = walk_folders(
         start,
-        lambda path, why: left_out.append(BadRow(path.relative_to(start).as_posix(), why)),
+        lambda path, why: skipped.append(BadRow(path.relative_to(start).as_posix(), why)),
         is_wanted=lambda name: is_image_name(name) or _ending(name) in reader.endings,
     )
     files = sorted(PurePosixPath(inner, name) for inner, entries in walk for name, _, _ in entries)
@@ -99,7 +99,7 @@ def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[Found]:
                 beside[METADATA] = start / note
             yield _row(reader, str(picture), beside)
     yield from (Row(name, "", name, ["without a picture"]) for name, reason in nobodys if reason == _NO_PICTURE)
-    yield from left_out
+    yield from skipped
     reader.refuse_unmet()
 
 

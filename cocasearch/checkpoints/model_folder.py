@@ -104,7 +104,7 @@ class ModelFolder:
         with open_weights(self.folder / WEIGHTS_FILE, mapped=mapped) as stored:
             _check_fit(self.folder, model.state_dict(), stored.shapes)
             model.to_dtype(dtype)
-            model.leave_out(TOWERS.keys() - set(towers))
+            model.unload(TOWERS.keys() - set(towers))
             weights = {name: stored.read(name).to(value.dtype) for name, value in model.state_dict().items()}
         model.load_state_dict(weights, assign=True)
         return model.eval()

@@ -15,7 +15,7 @@ from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
 from cocasearch.evaluation.hallucination import HallucinationReport, hallucination_report
-from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures, retrieval_figures
+from cocasearch.evaluation.outcomes import ImageOutcomes, caption_figures, retrieval_figures
 from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, ranks_both_ways, summarise
 from cocasearch.images.batching import decode_batches
 from cocasearch.inference.describer import ImageDescriber
@@ -96,7 +96,7 @@ class Examination:
     """A report, with what became of each of its pictures and the caption that was written for it."""
 
     report: EvaluationReport
-    outcomes: PictureOutcomes
+    outcomes: ImageOutcomes
     captions: tuple[str, ...]
 
 
@@ -131,11 +131,11 @@ def examine(
     if caption_options:
         figures |= caption_figures(pictures.captions, references)
     keys = tuple(row.key for row in pictures.rows)
-    return Examination(report, PictureOutcomes(keys, figures), tuple(pictures.captions))
+    return Examination(report, ImageOutcomes(keys, figures), tuple(pictures.captions))
 
 
 @dataclass
-class _Pictures:
+class _Described:
     """The readable rows with what the model makes of them, and the others with the reason."""
 
     rows: list[CaptionedImage] = field(default_factory=list)
@@ -151,8 +151,8 @@ def _describe(
     caption_options: CaptionOptions | None,
     batch_size: int,
     progress: Callable[[int, int], None],
-) -> _Pictures:
-    pictures = _Pictures()
+) -> _Described:
+    pictures = _Described()
     describer = ImageDescriber(loaded, caption_options)
     for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
         pictures.unreadable.extend((row.key, error.reason) for row, error in batch.failures)

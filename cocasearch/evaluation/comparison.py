@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cocasearch.counting import counted
-from cocasearch.evaluation.outcomes import PictureOutcomes, Shares
+from cocasearch.evaluation.outcomes import ImageOutcomes, Shares
 
 RESAMPLES = 2000
 FEWEST = 6  # pictures: five that all change for the better do so by chance once in 16 times, six once in 32 (sign test)
@@ -99,7 +99,7 @@ class Comparison:
         return said
 
 
-def compare(before: PictureOutcomes, after: PictureOutcomes, *, seed: int = 0) -> Comparison:
+def compare(before: ImageOutcomes, after: ImageOutcomes, *, seed: int = 0) -> Comparison:
     """What became of the same pictures with two models; the same seed gives the same intervals.
 
     Raises:

@@ -96,7 +96,7 @@ def check_data(
     validation: CaptionedData | None = None,
     progress: Progress | None = None,
 ) -> DataReport:
-    """PerceptualHash at every caption and every picture of a source.
+    """Look at every caption and every picture of a source.
 
     Args:
         data: As it was read.

@@ -33,7 +33,7 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class PictureOutcomes:
+class ImageOutcomes:
     """The figures of a report by name, each as its pictures' shares; `keys` names the I pictures in their order."""
 
     keys: tuple[str, ...]

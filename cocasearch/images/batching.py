@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from cocasearch.byte_range import FilePart, PictureSource
+from cocasearch.byte_range import ByteRange, ImageSource
 from cocasearch.errors import UnreadableImage
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.images.decoding import read_image
@@ -44,7 +44,7 @@ class DecodedBatch(Generic[T]):
 
 def decode_batches(
     items: Iterable[T],
-    source_of: Callable[[T], PictureSource],
+    source_of: Callable[[T], ImageSource],
     preprocess: Preprocess,
     *,
     batch_size: int,
@@ -81,12 +81,12 @@ def decode_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(source: PictureSource, preprocess: Preprocess, max_megapixels: float) -> Decoded:
+def _decode(source: ImageSource, preprocess: Preprocess, max_megapixels: float) -> Decoded:
     image, metadata = read_image(source, min_side=preprocess.min_decode_side, max_megapixels=max_megapixels)
     try:
         return metadata, preprocess(image)
     except (MemoryError, ValueError) as error:  # of a shape that none was thought to have
-        raise refusal(error, source.file if isinstance(source, FilePart) else source, reads_heif=True) from error
+        raise refusal(error, source.file if isinstance(source, ByteRange) else source, reads_heif=True) from error
 
 
 def _ahead(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
-from cocasearch.byte_range import FilePart, PictureSource
+from cocasearch.byte_range import ByteRange, ImageSource
 from cocasearch.errors import UnreadableImage, first_line
 from cocasearch.images.color import to_srgb
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS, MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL
@@ -54,7 +54,7 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
 
 
 def read_image(
-    source: PictureSource, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
+    source: ImageSource, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tuple[Image.Image, ImageMetadata]:
     """The picture, upright RGB, and its metadata.
 
@@ -67,9 +67,9 @@ def read_image(
     Raises:
         UnreadableImage: The file is missing, empty, truncated, too large, or no picture that can be read.
     """
-    whole = source.file if isinstance(source, FilePart) else source
+    whole = source.file if isinstance(source, ByteRange) else source
     try:
-        whole = source.read() if isinstance(source, FilePart) else source
+        whole = source.read() if isinstance(source, ByteRange) else source
         with open_timed(whole) as file:
             head = file.read(64)
             file.seek(0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cocasearch.inference.embedder import Embedder, Vectors, as_numpy
 from cocasearch.inference.generation.caption_options import CaptionOptions
-from cocasearch.inference.generation.captioner import Captioner, picture_seeds
+from cocasearch.inference.generation.captioner import Captioner, image_seeds
 from cocasearch.inference.loaded_model import LoadedModel
 
 
@@ -50,8 +50,8 @@ class ImageDescriber:
         """One description per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
         if self._options is None:
             return [ImageDescription(embedding) for embedding in self._embedder.embed_pixels(pixels)]
-        features = self._loaded.model.image_features(self._loaded.place_pixels(pixels))
-        seeds = picture_seeds(pixels, self._options)
+        features = self._loaded.model.image_features(self._loaded.to_device(pixels))
+        seeds = image_seeds(pixels, self._options)
         captions = self._captioner.caption_features(features, self._options, seeds=seeds)
         return [
             ImageDescription(embedding, caption.text, caption.score, caption.mean_logprob, caption.confidence)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from cocasearch.byte_range import PictureSource
+from cocasearch.byte_range import ImageSource
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.decoding import make_upright, read_image
 from cocasearch.inference.loaded_model import LoadedModel
@@ -33,9 +33,9 @@ class Embedder:
     @torch.inference_mode()
     def embed_pixels(self, pixels: Tensor) -> Vectors:
         """Unit rows (B, E) of pictures (B, 3, S, S), as the model's `preprocess` makes them."""
-        return as_numpy(self._loaded.model.encode_image(self._loaded.place_pixels(pixels)))
+        return as_numpy(self._loaded.model.encode_image(self._loaded.to_device(pixels)))
 
-    def embed_image_file(self, source: PictureSource | Image.Image) -> Vectors:
+    def embed_image_file(self, source: ImageSource | Image.Image) -> Vectors:
         """The unit vector (E,) of one picture: a file, its bytes, or PIL's picture in memory.
 
         Raises:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel
-from cocasearch.checkpoints.hub.catalogue import can_judge
+from cocasearch.checkpoints.hub.catalogue import can_rerank
 from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.checkpoints.registry import name_of, resolve_model
 from cocasearch.errors import CocaSearchError
@@ -30,7 +30,7 @@ class LoadedModel:
         fingerprint: Names the weights and all that changes their vectors.
         model: For inference alone: on a CPU its linear layers are prepacked, unseen by gradients and `state_dict`.
         preprocess: Upright RGB picture -> (3, S, S).
-        can_judge: Whether its vectors tell which caption fits a picture; some published weights have lost that.
+        can_rerank: Whether its vectors tell which caption fits a picture; some published weights have lost that.
         confidence: What tells how far its captions can be trusted; None of a model that was never calibrated,
             or that was loaded without what writes captions.
     """
@@ -42,14 +42,14 @@ class LoadedModel:
     fingerprint: str
     device: torch.device
     dtype: torch.dtype
-    can_judge: bool = True
+    can_rerank: bool = True
     confidence: ConfidenceModel | None = field(default=None, repr=False)
 
     @property
     def config(self) -> CoCaConfig:
         return self.model.config
 
-    def place_pixels(self, pixels: Tensor) -> Tensor:
+    def to_device(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, S, S) where and as the image encoder wants them."""
         layout = image_memory_format(self.config)
         if self.device.type == "cuda" and pixels.device.type == "cpu":
@@ -58,7 +58,7 @@ class LoadedModel:
 
     def complete(self, options: CaptionOptions) -> CaptionOptions:
         """Caption options with what is left to the model."""
-        return options.for_model(can_judge=self.can_judge)
+        return options.for_model(can_rerank=self.can_rerank)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (B, L) of texts on the model's device."""
@@ -107,7 +107,7 @@ def load_model(
         fingerprint=stored.fingerprint,
         device=chosen_device,
         dtype=chosen_dtype,
-        can_judge=can_judge(stored.folder.resolve().name),
+        can_rerank=can_rerank(stored.folder.resolve().name),
         confidence=stored.read_confidence() if "caption" in towers else None,
     )
 

@@ -123,11 +123,11 @@ class CoCa(nn.Module):
         else:
             self.to(dtype)
 
-    def leave_out(self, towers: Collection[Tower]) -> None:
+    def unload(self, towers: Collection[Tower]) -> None:
         """Give up some towers, in place; what needs them raises CocaSearchError from then on."""
         for tower in towers:
             for name in TOWERS[tower]:
-                setattr(self, name, LeftOut(tower))
+                setattr(self, name, UnloadedTower(tower))
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, H, W), normalised as the model folder says, to unit rows (B, E) in float32."""
@@ -180,7 +180,7 @@ class CoCa(nn.Module):
         return logits.flatten(0, 1).float()
 
 
-class LeftOut(nn.Module):
+class UnloadedTower(nn.Module):
     """Stands in for a part of the model that was not loaded, and says so when it is used."""
 
     def __init__(self, tower: Tower) -> None:

@@ -57,7 +57,7 @@ class QueryEncoder:
             CocaSearchError: The model cannot be loaded or is not the index's.
         """
         model = self._model({"text"})
-        return model.tokenizer.left_out(text, model.config.text.context_length)
+        return model.tokenizer.unread_end(text, model.config.text.context_length)
 
     def _model(self, towers: set[Tower]) -> LoadedModel:
         if self._loaded is None or towers - self._towers:

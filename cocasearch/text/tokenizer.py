@@ -129,7 +129,7 @@ class Tokenizer:
         padded = [row + [self.pad_id] * (context_length - len(row)) for row in rows]
         return torch.tensor(padded, dtype=torch.int64).reshape(len(texts), context_length)
 
-    def left_out(self, text: str, context_length: int) -> str:
+    def unread_end(self, text: str, context_length: int) -> str:
         """The end of the cleaned text that `__call__` cuts off, from the first word that is not kept whole on."""
         cleaned = self._clean(text)
         with _explained():

@@ -5,10 +5,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cocasearch.byte_range import FilePart, PictureSource
+from cocasearch.byte_range import ByteRange, ImageSource
 
 
-def same_content(images: Sequence[PictureSource]) -> list[list[int]]:
+def same_content(images: Sequence[ImageSource]) -> list[list[int]]:
     """Groups of two or more pictures with the same bytes, as positions in order; what is empty or unreadable is alone.
 
     Args:
@@ -25,18 +25,18 @@ def same_content(images: Sequence[PictureSource]) -> list[list[int]]:
     return sorted(group for group in groups.values() if len(group) > 1)
 
 
-def _size(image: PictureSource) -> int:
+def _size(image: ImageSource) -> int:
     if isinstance(image, Path):
         try:
             return os.stat(image).st_size  # noqa: PTH116  quicker, for each picture
         except OSError:
             return -1
-    return image.size if isinstance(image, FilePart) else len(image)
+    return image.size if isinstance(image, ByteRange) else len(image)
 
 
-def _digest(image: PictureSource) -> bytes | None:
+def _digest(image: ImageSource) -> bytes | None:
     try:
-        content = image.read() if isinstance(image, FilePart) else image
+        content = image.read() if isinstance(image, ByteRange) else image
         content = content.read_bytes() if isinstance(content, Path) else content
     except OSError:
         return None

@@ -19,7 +19,7 @@ from cocasearch.captioned_data.duplicates.perceptual_hash import (
     SKETCH_SIZE,
     Floats,
     PerceptualHash,
-    is_same_picture,
+    is_same_image,
     read_perceptual_hash,
     read_thumbnail,
 )
@@ -94,7 +94,7 @@ def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> li
     The pictures of a kind are linked: each is nearly the same as another of it, not always as the first.
 
     Args:
-        hashes: What N pictures image_hash like.
+        hashes: Those of N pictures.
         progress: Called now and then with pictures compared and pictures in all.
     """
     count = len(hashes.images)
@@ -176,7 +176,7 @@ def _near_pairs(
                 continue
             seen.add(pair)
             one, two = thumbnail(False, at), thumbnail(not is_same_set, other)
-            if one is not None and two is not None and is_same_picture(one, two):
+            if one is not None and two is not None and is_same_image(one, two):
                 yield at, other
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cocasearch.byte_range import PictureSource
+from cocasearch.byte_range import ImageSource
 from cocasearch.images.decoding import read_image
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +39,7 @@ class PerceptualHash:
     height: int
 
 
-def read_perceptual_hash(source: PictureSource) -> PerceptualHash:
+def read_perceptual_hash(source: ImageSource) -> PerceptualHash:
     """The perceptual hash of a picture.
 
     Raises:
@@ -69,7 +69,7 @@ def _cosines() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     return np.cos(np.pi * np.outer(frequencies, places)), np.hypot(frequencies[:, None], frequencies[None, :])
 
 
-def read_thumbnail(source: PictureSource) -> Floats:
+def read_thumbnail(source: ImageSource) -> Floats:
     """The picture as (48, 48, 3), levels from 0 to 255.
 
     Raises:
@@ -83,7 +83,7 @@ def thumbnail(picture: Image.Image) -> Floats:
     return np.asarray(picture.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX), dtype=np.float32)
 
 
-def is_same_picture(first: Floats, second: Floats) -> bool:
+def is_same_image(first: Floats, second: Floats) -> bool:
     """Whether two thumbnails (48, 48, 3) differ by no more than a slight crop, other brightness and compression."""
     return _unlike(first, second) <= _MOST_UNLIKE and _unlike(second, first) <= _MOST_UNLIKE
 

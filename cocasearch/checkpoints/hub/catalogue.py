@@ -26,7 +26,7 @@ class PublishedModel:
         parameters: How many numbers; the file has 4 bytes for each.
         good_at: What to take it for, in a few words.
         figures: Published results: percentages, and CIDEr as papers print it.
-        can_judge: Whether its vectors tell what fits what; else captions are not reranked by them.
+        can_rerank: Whether its vectors tell what fits what; else captions are not reranked by them.
         warning: What must be known before it is used.
     """
 
@@ -37,7 +37,7 @@ class PublishedModel:
     parameters: int
     good_at: str
     figures: MappingProxyType[str, float]
-    can_judge: bool = True
+    can_rerank: bool = True
     warning: str | None = None
 
     FILES: ClassVar = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # the first that is there
@@ -95,7 +95,7 @@ PUBLISHED = (  # best first: what is taken where no model is named
         parameters=253_560_065,
         good_at="quick captions, nothing else",
         figures=MappingProxyType(_figures(0.79, (0.74, 1.10), (0.33, 0.88))),
-        can_judge=False,
+        can_rerank=False,
         warning="it has lost its contrastive side in tuning (ImageNet 0.79 %, COCO recall@1 0.33 %): searches "
         "with it find nothing sensible, only its captions are of use, which it therefore does not rerank",
     ),
@@ -129,10 +129,10 @@ def warning_about(name: str) -> str | None:
     return f"{model.name}: {model.warning}" if model and model.warning else None
 
 
-def can_judge(name: str) -> bool:
+def can_rerank(name: str) -> bool:
     """Whether a model of this name can tell which caption fits a picture, as far as is known."""
     model = find_published(name)
-    return model is None or model.can_judge
+    return model is None or model.can_rerank
 
 
 def _folded(name: str) -> str:

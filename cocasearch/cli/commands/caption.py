@@ -362,12 +362,12 @@ def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *
         _print(sink.records, output_format, sure=sure)
     console.name_unreadable([(error.path, error.reason) for error in report.failed])
     counts = {"captioned": report.written, "captioned before": report.kept}
-    counts |= {"unsure and left out": report.left_out, "unreadable": len(report.failed)}
+    counts |= {"unsure and left out": report.skipped_unsure, "unreadable": len(report.failed)}
     console.say(", ".join(f"{count} {what}" for what, count in counts.items() if count))
     _tell_of_sidecars(sink)
     if not report.written and not report.kept:
         which = "the photos without a caption" if only_empty else "the photos"
-        raise NothingFound("no caption is sure" if report.left_out else f"none of {which} could be read")
+        raise NothingFound("no caption is sure" if report.skipped_unsure else f"none of {which} could be read")
 
 
 def _tell_of_sidecars(sink: "CaptionSink") -> None:

@@ -26,13 +26,13 @@ class CaptionReport:
     Attributes:
         written: Captions that the sink has been given.
         kept: Pictures that had their caption.
-        left_out: Unsure captions that the sink was not to be given.
+        skipped_unsure: Unsure captions that the sink was not to be given.
         failed: Pictures that could not be read.
     """
 
     written: int = 0
     kept: int = 0
-    left_out: int = 0
+    skipped_unsure: int = 0
     failed: list[UnreadableImage] = field(default_factory=list)
 
 
@@ -94,12 +94,12 @@ class CaptionRun:
                 report.failed += [error for _, error in batch.failures]
                 for record in self._records(batch):
                     if self._only_sure and not is_sure(record.caption_confidence):
-                        report.left_out += 1
+                        report.skipped_unsure += 1
                         continue
                     sink.add(record)
                     report.written += 1
                 if progress:
-                    progress(report.written + report.left_out + len(report.failed), len(wanted))
+                    progress(report.written + report.skipped_unsure + len(report.failed), len(wanted))
         if report.written or report.kept:
             sink.finish()
         return report

@@ -79,9 +79,9 @@ class CaptionOptions:
         """Whether there is a prompt that OpenCLIP's beam search would not look at."""
         return bool(self.compat and self.strategy == "beam" and self.prompt)
 
-    def for_model(self, *, can_judge: bool) -> "CaptionOptions":
+    def for_model(self, *, can_rerank: bool) -> "CaptionOptions":
         """The same with what depends on the model: whether its contrastive half can judge captions."""
-        return self if self.rerank is not None else replace(self, rerank=_RERANK if can_judge else 0.0)
+        return self if self.rerank is not None else replace(self, rerank=_RERANK if can_rerank else 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Every option by its name; those of compat only there, so that records made without it stay comparable."""
@@ -91,12 +91,12 @@ class CaptionOptions:
     def __str__(self) -> str:
         """The strategy, what it always depends on, and what is not as usual: 'beam, num_beams 5, rerank 4.0'."""
         usual = CaptionOptions(self.strategy, compat=self.compat)
-        left_out = {"strategy"} if self.strategy == "beam" else {"strategy", *_BEAM_ONLY}
+        unsaid = {"strategy"} if self.strategy == "beam" else {"strategy", *_BEAM_ONLY}
         always = {"num_beams"} if self.compat else {"num_beams", "rerank"}
         told = [
             f"{name} {value}"
             for name, value in asdict(self).items()
-            if name not in left_out and (name in always or value != getattr(usual, name))
+            if name not in unsaid and (name in always or value != getattr(usual, name))
         ]
         mode = f" as {self.compat}'s" if self.compat else ""
         return ", ".join([self.strategy + mode, *told])

@@ -75,8 +75,8 @@ class Captioner:
     @torch.inference_mode()
     def caption_pixels(self, pixels: Tensor, options: CaptionOptions = DEFAULT_OPTIONS) -> list[Caption]:
         """One caption per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
-        features = self._loaded.model.image_features(self._loaded.place_pixels(pixels))
-        return self.caption_features(features, options, seeds=picture_seeds(pixels, options))
+        features = self._loaded.model.image_features(self._loaded.to_device(pixels))
+        return self.caption_features(features, options, seeds=image_seeds(pixels, options))
 
     @torch.inference_mode()
     def caption_features(
@@ -213,7 +213,7 @@ def _judged(caption: Caption, score: float, agreed: float, judge: ConfidenceMode
     return replace(caption, score=score, agreement=agreed, confidence=confidence)
 
 
-def picture_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:
+def image_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:
     """One seed per picture of `pixels` (B, 3, S, S), from what it shows and `options.seed`; None if nothing is drawn.
 
     So a picture draws the same numbers in every batch, and different pictures different ones.
