@@ -54,8 +54,8 @@ from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
     from cocasearch.images.discovery import ImageFile
-    from cocasearch.inference.caption_files.caption_run import CaptionReport
     from cocasearch.inference.caption_files.caption_sinks import CaptionRecord, CaptionSink, Layout
+    from cocasearch.inference.caption_files.file_captioner import CaptionReport
     from cocasearch.inference.generation.caption_options import CaptionOptions
 
 PRINTED = ("caption_score", "path", "caption")
@@ -260,13 +260,13 @@ def _run(
     sure: bool,
 ) -> "CaptionReport":
     from cocasearch.inference.caption_confidence import confidence_model_for
-    from cocasearch.inference.caption_files.caption_run import CaptionRun
+    from cocasearch.inference.caption_files.file_captioner import FileCaptioner
     from cocasearch.inference.loaded_model import load_model
 
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)
-        run = CaptionRun(loaded, options, **how)
+        run = FileCaptioner(loaded, options, **how)
     tell_cut(context, loaded, options)
     if sure and not confidence_model_for(loaded.confidence, loaded.complete(options)):
         tell_all_count_as_sure()

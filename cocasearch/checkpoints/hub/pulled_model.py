@@ -4,7 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocasearch.checkpoints.foreign.importing import ROOM_BESIDE_WEIGHTS, ImportOptions, import_weights, refuse_taken
+from cocasearch.checkpoints.foreign.imported_model import (
+    ROOM_BESIDE_WEIGHTS,
+    ImportOptions,
+    import_weights,
+    refuse_taken,
+)
 from cocasearch.checkpoints.foreign.openclip_configs import (
     Architecture,
     from_openclip_config,

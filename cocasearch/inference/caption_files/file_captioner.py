@@ -36,7 +36,7 @@ class CaptionReport:
     failed: list[UnreadableImage] = field(default_factory=list)
 
 
-class CaptionRun:
+class FileCaptioner:
     """Captions of picture files by one model in one way.
 
     Args:
