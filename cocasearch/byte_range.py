@@ -1,4 +1,4 @@
-"""A file that lies whole inside another, as a picture does in an uncompressed archive: read when it is needed."""
+"""A file that lies whole inside another, as an image does in an uncompressed archive: read when it is needed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class ByteRange:
 
 
 ImageSource = Path | bytes | ByteRange
-"""Where a picture is: in a file, in memory, or in a part of a file."""
+"""Where an image is: in a file, in memory, or in a part of a file."""
 
 
 def shown_content(source: ImageSource) -> object:
-    """What tells a picture from another one of its name: the size of a file, the digest of bytes in memory."""
+    """What tells an image from another one of its name: the size of a file, the digest of bytes in memory."""
     if isinstance(source, bytes):
         return hashlib.blake2b(source, digest_size=8).hexdigest()
     if isinstance(source, Path):

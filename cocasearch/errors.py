@@ -1,6 +1,6 @@
 """Every error a user can cause, each one sentence that says what, which and how to go on.
 
-`CocaSearchError` (exit code 1) is the root: the request failed. `UnreadableImage` is one picture that could not be
+`CocaSearchError` (exit code 1) is the root: the request failed. `UnreadableImage` is one image that could not be
 read; a run names it and continues. `NothingFound` (exit code 3) is an empty answer to a fine request.
 """
 
@@ -34,7 +34,7 @@ class CocaSearchWarning(UserWarning):
 
 
 class NothingFound(CocaSearchError):  # noqa: N818  an outcome, not a fault
-    """The request was understood and nothing matches it: no pictures in a folder, no hits for a query."""
+    """The request was understood and nothing matches it: no images in a folder, no hits for a query."""
 
     exit_code = 3
 
@@ -44,14 +44,14 @@ class ToldByAnother(CocaSearchError):  # noqa: N818  nothing more to say
 
 
 class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
-    """One picture that cannot be turned into pixels.
+    """One image that cannot be turned into pixels.
 
     Args:
         path: The file, or the row of a data file, as the user knows it.
         reason: Why, in a few words: "truncated", "not an image".
         cause: What stood in the way.
         extra: Name of the part that is missing, if that did.
-        pixels: How many the picture has, if those were more than its reader allowed.
+        pixels: How many the image has, if those were more than its reader allowed.
     """
 
     def __init__(self, path: str, reason: str, *, cause: Cause = "file", extra: str = "", pixels: int = 0) -> None:

@@ -1,6 +1,6 @@
 """The annotation files of COCO and of Flickr8k and Flickr30k, as they are distributed.
 
-They name pictures that lie somewhere else. Where that is one of the usual places it is found; otherwise the folder has
+They name images that lie somewhere else. Where that is one of the usual places it is found; otherwise the folder has
 to be told.
 """
 
@@ -31,7 +31,7 @@ _USUAL_FOLDERS = (
     *(".", "images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr8k_images"),
     *("flickr30k-images", "flickr30k_images"),
 )
-_PLAIN = RowReader("picture", "caption", words)  # of layouts that have no columns
+_PLAIN = RowReader("image", "caption", words)  # of layouts that have no columns
 
 
 def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, images: Path | None) -> Iterator[Found]:
@@ -41,7 +41,7 @@ def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, i
     object with the captions of each file.
 
     Raises:
-        CocaSearchError: It is something else, has several splits of which none is chosen, or its pictures are in none
+        CocaSearchError: It is something else, has several splits of which none is chosen, or its images are in none
             of the usual places.
     """
     refuse_binary(path, name)
@@ -84,14 +84,14 @@ def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None)
     """The rows of a text file: `name.jpg#0<TAB>caption` as Flickr8k has them, or a table with a header.
 
     Raises:
-        CocaSearchError: As `delimited_rows`, or the pictures are in none of the usual places.
+        CocaSearchError: As `delimited_rows`, or the images are in none of the usual places.
     """
     refuse_binary(path, name)
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         is_token = _TOKEN.match(file.readline().rstrip("\n")) is not None
     if not is_token:
         return delimited_rows(path, name, wanted)
-    wanted.refuse_keys(name, "lines of a picture and its caption")
+    wanted.refuse_keys(name, "lines of an image and its caption")
     return _in_folder(list(_token_rows(path, name)), path, name, images)
 
 
@@ -175,7 +175,7 @@ def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[
 
 
 def _in_folder(rows: list[Found], path: Path, name: str, images: Path | None, kind: str = "flickr") -> Iterator[Found]:
-    """The rows with their pictures in the folder told, or in the one of the usual places that has them."""
+    """The rows with their images in the folder told, or in the one of the usual places that has them."""
     names = [row.image for row in rows if isinstance(row, Row) and isinstance(row.image, str)]
     folder = images or _find_folder(path, name, names, kind)
     for row in rows:
@@ -197,6 +197,6 @@ def _find_folder(path: Path, name: str, names: Sequence[str], kind: str) -> Path
     why = "are not beside it" if not different else f"could be in {found[0]} or in {found[1]}"
     example = f", such as {some[0]}" if some else ""
     raise CocaSearchError(
-        f"the pictures of {name}{example}, {why}" if example else f"{name} holds no captioned pictures",
+        f"the photos of {name}{example}, {why}" if example else f"{name} holds no captioned photos",
         hint=f"cocasearch data {kind} {name} --images FOLDER --out data.csv",
     )

@@ -1,4 +1,4 @@
-"""Tables of captioned pictures: CSV and its relatives, JSONL and Parquet."""
+"""Tables of captioned images: CSV and its relatives, JSONL and Parquet."""
 
 import csv
 import itertools
@@ -20,7 +20,7 @@ from cocasearch.errors import CocaSearchError, first_line
 MOST_LINES = 20  # of one row: a caption that goes on for longer is a quotation mark that was never closed
 NOT_UTF8 = "it is not UTF-8"
 _TELLING_COLUMNS = 100  # objects, of which the first ones may lack some
-_LONGEST_CELL = 2**31 - 1  # characters: pictures stand in cells, and what csv allows is less
+_LONGEST_CELL = 2**31 - 1  # characters: images stand in cells, and what csv allows is less
 _EXCELS_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -188,7 +188,7 @@ class RowReader:
     """Makes a row of the two cells that matter, which may hold anything.
 
     Attributes:
-        image: The column of the picture.
+        image: The column of the image.
         caption: That of the captions.
         captions_of: What takes the captions out of its cells.
     """
@@ -207,11 +207,11 @@ class RowReader:
         image, caption = wanted.choose(name, found)
         return cls(image, caption, wanted.reader(caption))
 
-    def row(self, where: str, picture: object, text: object, unnamed: str) -> Found:
-        """The row; `unnamed` is what its picture is called if it has no name."""
+    def row(self, where: str, image: object, text: object, unnamed: str) -> Found:
+        """The row; `unnamed` is what its image is called if it has no name."""
         column = self.image
         try:
-            file, content = image_in(picture)
+            file, content = image_in(image)
             column = self.caption
             captions = self.captions_of(text)
         except UnreadCell as error:
@@ -232,8 +232,8 @@ def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found
     reader = RowReader.choose(name, schema.names, wanted)
     table = pq.read_table(path, columns=[reader.image, reader.caption])
     cells = _class_names(schema, reader.caption, table[reader.caption].to_pylist())
-    for number, (picture, cell) in enumerate(zip(table[reader.image], cells, strict=True)):
-        yield reader.row(f"row {number} of {name}", picture.as_py(), cell, f"{path.name}#{number}")
+    for number, (image, cell) in enumerate(zip(table[reader.image], cells, strict=True)):
+        yield reader.row(f"row {number} of {name}", image.as_py(), cell, f"{path.name}#{number}")
 
 
 def _class_names(schema: pa.Schema, column: str, cells: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What captioned data is read into: pictures with their captions, and what had to be left out."""
+"""What captioned data is read into: images with their captions, and what had to be left out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from cocasearch.byte_range import ImageSource
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One picture and all that is said about it.
+    """One image and all that is said about it.
 
     Attributes:
         image: The file, the part of a shard that holds it, or the encoded bytes where a table carries them.
@@ -24,7 +24,7 @@ class CaptionedImage:
 
 @dataclass(frozen=True)
 class BadRow:
-    """Something that was left out: `where` names the row or the picture, `reason` says why."""
+    """Something that was left out: `where` names the row or the image, `reason` says why."""
 
     where: str
     reason: str
@@ -32,14 +32,14 @@ class BadRow:
 
 @dataclass(frozen=True)
 class CaptionedData(Sequence[CaptionedImage]):
-    """The pictures of one source, a sequence of `CaptionedImage`, and what was left out of it.
+    """The images of one source, a sequence of `CaptionedImage`, and what was left out of it.
 
     Attributes:
         source: As the user wrote it.
-        images: Pictures that are there, in first-seen order.
-        bad_rows: Rows without a picture or words, or that cannot be understood, in order.
-        missing: One for every picture that is named but not there, in first-seen order.
-        copies: After `unite_copies`, one for every file that counts as one picture with another, and why.
+        images: Images that are there, in first-seen order.
+        bad_rows: Rows without an image or words, or that cannot be understood, in order.
+        missing: One for every image that is named but not there, in first-seen order.
+        copies: After `unite_copies`, one for every file that counts as one image with another, and why.
     """
 
     source: str
@@ -50,7 +50,7 @@ class CaptionedData(Sequence[CaptionedImage]):
 
     @property
     def skipped(self) -> list[BadRow]:
-        """All that was left out: rows first, then pictures."""
+        """All that was left out: rows first, then images."""
         return [*self.bad_rows, *self.missing]
 
     def __len__(self) -> int:
@@ -73,8 +73,8 @@ class Row:
 
     Attributes:
         where: The row in words, such as "row 3 of data.csv".
-        image: A path as written in the data, or where the picture is.
-        key: What the picture is called.
+        image: A path as written in the data, or where the image is.
+        key: What the image is called.
         captions: What is said about it.
     """
 

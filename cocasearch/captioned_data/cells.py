@@ -1,4 +1,4 @@
-"""What a cell of a table or a value in JSON holds: captions, or a picture."""
+"""What a cell of a table or a value in JSON holds: captions, or an image."""
 
 import ast
 import base64
@@ -59,39 +59,39 @@ def _words_in_text(text: str) -> list[str]:
 
 
 def image_in(cell: object) -> tuple[str, bytes]:
-    """Name and content of the picture in a cell, either of which may be empty: a path, or a file's bytes in any form.
+    """Name and content of the image in a cell, either of which may be empty: a path, or a file's bytes in any form.
 
     Raises:
-        UnreadCell: It holds something else, or several pictures.
+        UnreadCell: It holds something else, or several images.
     """
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "", b""
     if isinstance(cell, bytes):
         text = cell.decode() if cell.isascii() else ""
-        return _picture_in_text(text) if is_image_name(text) or _BASE64.fullmatch(text) else ("", cell)
+        return _image_in_text(text) if is_image_name(text) or _BASE64.fullmatch(text) else ("", cell)
     if isinstance(cell, str):
-        return _picture_in_text(cell.strip())
+        return _image_in_text(cell.strip())
     if isinstance(cell, dict):
-        return _picture_in_struct(cell)
+        return _image_in_struct(cell)
     if isinstance(cell, list) and cell and all(isinstance(item, int) for item in cell):
         return "", _bytes_of(cell)
     if isinstance(cell, list):
-        pictures = [found for found in map(image_in, cell) if any(found)]
-        if len(pictures) > 1:
-            raise UnreadCell(f"{len(pictures)} pictures are in one cell, where one is read")
-        return pictures[0] if pictures else ("", b"")
+        images = [found for found in map(image_in, cell) if any(found)]
+        if len(images) > 1:
+            raise UnreadCell(f"{len(images)} images are in one cell, where one is read")
+        return images[0] if images else ("", b"")
     raise _unread(cell, "a path")
 
 
-def _picture_in_text(text: str) -> tuple[str, bytes]:
+def _image_in_text(text: str) -> tuple[str, bytes]:
     if text.startswith("data:"):
         kind, _, content = text.partition(",")
         if not kind.endswith(";base64"):
-            raise _unread(text, "a picture in base64")
+            raise _unread(text, "an image in base64")
         return "", _decoded(content)
     if text[:5].lower() == "file:":
         text = urllib.parse.unquote(urllib.parse.urlsplit(text).path)
-    elif _BASE64.fullmatch(text) and (len(text) > _LONGEST_NAME or _begins_a_picture(text)):
+    elif _BASE64.fullmatch(text) and (len(text) > _LONGEST_NAME or _begins_a_image(text)):
         return "", _decoded(text)
     longest = max(len(part.encode(errors="surrogateescape")) for part in text.split("/"))
     if longest > _LONGEST_NAME or len(text) > _LONGEST_PATH or "\0" in text:
@@ -99,10 +99,10 @@ def _picture_in_text(text: str) -> tuple[str, bytes]:
     return text, b""
 
 
-def _picture_in_struct(cell: dict[str, Any]) -> tuple[str, bytes]:
+def _image_in_struct(cell: dict[str, Any]) -> tuple[str, bytes]:
     known = [key for key in (*_CONTENT_KEYS, *_NAME_KEYS) if key in cell]
     if not known:
-        raise _unread(cell, "a picture")
+        raise _unread(cell, "an image")
     content = next((cell[key] for key in known if key in _CONTENT_KEYS and cell[key]), None)
     names = [cell[key] for key in known if key in _NAME_KEYS and isinstance(cell[key], str)]
     name, _ = image_in(names[0] if names else None)
@@ -113,7 +113,7 @@ def _bytes_of(numbers: list[int]) -> bytes:
     try:
         return bytes(numbers)
     except ValueError as error:
-        raise _unread(numbers, "a picture's bytes") from error
+        raise _unread(numbers, "an image's bytes") from error
 
 
 def _decoded(text: str) -> bytes:
@@ -121,10 +121,10 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except ValueError as error:
-        raise _unread(text, "a picture in base64") from error
+        raise _unread(text, "an image in base64") from error
 
 
-def _begins_a_picture(text: str) -> bool:
+def _begins_a_image(text: str) -> bool:
     return _HEADS.match(_decoded("".join(text[:60].split())[:24])) is not None
 
 

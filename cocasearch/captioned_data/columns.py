@@ -1,4 +1,4 @@
-"""Which columns of a table hold pictures and words."""
+"""Which columns of a table hold images and words."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Shards in an object store that speaks S3 -> files on this disk, fetched once.
 
-Training reads its pictures in random order, many times over, and is resumed: a shard that was fetched stays under
+Training reads its images in random order, many times over, and is resumed: a shard that was fetched stays under
 `$COCASEARCH_HOME/shards`, named by address and version (ETag), until the user removes it. Credentials, region and
 endpoint are those of the usual AWS variables and files; `AWS_NO_SIGN_REQUEST=true` asks for public objects without any.
 """

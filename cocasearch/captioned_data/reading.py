@@ -1,4 +1,4 @@
-"""Captioned data, whatever its layout: rows of the same picture put together, what is bad set aside or refused."""
+"""Captioned data, whatever its layout: rows of the same image put together, what is bad set aside or refused."""
 
 import csv
 import os
@@ -35,29 +35,29 @@ def read_captioned_data(
     split: str | None = None,
     progress: Progress | None = None,
 ) -> CaptionedData:
-    """Every picture of a source with its captions, rows of the same picture put together.
+    """Every image of a source with its captions, rows of the same image put together.
 
-    Relative picture paths start at the data file's folder. Rows without a picture or words, rows that cannot be
-    understood and pictures that are not there are left out and listed; a file with more rows that cannot be understood
+    Relative image paths start at the data file's folder. Rows without an image or words, rows that cannot be
+    understood and images that are not there are left out and listed; a file with more rows that cannot be understood
     than others is refused. A label column (`name`, `names`, `label`) gives its first synonym: "goldfish, Carassius
     auratus" is "goldfish".
 
     Args:
-        source: A data file, a folder of shards or of pictures with side-cars, or several files: see the package.
-        image_key: The column of the pictures, where its name is not one of the usual; in shards and folders, how their
+        source: A data file, a folder of shards or of images with side-cars, or several files: see the package.
+        image_key: The column of the images, where its name is not one of the usual; in shards and folders, how their
             names end.
         caption_key: The column of the captions, likewise; in shards and folders, how the names of texts end, or a key
             of the JSON.
         label_template: Words around a label, such as "a photo of a {name}"; a column named by `caption_key` is
             then read as labels, while the usual caption columns stay as they are.
         or_usual: Take the usual names where the source lacks the columns that are named.
-        images: The folder that relative picture paths start at, instead of the data file's.
+        images: The folder that relative image paths start at, instead of the data file's.
         split: Which of Karpathy's splits to read.
         progress: Called while objects of a store are fetched: which, the bytes that are here and the bytes in all.
 
     Raises:
         CocaSearchError: The source is missing, of an unknown kind, lacks a column, is damaged, holds no captions, or
-            not one of its pictures is there.
+            not one of its images is there.
     """
     reader = _Reader(WantedColumns(image_key, caption_key, label_template, or_usual), images, split)
     gathered = _Gathered()
@@ -112,7 +112,7 @@ class _Reader:
 
 @dataclass
 class _Gathered:
-    """Rows put together by picture."""
+    """Rows put together by image."""
 
     keys: dict[ImageSource, str] = field(default_factory=dict)
     captions: dict[ImageSource, list[str]] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class _Gathered:
 
     def _add(self, row: Row, folder: Path) -> None:
         if not row.image or not row.captions:
-            self.bad_rows.append(BadRow(row.where, "no caption" if row.image else "no picture"))
+            self.bad_rows.append(BadRow(row.where, "no caption" if row.image else "no photo"))
             return
         image = folder / row.image if isinstance(row.image, str) else row.image
         image = self.files.find(image) if isinstance(image, Path) else image
@@ -149,14 +149,14 @@ class _Gathered:
         self._unite_samples()
         data = CaptionedData(source, [], self.bad_rows)
         for image, captions in self.captions.items():
-            if isinstance(image, Path) and not os.path.isfile(image):  # noqa: PTH113  twice as quick, for each picture
+            if isinstance(image, Path) and not os.path.isfile(image):  # noqa: PTH113  twice as quick, for each image
                 data.missing.append(BadRow(self.keys[image], _why_missing(image, self.keys[image])))
             else:
                 data.images.append(CaptionedImage(image, self.keys[image], tuple(captions)))
         return data
 
     def _unite_samples(self) -> None:
-        """Shards hold a picture anew for each of its captions: samples of the same bytes are one picture."""
+        """Shards hold an image anew for each of its captions: samples of the same bytes are one image."""
         parts = [image for image in self.captions if isinstance(image, ByteRange)]
         for first, *others in same_content(parts):
             for other in others:
@@ -164,7 +164,7 @@ class _Gathered:
 
 
 _ADDRESS = "an address, not a file"
-_DOWNLOAD = "download the pictures first, and name their files in the table"
+_DOWNLOAD = "download the photos first, and name their files in the table"
 
 
 def _why_missing(image: Path, key: str) -> str:
@@ -178,7 +178,7 @@ def _why_missing(image: Path, key: str) -> str:
 _MENDING = {  # words of a reason -> how to go on where most rows have it
     "words": "name another column with --caption-key",
     "has no caption; its keys": "name one of them with --caption-key",
-    "several pictures": "name one of them with --image-key",
+    "several images": "name one of them with --image-key",
     **dict.fromkeys(("not a p", "one cell"), "name another column with --image-key"),
     LINKED_FOLDER: GIVE_LINKED,
     "cells": "put captions that hold the separator in quotation marks",
@@ -193,38 +193,38 @@ def _mending(reason: str) -> str | None:
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".token", ".parquet")
 _NAMED = 6  # data files in a hint
-_UNSORTED = "a picture and its text must lie next to each other in a shard, as tar --sort=name puts them"
+_UNSORTED = "a photo and its text must lie next to each other in a shard, as tar --sort=name puts them"
 _KINDS = (
     "give a .csv, .tsv, .jsonl, .parquet or .tar file, captions of COCO or Flickr, "
-    "or a folder of pictures with .txt side-cars"
+    "or a folder of photos with .txt side-cars"
 )
 
 
 def _nothing(data: CaptionedData, path: Path, images: Path | None) -> CocaSearchError:
-    """Why a source has not one picture to show."""
+    """Why a source has not one image to show."""
     if data.missing:
         first = data.missing[0]
         folder = images or (path if path.is_dir() else path.parent)
         whose = "the folder given with --images" if images else "the data file's folder"
         return CocaSearchError(
-            f"not one of {counted(len(data.missing), 'picture')} of {data.source} is there, "
+            f"not one of {counted(len(data.missing), 'photo')} of {data.source} is there, "
             f"beginning with {first.where}: {first.reason}",
             hint=_DOWNLOAD if first.reason == _ADDRESS else f"relative paths start at {whose}, {folder.resolve()}",
         )
     if path.suffix.lower() in _TABLES and not data.bad_rows:
         return CocaSearchError(
-            f"{data.source} holds no captioned pictures: it has no rows",
-            hint="one for each caption: the picture, and its words",
+            f"{data.source} holds no captioned photos: it has no rows",
+            hint="one for each caption: the photo, and its words",
         )
     files = _data_files(path) if path.is_dir() else []
     hint = f"give one of the data files in it: {', '.join(map(str, files[:_NAMED]))}" if files else _KINDS
     if not data.bad_rows:
-        return CocaSearchError(f"{data.source} holds no captioned pictures", hint=hint)
+        return CocaSearchError(f"{data.source} holds no captioned photos", hint=hint)
     first = data.bad_rows[0]
     if path.suffix.lower() == ".tar":
-        is_torn = any(bad.reason == "no picture" for bad in data.bad_rows)
+        is_torn = any(bad.reason == "no photo" for bad in data.bad_rows)
         hint = _UNSORTED if is_torn else "captions are in .txt, .caption or .json; name others with --caption-key"
-    message = f"{data.source} holds no captioned pictures: {first.where}: {first.reason}"
+    message = f"{data.source} holds no captioned photos: {first.where}: {first.reason}"
     return CocaSearchError(message, hint=_mending(first.reason) or hint)
 
 

@@ -1,4 +1,4 @@
-"""What lies beside a picture, in a folder or in a shard -> which picture is meant, and its captions."""
+"""What lies beside an image, in a folder or in a shard -> which image is meant, and its captions."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -38,24 +38,24 @@ class SampleReader:
         """How files end that captions may be in."""
         return {*SIDECARS, METADATA, self.caption_ending} - {""}
 
-    def picture(self, pictures: Mapping[str, _T]) -> _T | None:
-        """The picture of a sample, of those that it has by their endings; None if it has none such.
+    def image(self, images: Mapping[str, _T]) -> _T | None:
+        """The image of a sample, of those that it has by their endings; None if it has none such.
 
         Raises:
             UnreadCell: It has several.
         """
-        self._seen["image"].update(dict.fromkeys(pictures))
-        if self.image_ending in pictures:
+        self._seen["image"].update(dict.fromkeys(images))
+        if self.image_ending in images:
             self._met.add("image")
-            return pictures[self.image_ending]
+            return images[self.image_ending]
         if self.image_ending and not self._wanted.or_usual:
             return None
-        if len(pictures) > 1:
-            raise UnreadCell(f"it has several pictures: {', '.join(pictures)}")
-        return next(iter(pictures.values()), None)
+        if len(images) > 1:
+            raise UnreadCell(f"it has several images: {', '.join(images)}")
+        return next(iter(images.values()), None)
 
     def captions(self, texts: Mapping[str, bytes]) -> list[str]:
-        """The captions of a sample, of the files beside its picture by their endings.
+        """The captions of a sample, of the files beside its image by their endings.
 
         Raises:
             UnreadCell: They are not words, or there is nothing but JSON without a caption.

@@ -1,6 +1,6 @@
 """WebDataset shards: tar files whose members next to each other with the same name are one sample.
 
-Only headers and texts are read; a picture is a part of the shard and is read when it is needed, so that shards larger
+Only headers and texts are read; an image is a part of the shard and is read when it is needed, so that shards larger
 than memory can be trained on. Captions are those of `.txt` and `.caption`, or `.jpg.txt` as in folders; without these,
 of the `.json` beside them.
 """
@@ -26,12 +26,12 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX")
 
 @dataclass(frozen=True)
 class _Member:
-    """A picture or a text in a shard.
+    """An image or a text in a shard.
 
     Attributes:
         path: Its name, in one form of Unicode.
         sample: The name up to the first dot, as WebDataset has it; members that share it belong together.
-        content: The part of the shard that is the picture, or the bytes of the text.
+        content: The part of the shard that is the image, or the bytes of the text.
     """
 
     path: str
@@ -56,22 +56,22 @@ class _Member:
 
 @dataclass
 class _Sample:
-    """Pictures and texts that belong together, by their endings."""
+    """Images and texts that belong together, by their endings."""
 
     name: str
-    pictures: dict[str, ByteRange] = field(default_factory=dict)
+    images: dict[str, ByteRange] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, ending: str, content: ByteRange | bytes) -> None:
         if isinstance(content, ByteRange):
-            self.pictures[ending] = content
+            self.images[ending] = content
         else:
             self.texts[ending] = content
 
     def row(self, shard: str, reader: SampleReader) -> Found:
         where = f"sample {self.name} of {shard}"
         try:
-            return Row(where, reader.picture(self.pictures) or "", self.name, reader.captions(self.texts))
+            return Row(where, reader.image(self.images) or "", self.name, reader.captions(self.texts))
         except UnreadCell as error:
             return BadRow(where, str(error))
 
@@ -93,7 +93,7 @@ def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
 
 
 def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
-    """The pictures and texts in a shard, in order."""
+    """The images and texts in a shard, in order."""
     member = _Member("", "", b"")
     with tarfile.open(path, "r:") as shard:
         for entry in shard:
@@ -117,22 +117,22 @@ def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Itera
     As in folders, what shares all but its ending is one sample, and `1.png.txt` is of `1.png` alone. Where that leaves
     texts over, all the members are one, as WebDataset has it: `1.left.jpg`, `1.right.jpg` and `1.txt`.
     """
-    pictures = {member.path: member for member in members if isinstance(member.content, ByteRange)}
+    images = {member.path: member for member in members if isinstance(member.content, ByteRange)}
     samples: dict[str, _Sample] = {}
     for member in members:
-        owner = pictures.get(member.stem) if member.ending == METADATA else None
+        owner = images.get(member.stem) if member.ending == METADATA else None
         stem = owner.stem if owner else member.stem
         samples.setdefault(stem, _Sample(stem)).add(member.ending, member.content)
-    owners = [picture for path, picture in pictures.items() if path in samples]
-    for picture in owners:
-        own, shared = samples[picture.path], samples[picture.stem]
-        own.name = picture.stem
-        own.pictures[picture.ending] = shared.pictures.pop(picture.ending)
+    owners = [image for path, image in images.items() if path in samples]
+    for image in owners:
+        own, shared = samples[image.path], samples[image.stem]
+        own.name = image.stem
+        own.images[image.ending] = shared.images.pop(image.ending)
         own.texts = {METADATA: shared.texts[METADATA], **own.texts} if METADATA in shared.texts else own.texts
-        if not shared.pictures:
-            del samples[picture.stem]
-    is_bare = len(pictures) == 1 or not all(sample.texts for sample in samples.values())
-    is_one = is_bare and not owners and not all(sample.pictures for sample in samples.values())
+        if not shared.images:
+            del samples[image.stem]
+    is_bare = len(images) == 1 or not all(sample.texts for sample in samples.values())
+    is_one = is_bare and not owners and not all(sample.images for sample in samples.values())
     if is_one or "." in reader.image_ending + reader.caption_ending:
         samples = {"": _Sample(members[0].sample)}
         for member in members:
@@ -155,6 +155,6 @@ def _unreadable(path: Path, name: str, reason: str) -> CocaSearchError:
         head = file.read(4)
     if head.startswith(_COMPRESSED):
         return CocaSearchError(
-            f"{name} is compressed, and pictures are read in place", hint="gunzip, unzstd, bunzip2 or unxz it first"
+            f"{name} is compressed, and photos are read in place", hint="gunzip, unzstd, bunzip2 or unxz it first"
         )
     return CocaSearchError(f"{name} is cut off, damaged or no tar file: {reason}", hint=_COPY_AGAIN)

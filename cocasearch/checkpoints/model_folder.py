@@ -214,16 +214,16 @@ def read_model_folder(folder: Path) -> ModelFolder:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config") from error
     if not (isinstance(fingerprint, str) and _FINGERPRINT.fullmatch(fingerprint) and isinstance(provenance, dict)):
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config: its fingerprint or provenance is none")
-    _refuse_other_pictures(folder, config, preprocess)
+    _refuse_other_images(folder, config, preprocess)
     tokenizer = load_tokenizer(folder / TOKENIZER_FILE, config)
     return ModelFolder(folder, config, preprocess, tokenizer, fingerprint, provenance)
 
 
-def _refuse_other_pictures(folder: Path, config: CoCaConfig, preprocess: PreprocessConfig) -> None:
-    """Make sure that pictures are made as large as those that the model has positions for."""
+def _refuse_other_images(folder: Path, config: CoCaConfig, preprocess: PreprocessConfig) -> None:
+    """Make sure that images are made as large as those that the model has positions for."""
     image, side = config.image, preprocess.image_size
     if isinstance(image, VisionTransformerConfig) and side // image.patch_size != image.grid_size:
-        raise CocaSearchError(f"{folder} makes pictures of {side} pixels for a model that sees {image.image_size}")
+        raise CocaSearchError(f"{folder} makes images of {side} pixels for a model that sees {image.image_size}")
 
 
 def load_tokenizer(file: Path, config: CoCaConfig) -> Tokenizer:

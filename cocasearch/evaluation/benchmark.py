@@ -1,6 +1,6 @@
-"""A model and captioned pictures -> one report: does the model find and describe these pictures?
+"""A model and captioned images -> one report: does the model find and describe these images?
 
-Receives a loaded model and rows of captioned data; hands on an `EvaluationReport`. Each picture is encoded once, for
+Receives a loaded model and rows of captioned data; hands on an `EvaluationReport`. Each image is encoded once, for
 its vector and its caption. Knows nothing about files of data, printing or training.
 """
 
@@ -30,11 +30,11 @@ class EvaluationReport:
 
     Attributes:
         model: The model's name.
-        n_images: Pictures measured.
-        n_texts: Different texts among their captions; equal captions count as one, right for each of its pictures.
+        n_images: Images measured.
+        n_texts: Different texts among their captions; equal captions count as one, right for each of its images.
         retrieval: Recall from 0 to 1 and median rank, both ways.
         captions: Scores of the written captions; None where none were asked for.
-        unreadable: Key and reason of each picture that could not be read, left out of everything else.
+        unreadable: Key and reason of each image that could not be read, left out of everything else.
         caption_loss: Of the captions there are, in nats per token; None but in a run that trains it alone.
         hallucination: How often the written captions name what is not there; None where none were asked for.
     """
@@ -76,24 +76,24 @@ def evaluate(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
-    """The report of a model on captioned pictures.
+    """The report of a model on captioned images.
 
     Args:
         loaded: The model.
-        data: Pictures with the captions that are right for them.
+        data: Images with the captions that are right for them.
         caption_options: How to write captions; None writes none, which is much faster.
-        batch_size: Pictures per pass.
-        progress: Called after each batch with the pictures done and the pictures in all.
+        batch_size: Images per pass.
+        progress: Called after each batch with the images done and the images in all.
 
     Raises:
-        CocaSearchError: Not one of the pictures can be read.
+        CocaSearchError: Not one of the images can be read.
     """
     return examine(loaded, data, caption_options=caption_options, batch_size=batch_size, progress=progress).report
 
 
 @dataclass(frozen=True)
 class Examination:
-    """A report, with what became of each of its pictures and the caption that was written for it."""
+    """A report, with what became of each of its images and the caption that was written for it."""
 
     report: EvaluationReport
     outcomes: ImageOutcomes
@@ -108,30 +108,30 @@ def examine(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
-    """As `evaluate`, picture by picture, so that two models can be compared on the same ones."""
-    pictures = _describe(loaded, data, caption_options, batch_size, progress or (lambda done, total: None))
-    if not pictures.rows:
-        raise CocaSearchError(_none_readable(pictures.unreadable))
-    references = [row.captions for row in pictures.rows]
+    """As `evaluate`, image by image, so that two models can be compared on the same ones."""
+    described = _describe(loaded, data, caption_options, batch_size, progress or (lambda done, total: None))
+    if not described.rows:
+        raise CocaSearchError(_none_readable(described.unreadable))
+    references = [row.captions for row in described.rows]
     distinct = distinct_texts(references)
-    images, texts = np.stack(pictures.embeddings), Embedder(loaded).embed_texts(distinct.texts)
+    images, texts = np.stack(described.embeddings), Embedder(loaded).embed_texts(distinct.texts)
     text_ranks, image_ranks = ranks_both_ways(images, texts, distinct.pairs)
     report = EvaluationReport(
         model=loaded.name,
-        n_images=len(pictures.rows),
+        n_images=len(described.rows),
         n_texts=len(distinct.texts),
         retrieval=RetrievalScores(summarise(text_ranks), summarise(image_ranks)),
-        captions=score_captions(pictures.captions, references) if caption_options else None,
-        unreadable=tuple(pictures.unreadable),
+        captions=score_captions(described.captions, references) if caption_options else None,
+        unreadable=tuple(described.unreadable),
         hallucination=(
-            hallucination_report(pictures.captions, references, pictures.confidences) if caption_options else None
+            hallucination_report(described.captions, references, described.confidences) if caption_options else None
         ),
     )
     figures = retrieval_figures(text_ranks, image_ranks, distinct.pairs)
     if caption_options:
-        figures |= caption_figures(pictures.captions, references)
-    keys = tuple(row.key for row in pictures.rows)
-    return Examination(report, ImageOutcomes(keys, figures), tuple(pictures.captions))
+        figures |= caption_figures(described.captions, references)
+    keys = tuple(row.key for row in described.rows)
+    return Examination(report, ImageOutcomes(keys, figures), tuple(described.captions))
 
 
 @dataclass
@@ -152,21 +152,21 @@ def _describe(
     batch_size: int,
     progress: Callable[[int, int], None],
 ) -> _Described:
-    pictures = _Described()
+    described = _Described()
     describer = ImageDescriber(loaded, caption_options)
     for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
-        pictures.unreadable.extend((row.key, error.reason) for row, error in batch.failures)
-        pictures.rows.extend(batch.items)
+        described.unreadable.extend((row.key, error.reason) for row, error in batch.failures)
+        described.rows.extend(batch.items)
         for description in describer.describe(batch.pixels) if batch.items else []:
-            pictures.embeddings.append(description.embedding)
-            pictures.captions.append(description.caption or "")
-            pictures.confidences.append(description.caption_confidence)
-        progress(len(pictures.rows) + len(pictures.unreadable), len(data))
-    return pictures
+            described.embeddings.append(description.embedding)
+            described.captions.append(description.caption or "")
+            described.confidences.append(description.caption_confidence)
+        progress(len(described.rows) + len(described.unreadable), len(data))
+    return described
 
 
 def _none_readable(unreadable: Sequence[tuple[str, str]]) -> str:
     if not unreadable:
-        return "there are no pictures to evaluate"
+        return "there are no photos to evaluate"
     key, reason = unreadable[0]
-    return f"not one of {counted(len(unreadable), 'picture')} can be read, beginning with {key}: {reason}"
+    return f"not one of {counted(len(unreadable), 'photo')} can be read, beginning with {key}: {reason}"

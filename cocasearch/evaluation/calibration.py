@@ -1,7 +1,7 @@
-"""A model and captioned pictures that it was not trained on -> how far its captions can be trusted.
+"""A model and captioned images that it was not trained on -> how far its captions can be trusted.
 
 A logistic regression of the three features of `inference.caption_confidence` against `is_right`. What it is worth is
-told by pictures that were held out: two halves, each judged by the fit of the other; the fit that is kept is of both.
+told by images that were held out: two halves, each judged by the fit of the other; the fit that is kept is of both.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted, and what it was worth on pictures held out of the fit.
+    """What was fitted, and what it was worth on images held out of the fit.
 
     Attributes:
         confidence: What goes with the model.
@@ -45,7 +45,7 @@ class Calibration:
         calibration_error: How far confidence and the share right lie apart, mean over the captions' bins, 0 to 1.
         sure: How often sure captions name what is not there; None where none is sure.
         others: The same of the captions that are not sure; None where all are.
-        unreadable: Key and reason of each picture that could not be read.
+        unreadable: Key and reason of each image that could not be read.
     """
 
     confidence: ConfidenceModel
@@ -87,13 +87,13 @@ def calibrate(
 
     Args:
         loaded: The model.
-        data: Pictures with people's captions, none of which it was trained on: on those it would look better.
+        data: Images with people's captions, none of which it was trained on: on those it would look better.
         options: How captions are written; others than these will have no confidence.
-        batch_size: Pictures per pass.
-        progress: Called after each batch with the pictures done and the pictures in all.
+        batch_size: Images per pass.
+        progress: Called after each batch with the images done and the images in all.
 
     Raises:
-        CocaSearchError: There are too few pictures, too few whose caption is right, or too few whose caption is wrong.
+        CocaSearchError: There are too few images, too few whose caption is right, or too few whose caption is wrong.
     """
     _refuse_few(len(data))
     rows, captions, unreadable = _write(loaded, data, options, batch_size, progress or (lambda done, total: None))

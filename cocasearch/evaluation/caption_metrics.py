@@ -1,8 +1,8 @@
 """Captions and what people wrote -> the field's caption metrics, in coco-caption's arithmetic.
 
-Receives words (`text.words`), one candidate and its references per picture; hands on plain numbers. coco-caption cuts
+Receives words (`text.words`), one candidate and its references per image; hands on plain numbers. coco-caption cuts
 texts into words with Stanford's tokenizer in Java; here words are runs of letters and digits in lower case, so
-figures agree with published ones up to that difference. Knows nothing about models or pictures.
+figures agree with published ones up to that difference. Knows nothing about models or images.
 """
 
 import math
@@ -47,11 +47,11 @@ class CaptionScores:
 
 
 def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> CaptionScores:
-    """All scores of one caption per picture against the captions that people wrote for it.
+    """All scores of one caption per image against the captions that people wrote for it.
 
     Args:
-        candidates: One caption per picture.
-        references: For each picture, one text or more.
+        candidates: One caption per image.
+        references: For each image, one text or more.
     """
     written = [words_of(text) for text in candidates]
     expected = [[words_of(text) for text in texts] for texts in references]
@@ -84,46 +84,46 @@ def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
 
 
 def rouge_l(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
-    """ROUGE-L from 0 to 1: F-measure (beta 1.2) of the longest common subsequence, mean over pictures.
+    """ROUGE-L from 0 to 1: F-measure (beta 1.2) of the longest common subsequence, mean over images.
 
-    Precision and recall are each the best over the picture's references.
+    Precision and recall are each the best over the image's references.
     """
     return _mean(rouge_l_of_each(candidates, references))
 
 
 def rouge_l_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """The pictures' parts of `rouge_l`, which is their mean."""
+    """The images' parts of `rouge_l`, which is their mean."""
     pairs = zip(candidates, references, strict=True)
     return [_rouge_l_of_one(candidate, texts) for candidate, texts in pairs]
 
 
 def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
-    """CIDEr-D from 0 to 10, mean over pictures.
+    """CIDEr-D from 0 to 10, mean over images.
 
-    n-grams (1 to 4) are weighed by how few pictures have them in their references, so the figure belongs to the
-    evaluated set; of a single picture it is 0, as nothing is rarer than anything else.
+    n-grams (1 to 4) are weighed by how few images have them in their references, so the figure belongs to the
+    evaluated set; of a single image it is 0, as nothing is rarer than anything else.
     """
     return _mean(cider_d_of_each(candidates, references))
 
 
 def cider_d_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """The pictures' parts of `cider_d`, which is their mean."""
+    """The images' parts of `cider_d`, which is their mean."""
     judge = CiderD(references)
     return [judge(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
 
 
 class CiderD:
-    """CIDEr-D of one caption at a time, by how rare n-grams are in the references of many pictures.
+    """CIDEr-D of one caption at a time, by how rare n-grams are in the references of many images.
 
     Args:
-        references: For each picture, one text or more.
+        references: For each image, one text or more.
     """
 
     def __init__(self, references: Sequence[Sequence[Words]]) -> None:
         self._weights = [_Weights(references, n) for n in range(1, MAX_N + 1)]
 
     def __call__(self, candidate: Words, texts: Sequence[Words]) -> float:
-        """The score, from 0 to 10, of a caption of the picture that has these references."""
+        """The score, from 0 to 10, of a caption of the image that has these references."""
         score = 0.0
         for n, weigh in enumerate(self._weights, start=1):
             vector = weigh(_ngrams(candidate, n))
@@ -194,14 +194,14 @@ def _common_lengths(candidate: Words, texts: Sequence[Words]) -> Iterator[int]:
 
 
 class _Weights:
-    """TF-IDF of n-grams, where a document is the references of one picture."""
+    """TF-IDF of n-grams, where a document is the references of one image."""
 
     def __init__(self, documents: Sequence[Sequence[Words]], n: int) -> None:
         self._unseen = math.log(max(len(documents), 1))
         frequency: Counter[_NGram] = Counter()
         for texts in documents:
             frequency.update({ngram for text in texts for ngram in _ngrams(text, n)})
-        # What a single picture has is as rare as what none has, and most n-grams are of that kind.
+        # What a single image has is as rare as what none has, and most n-grams are of that kind.
         self._idf = {ngram: self._unseen - math.log(count) for ngram, count in frequency.items() if count > 1}
 
     def __call__(self, counts: Counter[_NGram]) -> tuple[dict[_NGram, float], float]:

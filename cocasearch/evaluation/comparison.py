@@ -1,8 +1,8 @@
-"""Two measurements of the same pictures -> what changed, and how sure one can be of it.
+"""Two measurements of the same images -> what changed, and how sure one can be of it.
 
-A paired bootstrap (Efron 1979; Koehn 2004): pictures are drawn with replacement many times, the same ones for both
+A paired bootstrap (Efron 1979; Koehn 2004): images are drawn with replacement many times, the same ones for both
 models, and the figures computed anew; the middle 95 % of the differences are the interval. Intervals speak of other
-pictures of the same kind, not of other trainings.
+images of the same kind, not of other trainings.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from cocasearch.counting import counted
 from cocasearch.evaluation.outcomes import ImageOutcomes, Shares
 
 RESAMPLES = 2000
-FEWEST = 6  # pictures: five that all change for the better do so by chance once in 16 times, six once in 32 (sign test)
+FEWEST = 6  # images: five that all change for the better do so by chance once in 16 times, six once in 32 (sign test)
 _AT_ONCE = 1 << 22  # drawn counts held at once
 _PERCENTILES = (2.5, 97.5)
 
@@ -27,9 +27,9 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ComparedFigure:
-    """One figure before and after, each with its 95 % interval, None of too few pictures; higher is better.
+    """One figure before and after, each with its 95 % interval, None of too few images; higher is better.
 
-    The interval of the difference reaches 0 wherever fewer than `FEWEST` pictures changed.
+    The interval of the difference reaches 0 wherever fewer than `FEWEST` images changed.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ComparedFigure:
 
     @property
     def verdict(self) -> Verdict:
-        """What the pictures can show: the interval of the difference leaves out 0, or it does not."""
+        """What the images can show: the interval of the difference leaves out 0, or it does not."""
         low, high = self.difference_interval or (0.0, 0.0)
         return "better" if low > 0 else "worse" if high < 0 else "no difference"
 
@@ -66,7 +66,7 @@ class ComparedFigure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures that both measurements have, of `n_images` pictures."""
+    """All figures that both measurements have, of `n_images` images."""
 
     n_images: int
     figures: tuple[ComparedFigure, ...]
@@ -81,11 +81,11 @@ class Comparison:
 
     @property
     def proves_nothing(self) -> bool:
-        """Whether there are too few pictures to tell a change from chance."""
+        """Whether there are too few images to tell a change from chance."""
         return self.n_images < FEWEST
 
     def sentences(self) -> list[str]:
-        """What got better, what got worse, and what the pictures cannot show, in plain words."""
+        """What got better, what got worse, and what the images cannot show, in plain words."""
         if self.proves_nothing:
             photos = counted(self.n_images, "held-out photo proves", "held-out photos prove")
             return [f"{photos} nothing: of fewer than {FEWEST}, all may change for the better by chance"]
@@ -100,13 +100,13 @@ class Comparison:
 
 
 def compare(before: ImageOutcomes, after: ImageOutcomes, *, seed: int = 0) -> Comparison:
-    """What became of the same pictures with two models; the same seed gives the same intervals.
+    """What became of the same images with two models; the same seed gives the same intervals.
 
     Raises:
-        ValueError: They are not the same pictures.
+        ValueError: They are not the same images.
     """
     if before.keys != after.keys:
-        raise ValueError("only measurements of the same pictures can be compared")
+        raise ValueError("only measurements of the same images can be compared")
     names = [name for name in before.figures if name in after.figures]
     sides = [[outcomes.figures[name] for name in names] for outcomes in (before, after)]
     drawn = _resample(sides[0] + sides[1], len(before.keys), seed)
@@ -133,7 +133,7 @@ def share_interval(hits: npt.NDArray[np.bool_], *, seed: int = 0) -> Interval:
 
 
 def _resample(figures: Iterable[Shares], n_images: int, seed: int) -> _Floats:
-    """Each figure of as many random choices of the pictures: (RESAMPLES, figures)."""
+    """Each figure of as many random choices of the images: (RESAMPLES, figures)."""
     figures = list(figures)
     gained = np.stack([figure.gained for figure in figures], axis=1)
     possible = np.stack([figure.possible for figure in figures], axis=1)

@@ -1,7 +1,7 @@
 """Captioned data -> what is to be known of it before a model learns from it.
 
 Receives what was read of a source, and a model's tokenizer; hands on a `DataReport`: counts, lengths, and every row and
-picture that is out of order. Knows nothing about printing.
+image that is out of order. Knows nothing about printing.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing out of order: a picture or row (`path`), what is wrong with it, and the particulars."""
+    """One thing out of order: an image or row (`path`), what is wrong with it, and the particulars."""
 
     path: str
     problem: Kind
@@ -56,11 +56,11 @@ class DataReport:
 
     Attributes:
         source: As the user wrote it.
-        images: Pictures that are there.
+        images: Images that are there.
         captions: Captions of them.
         captions_per_image: The least, the median and the most.
         distinct_captions: Captions that differ.
-        shared_captions: Those that more than one picture has.
+        shared_captions: Those that more than one image has.
         lengths: In the tokens of a model.
         problems: All that is out of order, one kind after the other.
     """
@@ -96,13 +96,13 @@ def check_data(
     validation: CaptionedData | None = None,
     progress: Progress | None = None,
 ) -> DataReport:
-    """Look at every caption and every picture of a source.
+    """Look at every caption and every image of a source.
 
     Args:
         data: As it was read.
         count_tokens: The tokens of a caption, with start and end.
         context_length: How many of them the model reads.
-        validation: Data whose pictures must not be among those of the source.
+        validation: Data whose images must not be among those of the source.
         progress: Called with what is being looked at, how much is done and how much there is.
     """
     tell = progress or (lambda _what, _done, _total: None)
@@ -113,7 +113,7 @@ def check_data(
     hashes = hash_images(data.images, lambda done, total: tell("looking at photos", done, total))
     problems = [Problem(bad.where, "bad row", bad.reason) for bad in data.bad_rows]
     problems += [Problem(bad.where, "missing", bad.reason) for bad in data.missing]
-    problems += _of_pictures(hashes, lambda done, total: tell("comparing photos", done, total))
+    problems += _of_images(hashes, lambda done, total: tell("comparing photos", done, total))
     if validation is not None:
         others = hash_images(validation.images, lambda done, total: tell("looking at the others", done, total))
         problems += _in_validation(hashes, others)
@@ -137,7 +137,7 @@ def check_data(
     )
 
 
-def _of_pictures(hashes: PerceptualHashes, progress: Callable[[int, int], None]) -> Iterator[Problem]:
+def _of_images(hashes: PerceptualHashes, progress: Callable[[int, int], None]) -> Iterator[Problem]:
     keys = [image.key for image in hashes.images]
     yield from (Problem(keys[at], "unreadable", reason) for at, reason in hashes.unreadable.items())
     twins = find_twins(hashes, progress)

@@ -1,9 +1,9 @@
 """Captions and what people wrote -> how often captions name what is not there: CHAIR.
 
 Rohrbach et al. 2018, "Object Hallucination in Image Captioning". What is there is what people named in their captions
-of the same picture, as everyday objects (`everyday_objects`); no outlines of objects are asked for, as the paper does
+of the same image, as everyday objects (`everyday_objects`); no outlines of objects are asked for, as the paper does
 beside captions. People leave out much of what they see, the more so the fewer of them wrote: with one caption per
-picture the figures overstate hallucination a good deal, with five somewhat. Compare models on the same data only.
+image the figures overstate hallucination a good deal, with five somewhat. Compare models on the same data only.
 """
 
 from collections.abc import Sequence
@@ -72,38 +72,38 @@ class HallucinationReport:
 
 
 def named_objects(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[NamedObjects]:
-    """What each caption names beside what the references of its picture name."""
+    """What each caption names beside what the references of its image name."""
     return [
         NamedObjects(objects_in(caption), frozenset(name for text in texts for name in objects_in(text)))
         for caption, texts in zip(captions, references, strict=True)
     ]
 
 
-def hallucination(pictures: Sequence[NamedObjects]) -> Hallucination:
+def hallucination(images: Sequence[NamedObjects]) -> Hallucination:
     """The figures of some captions, at least one."""
-    words = sum(len(picture.named) for picture in pictures)
-    there = sum(len(picture.there) for picture in pictures)
+    words = sum(len(image.named) for image in images)
+    there = sum(len(image.there) for image in images)
     return Hallucination(
-        per_caption=sum(picture.invented > 0 for picture in pictures) / len(pictures),
-        per_object_word=sum(picture.invented for picture in pictures) / max(words, 1),
+        per_caption=sum(image.invented > 0 for image in images) / len(images),
+        per_object_word=sum(image.invented for image in images) / max(words, 1),
         n_object_words=words,
-        object_recall=sum(len(picture.there & set(picture.named)) for picture in pictures) / max(there, 1),
+        object_recall=sum(len(image.there & set(image.named)) for image in images) / max(there, 1),
     )
 
 
 def hallucination_report(
     captions: Sequence[str], references: Sequence[Sequence[str]], confidences: Sequence[float | None]
 ) -> HallucinationReport:
-    """The figures of one caption per picture, at least one, against the captions that people wrote for it.
+    """The figures of one caption per image, at least one, against the captions that people wrote for it.
 
     Args:
-        captions: One per picture.
-        references: For each picture, one text or more.
+        captions: One per image.
+        references: For each image, one text or more.
         confidences: Of each caption, from 0 to 1; None where nobody has judged it.
     """
-    pictures = named_objects(captions, references)
-    every = hallucination(pictures)
+    images = named_objects(captions, references)
+    every = hallucination(images)
     if all(confidence is None for confidence in confidences):
         return HallucinationReport(every)
-    sure = [picture for picture, confidence in zip(pictures, confidences, strict=True) if is_sure(confidence)]
-    return HallucinationReport(every, hallucination(sure) if sure else None, len(sure) / len(pictures))
+    sure = [image for image, confidence in zip(images, confidences, strict=True) if is_sure(confidence)]
+    return HallucinationReport(every, hallucination(sure) if sure else None, len(sure) / len(images))

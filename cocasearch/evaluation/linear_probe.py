@@ -1,7 +1,7 @@
 """Frozen embeddings and labels -> what a linear classifier makes of them, and what the model's own words make of them.
 
 Multinomial logistic regression with an L2 penalty on the weights, not on the biases, by L-BFGS in float64; how strong
-the penalty is, is chosen on a part of the training rows. Knows nothing about pictures or files.
+the penalty is, is chosen on a part of the training rows. Knows nothing about images or files.
 """
 
 from collections.abc import Sequence

@@ -1,15 +1,15 @@
-"""Embeddings of pictures and texts -> how often the right one is found, both ways.
+"""Embeddings of images and texts -> how often the right one is found, both ways.
 
-Receives unit rows and which text belongs to which picture; hands on recall@k and median ranks. Knows nothing about
+Receives unit rows and which text belongs to which image; hands on recall@k and median ranks. Knows nothing about
 models or files.
 
 Definitions:
-    Texts: captions that are equal once case and punctuation are gone are one text, right for each of its pictures.
+    Texts: captions that are equal once case and punctuation are gone are one text, right for each of its images.
     Rank: one more than the number of wrong candidates that score as high as the best right one, or higher. A tie is
         counted against the model, so embeddings that are all the same find nothing.
     recall@k: The share of queries whose rank is k or better.
-    With one text per picture and few texts (class names), image -> text recall@1 is classification accuracy and
-    text -> image recall@k the share of names with any of their pictures among the first k.
+    With one text per image and few texts (class names), image -> text recall@1 is classification accuracy and
+    text -> image recall@k the share of names with any of their images among the first k.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class DistinctTexts:
 
     Attributes:
         texts: As first written.
-        pairs: (P, 2) integers: a picture and a text that is right for it; no pair twice.
+        pairs: (P, 2) integers: an image and a text that is right for it; no pair twice.
     """
 
     texts: tuple[str, ...]
@@ -67,7 +67,7 @@ class RetrievalScores:
 
 
 def distinct_texts(captions_per_image: Sequence[Sequence[str]]) -> DistinctTexts:
-    """The different texts among all captions, and which pictures each is right for."""
+    """The different texts among all captions, and which images each is right for."""
     numbers: dict[object, int] = {}
     texts: list[str] = []
     pairs: dict[tuple[int, int], None] = {}
@@ -83,12 +83,12 @@ def distinct_texts(captions_per_image: Sequence[Sequence[str]]) -> DistinctTexts
 def ranks_both_ways(
     image_embeddings: _Floats, text_embeddings: _Floats, pairs: _Integers
 ) -> tuple[_Integers, _Integers]:
-    """The rank of each text's best right picture (T,) and of each picture's best right text (I,).
+    """The rank of each text's best right image (T,) and of each image's best right text (I,).
 
     Args:
         image_embeddings: (I, E) unit rows.
         text_embeddings: (T, E) unit rows of distinct texts.
-        pairs: (P, 2) integers, picture and right text; every picture and every text has one at least.
+        pairs: (P, 2) integers, image and right text; every image and every text has one at least.
     """
     text_ranks = right_ranks(text_embeddings, image_embeddings, pairs[:, ::-1])
     return text_ranks, right_ranks(image_embeddings, text_embeddings, pairs)

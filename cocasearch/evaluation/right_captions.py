@@ -1,6 +1,6 @@
 """When a caption counts as right: the one definition that confidence is calibrated on.
 
-Receives a caption and what people wrote about the same picture. Knows nothing about models.
+Receives a caption and what people wrote about the same image. Knows nothing about models.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from cocasearch.text.everyday_objects import content_of, objects_in
 
 
 def is_right(caption: str, references: Sequence[str]) -> bool:
-    """Whether a caption is right in the main, as far as people's captions of the same picture tell.
+    """Whether a caption is right in the main, as far as people's captions of the same image tell.
 
     It is if people named more than half of the everyday objects that it names, each counted as often as it names it,
     and said at least half of what it says: its objects and its other content words, each counted once. People leave out

@@ -1,7 +1,7 @@
-"""Items that name pictures in, batches of pixels out, decoded in threads ahead of the consumer.
+"""Items that name images in, batches of pixels out, decoded in threads ahead of the consumer.
 
 PIL works outside Python's lock, so threads decode while the model computes. Keeps the order of the items, holds only a
-bounded number of decoded pictures, and lets a bad picture cost nothing but itself. Knows nothing about models.
+bounded number of decoded images, and lets a bad image cost nothing but itself. Knows nothing about models.
 """
 
 from collections import deque
@@ -51,18 +51,18 @@ def decode_batches(
     workers: int = 2,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Generator[DecodedBatch[T], None, None]:
-    """Batches of `batch_size` readable pictures, the last one smaller, in the order of the items.
+    """Batches of `batch_size` readable images, the last one smaller, in the order of the items.
 
     Two batches are decoded ahead of the consumer. Closing the iterator, or any exception that passes through it, drops
-    the waiting work and returns when the pictures in progress (one per worker) are done.
+    the waiting work and returns when the images in progress (one per worker) are done.
 
     Args:
         items: Consumed lazily, in the consumer's thread.
         source_of: Gives an item's file or bytes; called in the worker threads.
-        preprocess: Turns each picture into a (3, S, S) tensor.
-        batch_size: Readable pictures per batch.
+        preprocess: Turns each image into a (3, S, S) tensor.
+        batch_size: Readable images per batch.
         workers: Threads that decode.
-        max_megapixels: Larger pictures are refused before they are decoded.
+        max_megapixels: Larger images are refused before they are decoded.
     """
 
     def decode(item: T) -> Decoded:

@@ -1,6 +1,6 @@
-"""A decoded picture of any mode and colour space in, 8-bit sRGB over white out.
+"""A decoded image of any mode and colour space in, 8-bit sRGB over white out.
 
-Embedded ICC profiles are followed where they change anything: most pictures say in a profile that they are sRGB, and
+Embedded ICC profiles are followed where they change anything: most images say in a profile that they are sRGB, and
 those cost nothing. A profile that is broken, or meant for other pixels, is as good as none.
 """
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
-_BAND = 4_000_000  # pixels of a very large picture that are converted at once
+_BAND = 4_000_000  # pixels of a very large image that are converted at once
 _MAX_PROFILE_BYTES = 8_000_000  # press profiles take 2 MB
 _SEEN_AS_EQUAL = 3  # levels of 255 by which a profile may differ from sRGB and count as it
 _COLOR_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # ICC's name -> PIL's mode
@@ -20,11 +20,11 @@ _SCALE_16_TO_8 = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
 
 def to_srgb(image: Image.Image, divisor: int = 1) -> Image.Image:
-    """A loaded picture as sRGB, mode "RGB", with transparency laid over white; the picture itself if it is that.
+    """A loaded image as sRGB, mode "RGB", with transparency laid over white; the image itself if it is that.
 
     Args:
-        image: The picture.
-        divisor: Side in pixels of the squares that become one pixel, their average: of a very large picture never
+        image: The image.
+        divisor: Side in pixels of the squares that become one pixel, their average: of a very large image never
             more than some rows are in memory twice.
     """
     if divisor == 1:
@@ -52,7 +52,7 @@ def _whole_to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The colours of a picture, and its alpha channel if it has one."""
+    """The colours of an image, and its alpha channel if it has one."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode == "LA":
@@ -76,7 +76,7 @@ def _opaque_to_srgb(image: Image.Image, profile: object) -> Image.Image:
 
 
 def _in_plain_mode(image: Image.Image) -> Image.Image:
-    """An opaque picture in mode L, RGB, CMYK or LAB, 8 bits per channel."""
+    """An opaque image in mode L, RGB, CMYK or LAB, 8 bits per channel."""
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_gray_to_8_bits(image)
     if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:

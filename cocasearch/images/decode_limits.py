@@ -8,4 +8,4 @@ MAX_SIDE = 200_000  # pixels; PIL's time for a row grows with the square of its 
 MAX_FILE_BYTES = 16 << 30
 MAX_BYTES_AHEAD = 512 << 20  # read of a file before its pixels are decoded: all of it, of some kinds
 SECONDS_PER_FILE = 8.0  # of computing
-BYTES_IN_FLIGHT = 1 << 30  # of all pictures that are being decoded; a larger one is decoded alone
+BYTES_IN_FLIGHT = 1 << 30  # of all images that are being decoded; a larger one is decoded alone

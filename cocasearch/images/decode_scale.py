@@ -1,7 +1,7 @@
-"""How much of a picture is decoded, decided before it is: less where less will do, none where it would take too long.
+"""How much of an image is decoded, decided before it is: less where less will do, none where it would take too long.
 
 JPEG and JPEG 2000 can be decoded at a fraction of their scale, which is much faster. Some decoders take a whole file in
-one call that nothing can interrupt; what they need follows from the size of the picture and of the file.
+one call that nothing can interrupt; what they need follows from the size of the image and of the file.
 """
 
 import io
@@ -21,10 +21,10 @@ _CODING_STYLE, _FIRST_TILE = 0xFF52, 0xFF90
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:
-    """Refuse pictures with too many pixels.
+    """Refuse images with too many pixels.
 
     Raises:
-        TooLargeError: `width * height` is more than `max_megapixels` million, or a side is longer than any picture's.
+        TooLargeError: `width * height` is more than `max_megapixels` million, or a side is longer than any image's.
     """
     if max(width, height) > MAX_SIDE:
         raise TooLargeError(f"{width} x {height} pixels are longer than {MAX_SIDE:,} on one side")
@@ -34,7 +34,7 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 
 
 def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> None:
-    """Let an open picture be decoded as small as it can be with `min_side` pixels along its shortest side.
+    """Let an open image be decoded as small as it can be with `min_side` pixels along its shortest side.
 
     Raises:
         TooLargeError: Even so, decoding would take too long.
@@ -50,7 +50,7 @@ def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> N
 
 
 def bytes_needed(image: Image.Image, size: tuple[int, int]) -> int:
-    """About how much memory it takes to decode an open picture of a full `size`, in bytes."""
+    """About how much memory it takes to decode an open image of a full `size`, in bytes."""
     at_once = image.format in _UNINTERRUPTED or bool(image.info.get("progressive"))
     return 8 * image.width * image.height + (12 * size[0] * size[1] if at_once else 0)
 
@@ -58,7 +58,7 @@ def bytes_needed(image: Image.Image, size: tuple[int, int]) -> int:
 def read_in_small_pieces(image: Image.Image, file: TimedFile) -> None:
     """Let the two decoders that may work for long on what they read at once read little, so that time is watched.
 
-    A scan of a progressive JPEG goes over the whole picture though it may take but some hundred bytes, and each comment
+    A scan of a progressive JPEG goes over the whole image though it may take but some hundred bytes, and each comment
     in a PPM of plain text copies the rest of the block.
     """
     if image.format == "PPM":
@@ -68,7 +68,7 @@ def read_in_small_pieces(image: Image.Image, file: TimedFile) -> None:
 
 
 def choose_divisor(image: Image.Image, min_side: int | None) -> int:
-    """What to divide a decoded picture's sides by: if it is very large, what follows would take long otherwise."""
+    """What to divide a decoded image's sides by: if it is very large, what follows would take long otherwise."""
     if min_side is None or image.width * image.height < _VERY_LARGE:
         return 1
     return max(1, min(image.size) // (2 * min_side))
@@ -92,7 +92,7 @@ def _file_size(file: TimedFile) -> int:
 
 
 def _halvings(image: Image.Image, file: TimedFile, min_side: int) -> int:
-    """How often a JPEG 2000 picture may be halved: as `min_side` allows, and as its file was prepared for."""
+    """How often a JPEG 2000 image may be halved: as `min_side` allows, and as its file was prepared for."""
     wanted = max(0, (min(image.size) // max(min_side, 1)).bit_length() - 1)
     return min(wanted, _prepared_halvings(file)) if wanted else 0
 

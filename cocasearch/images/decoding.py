@@ -1,4 +1,4 @@
-"""Picture files or bytes in, upright RGB pictures and their metadata out.
+"""Image files or bytes in, upright RGB images and their metadata out.
 
 Whatever a folder holds comes out the same way: turned as EXIF says, transparency laid over white, 8 bits per channel,
 the first frame. What cannot be read is refused with a reason. Knows nothing about models; `min_side` is a number.
@@ -34,7 +34,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG20
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(MEGAPIXELS_OF_PIL / 2 * 1e6))
 
-# More text makes PIL refuse a PNG as damaged, and programs that make pictures write megabytes about how they did.
+# More text makes PIL refuse a PNG as damaged, and programs that make images write megabytes about how they did.
 PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT_CHUNK)
 PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, MAX_TEXT)
 
@@ -56,16 +56,16 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
 def read_image(
     source: ImageSource, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tuple[Image.Image, ImageMetadata]:
-    """The picture, upright RGB, and its metadata.
+    """The image, upright RGB, and its metadata.
 
     Args:
         source: A file, a file's bytes, or the part of a file that holds one.
         min_side: A JPEG may be decoded smaller (by 2, 4 or 8, which is much faster) as long as its shortest side
             keeps at least this many pixels; None decodes all of it. The metadata tell the full size either way.
-        max_megapixels: Larger pictures are refused before they are decoded.
+        max_megapixels: Larger images are refused before they are decoded.
 
     Raises:
-        UnreadableImage: The file is missing, empty, truncated, too large, or no picture that can be read.
+        UnreadableImage: The file is missing, empty, truncated, too large, or no image that can be read.
     """
     whole = source.file if isinstance(source, ByteRange) else source
     try:
@@ -76,7 +76,7 @@ def read_image(
             if is_raw(whole, head):
                 return _read_raw(file, whole, min_side, max_megapixels)
             try:
-                return _read_picture(file, min_side, max_megapixels)
+                return _read_image(file, min_side, max_megapixels)
             except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
                 found = _read_mended(file, min_side, max_megapixels) if may_be_around(error) else None
                 if found is None:
@@ -92,7 +92,7 @@ def _refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
 
 
 def make_upright(image: Image.Image) -> Image.Image:
-    """A picture in memory as `read_image` gives it from a file.
+    """An image in memory as `read_image` gives it from a file.
 
     Raises:
         UnreadableImage: Its pixels are not to be had.
@@ -118,7 +118,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _read_picture(file: TimedFile, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
+def _read_image(file: TimedFile, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
     with Image.open(file, formats=_formats()) as image:
         check_size(*image.size, max_megapixels)
         size, file_format = image.size, image.format or ""
@@ -136,7 +136,7 @@ def _read_picture(file: TimedFile, min_side: int | None, max_megapixels: float) 
 def _read_mended(
     file: TimedFile, min_side: int | None, max_megapixels: float
 ) -> tuple[Image.Image, ImageMetadata] | None:
-    """A picture whose pixels are all there though its file is broken; None if they are not, or nobody knows."""
+    """An image whose pixels are all there though its file is broken; None if they are not, or nobody knows."""
     file.seek(0)
     if not is_mendable(file.read(64)):
         return None
@@ -144,7 +144,7 @@ def _read_mended(
 
     def read(version: bytes, side: int | None) -> tuple[Image.Image, ImageMetadata] | None:
         with suppress(Exception), open_timed(version, file.until) as mended_file:
-            return _read_picture(mended_file, side, max_megapixels)
+            return _read_image(mended_file, side, max_megapixels)
         return None
 
     def pixels_of(version: bytes) -> bytes | None:
@@ -172,7 +172,7 @@ def _read_raw(
 def _upright(
     image: Image.Image, exif: Image.Exif, size: tuple[int, int], file_format: str, min_side: int | None
 ) -> tuple[Image.Image, ImageMetadata]:
-    """A loaded picture as RGB, turned as its EXIF says, and its metadata; `size` is that of all of it as stored."""
+    """A loaded image as RGB, turned as its EXIF says, and its metadata; `size` is that of all of it as stored."""
     # PIL turns a TIFF while loading it and then drops the note, which is why the size is taken before and the note now.
     orientation = read_orientation(exif)
     width, height = reversed(size) if orientation in (5, 6, 7, 8) else size

@@ -1,6 +1,6 @@
-"""A path in, the picture files under it out, in a stable order.
+"""A path in, the image files under it out, in a stable order.
 
-Looks at names and sizes only: whether a file really holds a picture is for decoding to find out.
+Looks at names and sizes only: whether a file really holds an image is for decoding to find out.
 """
 
 import errno
@@ -14,7 +14,7 @@ from pathlib import Path
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.excludes import NO_EXCLUDES, SKIPPED_FOLDERS, Excludes
 
-# What cameras store before they make a picture of it; read by the extra `raw`.
+# What cameras store before they make an image of it; read by the extra `raw`.
 RAW_SUFFIXES = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef"}
     | {".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
@@ -29,7 +29,7 @@ VIDEO_SUFFIXES = frozenset(
     {".3g2", ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
 )
 
-VIDEO = "a video, of which no picture is taken"
+VIDEO = "a video, of which no image is taken"
 """The reason for which a walk leaves one out."""
 
 ONLY_VIDEOS = "videos are passed over; give folders with photos"
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that should hold a picture.
+    """A file that should hold an image.
 
     Args:
         root: Absolute folder that the search started from.
@@ -76,7 +76,7 @@ Folder = tuple[str, list[Entry]]
 """A folder's path from where a walk began, empty for that itself, with forward slashes, and its files by name."""
 
 Skip = Callable[[Path, str], None]
-"""Told the path of a file or folder that is left out though it may hold pictures, and why."""
+"""Told the path of a file or folder that is left out though it may hold images, and why."""
 
 
 def _warn(path: Path, reason: str) -> None:
@@ -86,7 +86,7 @@ def _warn(path: Path, reason: str) -> None:
 
 
 def discover_images(path: Path, on_skip: Skip = _warn) -> Iterator[ImageFile]:
-    """The pictures under a folder and its subfolders, those of a folder first, by name; or the one that `path` names.
+    """The images under a folder and its subfolders, those of a folder first, by name; or the one that `path` names.
 
     Hidden files and folders, links to folders, which may lead in circles, and the thumbnail and recycling folders of
     network drives are left out.
@@ -138,7 +138,7 @@ def walk_folders(
     excludes: Excludes = NO_EXCLUDES,
     is_wanted: Callable[[str], bool] | None = None,
 ) -> Iterator[Folder]:
-    """Each folder at and below `start` (absolute) that holds pictures, before its subfolders, all in order of name.
+    """Each folder at and below `start` (absolute) that holds images, before its subfolders, all in order of name.
 
     One look at each file, and no object for it beyond a tuple: this is all that an unchanged library costs.
 
@@ -146,7 +146,7 @@ def walk_folders(
         start: Where to begin; itself taken whatever its name.
         on_skip: As for `discover_images`.
         excludes: What else to leave out.
-        is_wanted: Tells by their names which files to look for; None for pictures.
+        is_wanted: Tells by their names which files to look for; None for images.
     """
     top = str(start)
     waiting = [""]
@@ -183,7 +183,7 @@ def stamp_of(status: os.stat_result) -> tuple[int, int]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name ends as pictures do."""
+    """Whether a file name ends as images do."""
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 

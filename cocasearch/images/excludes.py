@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-# Folders that cameras, network drives and package managers fill with pictures nobody took.
+# Folders that cameras, network drives and package managers fill with images nobody took.
 SKIPPED_FOLDERS = frozenset(
     {"@eaDir", "@tmp", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
     | {"__MACOSX", "node_modules", "site-packages"}

@@ -1,4 +1,4 @@
-"""Optional parts of this package that read more kinds of pictures, and whether they are installed."""
+"""Optional parts of this package that read more kinds of images, and whether they are installed."""
 
 from importlib.util import find_spec
 
@@ -7,10 +7,10 @@ EXTRAS = {"heif": "pillow_heif", "raw": "rawpy"}
 
 
 class MissingExtraError(Exception):
-    """The picture can be read once an optional part of this package is installed.
+    """The image can be read once an optional part of this package is installed.
 
     Args:
-        kind: What the picture is, as its owner calls it.
+        kind: What the image is, as its owner calls it.
         extra: The part's name.
     """
 

@@ -1,4 +1,4 @@
-"""The memory that pictures take while they are decoded, shared by all threads of the process."""
+"""The memory that images take while they are decoded, shared by all threads of the process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,4 +33,4 @@ class MemoryBudget:
 
 
 DECODING = MemoryBudget(BYTES_IN_FLIGHT)
-"""That of all pictures in the process."""
+"""That of all images in the process."""

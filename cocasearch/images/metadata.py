@@ -1,7 +1,7 @@
-"""What a picture file says about itself: size, format, when, where and with which camera it was taken.
+"""What an image file says about itself: size, format, when, where and with which camera it was taken.
 
-Receives an open picture and its EXIF block and hands on plain values. Never fails: what is missing, out of range or
-broken becomes None, because a bad note must not cost the picture.
+Receives an open image and its EXIF block and hands on plain values. Never fails: what is missing, out of range or
+broken becomes None, because a bad note must not cost the image.
 """
 
 import math
@@ -25,7 +25,7 @@ _DATE_TAGS = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, E
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """What the file itself tells about a picture.
+    """What the file itself tells about an image.
 
     Args:
         width: Pixels across, once upright.
@@ -49,7 +49,7 @@ class ImageMetadata:
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
-    """The EXIF block of an open picture; empty if it has none or a broken one."""
+    """The EXIF block of an open image; empty if it has none or a broken one."""
     try:
         return image.getexif()
     except Exception:  # PIL's parser raises whatever a corrupt block leads it to
@@ -57,7 +57,7 @@ def read_exif(image: Image.Image) -> Image.Exif:
 
 
 def read_metadata(exif: Image.Exif, *, width: int, height: int, file_format: str) -> ImageMetadata:
-    """The metadata of a picture whose upright size and format are known."""
+    """The metadata of an image whose upright size and format are known."""
     notes = {**_section(exif, ExifTags.IFD.Exif), **_main_section(exif)}
     gps = _section(exif, ExifTags.IFD.GPSInfo)
     latitude = _degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, limit=90)
@@ -76,7 +76,7 @@ def read_metadata(exif: Image.Exif, *, width: int, height: int, file_format: str
 
 
 def read_orientation(exif: Image.Exif) -> int:
-    """How a picture is to be turned, 1..8 as EXIF numbers it; 1, not at all, if it does not say so clearly."""
+    """How an image is to be turned, 1..8 as EXIF numbers it; 1, not at all, if it does not say so clearly."""
     try:
         orientation = int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # text, several values, a division by zero, or a corrupt block

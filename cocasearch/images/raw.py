@@ -1,4 +1,4 @@
-"""A camera's RAW file in, an open picture out: the preview in it where that is large enough, else the RAW developed.
+"""A camera's RAW file in, an open image out: the preview in it where that is large enough, else the RAW developed.
 
 Cameras put a JPEG as they would have taken it into each RAW file, which is read 50 times as fast as the sensor's data.
 Needs the extra `raw` (rawpy, a binding of LibRaw).
@@ -45,12 +45,12 @@ def is_raw(source: Path | bytes, head: bytes) -> bool:
 def open_raw(
     file: BinaryIO, *, min_side: int | None, max_megapixels: float
 ) -> tuple[Image.Image, Image.Exif, tuple[int, int]]:
-    """The picture, open and not always decoded, its EXIF, which tells how to turn it, and the size of all of it.
+    """The image, open and not always decoded, its EXIF, which tells how to turn it, and the size of all of it.
 
     Args:
         file: The RAW file.
         min_side: Pixels that the shortest side should have; None for as many as there are.
-        max_megapixels: Larger pictures are refused before they are decoded.
+        max_megapixels: Larger images are refused before they are decoded.
 
     Raises:
         MissingExtraError: The extra `raw` is not installed.

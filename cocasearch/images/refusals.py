@@ -1,4 +1,4 @@
-"""Why a picture was refused, in a few words that mean something to its owner."""
+"""Why an image was refused, in a few words that mean something to its owner."""
 
 import errno
 from pathlib import Path
@@ -12,13 +12,13 @@ from cocasearch.images.timed_reading import OutOfTimeError, TooLargeError, open_
 
 _FOREIGN = (  # (offset, signature, reason)
     (4, b"ftypavif", "damaged AVIF"),
-    (4, b"ftyp", "a video, not a picture"),
-    (0, b"%PDF", "a PDF document, not a picture"),
-    (0, b"%!PS", "a PostScript document, not a picture"),
-    (0, b"<svg", "an SVG drawing, not a picture"),
-    (0, b"<?xml", "an XML document, not a picture"),
-    (0, b"8BPS", "a Photoshop document, not a picture"),
-    (0, b"PK\x03\x04", "a ZIP archive, not a picture"),
+    (4, b"ftyp", "a video, not an image"),
+    (0, b"%PDF", "a PDF document, not an image"),
+    (0, b"%!PS", "a PostScript document, not an image"),
+    (0, b"<svg", "an SVG drawing, not an image"),
+    (0, b"<?xml", "an XML document, not an image"),
+    (0, b"8BPS", "a Photoshop document, not an image"),
+    (0, b"PK\x03\x04", "a ZIP archive, not an image"),
     (8, b"WEBP", "damaged WebP"),
     (0, b"\x89PNG", "damaged PNG"),
     (0, b"\xff\xd8", "damaged JPEG"),
@@ -27,14 +27,14 @@ _FOREIGN = (  # (offset, signature, reason)
     (0, b"MM\0*", "damaged TIFF"),
     (0, b"\0\0\0\x0cjP  ", "damaged JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "damaged JPEG 2000"),
-    (0, b"<!DOCTYPE", "a web page, not a picture"),
-    (0, b"<html", "a web page, not a picture"),
+    (0, b"<!DOCTYPE", "a web page, not an image"),
+    (0, b"<html", "a web page, not an image"),
 )
 _HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1", b"ftypheim", b"ftypheis")
 
 
 def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> UnreadableImage:
-    """What to tell of a picture that could not be read.
+    """What to tell of an image that could not be read.
 
     Args:
         error: What reading it led to.
@@ -50,7 +50,7 @@ def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> Unre
 
 
 def may_be_around(error: Exception) -> bool:
-    """Whether an error may be of something around the pixels of a picture, without which it could be read."""
+    """Whether an error may be of something around the pixels of an image, without which it could be read."""
     is_limit = isinstance(error, TooLargeError | Image.DecompressionBombError) or "MAX_TEXT" in str(error)
     return cause_of(error) == "file" and not is_limit
 
@@ -110,7 +110,7 @@ def _unidentified(source: Path | bytes, reads_heif: bool) -> Exception:
         kind = "HEIC" if head[8:11] == b"hei" else "HEIF"
         return _ForeignError(f"damaged {kind}") if reads_heif else MissingExtraError(kind, "heif")
     reasons = (why for at, mark, why in _FOREIGN if head.startswith(mark, at))
-    return _ForeignError(next(reasons, "not a picture that can be read"))
+    return _ForeignError(next(reasons, "not an image that can be read"))
 
 
 def _head(file: Path) -> bytes:

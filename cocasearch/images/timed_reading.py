@@ -2,7 +2,7 @@
 
 Decoders ask for their input piece by piece; once the time is up they get an error instead of the next piece. Those
 that take all of it in one call are bounded before they start, by `effort.py`. Time is what the reading thread has
-computed: a machine that is busy, stopped or asleep costs no picture.
+computed: a machine that is busy, stopped or asleep costs no image.
 """
 
 import errno
@@ -21,7 +21,7 @@ class OutOfTimeError(Exception):
 
 
 class TooLargeError(Exception):
-    """The picture has more pixels or bytes, or would take more time, than its reader wants to spend.
+    """The image has more pixels or bytes, or would take more time, than its reader wants to spend.
 
     Args:
         message: Which, in a few words.
@@ -96,7 +96,7 @@ def open_regular(file: Path) -> io.FileIO:
     """A file to be read; a pipe that has taken its place would be waited for, without an end.
 
     Raises:
-        OSError: It cannot be opened, is a pipe or a device, or larger than any file of a picture.
+        OSError: It cannot be opened, is a pipe or a device, or larger than any file of an image.
     """
     _check_kind(Path(file).stat(), file, may_be_folder=True)  # some devices do something when they are opened
     opened = _RegularFile(file, opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
@@ -104,7 +104,7 @@ def open_regular(file: Path) -> io.FileIO:
         status = os.fstat(opened.fileno())
         _check_kind(status, file)
         if status.st_size > MAX_FILE_BYTES:
-            raise OSError(errno.EFBIG, f"more than {MAX_FILE_BYTES >> 30} GB, larger than any picture", str(file))
+            raise OSError(errno.EFBIG, f"more than {MAX_FILE_BYTES >> 30} GB, larger than any image", str(file))
     except OSError:
         opened.close()
         raise

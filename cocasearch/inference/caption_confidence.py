@@ -23,7 +23,7 @@ def is_sure(confidence: float | None) -> bool:
 
 
 def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> float:
-    """How far the other finished sequences of one picture name what the chosen one names, from 0 to 1.
+    """How far the other finished sequences of one image name what the chosen one names, from 0 to 1.
 
     Of each everyday object in it, or of each content word where it names no object, the share of the other sequences
     that name it too, each weighted by its probability; the least of these shares, since a caption is as doubtful as the

@@ -1,4 +1,4 @@
-"""One image pass, everything known about a picture: its vector, its caption and how well the two agree.
+"""One image pass, everything known about an image: its vector, its caption and how well the two agree.
 
 Receives pixels; hands on one `ImageDescription` each. Knows nothing about files.
 """
@@ -16,12 +16,12 @@ from cocasearch.inference.loaded_model import LoadedModel
 
 @dataclass(frozen=True, eq=False)
 class ImageDescription:
-    """What the model makes of one picture.
+    """What the model makes of one image.
 
     Attributes:
         embedding: The unit vector (E,).
         caption: In words; None if none was asked for, as what follows.
-        caption_score: Cosine of the picture and its own caption, which reranked beams were chosen by.
+        caption_score: Cosine of the image and its own caption, which reranked beams were chosen by.
         caption_logprob: Mean log-probability per token of the caption.
         caption_confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
     """
@@ -34,7 +34,7 @@ class ImageDescription:
 
 
 class ImageDescriber:
-    """Describes pictures, each with a single pass of the image encoder.
+    """Describes images, each with a single pass of the image encoder.
 
     Args:
         loaded: The model that looks and writes.
@@ -47,7 +47,7 @@ class ImageDescriber:
 
     @torch.inference_mode()
     def describe(self, pixels: Tensor) -> list[ImageDescription]:
-        """One description per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
+        """One description per image of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
         if self._options is None:
             return [ImageDescription(embedding) for embedding in self._embedder.embed_pixels(pixels)]
         features = self._loaded.model.image_features(self._loaded.to_device(pixels))

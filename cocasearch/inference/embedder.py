@@ -1,6 +1,6 @@
 """Pixels and texts in, unit vectors out: numpy rows in float32, whose dot products are cosines.
 
-Knows nothing about indexes or queries; where pictures come from ends with `embed_image_file`.
+Knows nothing about indexes or queries; where images come from ends with `embed_image_file`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _TOKENIZED_TOGETHER = 4096
 
 
 class Embedder:
-    """Vectors of pictures and texts in the space that both share.
+    """Vectors of images and texts in the space that both share.
 
     Args:
         loaded: The model that embeds.
@@ -32,11 +32,11 @@ class Embedder:
 
     @torch.inference_mode()
     def embed_pixels(self, pixels: Tensor) -> Vectors:
-        """Unit rows (B, E) of pictures (B, 3, S, S), as the model's `preprocess` makes them."""
+        """Unit rows (B, E) of images (B, 3, S, S), as the model's `preprocess` makes them."""
         return as_numpy(self._loaded.model.encode_image(self._loaded.to_device(pixels)))
 
     def embed_image_file(self, source: ImageSource | Image.Image) -> Vectors:
-        """The unit vector (E,) of one picture: a file, its bytes, or PIL's picture in memory.
+        """The unit vector (E,) of one image: a file, its bytes, or PIL's image in memory.
 
         Raises:
             UnreadableImage: If it is none, or damaged.

@@ -29,8 +29,8 @@ class LoadedModel:
         name: What `load_model` finds it by again: a registered name or an absolute path.
         fingerprint: Names the weights and all that changes their vectors.
         model: For inference alone: on a CPU its linear layers are prepacked, unseen by gradients and `state_dict`.
-        preprocess: Upright RGB picture -> (3, S, S).
-        can_rerank: Whether its vectors tell which caption fits a picture; some published weights have lost that.
+        preprocess: Upright RGB image -> (3, S, S).
+        can_rerank: Whether its vectors tell which caption fits an image; some published weights have lost that.
         confidence: What tells how far its captions can be trusted; None of a model that was never calibrated,
             or that was loaded without what writes captions.
     """

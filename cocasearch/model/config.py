@@ -1,6 +1,6 @@
 """What a CoCa model is made of, as frozen data: the part of a model folder's `config.json` named `architecture`.
 
-Knows nothing about files, pictures or words. Each class validates itself; an unknown key in a dictionary is an
+Knows nothing about files, images or words. Each class validates itself; an unknown key in a dictionary is an
 error that names the nearest known key.
 """
 
@@ -71,7 +71,7 @@ class VisionTransformerConfig(_Sized):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.grid_size <= _LARGEST_GRID:
-            raise CocaSearchError(f"pictures of {self.image_size} pixels are not cut into patches of {self.patch_size}")
+            raise CocaSearchError(f"images of {self.image_size} pixels are not cut into patches of {self.patch_size}")
 
     @property
     def heads(self) -> int:

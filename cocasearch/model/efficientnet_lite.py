@@ -46,8 +46,8 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 # Rounding the first, largest maps to bfloat16 turns vectors most: of 200 photos' cosines with float32 the least is
 # 0.992 with all of the encoder rounded, and 0.9995 with these spared.
 _PRECISE_BLOCKS = 4
-# In inference on a CPU, where these maps of 32 pictures would take 0.4 GB and leave its cache between operations.
-_PICTURES_AT_ONCE = 4
+# In inference on a CPU, where these maps of 32 images would take 0.4 GB and leave its cache between operations.
+_IMAGES_AT_ONCE = 4
 
 
 class InvertedBottleneck(nn.Module):
@@ -99,7 +99,7 @@ class EfficientNetLite(nn.Module):
     def feature_maps(self, pixels: Tensor, blocks: int) -> Tensor:
         """What the stem and the first `blocks` blocks make of pixels (B, 3, S, S): maps (B, C, H, W)."""
         in_pieces = pixels.device.type == "cpu" and not torch.is_grad_enabled()
-        pieces = torch.split(pixels, _PICTURES_AT_ONCE) if in_pieces else (pixels,)
+        pieces = torch.split(pixels, _IMAGES_AT_ONCE) if in_pieces else (pixels,)
         x = torch.cat([self._large_maps(piece, blocks) for piece in pieces]).to(self.head.weight.dtype)
         for block in self.blocks[_PRECISE_BLOCKS:blocks]:
             x = block(x)

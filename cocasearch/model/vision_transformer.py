@@ -43,7 +43,7 @@ class VisionTransformer(nn.Module):
 
 
 def drop_patches(x: Tensor, share: float) -> Tensor:
-    """The class token and a random part of the patches of each picture: (B, 1 + N, D) -> (B, 1 + N', D).
+    """The class token and a random part of the patches of each image: (B, 1 + N, D) -> (B, 1 + N', D).
 
     N' is N * (1 - share), rounded down, but one at least. Source: FLIP (arXiv 2212.00794) as in OpenCLIP.
     """

@@ -1,7 +1,7 @@
 """Captions -> the everyday objects that they name, whatever they call them.
 
 Receives texts; hands on names of objects, so that a "puppy" and two "dogs" are one and the same. Which words name what
-is in `everyday_objects.tsv`. Knows nothing about pictures.
+is in `everyday_objects.tsv`. Knows nothing about images.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def objects_in(text: str) -> tuple[str, ...]:
 
 
 def content_of(text: str) -> frozenset[str]:
-    """What a text says of a picture: the objects that it names, and its other words that are no function words."""
+    """What a text says of an image: the objects that it names, and its other words that are no function words."""
     parts = list(_parts(words_of(text)))
     others = {word for words, name in parts if not name for word in words if not is_function_word(word)}
     return frozenset(name for _, name in parts if name) | others

@@ -16,7 +16,7 @@ from cocasearch.json_values import read_text
 from cocasearch.text.words import content_words, forms_of, words_of
 
 # What a model met in one or two captions is as often a slip of the pen ("skatebord") as a word, and what else was in
-# those few pictures cannot be told from what it means.
+# those few images cannot be told from what it means.
 FEWEST_TO_KNOW = 3
 MOST_WORDS = 100_000
 _MOST_BYTES = 16_000_000

@@ -1,4 +1,4 @@
-"""A text -> its words, those of them that may show in a picture, and the forms that an English word goes by.
+"""A text -> its words, those of them that may show in an image, and the forms that an English word goes by.
 
 The one place that says what a word is: for metrics, for what a model knows, and for how far captions agree. Knows
 nothing about models, nor about their tokens.
@@ -73,7 +73,7 @@ def words_of(text: str) -> Words:
 
 
 def content_words(text: str) -> Words:
-    """Those of its words that may show in a picture, each once, in order."""
+    """Those of its words that may show in an image, each once, in order."""
     return tuple(word for word in dict.fromkeys(words_of(text)) if not is_function_word(word))
 
 

@@ -101,11 +101,11 @@ def test_a_path_is_found_in_a_cell(cell: object, path: str) -> None:
         (7, "not a path"),
         ("no such name. " * 9_999, "not a path"),
         (repr(PICTURE * 9), "not a path"),
-        ("data:image/svg+xml;utf8," + "<svg>" * 9_999, "not a picture in base64"),
-        ("data:image/png;base64,!!!" + BASE64, "not a picture in base64"),
-        ([1, 2, 300] * 9_999, "not a picture's bytes"),
-        ({"array": [[[0.5]]] * 9_999}, "not a picture"),
-        ([PICTURE, PICTURE], "2 pictures are in one cell"),
+        ("data:image/svg+xml;utf8," + "<svg>" * 9_999, "not an image in base64"),
+        ("data:image/png;base64,!!!" + BASE64, "not an image in base64"),
+        ([1, 2, 300] * 9_999, "not an image's bytes"),
+        ({"array": [[[0.5]]] * 9_999}, "not an image"),
+        ([PICTURE, PICTURE], "2 images are in one cell"),
     ],
 )
 def test_what_is_no_picture_is_told_in_few_words(cell: object, words_of_it: str) -> None:

@@ -45,7 +45,7 @@ def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tm
     assert all(isinstance(row.image, ByteRange) and row.image.file == file for row in data)
     assert data.bad_rows == [
         BadRow(f"sample 3 of {file}", "no caption"),
-        BadRow(f"sample 4 of {file}", "no picture"),
+        BadRow(f"sample 4 of {file}", "no photo"),
         BadRow(f"sample 5 of {file}", "its .txt: it is not UTF-8"),
     ]
 
@@ -218,7 +218,7 @@ def test_of_several_pictures_in_a_sample_one_has_to_be_named(tmp_path: Path) -> 
     views = write_shard(tmp_path / "a.tar", {"1.left.jpg": b"l", "1.right.jpg": b"r", "1.txt": b"words"})
     formats = write_shard(tmp_path / "b.tar", {"1.jpg": b"l", "1.png": b"r", "1.txt": b"words"})
     for file, keys in ((views, ("left.jpg", "right.jpg")), (formats, ("jpg", "png"))):
-        with pytest.raises(CocaSearchError, match=f"several pictures: {', '.join(keys)}") as error:
+        with pytest.raises(CocaSearchError, match=f"several images: {', '.join(keys)}") as error:
             read_captioned_data(file)
         assert error.value.hint == "name one of them with --image-key"
         assert [contents(read_captioned_data(file, image_key=key)) for key in keys] == [{"1": b"l"}, {"1": b"r"}]

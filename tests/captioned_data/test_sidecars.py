@@ -72,7 +72,7 @@ def test_a_sidecar_that_may_be_of_several_pictures_is_of_none(tmp_path: Path) ->
         "x.png.jpg": "",
         "x.png.txt": "of the first",
         "y.jpg": "",
-        "y.xmp": "no picture",
+        "y.xmp": "no photo",
         "y.txt": "a plain one",
     }
     data = read_captioned_data(folder_of(tmp_path, files))
@@ -98,12 +98,12 @@ def test_what_has_no_other_half_is_listed(tmp_path: Path) -> None:
         BadRow("b.png", "no caption"),
         BadRow("c.jpg", "no caption"),
         BadRow("e.jpg", "its .caption: it is not UTF-8"),
-        BadRow("d.txt", "no picture"),
+        BadRow("d.txt", "no photo"),
     ]
 
 
 def test_a_folder_of_photos_without_words_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CocaSearchError, match=r"holds no captioned pictures: a\.jpg: no caption"):
+    with pytest.raises(CocaSearchError, match=r"holds no captioned photos: a\.jpg: no caption"):
         read_captioned_data(folder_of(tmp_path, {"a.jpg": "", "b.jpg": ""}))
 
 

@@ -76,7 +76,7 @@ def test_what_no_model_has_is_refused(folder: Path, place: tuple[str, ...], valu
         (lambda config: config.update(fingerprint=7), "its fingerprint or provenance is none"),
         (lambda config: config.update(fingerprint="../" * 9), "its fingerprint or provenance is none"),
         (lambda config: config.update(provenance=[1]), "its fingerprint or provenance is none"),
-        (lambda config: config["preprocessing"].update(image_size=64), "pictures of 64 pixels .* sees 32"),
+        (lambda config: config["preprocessing"].update(image_size=64), "images of 64 pixels .* sees 32"),
         (lambda config: config["preprocessing"].update(mean=[1e308, 0, 0]), "mean needs 3 values"),
         (lambda config: config["architecture"]["text"].update(pad_id=-3), "pad_id of -3"),
         (lambda config: config["architecture"].update(image=[1]), "architecture is none"),

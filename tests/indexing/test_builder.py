@@ -225,7 +225,7 @@ def test_a_file_that_the_system_refused_is_tried_again(build, photos, monkeypatc
         patched.setattr("cocasearch.images.batching.read_image", lambda source, **_: refused(source))
         assert len(build(photos).failed) == 11
     again = build(photos)
-    assert (again.added, again.failed) == (10, ((str(photos / "bad.png"), "not a picture that can be read"),))
+    assert (again.added, again.failed) == (10, ((str(photos / "bad.png"), "not an image that can be read"),))
 
 
 @pytest.mark.parametrize("cause", ["time", "extra"])

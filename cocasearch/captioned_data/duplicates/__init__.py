@@ -1,1 +1,1 @@
-"""Pictures that are the same: byte for byte, or nearly."""
+"""Images that are the same: byte for byte, or nearly."""

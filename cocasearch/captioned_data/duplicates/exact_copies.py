@@ -1,4 +1,4 @@
-"""Files of the same bytes under several names: one picture, with all that is said about it."""
+"""Files of the same bytes under several names: one image, with all that is said about it."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ from cocasearch.captioned_data.duplicates.file_contents import same_content
 
 
 def unite_copies(data: CaptionedData) -> CaptionedData:
-    """The data with every picture once, under its first name; `copies` tells the other names.
+    """The data with every image once, under its first name; `copies` tells the other names.
 
-    A copy gives the first the captions that are new of it. As two pictures they would be each other's wrong answer, to
+    A copy gives the first the captions that are new of it. As two images they would be each other's wrong answer, to
     a loss and to a measure, and fall on both sides of a split.
     """
     images, copies = list(data.images), list[tuple[int, BadRow]]()

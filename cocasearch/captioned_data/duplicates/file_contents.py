@@ -1,4 +1,4 @@
-"""Which pictures are the same, byte for byte. Files of different sizes differ, so that few are ever read."""
+"""Which images are the same, byte for byte. Files of different sizes differ, so that few are ever read."""
 
 import hashlib
 import os
@@ -9,10 +9,10 @@ from cocasearch.byte_range import ByteRange, ImageSource
 
 
 def same_content(images: Sequence[ImageSource]) -> list[list[int]]:
-    """Groups of two or more pictures with the same bytes, as positions in order; what is empty or unreadable is alone.
+    """Groups of two or more images with the same bytes, as positions in order; what is empty or unreadable is alone.
 
     Args:
-        images: N pictures.
+        images: N images.
     """
     by_size: dict[int, list[int]] = {}
     for position, image in enumerate(images):
@@ -28,7 +28,7 @@ def same_content(images: Sequence[ImageSource]) -> list[list[int]]:
 def _size(image: ImageSource) -> int:
     if isinstance(image, Path):
         try:
-            return os.stat(image).st_size  # noqa: PTH116  quicker, for each picture
+            return os.stat(image).st_size  # noqa: PTH116  quicker, for each image
         except OSError:
             return -1
     return image.size if isinstance(image, ByteRange) else len(image)

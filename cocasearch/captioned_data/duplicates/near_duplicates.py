@@ -1,7 +1,7 @@
-"""Captioned pictures -> which of them are the same picture: byte for byte, or nearly.
+"""Captioned images -> which of them are the same image: byte for byte, or nearly.
 
-Each picture is looked at once, in threads. Candidates for near-duplicates come from a FAISS index of their sketches,
-never from comparing all with all; each picture is then compared with its few nearest.
+Each image is looked at once, in threads. Candidates for near-duplicates come from a FAISS index of their sketches,
+never from comparing all with all; each image is then compared with its few nearest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +25,9 @@ from cocasearch.captioned_data.duplicates.perceptual_hash import (
 )
 from cocasearch.errors import UnreadableImage
 
-NEAREST = 8  # candidates for each picture
+NEAREST = 8  # candidates for each image
 _LEAST_COSINE = 0.8  # of the sketches of candidates
-_EXACT_UP_TO = 10_000  # pictures; beyond, a part of the cells is searched
+_EXACT_UP_TO = 10_000  # images; beyond, a part of the cells is searched
 _CELLS_SEARCHED = 16
 _AHEAD = 256
 
@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PerceptualHashes:
-    """What N pictures look like; None for those that cannot be read, which `unreadable` names by position."""
+    """What N images look like; None for those that cannot be read, which `unreadable` names by position."""
 
     images: Sequence[CaptionedImage]
     hashes: list[PerceptualHash | None]
@@ -50,11 +50,11 @@ class PerceptualHashes:
 
 
 def hash_images(images: Sequence[CaptionedImage], progress: Progress | None = None) -> PerceptualHashes:
-    """The perceptual hashes of pictures, decoded in two threads.
+    """The perceptual hashes of images, decoded in two threads.
 
     Args:
         images: N of them.
-        progress: Called now and then with pictures done and pictures in all.
+        progress: Called now and then with images done and images in all.
     """
     hashes: list[PerceptualHash | None] = []
     unreadable: dict[int, str] = {}
@@ -81,7 +81,7 @@ def _hash_or_reason(image: CaptionedImage) -> PerceptualHash | str:
 
 @dataclass(frozen=True)
 class Twin:
-    """Two pictures that are the same, by position; `is_exact` if byte for byte."""
+    """Two images that are the same, by position; `is_exact` if byte for byte."""
 
     first: int
     second: int
@@ -89,13 +89,13 @@ class Twin:
 
 
 def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> list[Twin]:
-    """The pictures that are the same as an earlier one, each with the first of its kind, in order.
+    """The images that are the same as an earlier one, each with the first of its kind, in order.
 
-    The pictures of a kind are linked: each is nearly the same as another of it, not always as the first.
+    The images of a kind are linked: each is nearly the same as another of it, not always as the first.
 
     Args:
-        hashes: Those of N pictures.
-        progress: Called now and then with pictures compared and pictures in all.
+        hashes: Those of N images.
+        progress: Called now and then with images compared and images in all.
     """
     count = len(hashes.images)
     kind = list(range(count))
@@ -128,7 +128,7 @@ def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> li
 
 
 def find_same_between(images: Sequence[CaptionedImage], others: Sequence[CaptionedImage]) -> list[Twin]:
-    """The pictures that are also among others, byte for byte; as `find_twins_between`, and none of them is decoded."""
+    """The images that are also among others, byte for byte; as `find_twins_between`, and none of them is decoded."""
     found = []
     for group in same_content([image.image for image in (*others, *images)]):
         found += [Twin(group[0], at - len(others), is_exact=True) for at in group if group[0] < len(others) <= at]
@@ -136,7 +136,7 @@ def find_same_between(images: Sequence[CaptionedImage], others: Sequence[Caption
 
 
 def find_twins_between(hashes: PerceptualHashes, others: PerceptualHashes) -> list[Twin]:
-    """The pictures that are also among others, each once: `first` counts in the others, `second` in the pictures."""
+    """The images that are also among others, each once: `first` counts in the others, `second` in the images."""
     found = {twin.second: twin for twin in find_same_between(hashes.images, others.images)}
     rest = np.array([at for at in range(len(hashes.images)) if at not in found], dtype=np.int64)
     every = np.arange(len(others.images))
@@ -154,7 +154,7 @@ def _near_pairs(
     stored_at: Positions,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of positions (of hashes, of others) whose pictures are nearly the same."""
+    """Pairs of positions (of hashes, of others) whose images are nearly the same."""
 
     @lru_cache(maxsize=4096)
     def thumbnail(is_other: bool, position: int) -> Floats | None:

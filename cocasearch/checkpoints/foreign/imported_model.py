@@ -62,7 +62,7 @@ def import_weights(
 ) -> CoCaConfig:
     """Write the model folder of a weights file, and give the architecture that it turned out to have.
 
-    Picture size and text length are those of the weights' positions; `options` can ask for another picture size.
+    Image size and text length are those of the weights' positions; `options` can ask for another image size.
 
     Raises:
         CocaSearchError: The file cannot be read or does not fit, there is no room, or the folder is taken. Nothing has
@@ -105,7 +105,7 @@ def _refuse_no_numbers(weights: Mapping[str, Tensor]) -> None:
 
 
 def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfig:
-    """The architecture with the picture size and text length that weights have positions for.
+    """The architecture with the image size and text length that weights have positions for.
 
     The decoder of a RoBERTa may write fewer words than are read: OpenCLIP's own config gives it CLIP's number.
     """
@@ -134,7 +134,7 @@ def _wanted_sizes(config: CoCaConfig, image_size: int | None) -> CoCaConfig:
     if image_size < image.patch_size or image_size % image.patch_size:
         nearest = max(1, round(image_size / image.patch_size)) * image.patch_size
         raise CocaSearchError(
-            f"pictures of {image_size} pixels cannot be cut into patches of {image.patch_size}",
+            f"images of {image_size} pixels cannot be cut into patches of {image.patch_size}",
             hint=f"--image-size {nearest}",
         )
     return replace(config, image=replace(image, image_size=image_size))

@@ -109,7 +109,7 @@ def from_openclip(
 
     Args:
         state_dict: OpenCLIP's, bare or as training leaves it; what does not belong to the model is dropped.
-        config: The architecture. Another picture size or text length than the trained one resizes the positions.
+        config: The architecture. Another image size or text length than the trained one resizes the positions.
         keep_cls_position: How text positions are resized; False is OpenCLIP's way (`resize_text_positions`).
 
     Raises:

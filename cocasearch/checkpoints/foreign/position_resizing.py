@@ -1,4 +1,4 @@
-"""Position embeddings for another picture size or text length than the trained one.
+"""Position embeddings for another image size or text length than the trained one.
 
 Knows nothing about keys or files. Rows stand for positions: a class token and a square grid of patches in an image
 encoder, token ids and the CLS at their end in a text tower.

@@ -130,7 +130,7 @@ def warning_about(name: str) -> str | None:
 
 
 def can_rerank(name: str) -> bool:
-    """Whether a model of this name can tell which caption fits a picture, as far as is known."""
+    """Whether a model of this name can tell which caption fits an image, as far as is known."""
     model = find_published(name)
     return model is None or model.can_rerank
 

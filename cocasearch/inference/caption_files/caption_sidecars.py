@@ -1,4 +1,4 @@
-"""Captions in a text file beside each picture: `dog.jpg` has `dog.txt`.
+"""Captions in a text file beside each image: `dog.jpg` has `dog.txt`.
 
 What was written here is told from what a person wrote by a list in each folder, `.cocasearch-captions`: the name of
 each side-car, the SHA-256 of what it held, and the confidence of the caption. One that was edited since is a person's.
@@ -25,7 +25,7 @@ LIST_FILE = ".cocasearch-captions"
 
 
 class Sidecars:
-    """A text file beside each picture; under the picture's whole name, `dog.jpg.txt`, where others have its stem.
+    """A text file beside each image; under the image's whole name, `dog.jpg.txt`, where others have its stem.
 
     Side-cars with a caption stay, and so do those that hold something else than text; empty ones hold none.
 
@@ -35,9 +35,9 @@ class Sidecars:
         below: Captions that were written here and are less sure than this, 0 to 1, are written anew.
 
     Attributes:
-        kept: Pictures whose caption would have been written anew if it were not a person's.
+        kept: Images whose caption would have been written anew if it were not a person's.
         set_aside: Copies that were made.
-        nobodys: Side-cars that may be of several pictures, and are of none now that these have their own.
+        nobodys: Side-cars that may be of several images, and are of none now that these have their own.
     """
 
     def __init__(self, *, overwrite: bool = False, overwrite_all: bool = False, below: float | None = None) -> None:
@@ -47,52 +47,52 @@ class Sidecars:
         self._overwrite, self._overwrite_all, self._below = overwrite, overwrite_all, below
         self._folders: dict[Path, _Folder] = {}
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether a picture has a caption that stays.
+    def has(self, image: Path, model: str, decoding: str) -> bool:
+        """Whether an image has a caption that stays.
 
         Raises:
             CocaSearchError: Its folder, or a side-car of it, cannot be read.
         """
-        folder = self._folder(picture)
-        with _telling(picture.parent, "look into"):
-            captions = [text for text in folder.of(picture) if not _is_empty(text)]
+        folder = self._folder(image)
+        with _telling(image.parent, "look into"):
+            captions = [text for text in folder.of(image) if not _is_empty(text)]
             written = [one for text in captions if (one := folder.written(text))]
         if not captions or self._overwrite_all:
             return False
         if len(written) < len(captions):
             if self._overwrite or self._below is not None:
-                self.kept.add(picture)
+                self.kept.add(image)
             return True
         return not (self._overwrite or any(is_below(one.confidence, self._below) for one in written))
 
     def add(self, record: CaptionRecord) -> None:
-        """Write one caption beside its picture, in one step, unless a person has come before.
+        """Write one caption beside its image, in one step, unless a person has come before.
 
         Raises:
             CocaSearchError: It cannot be written.
         """
-        picture = Path(record.path)
-        if self.has(picture, record.model, record.decoding):
+        image = Path(record.path)
+        if self.has(image, record.model, record.decoding):
             return
-        folder = self._folder(picture)
-        with _telling(folder.place(picture)):
-            old = folder.of(picture)
+        folder = self._folder(image)
+        with _telling(folder.place(image)):
+            old = folder.of(image)
             for text in old:
                 if not (_is_empty(text) or folder.written(text)):
                     self.set_aside.append(_copy(text))
-            folder.write(picture, record.caption, record.caption_confidence)
-            for text in {*old} - {folder.place(picture)}:
+            folder.write(image, record.caption, record.caption_confidence)
+            for text in {*old} - {folder.place(image)}:
                 text.unlink()
-        self.nobodys.update(folder.unclear(picture))
+        self.nobodys.update(folder.unclear(image))
 
     def finish(self) -> None:
         """Nothing is left to do."""
 
-    def _folder(self, picture: Path) -> "_Folder":
-        if picture.parent not in self._folders:
-            with _telling(picture.parent, "look into"):
-                self._folders[picture.parent] = _Folder(picture.parent)
-        return self._folders[picture.parent]
+    def _folder(self, image: Path) -> "_Folder":
+        if image.parent not in self._folders:
+            with _telling(image.parent, "look into"):
+                self._folders[image.parent] = _Folder(image.parent)
+        return self._folders[image.parent]
 
 
 class _Written(NamedTuple):
@@ -110,18 +110,18 @@ class _Folder:
         self._list = folder / LIST_FILE
         self._written = dict(_listed(self._list))
 
-    def of(self, picture: Path) -> list[Path]:
-        """The side-cars that a picture has now."""
-        return [text for text in {*self._names.of(picture), self.place(picture)} if text.is_file()]
+    def of(self, image: Path) -> list[Path]:
+        """The side-cars that an image has now."""
+        return [text for text in {*self._names.of(image), self.place(image)} if text.is_file()]
 
-    def place(self, picture: Path) -> Path:
+    def place(self, image: Path) -> Path:
         """Where its caption is written to."""
-        texts = [text for text in self._names.of(picture) if text.suffix.lower() == ".txt"]
-        return texts[0] if texts else self._names.place(picture)
+        texts = [text for text in self._names.of(image) if text.suffix.lower() == ".txt"]
+        return texts[0] if texts else self._names.place(image)
 
-    def unclear(self, picture: Path) -> list[Path]:
-        """Side-cars of the picture's stem that are of no picture."""
-        stem = picture.with_suffix("")
+    def unclear(self, image: Path) -> list[Path]:
+        """Side-cars of the image's stem that are of no image."""
+        stem = image.with_suffix("")
         return [text for text in self._texts if text.with_suffix("") == stem and self._names.why_nobodys(text)]
 
     def written(self, text: Path) -> _Written | None:
@@ -129,8 +129,8 @@ class _Folder:
         last = self._written.get(text.name)
         return last if last and last.sha256 == _digest(text.read_bytes()) else None
 
-    def write(self, picture: Path, caption: str, confidence: float | None) -> None:
-        text, content = self.place(picture), f"{caption}\n".encode()
+    def write(self, image: Path, caption: str, confidence: float | None) -> None:
+        text, content = self.place(image), f"{caption}\n".encode()
         written = self._written[text.name] = _Written(_digest(content), confidence)
         with self._list.open("a", encoding="utf-8") as lines:  # first: what is listed and not written does no harm
             lines.write(json.dumps({"file": text.name, **written._asdict()}) + "\n")

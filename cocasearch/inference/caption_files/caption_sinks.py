@@ -1,6 +1,6 @@
 """Caption records in, one file of them out, so that a stopped run loses none.
 
-Knows nothing about models and opens no picture.
+Knows nothing about models and opens no image.
 """
 
 import csv
@@ -27,10 +27,10 @@ NUMBERS = ("caption_score", "caption_logprob", "caption_confidence")  # the fiel
 
 @dataclass(frozen=True)
 class CaptionRecord:
-    """One picture's caption and how it came about.
+    """One image's caption and how it came about.
 
     Attributes:
-        path: The picture, absolute.
+        path: The image, absolute.
         caption: Plain text.
         caption_score: Cosine of the image and its own caption.
         caption_logprob: Mean log-probability per caption token.
@@ -56,8 +56,8 @@ def is_below(confidence: float | None, below: float | None) -> bool:
 class CaptionSink(Protocol):
     """Where the captions of a run go."""
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether this picture needs no caption any more."""
+    def has(self, image: Path, model: str, decoding: str) -> bool:
+        """Whether this image needs no caption any more."""
 
     def add(self, record: CaptionRecord) -> None:
         """Keep one caption, safe from here on."""
@@ -72,7 +72,7 @@ class CaptionList:
     def __init__(self) -> None:
         self.records: list[CaptionRecord] = []
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
+    def has(self, image: Path, model: str, decoding: str) -> bool:
         """Never: each run starts with none."""
         return False
 
@@ -87,7 +87,7 @@ class CaptionList:
 class CaptionFile:
     """One .parquet, .csv or .jsonl file of captions, rows sorted by path, all by one model in one way.
 
-    Rows that a finished file has stay, and their pictures need no new caption. Until `finish` the captions of a run
+    Rows that a finished file has stay, and their images need no new caption. Until `finish` the captions of a run
     are lines of `.NAME.cocasearch-captions`, where the run's successor finds them; lines that it has no use for stay
     there.
 
@@ -126,29 +126,29 @@ class CaptionFile:
         self._made = {(record.model, record.decoding) for record in self._records.values()}
         self._left_over = {record.path: record for record in _read_partial(self._partial)}
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether this file or a stopped run has the picture's caption by the same model in the same way.
+    def has(self, image: Path, model: str, decoding: str) -> bool:
+        """Whether this file or a stopped run has the image's caption by the same model in the same way.
 
         Raises:
             CocaSearchError: The finished file's captions came about in another way, or its layout cannot name the
-                picture, which lies elsewhere.
+                image, which lies elsewhere.
         """
         if self._below is None and self._made - {(model, decoding)}:
             raise _refusal(self._file, "holds captions by another model or with other options")
-        self._refuse_elsewhere(picture)
-        left = self._left_over.get(str(picture))
+        self._refuse_elsewhere(image)
+        left = self._left_over.get(str(image))
         is_wanted = left is not None and (not self._only_sure or is_sure(left.caption_confidence))
         if left is not None and is_wanted and (left.model, left.decoding) == (model, decoding):
             self._records[left.path] = left
             return True
-        record = self._records.get(str(picture))
+        record = self._records.get(str(image))
         return record is not None and not is_below(record.caption_confidence, self._below)
 
-    def _refuse_elsewhere(self, picture: Path) -> None:
+    def _refuse_elsewhere(self, image: Path) -> None:
         folder = _folder_of(self._file)
-        if self._layout == "imagefolder" and not picture.is_relative_to(folder):
+        if self._layout == "imagefolder" and not image.is_relative_to(folder):
             raise CocaSearchError(
-                f"{self._file.name} names photos of its own folder, {folder}, where {picture.name} does not lie",
+                f"{self._file.name} names photos of its own folder, {folder}, where {image.name} does not lie",
                 hint="an --out in the folder of the photos, or --layout records",
             )
 

@@ -1,4 +1,4 @@
-"""Picture files in, their captions into a sink: a batch-by-batch run over any number of files.
+"""Image files in, their captions into a sink: a batch-by-batch run over any number of files.
 
 Knows nothing about indexes, nor where the captions go.
 """
@@ -25,9 +25,9 @@ class CaptionReport:
 
     Attributes:
         written: Captions that the sink has been given.
-        kept: Pictures that had their caption.
+        kept: Images that had their caption.
         skipped_unsure: Unsure captions that the sink was not to be given.
-        failed: Pictures that could not be read.
+        failed: Images that could not be read.
     """
 
     written: int = 0
@@ -37,13 +37,13 @@ class CaptionReport:
 
 
 class FileCaptioner:
-    """Captions of picture files by one model in one way.
+    """Captions of image files by one model in one way.
 
     Args:
         loaded: The model.
         options: How words are chosen.
-        batch_size: Pictures in one pass of the model.
-        max_megapixels: Larger pictures count as unreadable.
+        batch_size: Images in one pass of the model.
+        max_megapixels: Larger images count as unreadable.
         only_sure: Whether captions that are more likely wrong than right are kept from the sink.
         prefix: What stands before each finished caption; the model knows nothing of it.
         suffix: What stands after it.
@@ -76,9 +76,9 @@ class FileCaptioner:
         """Caption the files that the sink has none for, and complete the sink if it has any.
 
         Args:
-            files: The pictures.
+            files: The images.
             sink: Where the captions go, in the order of the files.
-            progress: Called with pictures done and pictures to do, after each batch.
+            progress: Called with images done and images to do, after each batch.
         """
         wanted = [file for file in files if not sink.has(file.absolute, self._model, self._decoding)]
         report = CaptionReport(kept=len(files) - len(wanted))

@@ -22,7 +22,7 @@ class CaptionOptions:
     Attributes:
         strategy: `beam` (the likeliest of `num_beams` sequences), `greedy` or `sample`.
         num_beams: Sequences grown side by side; `beam` only. 5, and 6 in compat.
-        rerank: `beam` only: how much the cosine of picture and caption counts beside the log-probability when one of
+        rerank: `beam` only: how much the cosine of image and caption counts beside the log-probability when one of
             the finished sequences is chosen; 0 leaves it out. Both come from the same model and image pass. None is 4
             where the model can judge captions, else 0 (`for_model`); always 0 in compat.
         min_length: No caption ends before it; in compat, as OpenCLIP counts it, the end itself is one more.
@@ -33,7 +33,7 @@ class CaptionOptions:
         repetition_penalty: Above 1 makes ids that already occur less likely.
         length_penalty: `beam` only: 0 favours short captions, 1 ranks by the mean log-probability, more favours long.
         prompt: What every caption starts with.
-        seed: `sample` only: the same picture and seed give the same caption, in any batch; None for chance.
+        seed: `sample` only: the same image and seed give the same caption, in any batch; None for chance.
         compat: "openclip" for captions as OpenCLIP writes them; "" for ours.
         num_beam_groups: Compat only: the beams are that many identical copies of `num_beams / num_beam_groups`, of
             which one is computed. 3 in compat.

@@ -43,7 +43,7 @@ class Caption:
         token_ids: The whole sequence: start, prompt, what was generated, end.
         token_logprobs: The model's own log-probability, before any option shaped it, of each generated id, that is of
             the last ids of `token_ids`, the end included.
-        score: Cosine of the picture and the caption; None where the picture's vector was not at hand.
+        score: Cosine of the image and the caption; None where the image's vector was not at hand.
         agreement: How far the other finished sequences say the same, 0 to 1; None where the score is.
         confidence: Probability that the caption is right, 0 to 1; None where the score is, of a model that was never
             calibrated, and of captions that are written in another way than those it was calibrated with.
@@ -63,7 +63,7 @@ class Caption:
 
 
 class Captioner:
-    """Writes captions for pictures.
+    """Writes captions for images.
 
     Args:
         loaded: The model that writes.
@@ -74,7 +74,7 @@ class Captioner:
 
     @torch.inference_mode()
     def caption_pixels(self, pixels: Tensor, options: CaptionOptions = DEFAULT_OPTIONS) -> list[Caption]:
-        """One caption per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
+        """One caption per image of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
         features = self._loaded.model.image_features(self._loaded.to_device(pixels))
         return self.caption_features(features, options, seeds=image_seeds(pixels, options))
 
@@ -82,7 +82,7 @@ class Captioner:
     def caption_features(
         self, features: ImageFeatures, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
     ) -> list[Caption]:
-        """One caption per picture from what an image pass gave, each with its score; arguments as `caption_tokens`.
+        """One caption per image from what an image pass gave, each with its score; arguments as `caption_tokens`.
 
         Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote. And
         here alone captions get their confidence.
@@ -103,7 +103,7 @@ class Captioner:
         return captions
 
     def _embed(self, texts: Iterable[str]) -> dict[str, Tensor]:
-        """The vector of each text; equal captions, such as of pictures in a row, are embedded once."""
+        """The vector of each text; equal captions, such as of images in a row, are embedded once."""
         different = list(dict.fromkeys(texts))
         vectors = torch.from_numpy(Embedder(self._loaded).embed_texts(different))
         return dict(zip(different, vectors, strict=True))
@@ -112,12 +112,12 @@ class Captioner:
     def caption_tokens(
         self, image_tokens: Tensor, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
     ) -> list[Caption]:
-        """One caption per picture from its image tokens (B, N, D) alone: no second image pass, no reranking.
+        """One caption per image from its image tokens (B, N, D) alone: no second image pass, no reranking.
 
         Args:
             image_tokens: What `CoCa.image_features` gives.
             options: How to write.
-            seeds: One per picture, for sampling; without them every picture draws from `options.seed`.
+            seeds: One per image, for sampling; without them every image draws from `options.seed`.
 
         Raises:
             CocaSearchError: A prompt that leaves no room for words, more beams than the vocabulary bears, or weights
@@ -128,7 +128,7 @@ class Captioner:
     def _search_all(
         self, image_tokens: Tensor, options: CaptionOptions, seeds: Sequence[int] | None
     ) -> list[list[Decoded]]:
-        """The finished sequences of each picture, best first."""
+        """The finished sequences of each image, best first."""
         if not len(image_tokens):
             return []
         model = self._loaded.model
@@ -214,9 +214,9 @@ def _judged(caption: Caption, score: float, agreed: float, judge: ConfidenceMode
 
 
 def image_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:
-    """One seed per picture of `pixels` (B, 3, S, S), from what it shows and `options.seed`; None if nothing is drawn.
+    """One seed per image of `pixels` (B, 3, S, S), from what it shows and `options.seed`; None if nothing is drawn.
 
-    So a picture draws the same numbers in every batch, and different pictures different ones.
+    So an image draws the same numbers in every batch, and different images different ones.
     """
     if options.strategy != "sample" or options.seed is None:
         return None

@@ -1,4 +1,4 @@
-"""Ids drawn at random from the model's distribution, each picture from numbers of its own.
+"""Ids drawn at random from the model's distribution, each image from numbers of its own.
 
 Shapes are those of `decoding_strategies`.
 """

@@ -35,7 +35,7 @@ def test_twins_are_found_whether_exact_or_nearly_so(tmp_path: Path) -> None:
         *PHOTOS[:4], recompressed(PHOTOS[2], 50), tmp_path / "copy.jpg", b"none", recompressed(PHOTOS[2], 30)
     )
     hashes = hash_images(images)
-    assert hashes.unreadable == {6: "not a picture that can be read"}
+    assert hashes.unreadable == {6: "not an image that can be read"}
     assert find_twins(hashes) == [Twin(2, 4, False), Twin(0, 5, True), Twin(2, 7, False)]
     assert find_twins(hash_images(captioned(*PHOTOS))) == []
 
