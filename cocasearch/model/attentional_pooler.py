@@ -24,6 +24,8 @@ class AttentionalPooler(nn.Module):
     def forward(self, tokens: Tensor, first: int | None = None) -> Tensor:
         """(B, S, C) -> (B, Q, D), or as many of the Q as asked for."""
         keys_and_values = self.attention.project_context(self.context_norm(tokens))
+        # The queries are the same for every image, so they are normed and projected once (1, Q, D). Each attends for
+        # itself: fewer of them change nothing about the others.
         return self.attention.attend(self.query_norm(self.queries[:first])[None], keys_and_values)
 
 
@@ -36,10 +38,10 @@ class ClassTokenPooling(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.norm(tokens)
-        return tokens[:, 0], tokens[:, 1:]
+        return tokens[:, 0], tokens[:, 1:]  # (B, C) and (B, S - 1, C)
 
     def vector(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.norm(tokens[:, 0])
+        pooled: Tensor = self.norm(tokens[:, 0])  # the norm is of each token by itself
         return pooled
 
 
@@ -52,7 +54,9 @@ class SinglePooling(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = self.norm(self.pooler(tokens))
+        # The paper's two task-specific poolers share their weights here: query 0 learns the contrastive task, the
+        # others the generative one.
+        pooled = self.norm(self.pooler(tokens))  # (B, Q, D)
         return pooled[:, 0], pooled[:, 1:]
 
     def vector(self, tokens: Tensor) -> Tensor:
@@ -70,6 +74,8 @@ class SeparatePooling(nn.Module):
     def __init__(self, width: int, embed_dim: int, context_width: int, config: PoolerConfig) -> None:
         super().__init__()
         self.is_cascade = config.kind == "cascade"
+        # As in the paper's figure 2: many queries (256) keep the details that captions need, one query the gist that
+        # retrieval needs.
         self.generative = AttentionalPooler(
             width, context_width=context_width, queries=config.queries, heads=config.heads
         )
@@ -80,14 +86,15 @@ class SeparatePooling(nn.Module):
         self.contrastive_norm = nn.LayerNorm(embed_dim)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        context = self.generative_norm(self.generative(tokens))
+        context = self.generative_norm(self.generative(tokens))  # (B, Q, D)
         return self._pool(context if self.is_cascade else tokens), context
 
     def vector(self, tokens: Tensor) -> Tensor:
+        # In parallel the generative pooler adds nothing to the vector, and is spared.
         return self.forward(tokens)[0] if self.is_cascade else self._pool(tokens)
 
     def _pool(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.contrastive_norm(self.contrastive(tokens))[:, 0]
+        pooled: Tensor = self.contrastive_norm(self.contrastive(tokens))[:, 0]  # (B, E): of its one query
         return pooled
 
 
@@ -100,7 +107,7 @@ def build_pooling(config: PoolerConfig, *, width: int, embed_dim: int, context_w
 
     `width` is the decoder's, which the context gets; the separate contrastive pooler is as wide as the shared space.
     """
-    if config.kind == "none":
+    if config.kind == "none":  # the decoder reads the encoder's tokens as they are, so both are equally wide
         return ClassTokenPooling(context_width), context_width
     if config.kind == "single":
         return SinglePooling(width, context_width, config), width

@@ -31,6 +31,7 @@ TOWERS: dict[Tower, tuple[str, ...]] = {
 }
 """The parts of a CoCa that can do without each other, and their modules; captions need all three."""
 
+# CLIP's initial temperature of 0.07 (arXiv 2103.00020). Its logarithm is what is learned, so that it stays positive.
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
 
@@ -78,6 +79,7 @@ class DecoderCache:
             for cache in (*self.text, *self.multimodal, *self.images):
                 cache.select(images)
             self.readable = self.readable.index_select(0, images)
+        # Rows change their places, the keys and values do not: it is enough to know which positions each row has.
         remaining, positions = self.readable.shape
         self.ancestors = self.ancestors.flatten(0, 1).index_select(0, rows).view(remaining, -1, positions)
         self.next_readable = self.next_readable.flatten().index_select(0, rows).view(remaining, -1)
@@ -85,8 +87,11 @@ class DecoderCache:
     def extend(self, is_padding: Tensor) -> tuple[Tensor, Tensor]:
         """Take in one new id per row, padding or not (B, k); the masks (B, 1, k, n + k) of both halves for it."""
         images, beams = is_padding.shape
+        # The k new positions stand behind the n old ones; each row sees its own of them and none of its neighbours'.
         itself = torch.eye(beams, dtype=torch.bool, device=is_padding.device).expand(images, -1, -1)
-        self.ancestors = torch.cat([self.ancestors, itself], dim=2)
+        self.ancestors = torch.cat([self.ancestors, itself], dim=2)  # (B, k, n + k)
+        # The padding mask is shifted by one (`visible_keys`): whether a position may be read depends on the id before
+        # it, which was known a step ago. What is known now counts for the next.
         self.readable = torch.cat([self.readable, self.next_readable], dim=1)
         self.next_readable = ~is_padding
         self.length += 1
@@ -104,6 +109,7 @@ class CoCa(nn.Module):
         self.pooling, pooled_width = build_pooling(
             config.pooler, width=width, embed_dim=config.embed_dim, context_width=config.image.width
         )
+        # Both vectors are projected into the shared space without a bias, by a matrix that keeps their variance.
         self.image_projection = nn.Linear(pooled_width, config.embed_dim, bias=False)
         nn.init.normal_(self.image_projection.weight, std=pooled_width**-0.5)
         self.text_decoder = build_text_decoder(config)
@@ -148,8 +154,10 @@ class CoCa(nn.Module):
 
     def forward(self, pixels: Tensor, ids: Tensor) -> CoCaOutput:
         """Both halves of training in one pass; logits at padding positions mean nothing."""
+        # Section 3.2 of the paper: the unimodal half of the decoder never sees the image, so that one pass of it serves
+        # the contrastive loss and, as input of the multimodal half, the captioning loss.
         image = self.image_features(pixels)
-        text_embedding, states = self.text_features(ids)
+        text_embedding, states = self.text_features(ids)  # (B, E), (B, L, D)
         logits = self.multimodal_decoder.vocabulary(self.multimodal_decoder(states, image.tokens))
         return CoCaOutput(image.embedding, text_embedding, logits, self.logit_scale.exp())
 
@@ -165,19 +173,21 @@ class CoCa(nn.Module):
 
     def prefill(self, image_tokens: Tensor, ids: Tensor) -> tuple[Tensor, DecoderCache]:
         """Logits (B, V) in float32 that follow the prompt ids (B, P), and the cache to go on from."""
-        states, text, visible = self.text_decoder.prefill(ids)
+        states, text, visible = self.text_decoder.prefill(ids)  # (B, P, D), caches, (B, P + 1)
         logits, multimodal, images = self.multimodal_decoder.prefill(states, image_tokens)
-        ancestors = torch.ones_like(visible[:, None, :-1])
+        ancestors = torch.ones_like(visible[:, None, :-1])  # (B, 1, P): one row an image, which has the whole prompt
+        # The last column of the shifted mask is about the first position to be written.
         cache = DecoderCache(text, multimodal, images, ancestors, visible[:, :-1], visible[:, -1:], ids.shape[1])
         return logits.float(), cache
 
     def decode_step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
         """Logits (R, V) in float32 that follow one more id per row (R,); the cache grows by that position."""
-        ids, position = ids.view(len(cache.readable), -1), cache.length
+        ids, position = ids.view(len(cache.readable), -1), cache.length  # (R,) -> (B, k)
         text_mask, mask = cache.extend(ids == self.config.text.pad_id)
-        states = self.text_decoder.decode_step(ids, position, cache.text, text_mask)
+        # Only the unimodal half has the padding mask, as in OpenCLIP; the multimodal half is causal and no more.
+        states = self.text_decoder.decode_step(ids, position, cache.text, text_mask)  # (B, k, D)
         logits = self.multimodal_decoder.decode_step(states, cache.multimodal, cache.images, mask)
-        return logits.flatten(0, 1).float()
+        return logits.flatten(0, 1).float()  # (R, V)
 
 
 class UnloadedTower(nn.Module):
@@ -214,4 +224,5 @@ def build_text_decoder(config: CoCaConfig) -> UnimodalTextDecoder | RobertaTextD
 
 def unit_rows(x: Tensor) -> Tensor:
     """Rows of length 1 in float32."""
+    # In float32 whatever the model computes in: in bfloat16 cosines near 1 come in steps of 0.004.
     return F.normalize(x.float(), dim=-1)

@@ -16,20 +16,13 @@ PoolerKind = Literal["none", "single", "parallel", "cascade"]
 
 # Far above any model that was published, and low enough that one of these sizes is built, if only without its weights.
 _LARGEST = {
-    "image_size": 4096,
-    "patch_size": 4096,
+    **dict.fromkeys(("image_size", "patch_size", "queries", "stem_channels"), 4096),
+    **dict.fromkeys(("width", "head_width", "head_channels"), 16_384),
+    **dict.fromkeys(("mlp_width", "embed_dim", "positions"), 65_536),
     "layers": 128,
-    "width": 16_384,
-    "head_width": 16_384,
-    "mlp_width": 65_536,
-    "embed_dim": 65_536,
     "heads": 1024,
-    "queries": 4096,
     "context_length": 8192,
-    "positions": 65_536,
     "vocab_size": 4_194_304,
-    "stem_channels": 4096,
-    "head_channels": 16_384,
 }
 _LARGEST_GRID = 512  # patches a side
 _MOST_STAGES = 32
@@ -61,11 +54,11 @@ def check_size(name: str, value: Any, largest: int) -> None:
 class VisionTransformerConfig(_Sized):
     """A ViT image encoder with a class token, as in OpenCLIP."""
 
-    image_size: int = 224
-    patch_size: int = 32
+    image_size: int = 224  # pixels a side
+    patch_size: int = 32  # pixels a side; (224 / 32)^2 = 49 patches
     layers: int = 12
     width: int = 768
-    head_width: int = 64
+    head_width: int = 64  # 12 heads
     layer_scale: float | None = None  # initial LayerScale; None: no LayerScale
 
     def __post_init__(self) -> None:
@@ -79,6 +72,7 @@ class VisionTransformerConfig(_Sized):
 
     @property
     def grid_size(self) -> int:
+        """Patches a side; pixels that fill no whole patch are not seen."""
         return self.image_size // self.patch_size
 
 
@@ -91,7 +85,8 @@ class EfficientNetLiteConfig(_Sized):
 
     image_size: int = 224
     stem_channels: int = 32
-    head_channels: int = 1280
+    head_channels: int = 1280  # of the tokens
+    # Lite0. Five strides of 2, the stem's among them, make one token of 32 x 32 pixels.
     blocks: tuple[tuple[int, int, int, int, int], ...] = (
         (1, 3, 1, 1, 16),
         (2, 3, 2, 6, 24),
@@ -111,6 +106,7 @@ class EfficientNetLiteConfig(_Sized):
 
     @property
     def width(self) -> int:
+        """Of the tokens."""
         return self.head_channels
 
 
@@ -140,13 +136,13 @@ class PoolerConfig(_Sized):
 class TextConfig(_Sized):
     """The unimodal text decoder: causal, with a learned CLS at its end."""
 
-    context_length: int = 76  # token ids; the CLS position comes on top
-    vocab_size: int = 49408
+    context_length: int = 76  # token ids; with the CLS on top CLIP's 77
+    vocab_size: int = 49408  # CLIP's
     width: int = 512
     heads: int = 8
     layers: int = 12
     layer_scale: float | None = None
-    pad_id: int = 0
+    pad_id: int = 0  # in CLIP's vocabulary also the token "!"
 
 
 @dataclass(frozen=True)
@@ -224,9 +220,9 @@ class CoCaConfig(_Sized):
         if isinstance(self.image, VisionTransformerConfig):
             yield "image encoder", self.image.width, self.image.heads
         if self.pooler.kind != "none":
-            yield "pooler", self.text.width, self.pooler.heads
+            yield "pooler", self.text.width, self.pooler.heads  # its output is what the decoder attends to
         if self.pooler.kind in ("parallel", "cascade"):
-            yield "contrastive pooler", self.embed_dim, self.pooler.heads
+            yield "contrastive pooler", self.embed_dim, self.pooler.heads  # as wide as the shared space
         yield "text decoder", self.text.width, self.text.heads
         yield "multimodal decoder", self.text.width, self.multimodal.heads
 
@@ -277,6 +273,7 @@ def _build_kind(noun: str, kinds: Mapping[type, str], fields: Mapping[str, Any])
 def presets() -> dict[str, CoCaConfig]:
     """The architectures that have a name."""
     return {
+        # OpenCLIP's four, as its files of the same names describe them.
         "coca_base": CoCaConfig(
             embed_dim=512,
             image=VisionTransformerConfig(image_size=288, patch_size=18),
@@ -292,6 +289,7 @@ def presets() -> dict[str, CoCaConfig]:
             multimodal=MultimodalConfig(heads=12),
         ),
         "coca_roberta-ViT-B-32": CoCaConfig(pooler=PoolerConfig(kind="none"), text=RobertaConfig()),
+        # The bundled model: a pretrained convolutional encoder, and the paper's parallel poolers.
         "coca-mini": CoCaConfig(
             embed_dim=256,
             image=EfficientNetLiteConfig(image_size=192),

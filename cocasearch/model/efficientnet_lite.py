@@ -28,6 +28,7 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
+        # How much is padded depends on the size of the input, which torch's own padding does not look at.
         top, bottom, left, right = (
             *_same_padding(x.shape[-2], kernel, stride),
             *_same_padding(x.shape[-1], kernel, stride),
@@ -39,6 +40,7 @@ class SameConv(nn.Conv2d):
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels to add before and after `size` of them, so that the kernel finds ceil(size / stride) places."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -56,6 +58,8 @@ class InvertedBottleneck(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = inputs * expansion
+        # Inverted: wide inside, narrow outside, so that what is kept between blocks is small. The wide convolution is
+        # depthwise (one filter a channel) and therefore cheap.
         self.expand = SameConv(inputs, inner, 1) if expansion > 1 else None
         self.depthwise = SameConv(inner, inner, kernel, stride=stride, groups=inner)
         self.project = SameConv(inner, outputs, 1)
@@ -63,6 +67,7 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        # No activation after the projection: cutting off the negative half of so few channels would lose too much.
         output: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + output if self.has_residual else output
 
@@ -79,7 +84,7 @@ class EfficientNetLite(nn.Module):
         self.blocks = nn.ModuleList()
         channels = config.stem_channels
         for repeats, kernel, stride, expansion, outputs in config.blocks:
-            for repeat in range(repeats):
+            for repeat in range(repeats):  # the first of a stage changes size and channels, the others keep them
                 self.blocks.append(
                     InvertedBottleneck(
                         channels, outputs, kernel=kernel, stride=stride if repeat == 0 else 1, expansion=expansion
@@ -100,6 +105,7 @@ class EfficientNetLite(nn.Module):
         """What the stem and the first `blocks` blocks make of pixels (B, 3, S, S): maps (B, C, H, W)."""
         in_pieces = pixels.device.type == "cpu" and not torch.is_grad_enabled()
         pieces = torch.split(pixels, _IMAGES_AT_ONCE) if in_pieces else (pixels,)
+        # The first blocks stay in the type of the pixels, the rest may be rounded: see `_PRECISE_BLOCKS`.
         x = torch.cat([self._large_maps(piece, blocks) for piece in pieces]).to(self.head.weight.dtype)
         for block in self.blocks[_PRECISE_BLOCKS:blocks]:
             x = block(x)
@@ -110,6 +116,7 @@ class EfficientNetLite(nn.Module):
         x = feature_maps.to(self.head.weight.dtype)
         for block in self.blocks[blocks:]:
             x = block(x)
+        # (B, D, S / 32, S / 32) -> (B, N, D): without positions, which the convolutions' padding tells well enough.
         tokens: Tensor = F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
         return tokens
 

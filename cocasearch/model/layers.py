@@ -21,7 +21,7 @@ class LayerScale(nn.Module):
 
     def __init__(self, width: int, initial: float) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.full((width,), initial))
+        self.gamma = nn.Parameter(torch.full((width,), initial))  # small at first: deep stacks begin as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gamma
@@ -59,13 +59,14 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
         """(..., D) -> (..., D), normed first where a norm is given."""
-        inner = self.expand(x) if norm is None else norm_linear(x, norm, self.expand)
+        inner = self.expand(x) if norm is None else norm_linear(x, norm, self.expand)  # (..., 4 D)
         if isinstance(self.activation, nn.GELU):
             return gelu_linear(inner, self.contract)
         output: Tensor = self.contract(self.activation(inner))
         return output
 
     def initialise(self, width: int, branch_std: float) -> None:
+        # CLIP's value: half the variance of the attention's projections.
         nn.init.normal_(self.expand.weight, std=(2 * width) ** -0.5)
         nn.init.normal_(self.contract.weight, std=branch_std)
 
@@ -90,6 +91,7 @@ class SelfAttentionBlock(nn.Module):
 
     def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
         """The last row (B, 1, D) of `forward`, where nobody reads the others."""
+        # All positions are keys, so all are normed and projected; everything after attention is of the last one alone.
         return self._finish(x[:, -1:], self.attention.last_position(self.attention_norm(x), mask=mask))
 
     def prefill(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, KeyValues]:
@@ -105,6 +107,7 @@ class SelfAttentionBlock(nn.Module):
         self.mlp.initialise(width, branch_std)
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        # Pre-norm: only what a branch reads is normed, never the stream, along which gradients reach every layer.
         x = x + self.attention_residual(attended)
         output: Tensor = x + self.mlp_residual(self.mlp(x, self.mlp_norm))
         return output
@@ -132,6 +135,8 @@ class CrossAttentionBlock(nn.Module):
         Or over their tokens (B, S, D) themselves, of mean 0 and variance 1: see `CrossAttention.attend_unprojected`.
         """
         queries = self.attention_norm(x)
+        # Keys and values are ready-made in inference, where many steps read them; in training on a small batch it may
+        # take less to attend to the tokens themselves.
         if isinstance(context, KeyValues):
             attended = self.attention.attend(queries, context, unpadding)
         else:

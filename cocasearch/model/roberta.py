@@ -43,6 +43,7 @@ class RobertaBlock(nn.Module):
         return self._finish(x, self.attention.decode_step(x, cache, mask=mask))
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        # Post-norm: the sum itself is normed, where CLIP's blocks norm what a branch reads.
         x = self.attention_norm(x + self.attention_residual(attended))
         output: Tensor = self.mlp_norm(x + self.mlp_residual(self.mlp(x)))
         return output
@@ -62,10 +63,10 @@ class RobertaTextDecoder(nn.Module):
         super().__init__()
         self.context_length = config.context_length
         self.pad_id = config.pad_id
-        self._first_position = config.pad_id + 1
+        self._first_position = config.pad_id + 1  # RoBERTa numbers positions from there; the rows below are of padding
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Parameter(torch.empty(config.positions, config.width))
-        self.token_type = nn.Parameter(torch.empty(config.width))
+        self.token_type = nn.Parameter(torch.empty(config.width))  # of its only type: RoBERTa reads one sentence
         self.input_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         self.blocks = RobertaBlocks(RobertaBlock(config) for _ in range(config.layers))
         self.projection = nn.Linear(config.width, embed_dim, bias=False)
@@ -82,7 +83,7 @@ class RobertaTextDecoder(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The projected mean of the real tokens' states (B, E), not normalised, and all states (B, L, D)."""
-        x = self._embed(ids, self._first_positions(ids.shape[1]))
+        x = self._embed(ids, self._first_positions(ids.shape[1]))  # (B, L, D)
         for block in self.blocks:
             x = block(x)
         return self._project(x, ids), x
@@ -90,6 +91,7 @@ class RobertaTextDecoder(nn.Module):
     def unpadded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, without the work for padding, whose states are zero: for training."""
         unpadding = Unpadding(until_last(ids != self.pad_id))
+        # (N, D): there is no CLS that would see padding, so nothing beside the text is computed.
         x = unpadding.unpad(self._embed(ids, self._first_positions(ids.shape[1])))
         for block in self.blocks:
             x = block(x, unpadding)
@@ -117,7 +119,8 @@ class RobertaTextDecoder(nn.Module):
         return x
 
     def _project(self, x: Tensor, ids: Tensor) -> Tensor:
-        is_real = (ids != self.pad_id)[..., None]
+        is_real = (ids != self.pad_id)[..., None]  # (B, L, 1)
+        # In float32: the sum of many states would lose its low digits in bfloat16. An empty text counts as one id.
         mean = (x.float() * is_real).sum(dim=1) / is_real.sum(dim=1).clamp(min=1)
         output: Tensor = self.projection(mean.to(x.dtype))
         return output

@@ -17,6 +17,7 @@ class VisionTransformer(nn.Module):
     def __init__(self, config: VisionTransformerConfig, *, quick_gelu: bool = False) -> None:
         super().__init__()
         self.patch_dropout = 0.0  # set by the trainer; a saved model has none
+        # A convolution whose stride is its kernel: the linear projection of each patch, without a bias as in CLIP.
         self.patches = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=False)
         scale = config.width**-0.5
         self.class_embedding = nn.Parameter(torch.empty(config.width))
@@ -31,12 +32,13 @@ class VisionTransformer(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patches(pixels.to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)  # (B, N, D)
+        # One learned token that belongs to no patch gathers what the whole image shows.
         class_token = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-        x = torch.cat([class_token, patches], dim=1) + self.positions
+        x = torch.cat([class_token, patches], dim=1) + self.positions  # (B, 1 + N, D)
         if self.patch_dropout and self.training:
-            x = drop_patches(x, self.patch_dropout)
+            x = drop_patches(x, self.patch_dropout)  # after the positions: what is left knows where it was
         x = self.input_norm(x)
-        for block in self.blocks:
+        for block in self.blocks:  # no mask: every patch sees every other
             x = block(x)
         output: Tensor = x
         return output
@@ -49,6 +51,7 @@ def drop_patches(x: Tensor, share: float) -> Tensor:
     """
     batch, length, width = x.shape
     kept = max(1, int((length - 1) * (1 - share)))
+    # The first N' of a random order of the patches; 1 + skips the class token.
     chosen = 1 + torch.rand(batch, length - 1, device=x.device).topk(kept, dim=1).indices
     patches = x.gather(1, chosen[..., None].expand(-1, -1, width))
     return torch.cat([x[:, :1], patches], dim=1)

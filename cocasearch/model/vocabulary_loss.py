@@ -53,6 +53,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         worth: Tensor | None,
         rows_at_once: int,
     ) -> Tensor:
+        # Autocast does not reach into a custom function, so what it would do to the product is done here.
         device = states.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
         needs_states, needs_weight = ctx.needs_input_grad[:2]
@@ -63,14 +64,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
             weight_gradient = torch.zeros_like(weight) if needs_weight else None
             for start in range(0, len(states), rows_at_once):
                 rows = slice(start, start + rows_at_once)
-                part = states[rows].to(dtype)
-                logits = F.linear(part, compute_weight).float()
+                part = states[rows].to(dtype)  # (g, D)
+                logits = F.linear(part, compute_weight).float()  # (g, V), in float32 for the softmax
                 losses = _cross_entropy_in_place(logits, targets[rows], label_smoothing)
+                # From here on `logits` holds softmax minus target, the gradient of the loss by the logits.
                 if worth is not None:
                     losses = losses * worth[rows]
                     logits.mul_(worth[rows, None])
                 loss += losses.sum()
                 gradient = logits.to(dtype)
+                # The chain rule for logits = states @ weight.T, summed over the groups for the weight.
                 if state_gradient is not None:
                     state_gradient[rows] = gradient @ compute_weight
                 if weight_gradient is not None:
@@ -95,11 +98,13 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 def _cross_entropy_in_place(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     """The losses (n,) of logits (n, V), which become their own gradients."""
-    normaliser = logits.logsumexp(dim=1)
+    # With smoothing the target is 1 - smoothing at one word and smoothing / V at every word.
+    normaliser = logits.logsumexp(dim=1)  # (n,)
     chosen = logits.gather(1, targets[:, None])[:, 0]
     loss = normaliser - (1 - label_smoothing) * chosen
     if label_smoothing:
         loss = loss - label_smoothing * logits.mean(dim=1)
+    # softmax - smoothing / V everywhere, and (1 - smoothing) less at the target.
     logits.sub_(normaliser[:, None]).exp_().sub_(label_smoothing / logits.shape[1])
     hit = torch.full_like(chosen[:, None], label_smoothing - 1)
     logits.scatter_add_(1, targets[:, None], hit)
