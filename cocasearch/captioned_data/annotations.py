@@ -15,7 +15,7 @@ from cocasearch.captioned_data.caption_tables import (
     delimited_rows,
     is_unicode,
     jsonl_rows,
-    parse_json,
+    parse_document,
     refuse_binary,
     rows_of_records,
 )
@@ -46,7 +46,7 @@ def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, i
     """
     refuse_binary(path, name)
     try:
-        document = parse_json(path.read_bytes())
+        document = parse_document(path.read_bytes())
     except UnreadCell as error:
         if "Extra data" in str(error):  # a second object after the first
             return jsonl_rows(path, name, wanted)

@@ -150,7 +150,7 @@ def rows_of_records(
             yield BadRow(where, "it is not a JSON object")
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_document(text: str | bytes) -> Any:
     """What a JSON text says; of keys that an object has several times, a list of their values.
 
     Raises:
@@ -178,7 +178,7 @@ def _json_value(line: str) -> object:
     if not is_unicode(line):
         return UnreadCell(NOT_UTF8)
     try:
-        return parse_json(line)
+        return parse_document(line)
     except UnreadCell as error:
         return error
 

@@ -13,7 +13,7 @@ from cocasearch.captioned_data.annotations import json_rows, text_rows
 from cocasearch.captioned_data.caption_tables import delimited_rows, jsonl_rows, parquet_rows
 from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage, Found, Row
 from cocasearch.captioned_data.columns import WantedColumns
-from cocasearch.captioned_data.duplicates.file_contents import same_content
+from cocasearch.captioned_data.duplicates.exact_copies import same_content
 from cocasearch.captioned_data.object_store import SHARD_SUFFIXES, Progress
 from cocasearch.captioned_data.shards import tar_rows
 from cocasearch.captioned_data.sidecars import sidecar_rows

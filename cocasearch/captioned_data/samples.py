@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from cocasearch.captioned_data.caption_tables import NOT_UTF8, parse_json
+from cocasearch.captioned_data.caption_tables import NOT_UTF8, parse_document
 from cocasearch.captioned_data.cells import UnreadCell, words
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.errors import CocaSearchError
@@ -115,7 +115,7 @@ def _lines(kind: str, content: bytes) -> list[str]:
 
 def _metadata(texts: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        document = parse_json(texts[METADATA]) if METADATA in texts else {}
+        document = parse_document(texts[METADATA]) if METADATA in texts else {}
     except UnreadCell as error:
         raise UnreadCell(f"its .json: {error}") from error
     if not isinstance(document, dict):

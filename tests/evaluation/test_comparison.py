@@ -88,7 +88,7 @@ def test_few_changed_pictures_among_many_prove_nothing():
 
 def test_other_pictures_cannot_be_compared(chance):
     few, many = chance.random(3) < 0.5, chance.random(4) < 0.5
-    with pytest.raises(ValueError, match="same pictures"):
+    with pytest.raises(ValueError, match="same images"):
         compare(outcomes(r=few), outcomes(r=many))
 
 

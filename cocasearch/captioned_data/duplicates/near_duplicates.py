@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cocasearch.byte_range import ImageSource
 from cocasearch.captioned_data.captioned_image import CaptionedImage
-from cocasearch.captioned_data.duplicates.file_contents import same_content
+from cocasearch.captioned_data.duplicates.exact_copies import same_content
 from cocasearch.captioned_data.duplicates.perceptual_hash import (
     SKETCH_SIZE,
     Floats,
@@ -31,7 +31,6 @@ _EXACT_UP_TO = 10_000  # images; beyond, a part of the cells is searched
 _CELLS_SEARCHED = 16
 _AHEAD = 256
 
-Positions = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 
@@ -43,10 +42,13 @@ class PerceptualHashes:
     hashes: list[PerceptualHash | None]
     unreadable: dict[int, str]
 
-    def sketches(self) -> Floats:
-        """(N, 35) float32; zeros for what cannot be read."""
-        rows = [image_hash.sketch if image_hash else np.zeros(SKETCH_SIZE, np.float32) for image_hash in self.hashes]
-        return np.stack(rows) if rows else np.empty((0, SKETCH_SIZE), np.float32)
+    def sketches(self, positions: Sequence[int]) -> Floats:
+        """The sketches of the images at n positions (n, 35) float32; zeros for what cannot be read."""
+        sketches = np.zeros((len(positions), SKETCH_SIZE), np.float32)
+        for row, position in enumerate(positions):
+            if image_hash := self.hashes[position]:
+                sketches[row] = image_hash.sketch
+        return sketches
 
 
 def hash_images(images: Sequence[CaptionedImage], progress: Progress | None = None) -> PerceptualHashes:
@@ -97,8 +99,8 @@ def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> li
         hashes: Those of N images.
         progress: Called now and then with images compared and images in all.
     """
-    count = len(hashes.images)
-    kind = list(range(count))
+    exact = {copy: first for first, *copies in _same_files(hashes.images) for copy in copies}
+    kind = list(range(len(hashes.images)))
 
     def first_of(position: int) -> int:
         while kind[position] != position:
@@ -106,76 +108,66 @@ def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> li
             position = kind[position]
         return position
 
-    def link(one: int, other: int) -> None:
+    distinct = [position for position in kind if position not in exact]
+    for one, other in _near_pairs(hashes, hashes, distinct, distinct, progress):
         low, high = sorted((first_of(one), first_of(other)))
         kind[high] = low
-
-    exact: dict[int, int] = {}
-    for first, *others in same_content([image.image for image in hashes.images]):
-        exact.update(dict.fromkeys(others, first))
-        for other in others:
-            link(first, other)
-    sketches = hashes.sketches()
-    distinct = np.array([position for position in range(count) if position not in exact], dtype=np.int64)
-    pairs = _near_pairs(hashes, hashes, sketches[distinct], sketches[distinct], distinct, distinct, progress)
-    for one, other in pairs:
-        link(one, other)
     return [
         Twin(exact.get(position, first_of(position)), position, position in exact)
-        for position in range(count)
+        for position in range(len(kind))
         if position in exact or first_of(position) != position
     ]
 
 
 def find_same_between(images: Sequence[CaptionedImage], others: Sequence[CaptionedImage]) -> list[Twin]:
     """The images that are also among others, byte for byte; as `find_twins_between`, and none of them is decoded."""
-    found = []
-    for group in same_content([image.image for image in (*others, *images)]):
-        found += [Twin(group[0], at - len(others), is_exact=True) for at in group if group[0] < len(others) <= at]
-    return sorted(found, key=lambda twin: twin.second)
+    twins = []
+    for first, *copies in _same_files([*others, *images]):
+        twins += [Twin(first, at - len(others), is_exact=True) for at in copies if first < len(others) <= at]
+    return sorted(twins, key=lambda twin: twin.second)
 
 
 def find_twins_between(hashes: PerceptualHashes, others: PerceptualHashes) -> list[Twin]:
     """The images that are also among others, each once: `first` counts in the others, `second` in the images."""
-    found = {twin.second: twin for twin in find_same_between(hashes.images, others.images)}
-    rest = np.array([at for at in range(len(hashes.images)) if at not in found], dtype=np.int64)
-    every = np.arange(len(others.images))
-    for at, other in _near_pairs(hashes, others, hashes.sketches()[rest], others.sketches(), rest, every):
-        found.setdefault(at, Twin(other, at, is_exact=False))
-    return [found[at] for at in sorted(found)]
+    twins = {twin.second: twin for twin in find_same_between(hashes.images, others.images)}
+    rest = [at for at in range(len(hashes.images)) if at not in twins]
+    for at, other in _near_pairs(hashes, others, rest, range(len(others.images))):
+        twins.setdefault(at, Twin(other, at, is_exact=False))
+    return [twins[at] for at in sorted(twins)]
+
+
+def _same_files(images: Sequence[CaptionedImage]) -> list[list[int]]:
+    return same_content([image.image for image in images])
 
 
 def _near_pairs(
     hashes: PerceptualHashes,
     others: PerceptualHashes,
-    queries: Floats,
-    stored: Floats,
-    query_at: Positions,
-    stored_at: Positions,
+    query_at: Sequence[int],
+    stored_at: Sequence[int],
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of positions (of hashes, of others) whose images are nearly the same."""
+    """Pairs of positions (of hashes, of others), among those given, whose images are nearly the same; no pair twice."""
 
     @lru_cache(maxsize=4096)
-    def thumbnail(is_other: bool, position: int) -> Floats | None:
+    def thumbnail(image: ImageSource) -> Floats | None:
         try:
-            return read_thumbnail((others if is_other else hashes).images[position].image)
+            return read_thumbnail(image)
         except UnreadableImage:  # it was there a moment ago
             return None
 
     is_same_set = hashes is others
     seen: set[tuple[int, int]] = set()
-    for query, neighbours in _candidates(queries, stored):
-        if progress is not None and (query + 1 == len(queries) or query % _AHEAD == 0):
-            progress(query + 1, len(queries))
-        at = int(query_at[query])
-        for neighbour in neighbours:
-            other = int(stored_at[neighbour])
+    for query, neighbours in _candidates(hashes.sketches(query_at), others.sketches(stored_at)):
+        if progress is not None and (query + 1 == len(query_at) or query % _AHEAD == 0):
+            progress(query + 1, len(query_at))
+        at = query_at[query]
+        for other in (stored_at[neighbour] for neighbour in neighbours):
             pair = (min(at, other), max(at, other)) if is_same_set else (at, other)
             if pair in seen or (is_same_set and at == other):
                 continue
             seen.add(pair)
-            one, two = thumbnail(False, at), thumbnail(not is_same_set, other)
+            one, two = thumbnail(hashes.images[at].image), thumbnail(others.images[other].image)
             if one is not None and two is not None and is_same_image(one, two):
                 yield at, other
 
