@@ -10,6 +10,7 @@ from typing import Any
 
 from cocasearch.errors import shortened
 from cocasearch.images.discovery import is_image_name
+from cocasearch.images.formats import format_of
 
 _NULLS = {"nan", "NaN", "null", "NULL", "None", "<NA>"}
 _TEXT_KEYS = ("raw", "caption", "text", "sentence")
@@ -21,7 +22,6 @@ _LIST = re.compile(rf"[\[({{](?:[\s,]*(?:{_LITERAL}|None|null|nan|NaN))*[\s,]*[\
 _LIKE_A_LIST = re.compile(r"\[\s*[\[{\"'].*\]", re.DOTALL)
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{60,}={0,2}\s*")
-_HEADS = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF|BM|II\*\0|MM\0\*|....(?:ftyp|jP  )", re.DOTALL)
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes; no file has a longer one
 
 
@@ -125,7 +125,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _begins_a_image(text: str) -> bool:
-    return _HEADS.match(_decoded("".join(text[:60].split())[:24])) is not None
+    return format_of(_decoded("".join(text[:60].split())[:24])) is not None
 
 
 def _unquoted(literal: str) -> object:

@@ -11,7 +11,8 @@ from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.samples import METADATA, SampleReader
 from cocasearch.captioned_data.unicode_names import composed
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import RAW_SUFFIXES, is_image_name, walk_folders
+from cocasearch.images.discovery import is_image_name, walk_folders
+from cocasearch.images.formats import RAW_SUFFIXES
 
 _NO_IMAGE = "no photo"
 _Name = TypeVar("_Name", bound=PurePath)

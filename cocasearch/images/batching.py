@@ -86,7 +86,7 @@ def _decode(source: ImageSource, preprocess: Preprocess, max_megapixels: float) 
     try:
         return metadata, preprocess(image)
     except (MemoryError, ValueError) as error:  # of a shape that none was thought to have
-        raise refusal(error, source.file if isinstance(source, ByteRange) else source, reads_heif=True) from error
+        raise refusal(error, source.file if isinstance(source, ByteRange) else source) from error
 
 
 def _ahead(

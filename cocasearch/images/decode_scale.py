@@ -9,10 +9,8 @@ import io
 from PIL import Image
 
 from cocasearch.images.decode_limits import MAX_SIDE, SECONDS_PER_FILE
+from cocasearch.images.formats import UNINTERRUPTED
 from cocasearch.images.timed_reading import TimedFile, TooLargeError
-
-# Seconds per megapixel and per megabyte, of noise and of flat colour, on one core of 2020.
-_UNINTERRUPTED = {"WEBP": (0.04, 0.12), "AVIF": (0.01, 0.08), "HEIF": (0.015, 0.12), "JPEG2000": (0.03, 0.22)}
 
 _VERY_LARGE = 50_000_000  # pixels
 
@@ -45,13 +43,13 @@ def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> N
         if image.format == "JPEG2000":
             halvings = _halvings(image, file, min_side)
             image.reduce = halvings  # type: ignore[method-assign, assignment]
-    if image.format in _UNINTERRUPTED:
+    if image.format in UNINTERRUPTED:
         _check_time(image, file, 4**halvings)
 
 
 def bytes_needed(image: Image.Image, size: tuple[int, int]) -> int:
     """About how much memory it takes to decode an open image of a full `size`, in bytes."""
-    at_once = image.format in _UNINTERRUPTED or bool(image.info.get("progressive"))
+    at_once = image.format in UNINTERRUPTED or bool(image.info.get("progressive"))
     return 8 * image.width * image.height + (12 * size[0] * size[1] if at_once else 0)
 
 
@@ -75,7 +73,7 @@ def choose_divisor(image: Image.Image, min_side: int | None) -> int:
 
 
 def _check_time(image: Image.Image, file: TimedFile, shrunk: int) -> None:
-    per_megapixel, per_megabyte = _UNINTERRUPTED[image.format or ""]
+    per_megapixel, per_megabyte = UNINTERRUPTED[image.format or ""]
     size = _file_size(file)
     seconds = (image.width * image.height / 1e6 * per_megapixel + size / 1e6 * per_megabyte) / shrunk
     if seconds > SECONDS_PER_FILE:

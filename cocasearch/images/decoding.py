@@ -11,6 +11,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
@@ -20,15 +21,13 @@ from cocasearch.errors import UnreadableImage, first_line
 from cocasearch.images.color import to_srgb
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS, MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL
 from cocasearch.images.decode_scale import bytes_needed, check_size, choose_divisor, choose_scale, read_in_small_pieces
+from cocasearch.images.formats import FORMATS
 from cocasearch.images.memory_budget import DECODING
 from cocasearch.images.mending import is_mendable, mended
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata, read_orientation
 from cocasearch.images.raw import is_raw, open_raw
 from cocasearch.images.refusals import may_be_around, refusal
 from cocasearch.images.timed_reading import TimedFile, open_timed
-
-# Formats that decode in process: PIL would hand EPS to Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 
 # PIL refuses twice this many pixels on its own; our limit, checked before decoding, is lower.
 if Image.MAX_IMAGE_PIXELS is not None:
@@ -82,13 +81,9 @@ def read_image(
                 if found is None:
                     raise
                 image, metadata = found
-                return image, replace(metadata, remark=_refusal(error, whole).reason)
+                return image, replace(metadata, remark=refusal(error, whole).reason)
     except Exception as error:
-        raise _refusal(error, whole) from error
-
-
-def _refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
-    return refusal(error, source, reads_heif="HEIF" in _formats())
+        raise refusal(error, whole) from error
 
 
 def make_upright(image: Image.Image) -> Image.Image:
@@ -109,13 +104,12 @@ def make_upright(image: Image.Image) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """The formats that this installation of PIL can read."""
-    with suppress(ImportError):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+    """The formats that PIL can read here, with the decoders of optional parts."""
+    for package, register in {one.package: one.register for one in FORMATS if one.register}.items():
+        with suppress(ImportError):
+            getattr(import_module(package), register)()
     Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+    return tuple(dict.fromkeys(one.name for one in FORMATS if one.name in Image.OPEN))
 
 
 def _read_image(file: TimedFile, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:

@@ -11,25 +11,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import ExifTags, Image
 
 from cocasearch.images.decode_scale import check_size
-from cocasearch.images.discovery import RAW_SUFFIXES
-from cocasearch.images.extras import MissingExtraError
+from cocasearch.images.formats import RAW, RAW_SUFFIXES, MissingExtraError, format_of
 from cocasearch.images.memory_budget import DECODING
 
 if TYPE_CHECKING:
     import rawpy
 
-_SIGNATURES = (  # (offset, signature) of RAW files that are no TIFF to any other reader
-    (8, b"CR\x02\0"),  # Canon
-    (4, b"ftypcrx "),
-    (6, b"HEAPCCDR"),
-    (0, b"FUJIFILMCCD-RAW"),
-    (0, b"IIRO"),  # Olympus
-    (0, b"IIRS"),
-    (0, b"MMOR"),
-    (0, b"IIU\0"),  # Panasonic
-    (0, b"\0MRM"),  # Minolta
-    (0, b"FOVb"),  # Sigma
-)
 _BYTES_PER_PIXEL = 16  # while LibRaw develops
 _TIFF = (b"II*\0", b"MM\0*")
 _ORIENTATION = {3: 3, 5: 8, 6: 6}  # LibRaw's flip -> EXIF's orientation
@@ -37,7 +24,8 @@ _ORIENTATION = {3: 3, 5: 8, 6: 6}  # LibRaw's flip -> EXIF's orientation
 
 def is_raw(source: Path | bytes, head: bytes) -> bool:
     """Whether a file that starts with `head` is a camera's RAW; most kinds are TIFFs and told by their suffix."""
-    if any(head.startswith(signature, offset) for offset, signature in _SIGNATURES):
+    known = format_of(head)
+    if known is not None and known.name == RAW:
         return True
     return isinstance(source, Path) and source.suffix.lower() in RAW_SUFFIXES and head.startswith(_TIFF)
 
@@ -60,7 +48,7 @@ def open_raw(
     try:
         import rawpy
     except ImportError as error:
-        raise MissingExtraError("RAW", "raw") from error
+        raise MissingExtraError(RAW, "raw") from error
     with rawpy.imread(io.BytesIO(file.read())) as raw:
         sizes = raw.sizes  # as stored; developing changes them
         check_size(sizes.width, sizes.height, max_megapixels)

@@ -7,11 +7,10 @@ from PIL import Image, UnidentifiedImageError
 
 from cocasearch.errors import Cause, UnreadableImage
 from cocasearch.images.decode_limits import MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
-from cocasearch.images.extras import MissingExtraError
+from cocasearch.images.formats import MissingExtraError, format_of, is_installed
 from cocasearch.images.timed_reading import OutOfTimeError, TooLargeError, open_regular
 
-_FOREIGN = (  # (offset, signature, reason)
-    (4, b"ftypavif", "damaged AVIF"),
+_FOREIGN = (  # offset and bytes by which files are known that hold no image
     (4, b"ftyp", "a video, not an image"),
     (0, b"%PDF", "a PDF document, not an image"),
     (0, b"%!PS", "a PostScript document, not an image"),
@@ -19,31 +18,21 @@ _FOREIGN = (  # (offset, signature, reason)
     (0, b"<?xml", "an XML document, not an image"),
     (0, b"8BPS", "a Photoshop document, not an image"),
     (0, b"PK\x03\x04", "a ZIP archive, not an image"),
-    (8, b"WEBP", "damaged WebP"),
-    (0, b"\x89PNG", "damaged PNG"),
-    (0, b"\xff\xd8", "damaged JPEG"),
-    (0, b"GIF8", "damaged GIF"),
-    (0, b"II*\0", "damaged TIFF"),
-    (0, b"MM\0*", "damaged TIFF"),
-    (0, b"\0\0\0\x0cjP  ", "damaged JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "damaged JPEG 2000"),
     (0, b"<!DOCTYPE", "a web page, not an image"),
     (0, b"<html", "a web page, not an image"),
 )
-_HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1", b"ftypheim", b"ftypheis")
 
 
-def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> UnreadableImage:
+def refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
     """What to tell of an image that could not be read.
 
     Args:
         error: What reading it led to.
         source: The file, or its bytes.
-        reads_heif: Whether the extra for HEIC files is installed.
     """
     name = f"({len(source)} bytes in memory)" if isinstance(source, bytes) else str(source)
     if isinstance(error, UnidentifiedImageError):
-        error = _unidentified(source, reads_heif)
+        error = _unidentified(source)
     extra = error.extra if isinstance(error, MissingExtraError) else ""
     pixels = error.pixels if isinstance(error, TooLargeError) else 0
     return UnreadableImage(name, _reason(error), cause=cause_of(error), extra=extra, pixels=pixels)
@@ -98,7 +87,7 @@ def _reason(error: Exception) -> str:
     return f"damaged ({' '.join(told.split())[:200]})" if isinstance(told, str) else "damaged"
 
 
-def _unidentified(source: Path | bytes, reads_heif: bool) -> Exception:
+def _unidentified(source: Path | bytes) -> Exception:
     """Why no decoder knew the file."""
     try:
         head = source[:64] if isinstance(source, bytes) else _head(source)
@@ -106,9 +95,9 @@ def _unidentified(source: Path | bytes, reads_heif: bool) -> Exception:
         return error
     if not head:
         return _ForeignError("empty file")
-    if head.startswith(_HEIF_BRANDS, 4):
-        kind = "HEIC" if head[8:11] == b"hei" else "HEIF"
-        return _ForeignError(f"damaged {kind}") if reads_heif else MissingExtraError(kind, "heif")
+    if known := format_of(head):
+        is_readable = not known.extra or is_installed(known.extra)
+        return _ForeignError(f"damaged {known.title}") if is_readable else MissingExtraError(known.title, known.extra)
     reasons = (why for at, mark, why in _FOREIGN if head.startswith(mark, at))
     return _ForeignError(next(reasons, "not an image that can be read"))
 

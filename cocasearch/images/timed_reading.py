@@ -1,7 +1,7 @@
 """Files that can be read for some seconds only, so that no broken one holds up a run, and nothing else in their place.
 
 Decoders ask for their input piece by piece; once the time is up they get an error instead of the next piece. Those
-that take all of it in one call are bounded before they start, by `effort.py`. Time is what the reading thread has
+that take all of it in one call are bounded before they start, by `decode_scale`. Time is what the reading thread has
 computed: a machine that is busy, stopped or asleep costs no image.
 """
 
