@@ -1,12 +1,20 @@
 """How captions are written: the options of every strategy, with their ranges and each mode's own defaults."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cocasearch.errors import CocaSearchError
 
-STRATEGIES = ("beam", "greedy", "sample")
-COMPATS = ("", "openclip")
+Strategy = Literal["beam", "greedy", "sample"]
+"""How the next token is chosen; `captioner` makes a search of it."""
+
+Compat = Literal["", "openclip"]
+STRATEGIES_OF = {
+    **dict.fromkeys(("num_beams", "rerank", "length_penalty", "num_beam_groups"), ("beam",)),
+    **dict.fromkeys(("temperature", "top_k", "top_p", "seed"), ("sample",)),
+}
+"""The strategies that an option has a meaning for; the others are for all of them."""
+
 _RERANK = 4.0
 _OWN_DEFAULT: Any = None  # stands for a default that depends on the mode, until the options are made
 
@@ -24,7 +32,7 @@ class CaptionOptions:
         num_beams: Sequences grown side by side; `beam` only. 5, and 6 in compat.
         rerank: `beam` only: how much the cosine of image and caption counts beside the log-probability when one of
             the finished sequences is chosen; 0 leaves it out. Both come from the same model and image pass. None is 4
-            where the model can judge captions, else 0 (`for_model`); always 0 in compat.
+            where the model can rerank captions, else 0 (`for_model`); always 0 in compat.
         min_length: No caption ends before it; in compat, as OpenCLIP counts it, the end itself is one more.
         max_length: Every caption has ended by then; never more than the model's context.
         temperature: `sample` only: above 0, lower is closer to greedy.
@@ -33,7 +41,7 @@ class CaptionOptions:
         repetition_penalty: Above 1 makes ids that already occur less likely.
         length_penalty: `beam` only: 0 favours short captions, 1 ranks by the mean log-probability, more favours long.
         prompt: What every caption starts with.
-        seed: `sample` only: the same image and seed give the same caption, in any batch; None for chance.
+        seed: `sample` only: the same image and seed give the same caption, in any batch; None for another each time.
         compat: "openclip" for captions as OpenCLIP writes them; "" for ours.
         num_beam_groups: Compat only: the beams are that many identical copies of `num_beams / num_beam_groups`, of
             which one is computed. 3 in compat.
@@ -42,7 +50,7 @@ class CaptionOptions:
         CocaSearchError: A value out of its range, or one that has no meaning beside another.
     """
 
-    strategy: Literal["beam", "greedy", "sample"] = "beam"
+    strategy: Strategy = "beam"
     num_beams: int = _OWN_DEFAULT
     rerank: float | None = None
     min_length: int = 5
@@ -54,11 +62,11 @@ class CaptionOptions:
     length_penalty: float = 1.0
     prompt: str = ""
     seed: int | None = None
-    compat: Literal["", "openclip"] = ""
+    compat: Compat = ""
     num_beam_groups: int = _OWN_DEFAULT
 
     def __post_init__(self) -> None:
-        for name, known in (("strategy", STRATEGIES), ("compat", COMPATS)):
+        for name, known in (("strategy", get_args(Strategy)), ("compat", get_args(Compat))):
             if getattr(self, name) not in known:
                 wanted = ", ".join(filter(None, known))
                 raise CocaSearchError(f"unknown {name} '{getattr(self, name)}'; known are {wanted}")
@@ -80,7 +88,7 @@ class CaptionOptions:
         return bool(self.compat and self.strategy == "beam" and self.prompt)
 
     def for_model(self, *, can_rerank: bool) -> "CaptionOptions":
-        """The same with what depends on the model: whether its contrastive half can judge captions."""
+        """The same with what depends on the model: whether its contrastive half can rerank captions."""
         return self if self.rerank is not None else replace(self, rerank=_RERANK if can_rerank else 0.0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,15 +99,16 @@ class CaptionOptions:
     def __str__(self) -> str:
         """The strategy, what it always depends on, and what is not as usual: 'beam, num_beams 5, rerank 4.0'."""
         usual = CaptionOptions(self.strategy, compat=self.compat)
-        unsaid = {"strategy"} if self.strategy == "beam" else {"strategy", *_BEAM_ONLY}
         always = {"num_beams"} if self.compat else {"num_beams", "rerank"}
-        told = [
+        mode = f" as {self.compat}'s" if self.compat else ""
+        named = [
             f"{name} {value}"
             for name, value in asdict(self).items()
-            if name not in unsaid and (name in always or value != getattr(usual, name))
+            if name != "strategy"
+            and self.strategy in STRATEGIES_OF.get(name, (self.strategy,))
+            and (name in always or value != getattr(usual, name))
         ]
-        mode = f" as {self.compat}'s" if self.compat else ""
-        return ", ".join([self.strategy + mode, *told])
+        return ", ".join([self.strategy + mode, *named])
 
     def _refuse_mixtures(self) -> None:
         mixtures = {
@@ -123,6 +132,7 @@ class CaptionOptions:
         compat = bool(self.compat)
         fewest = 2 if compat and self.strategy == "beam" else 1
         groups = f"a divisor of num_beams, {self.num_beams}" if compat else "left out, except with compat 'openclip'"
+        groups_fit = self.num_beam_groups >= 1 and self.num_beams % self.num_beam_groups == 0
         latest, below = (self.max_length - 1, "less than") if compat else (self.max_length, "at most")
         return {
             "num_beams": (self.num_beams >= fewest, f"at least {fewest}"),
@@ -133,15 +143,9 @@ class CaptionOptions:
             "top_k": (self.top_k >= 0, "0 (off) or more"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "repetition_penalty": (self.repetition_penalty > 0, "above 0"),
-            "num_beam_groups": (self._groups_fit(), groups),
+            "num_beam_groups": (groups_fit if compat else self.num_beam_groups == 1, groups),
         }
-
-    def _groups_fit(self) -> bool:
-        if not self.compat:
-            return self.num_beam_groups == 1
-        return self.num_beam_groups >= 1 and self.num_beams % self.num_beam_groups == 0
 
 
 _COMPAT_ONLY = ("compat", "num_beam_groups")
-_BEAM_ONLY = ("num_beams", "num_beam_groups", "rerank", "length_penalty")
 DEFAULT_OPTIONS = CaptionOptions()

@@ -13,12 +13,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from cocasearch.checkpoints.confidence_file import ConfidenceModel
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.caption_confidence import agreement, confidence_model_for
 from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.generation.beam_search import BeamSearch
-from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
+from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, STRATEGIES_OF, CaptionOptions
 from cocasearch.inference.generation.decoding_strategies import Decoded, PickLikeliest, Search, SingleSearch
 from cocasearch.inference.generation.openclip_decoding import (
     OpenClipBeamRules,
@@ -84,12 +83,12 @@ class Captioner:
     ) -> list[Caption]:
         """One caption per image from what an image pass gave, each with its score; arguments as `caption_tokens`.
 
-        Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote. And
+        Here alone finished beams are reranked: the contrastive half of the model ranks what the other half wrote. And
         here alone captions get their confidence.
         """
         complete = self._loaded.complete(options)
-        weight = complete.rerank or 0.0 if options.strategy == "beam" else 0.0
-        judge = confidence_model_for(self._loaded.confidence, complete)
+        weight = complete.rerank or 0.0 if options.strategy in STRATEGIES_OF["rerank"] else 0.0
+        confidence_model = confidence_model_for(self._loaded.confidence, complete)
         endings = self._search_all(features.tokens, options, seeds)
         texts = [[self._loaded.tokenizer.decode(decoded.ids) for decoded in ended] for ended in endings]
         n_eligible = [_n_eligible(ended, weight) for ended in endings]
@@ -99,7 +98,11 @@ class Captioner:
             scores = [float(image @ vectors[text]) for text in of_image[:n]]
             best = max(range(n), key=lambda place: ended[place].score + weight * scores[place])
             agreed = agreement(of_image, [sum(decoded.logprobs) for decoded in ended], best)
-            captions.append(_judged(self._caption(ended[best]), scores[best], agreed, judge))
+            caption = replace(self._caption(ended[best]), score=scores[best], agreement=agreed)
+            if confidence_model:
+                probability = confidence_model.probability((scores[best], caption.mean_logprob, agreed))
+                caption = replace(caption, confidence=probability)
+            captions.append(caption)
         return captions
 
     def _embed(self, texts: Iterable[str]) -> dict[str, Tensor]:
@@ -207,18 +210,12 @@ def _n_eligible(ended: list[Decoded], weight: float) -> int:
     return 1 + sum(other.score + weight > ended[0].score - weight for other in ended[1:])
 
 
-def _judged(caption: Caption, score: float, agreed: float, judge: ConfidenceModel | None) -> Caption:
-    features = (score, caption.mean_logprob, agreed)
-    confidence = judge.probability(features) if judge else None
-    return replace(caption, score=score, agreement=agreed, confidence=confidence)
-
-
 def image_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:
     """One seed per image of `pixels` (B, 3, S, S), from what it shows and `options.seed`; None if nothing is drawn.
 
     So an image draws the same numbers in every batch, and different images different ones.
     """
-    if options.strategy != "sample" or options.seed is None:
+    if options.strategy not in STRATEGIES_OF["seed"] or options.seed is None:
         return None
     rows = pixels.detach().float().cpu().contiguous().numpy()
     return [zlib.crc32(row.data, options.seed & 0xFFFFFFFF) for row in rows]
