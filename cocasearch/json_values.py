@@ -62,8 +62,8 @@ def parse_json(text: str | bytes) -> Any:
     for _ in range(_DEEPEST):
         if not level:
             return value
-        inner = [list(some.values()) if isinstance(some, dict) else some for some in level]
-        level = [item for some in inner if isinstance(some, list) for item in some]
+        parts = [list(part.values()) if isinstance(part, dict) else part for part in level]
+        level = [item for part in parts if isinstance(part, list) for item in part]
     raise ValueError("it is nested too deeply")
 
 

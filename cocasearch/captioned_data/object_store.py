@@ -104,7 +104,7 @@ def _connect(bucket: str | None, endpoint: str | None, anonymous: bool) -> Any:
     )
 
 
-def _download(remote: Any, file: Path, tell: Callable[[int, int], None]) -> None:
+def _download(remote: Any, file: Path, progress: Callable[[int, int], None]) -> None:
     """Fill the file piece by piece. Processes that do so at the same time write the same bytes to the same places."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
@@ -119,7 +119,7 @@ def _download(remote: Any, file: Path, tell: Callable[[int, int], None]) -> None
             local.write(piece)
             local.flush()
             done += len(piece)
-            tell(done, remote.size())
+            progress(done, remote.size())
     with suppress(FileNotFoundError):  # another process was first; what it put there is the same
         partial.replace(file)
 

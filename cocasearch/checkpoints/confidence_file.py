@@ -22,7 +22,7 @@ from cocasearch.json_values import build, read_json, shown
 FORMAT = 1
 _FARTHEST = 1e9  # of a number from 0; a scale may be as near as one part of it
 FEATURES = ("cosine", "mean_logprob", "agreement")
-"""What confidence is judged by, in this order; see `inference.caption_confidence`."""
+"""What confidence is computed from, in this order; see `inference.caption_confidence`."""
 
 Triple = tuple[float, float, float]
 """One number per feature."""

@@ -258,16 +258,15 @@ class _NoInitialValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _check_fit(folder: Path, wanted: dict[str, Tensor], found: dict[str, tuple[int, ...]]) -> None:
-    for name, value in wanted.items():
-        if name not in found:
-            raise CocaSearchError(f"the weights in {folder} do not fit its config: {name} is missing")
-        if found[name] != value.shape:
-            raise CocaSearchError(
-                f"the weights in {folder} do not fit its config: {name} is {found[name]}, not {tuple(value.shape)}"
-            )
-    if surplus := sorted(found.keys() - wanted.keys()):
-        raise CocaSearchError(f"the weights in {folder} do not fit its config: {surplus[0]} is not part of it")
+def _check_fit(folder: Path, state_dict: dict[str, Tensor], stored: dict[str, tuple[int, ...]]) -> None:
+    problems = [
+        f"{name} is {stored[name]}, not {tuple(value.shape)}" if name in stored else f"{name} is missing"
+        for name, value in state_dict.items()
+        if stored.get(name) != value.shape
+    ]
+    problems += [f"{name} is not part of it" for name in sorted(stored.keys() - state_dict.keys())]
+    if problems:
+        raise CocaSearchError(f"the weights in {folder} do not fit its config: {problems[0]}")
 
 
 def _fingerprint(folder: Path, described: dict[str, Any]) -> str:

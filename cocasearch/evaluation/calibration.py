@@ -1,7 +1,7 @@
 """A model and captioned images that it was not trained on -> how far its captions can be trusted.
 
 A logistic regression of the three features of `inference.caption_confidence` against `is_right`. What it is worth is
-told by images that were held out: two halves, each judged by the fit of the other; the fit that is kept is of both.
+told by images that were held out: two halves, each scored by the fit of the other; the fit that is kept is of both.
 """
 
 import hashlib

@@ -108,8 +108,8 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
 
 def cider_d_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
     """The images' parts of `cider_d`, which is their mean."""
-    judge = CiderD(references)
-    return [judge(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
+    score = CiderD(references)
+    return [score(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
 
 
 class CiderD:

@@ -115,8 +115,8 @@ def check_data(
     problems += [Problem(bad.where, "missing", bad.reason) for bad in data.missing]
     problems += _of_images(hashes, lambda done, total: tell("comparing photos", done, total))
     if validation is not None:
-        others = hash_images(validation.images, lambda done, total: tell("looking at the others", done, total))
-        problems += _in_validation(hashes, others)
+        held_out = hash_images(validation.images, lambda done, total: tell("looking at the others", done, total))
+        problems += _in_validation(hashes, held_out)
     problems += [
         Problem(image.key, "long caption", f"{tokens[caption]} tokens of {context_length}: {caption}")
         for image in data
@@ -150,9 +150,9 @@ def _of_images(hashes: PerceptualHashes, progress: Callable[[int, int], None]) -
             yield Problem(key, "huge", f"{image_hash.width * image_hash.height / 1e6:.0f} megapixels")
 
 
-def _in_validation(hashes: PerceptualHashes, others: PerceptualHashes) -> list[Problem]:
+def _in_validation(hashes: PerceptualHashes, held_out: PerceptualHashes) -> list[Problem]:
     def problem(twin: Twin) -> Problem:
         kind: Kind = "also in validation" if twin.is_exact else "nearly in validation"
-        return Problem(hashes.images[twin.second].key, kind, others.images[twin.first].key)
+        return Problem(hashes.images[twin.second].key, kind, held_out.images[twin.first].key)
 
-    return sorted(map(problem, find_twins_between(hashes, others)), key=lambda found: found.problem)
+    return sorted(map(problem, find_twins_between(hashes, held_out)), key=lambda found: found.problem)

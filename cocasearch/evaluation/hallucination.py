@@ -99,7 +99,7 @@ def hallucination_report(
     Args:
         captions: One per image.
         references: For each image, one text or more.
-        confidences: Of each caption, from 0 to 1; None where nobody has judged it.
+        confidences: Of each caption, from 0 to 1; None where it has none.
     """
     images = named_objects(captions, references)
     every = hallucination(images)

@@ -1,8 +1,7 @@
 """How far a generated caption can be trusted: a probability that it is right, and where a sure one begins.
 
-A caption is judged by three features: the cosine of photo and caption, the mean log-probability of its tokens, and the
-agreement of the other sequences that the search finished on what it names. What they are worth is in the model's
-`ConfidenceModel`.
+Three features go into it: the cosine of photo and caption, the mean log-probability of the caption's tokens, and how
+far the other sequences that the search finished name the same things. The model's `ConfidenceModel` weighs them.
 """
 
 import math
@@ -18,7 +17,7 @@ SURE_FROM = 0.5
 
 
 def is_sure(confidence: float | None) -> bool:
-    """Whether a caption of this confidence, from 0 to 1, counts as sure; so does one that nobody has judged."""
+    """Whether a caption of this confidence, from 0 to 1, counts as sure; so does one without a confidence."""
     return confidence is None or confidence >= SURE_FROM
 
 
@@ -46,7 +45,7 @@ def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> f
 
 
 def confidence_model_for(calibrated: ConfidenceModel | None, options: CaptionOptions) -> ConfidenceModel | None:
-    """What judges captions that are written so; None if nothing does.
+    """The model of confidence for captions that are written so; None if there is none.
 
     Features mean the same only where captions come about in the same way: a greedy one has none to agree with, another
     length or prompt shifts the log-probabilities. So every option must be as it was when the model was calibrated.

@@ -111,7 +111,7 @@ def name_loss(image: Tensor, names: Tensor, target: Tensor, logit_scale: Tensor)
 def sigmoid_contrastive_loss(
     image: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor, logit_bias: Tensor
 ) -> Tensor:
-    """Each pair of B images (B, E) and T texts (T, E) judged by itself: `owners` (T,) names each text's image.
+    """Each pair of B images (B, E) and T texts (T, E) classified by itself: `owners` (T,) names each text's image.
 
     The sum over all pairs, per text, of the binary cross-entropy of `logit_scale * similarity + logit_bias` (SigLIP,
     arXiv 2303.15343). With one text an image it is OpenCLIP's SigLipLoss.

@@ -84,9 +84,9 @@ class KnownWords:
         rows = "".join(f"{word}\t{count}\n" for word, count in ranked[:MOST_WORDS])
         file.write_text(_HEADER + rows, encoding="utf-8", newline="\n")
 
-    def plus(self, others: Mapping[str, int]) -> "KnownWords":
-        """With the counts of others added."""
-        return KnownWords(Counter(self.counts) + Counter(others))
+    def plus(self, counts: Mapping[str, int]) -> "KnownWords":
+        """With other counts added."""
+        return KnownWords(Counter(self.counts) + Counter(counts))
 
     @property
     def is_cut(self) -> bool:

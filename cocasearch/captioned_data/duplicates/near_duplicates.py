@@ -119,19 +119,19 @@ def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> li
     ]
 
 
-def find_same_between(images: Sequence[CaptionedImage], others: Sequence[CaptionedImage]) -> list[Twin]:
-    """The images that are also among others, byte for byte; as `find_twins_between`, and none of them is decoded."""
+def find_same_between(images: Sequence[CaptionedImage], reference: Sequence[CaptionedImage]) -> list[Twin]:
+    """The images that are also in the reference, byte for byte; as `find_twins_between`, but none is decoded."""
     twins = []
-    for first, *copies in _same_files([*others, *images]):
-        twins += [Twin(first, at - len(others), is_exact=True) for at in copies if first < len(others) <= at]
+    for first, *copies in _same_files([*reference, *images]):
+        twins += [Twin(first, at - len(reference), is_exact=True) for at in copies if first < len(reference) <= at]
     return sorted(twins, key=lambda twin: twin.second)
 
 
-def find_twins_between(hashes: PerceptualHashes, others: PerceptualHashes) -> list[Twin]:
-    """The images that are also among others, each once: `first` counts in the others, `second` in the images."""
-    twins = {twin.second: twin for twin in find_same_between(hashes.images, others.images)}
+def find_twins_between(hashes: PerceptualHashes, reference: PerceptualHashes) -> list[Twin]:
+    """The images that are also in the reference, each once: `first` counts in the reference, `second` in the images."""
+    twins = {twin.second: twin for twin in find_same_between(hashes.images, reference.images)}
     rest = [at for at in range(len(hashes.images)) if at not in twins]
-    for at, other in _near_pairs(hashes, others, rest, range(len(others.images))):
+    for at, other in _near_pairs(hashes, reference, rest, range(len(reference.images))):
         twins.setdefault(at, Twin(other, at, is_exact=False))
     return [twins[at] for at in sorted(twins)]
 
@@ -142,12 +142,20 @@ def _same_files(images: Sequence[CaptionedImage]) -> list[list[int]]:
 
 def _near_pairs(
     hashes: PerceptualHashes,
-    others: PerceptualHashes,
+    reference: PerceptualHashes,
     query_at: Sequence[int],
     stored_at: Sequence[int],
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of positions (of hashes, of others), among those given, whose images are nearly the same; no pair twice."""
+    """Pairs of positions (of hashes, of the reference) whose images are nearly the same, no pair twice.
+
+    Args:
+        hashes: Those of the images that are looked for.
+        reference: Those of the images that they are looked for among; the same object to compare all with each other.
+        query_at: Positions in `hashes`; no others are looked for.
+        stored_at: Positions in `reference`, likewise.
+        progress: Called now and then with images compared and images in all.
+    """
 
     @lru_cache(maxsize=4096)
     def thumbnail(image: ImageSource) -> Floats | None:
@@ -156,9 +164,9 @@ def _near_pairs(
         except UnreadableImage:  # it was there a moment ago
             return None
 
-    is_same_set = hashes is others
+    is_same_set = hashes is reference
     seen: set[tuple[int, int]] = set()
-    for query, neighbours in _candidates(hashes.sketches(query_at), others.sketches(stored_at)):
+    for query, neighbours in _candidates(hashes.sketches(query_at), reference.sketches(stored_at)):
         if progress is not None and (query + 1 == len(query_at) or query % _AHEAD == 0):
             progress(query + 1, len(query_at))
         at = query_at[query]
@@ -167,7 +175,7 @@ def _near_pairs(
             if pair in seen or (is_same_set and at == other):
                 continue
             seen.add(pair)
-            one, two = thumbnail(hashes.images[at].image), thumbnail(others.images[other].image)
+            one, two = thumbnail(hashes.images[at].image), thumbnail(reference.images[other].image)
             if one is not None and two is not None and is_same_image(one, two):
                 yield at, other
 

@@ -104,15 +104,15 @@ def _refuse_no_numbers(weights: Mapping[str, Tensor]) -> None:
             raise CocaSearchError(f"{name} holds values that are no numbers, as a training that diverged leaves them")
 
 
-def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfig:
+def _trained_sizes(config: CoCaConfig, weights: Mapping[str, Tensor]) -> CoCaConfig:
     """The architecture with the image size and text length that weights have positions for.
 
     The decoder of a RoBERTa may write fewer words than are read: OpenCLIP's own config gives it CLIP's number.
     """
     image, pixels, words = (
         config.image,
-        found.get("visual.positional_embedding"),
-        found.get("text.positional_embedding"),
+        weights.get("visual.positional_embedding"),
+        weights.get("text.positional_embedding"),
     )
     if isinstance(image, VisionTransformerConfig) and pixels is not None:
         grid = math.isqrt(count_positions(pixels) - 1)
@@ -120,8 +120,8 @@ def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfi
             config = replace(config, image=replace(image, image_size=grid * image.patch_size))
     if words is not None and count_positions(words) - 1 != config.text.context_length:
         config = replace(config, text=replace(config.text, context_length=len(words) - 1))
-    if isinstance(config.text, RobertaConfig) and VOCABULARY in found:
-        written = found[VOCABULARY].shape[-1]
+    if isinstance(config.text, RobertaConfig) and VOCABULARY in weights:
+        written = weights[VOCABULARY].shape[-1]
         if 2 <= written < config.text.vocab_size:
             config = replace(config, multimodal=replace(config.multimodal, vocab_size=written))
     return config

@@ -85,12 +85,12 @@ def from_roberta(state_dict: Mapping[str, Tensor], config: RobertaConfig) -> dic
     return weights
 
 
-def _of_shape(found: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
-    here = tuple(found[key].shape) if key in found else "missing"
+def _of_shape(weights: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
+    here = tuple(weights[key].shape) if key in weights else "missing"
     if here != shape:
         name = key.removeprefix(f"{_TOWER}.")
         raise CocaSearchError(f"the weights do not fit the config: {name} is {here}, not {shape}")
-    return found[key]
+    return weights[key]
 
 
 def read_described(file: Path, what: str) -> dict[str, Any]:
