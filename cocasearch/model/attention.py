@@ -30,8 +30,8 @@ class KeyValues:
     They are written into spare room, so that a step costs what it adds and not what is there already.
 
     Args:
-        keys: The first ones.
-        values: As many.
+        keys: The keys of the first positions.
+        values: Their values.
     """
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
@@ -96,13 +96,13 @@ class SelfAttention(nn.Module):
         return self._attend(query, key, value, mask, causal, unpadding)
 
     def last_position(self, x: Tensor, *, mask: Tensor) -> Tensor:
-        """The last row (B, 1, D) of `forward`, for less."""
+        """The last row (B, 1, D) of `forward`, without the work for the others."""
         query, key, value = self._split(self.qkv(x))
         # One query over all keys; the last row of the mask holds what a causal mask would forbid, which is nothing.
         return self._attend(query[:, :, -1:], key, value, mask[:, :, -1:], causal=False)
 
     def prefill(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, KeyValues]:
-        """As `forward`, causal, and the keys and values to go on from."""
+        """As `forward` with a causal mask, and the keys and values for the steps that follow."""
         query, key, value = self._split(self.qkv(x))
         return self._attend(query, key, value, mask, causal=mask is None), KeyValues(key, value)
 
@@ -131,8 +131,7 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         # Scaled by 1 / sqrt(D/H), as everywhere: otherwise dot products grow with the width and the softmax saturates.
         x = merge_heads(F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal))
-        output: Tensor = self.out(x if unpadding is None else unpadding.unpad(x))
-        return output
+        return self.out(x if unpadding is None else unpadding.unpad(x))
 
 
 class CrossAttention(nn.Module):
@@ -149,7 +148,7 @@ class CrossAttention(nn.Module):
         return self.attend(x, self.project_context(context))
 
     def project_context(self, context: Tensor) -> KeyValues:
-        """The context's keys and values, computed once however many tokens will read them."""
+        """The context's keys and values, computed once for all the tokens that will read them."""
         key, value = self.key_value(context).chunk(2, dim=-1)  # each (B, S, D)
         # Contiguous by head: read once per token to come, and by no other order.
         return KeyValues(split_heads(key, self.heads).contiguous(), split_heads(value, self.heads).contiguous())
@@ -160,13 +159,12 @@ class CrossAttention(nn.Module):
         query = split_heads(query, self.heads).expand(len(context.keys), -1, -1, -1)  # (B, H, L, D/H)
         # No mask: every token may look at the whole image.
         x = merge_heads(F.scaled_dot_product_attention(query, context.keys, context.values))
-        output: Tensor = self.out(x if unpadding is None else unpadding.unpad(x))
-        return output
+        return self.out(x if unpadding is None else unpadding.unpad(x))
 
     def attend_unprojected(
         self, x: Tensor, context: Tensor, norm: nn.LayerNorm, unpadding: Unpadding | None = None
     ) -> Tensor:
-        """As attending over `project_context(norm(context))`, for less where few tokens read many.
+        """The same as attending over `project_context(norm(context))`, for less work where few tokens read many.
 
         A query's product with a projected key is that of the query, taken back through the key's projection, with the
         context itself; and a weighted sum of projected values is the projection of the weighted sum. What biases add to
@@ -192,8 +190,7 @@ class CrossAttention(nn.Module):
         weights = torch.bmm(asked, context.transpose(1, 2)).softmax(dim=-1).to(context.dtype)  # (B, H L, S)
         seen = torch.bmm(weights, context).view(batch, self.heads, length, -1)  # (B, H, L, C)
         x = merge_heads(torch.einsum("bhlc,hdc->bhld", seen, to_value)) + always
-        output: Tensor = self.out(x if unpadding is None else unpadding.unpad(x))
-        return output
+        return self.out(x if unpadding is None else unpadding.unpad(x))
 
 
 def initialise_attention(projection: nn.Linear, out: nn.Linear, *, std: float, branch_std: float) -> None:

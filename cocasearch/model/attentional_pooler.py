@@ -1,7 +1,7 @@
-"""From image tokens to the two things CoCa needs: a contrastive vector and a context for the decoder.
+"""Poolers, which make a contrastive vector and a context for the decoder out of image tokens.
 
-Four ways behind one call (arXiv 2205.01917 section 3.2; OpenCLIP transformer.py): tokens (B, S, C) in,
-(pooled (B, D) before projection, context (B, Q, D)) out.
+Four kinds have one interface (arXiv 2205.01917 section 3.2; OpenCLIP transformer.py): tokens (B, S, C) in,
+pooled vectors (B, D) before the projection and contexts (B, Q, D) out.
 """
 
 import torch
@@ -22,7 +22,7 @@ class AttentionalPooler(nn.Module):
         self.attention = CrossAttention(width, heads, context_width=context_width)
 
     def forward(self, tokens: Tensor, first: int | None = None) -> Tensor:
-        """(B, S, C) -> (B, Q, D), or as many of the Q as asked for."""
+        """(B, S, C) -> (B, Q, D), or the first `first` of the Q."""
         keys_and_values = self.attention.project_context(self.context_norm(tokens))
         # The queries are the same for every image, so they are normed and projected once (1, Q, D). Each attends for
         # itself: fewer of them change nothing about the others.
@@ -41,8 +41,7 @@ class ClassTokenPooling(nn.Module):
         return tokens[:, 0], tokens[:, 1:]  # (B, C) and (B, S - 1, C)
 
     def vector(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.norm(tokens[:, 0])  # the norm is of each token by itself
-        return pooled
+        return self.norm(tokens[:, 0])  # the norm is of each token by itself
 
 
 class SinglePooling(nn.Module):
@@ -60,8 +59,7 @@ class SinglePooling(nn.Module):
         return pooled[:, 0], pooled[:, 1:]
 
     def vector(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.norm(self.pooler(tokens, first=1))[:, 0]
-        return pooled
+        return self.norm(self.pooler(tokens, first=1))[:, 0]
 
 
 class SeparatePooling(nn.Module):
@@ -94,8 +92,7 @@ class SeparatePooling(nn.Module):
         return self.forward(tokens)[0] if self.is_cascade else self._pool(tokens)
 
     def _pool(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.contrastive_norm(self.contrastive(tokens))[:, 0]  # (B, E): of its one query
-        return pooled
+        return self.contrastive_norm(self.contrastive(tokens))[:, 0]  # (B, E): of its one query
 
 
 Pooling = ClassTokenPooling | SinglePooling | SeparatePooling

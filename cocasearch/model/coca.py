@@ -37,7 +37,7 @@ INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What one image pass gives: `embedding` (B, E) unit rows in float32, `tokens` (B, N, D) for the decoder."""
+    """The result of an image pass: `embedding` (B, E) unit rows in float32, `tokens` (B, N, D) for the decoder."""
 
     embedding: Tensor
     tokens: Tensor
@@ -45,7 +45,7 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class CoCaOutput:
-    """What one training pass gives; `caption_logits` (B, L, V) at position i predict the id at i + 1."""
+    """The result of a training pass; `caption_logits` (B, L, V) at position i predict the id at i + 1."""
 
     image_embedding: Tensor
     text_embedding: Tensor
@@ -55,11 +55,11 @@ class CoCaOutput:
 
 @dataclass
 class DecoderCache:
-    """Everything a caption needs to go on by one id: self-attention of both halves, cross-attention of the image.
+    """What a caption needs to be continued by one id: self-attention of both halves, cross-attention of the image.
 
     R rows are written for B images, k = R / B each, in image order. The rows of an image share one set of keys and
-    values, n positions in the order they were written: rows that part or end leave it as it is, and `ancestors` tells
-    which positions each row descends from. `length` is the number of positions of a row.
+    values, n positions in the order they were written. Rows that part or end leave it as it is; `ancestors` says which
+    positions each row descends from. `length` is the number of positions of a row.
     """
 
     text: list[KeyValues]
@@ -85,7 +85,11 @@ class DecoderCache:
         self.next_readable = self.next_readable.flatten().index_select(0, rows).view(remaining, -1)
 
     def extend(self, is_padding: Tensor) -> tuple[Tensor, Tensor]:
-        """Take in one new id per row, padding or not (B, k); the masks (B, 1, k, n + k) of both halves for it."""
+        """Add one new id per row, and give the masks (B, 1, k, n + k) of both halves for it.
+
+        Args:
+            is_padding: Whether the id of each row (B, k) is padding.
+        """
         images, beams = is_padding.shape
         # The k new positions stand behind the n old ones; each row sees its own of them and none of its neighbours'.
         itself = torch.eye(beams, dtype=torch.bool, device=is_padding.device).expand(images, -1, -1)
@@ -119,10 +123,10 @@ class CoCa(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
 
     def to_dtype(self, dtype: torch.dtype) -> None:
-        """Compute in `dtype`, in place; embeddings and logits come out in float32 all the same.
+        """Let the model compute in `dtype`, in place; embeddings and logits stay float32.
 
-        Of a model with a convolutional encoder only that becomes narrower: its text halves are small, and their
-        rounding costs captions more than time.
+        In a model with a convolutional encoder only that changes: the text halves are small, and rounding them would
+        harm captions more than it saves time.
         """
         if isinstance(self.image_encoder, EfficientNetLite):
             self.image_encoder.to_dtype(dtype)
@@ -130,7 +134,7 @@ class CoCa(nn.Module):
             self.to(dtype)
 
     def unload(self, towers: Collection[Tower]) -> None:
-        """Give up some towers, in place; what needs them raises CocaSearchError from then on."""
+        """Drop some towers, in place; whatever needs them raises CocaSearchError from then on."""
         for tower in towers:
             for name in TOWERS[tower]:
                 setattr(self, name, UnloadedTower(tower))
@@ -148,12 +152,12 @@ class CoCa(nn.Module):
         return self.pool(self.image_encoder(pixels))
 
     def pool(self, tokens: Tensor) -> ImageFeatures:
-        """The same from the image encoder's tokens (B, S, C), for training on stored ones."""
+        """The same from tokens (B, S, C) of the image encoder, for training on stored ones."""
         pooled, context = self.pooling(tokens)
         return ImageFeatures(unit_rows(self.image_projection(pooled)), context)
 
     def forward(self, pixels: Tensor, ids: Tensor) -> CoCaOutput:
-        """Both halves of training in one pass; logits at padding positions mean nothing."""
+        """Embeddings and caption logits from one pass; logits at padding positions mean nothing."""
         # Section 3.2 of the paper: the unimodal half of the decoder never sees the image, so that one pass of it serves
         # the contrastive loss and, as input of the multimodal half, the captioning loss.
         image = self.image_features(pixels)
@@ -167,7 +171,7 @@ class CoCa(nn.Module):
         return unit_rows(vector), states
 
     def unpadded_text_features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """As `text_features`, without the work for padding, whose states are zero: for training."""
+        """The same as `text_features` without the work for padding, whose states are zero; for training."""
         vector, states = self.text_decoder.unpadded(ids)
         return unit_rows(vector), states
 
@@ -191,7 +195,7 @@ class CoCa(nn.Module):
 
 
 class UnloadedTower(nn.Module):
-    """Stands in for a part of the model that was not loaded, and says so when it is used."""
+    """A stand-in for a part of the model that was not loaded, which says so when it is used."""
 
     def __init__(self, tower: Tower) -> None:
         super().__init__()

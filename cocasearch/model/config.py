@@ -1,7 +1,6 @@
-"""What a CoCa model is made of, as frozen data: the part of a model folder's `config.json` named `architecture`.
+"""The architecture of a CoCa model as frozen data, stored under `architecture` in a model folder's `config.json`.
 
-Knows nothing about files, images or words. Each class validates itself; an unknown key in a dictionary is an
-error that names the nearest known key.
+Each class validates itself; an unknown key in a dictionary is an error that names the nearest known key.
 """
 
 import dataclasses
@@ -30,7 +29,7 @@ _LARGEST_OF_STAGE = (64, 15, 4, 32, 4096)  # repeats, kernel, stride, expansion,
 
 
 class _Sized:
-    """A part of a model whose sizes are checked: a file may say anything of them."""
+    """A part of a model whose sizes are checked, since a file may hold any number."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -41,10 +40,10 @@ class _Sized:
 
 
 def check_size(name: str, value: Any, largest: int) -> None:
-    """Refuse a size that no model has.
+    """Make sure that a size is one that a model can have.
 
     Raises:
-        CocaSearchError: It is no whole number from 1 to `largest`.
+        CocaSearchError: It is not a whole number from 1 to `largest`.
     """
     if type(value) is not int or not 1 <= value <= largest:
         raise CocaSearchError(f"the config has a {name} of {shown(value)}, not a whole number from 1 to {largest}")
@@ -72,7 +71,7 @@ class VisionTransformerConfig(_Sized):
 
     @property
     def grid_size(self) -> int:
-        """Patches a side; pixels that fill no whole patch are not seen."""
+        """Number of patches along a side; pixels that do not fill a patch are not seen."""
         return self.image_size // self.patch_size
 
 
@@ -106,7 +105,7 @@ class EfficientNetLiteConfig(_Sized):
 
     @property
     def width(self) -> int:
-        """Of the tokens."""
+        """Width of the tokens."""
         return self.head_channels
 
 
@@ -175,7 +174,7 @@ class RobertaConfig(_Sized):
 class MultimodalConfig(_Sized):
     """The multimodal decoder, as wide as the text decoder below it.
 
-    `vocab_size` is the number of words that it can write, the first ones; None for all that the text decoder reads.
+    `vocab_size` is the number of ids that it can write, the first ones; None for all that the text decoder reads.
     """
 
     layers: int = 12
@@ -212,7 +211,7 @@ class CoCaConfig(_Sized):
 
     @property
     def output_vocab_size(self) -> int:
-        """How many words captions are made of, V."""
+        """Number of ids that captions are made of, V."""
         return self.multimodal.vocab_size or self.text.vocab_size
 
     def _attentions(self) -> Iterator[tuple[str, int, int]]:
@@ -227,7 +226,7 @@ class CoCaConfig(_Sized):
         yield "multimodal decoder", self.text.width, self.multimodal.heads
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON types; what kind of image encoder and text decoder is under their `kind`."""
+        """The configuration as JSON types, with the kinds of image encoder and text decoder under `kind`."""
         fields = dataclasses.asdict(self)
         fields["image"] = {"kind": IMAGE_KINDS[type(self.image)], **fields["image"]}
         fields["text"] = {"kind": TEXT_KINDS[type(self.text)], **fields["text"]}
@@ -240,8 +239,8 @@ class CoCaConfig(_Sized):
         """The configuration that `to_dict` wrote.
 
         Raises:
-            CocaSearchError: A key, an image encoder kind or a text decoder kind that does not exist, or a value that
-                no model has.
+            CocaSearchError: A key, an image encoder kind or a text decoder kind does not exist, or no model has one of
+                the values.
         """
         try:
             known = dict(fields)
@@ -271,7 +270,7 @@ def _build_kind(noun: str, kinds: Mapping[type, str], fields: Mapping[str, Any])
 
 
 def presets() -> dict[str, CoCaConfig]:
-    """The architectures that have a name."""
+    """The named architectures."""
     return {
         # OpenCLIP's four, as its files of the same names describe them.
         "coca_base": CoCaConfig(

@@ -75,7 +75,7 @@ class InvertedBottleneck(nn.Module):
 class EfficientNetLite(nn.Module):
     """Stem, inverted bottlenecks, head; the grid of head features row by row as tokens.
 
-    The last blocks and the head, which hold most of the arithmetic, may be of a narrower type than the rest.
+    The last blocks and the head, which hold most of the arithmetic, may have a shorter number type than the rest.
     """
 
     def __init__(self, config: EfficientNetLiteConfig) -> None:
@@ -94,7 +94,7 @@ class EfficientNetLite(nn.Module):
         self.head = SameConv(channels, config.head_channels, 1)
 
     def to_dtype(self, dtype: torch.dtype) -> None:
-        """Make the last blocks and the head of `dtype`, in place."""
+        """Let the last blocks and the head compute in `dtype`, in place."""
         for part in (*self.blocks[_PRECISE_BLOCKS:], self.head):
             part.to(dtype)
 
@@ -102,7 +102,7 @@ class EfficientNetLite(nn.Module):
         return self.tokens(self.feature_maps(pixels, _PRECISE_BLOCKS), _PRECISE_BLOCKS).to(pixels.dtype)
 
     def feature_maps(self, pixels: Tensor, blocks: int) -> Tensor:
-        """What the stem and the first `blocks` blocks make of pixels (B, 3, S, S): maps (B, C, H, W)."""
+        """The maps (B, C, H, W) after the stem and the first `blocks` blocks, from pixels (B, 3, S, S)."""
         in_pieces = pixels.device.type == "cpu" and not torch.is_grad_enabled()
         pieces = torch.split(pixels, _IMAGES_AT_ONCE) if in_pieces else (pixels,)
         # The first blocks stay in the type of the pixels, the rest may be rounded: see `_PRECISE_BLOCKS`.
@@ -112,13 +112,12 @@ class EfficientNetLite(nn.Module):
         return x
 
     def tokens(self, feature_maps: Tensor, blocks: int) -> Tensor:
-        """The tokens (B, N, D) of what `feature_maps` made with the same number of blocks, in the head's type."""
+        """The tokens (B, N, D), in the head's type, from `feature_maps` with the same number of blocks."""
         x = feature_maps.to(self.head.weight.dtype)
         for block in self.blocks[blocks:]:
             x = block(x)
         # (B, D, S / 32, S / 32) -> (B, N, D): without positions, which the convolutions' padding tells well enough.
-        tokens: Tensor = F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
-        return tokens
+        return F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
 
     def _large_maps(self, pixels: Tensor, blocks: int) -> Tensor:
         x = F.relu6(self.stem(pixels), inplace=True)

@@ -1,7 +1,7 @@
-"""The losses that train a CoCa model: pure functions of tensors.
+"""The losses that train a CoCa model, as pure functions of tensors.
 
-Three facts from OpenCLIP's loss.py: padding is not trained, the shift by one happens here, and the usual weights are 1
-for the contrastive and 2 for the captioning loss.
+As in OpenCLIP's loss.py, padding is not a target, captions are shifted by one here, and the usual weights are 1 for the
+contrastive and 2 for the captioning loss.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class SoftTargets(NamedTuple):
-    """What the contrastive loss wants of B images and T texts instead of their own alone; rows add up to 1."""
+    """Targets of the contrastive loss for B images and T texts, in place of their own alone; rows add up to 1."""
 
     image: Tensor  # (B, T) the share of each text in an image's target
     text: Tensor  # (T, B) the share of each image in a text's target
@@ -46,7 +46,7 @@ def image_to_text_losses(
 ) -> Tensor:
     """The loss (b,) of some images (b, E), whose numbers are `index` (b,), over all texts (T, E).
 
-    `target` (b, T) is wanted instead of each image's own texts alone.
+    `target` (b, T) replaces the target that is each image's own texts.
     """
     # Cross-entropy with a target that is a distribution: mean over the right texts of their negative log-probability.
     share = _even_shares(index, owners) if target is None else target  # (b, T), rows add up to 1
@@ -58,14 +58,14 @@ def text_to_image_losses(
 ) -> Tensor:
     """The loss (t,) of some texts (t, E), whose images are `owners` (t,), over all images (B, E).
 
-    `target` (t, B) is wanted instead of each text's own image alone.
+    `target` (t, B) replaces the target that is each text's own image.
     """
     wanted = owners if target is None else target
     return F.cross_entropy(logit_scale * text @ image.T, wanted, reduction="none")
 
 
 def sentence_targets(sentences: Tensor, owners: Tensor, *, weight: float, temperature: float) -> SoftTargets:
-    """Contrastive targets that share `weight` of themselves among all pairs, by how near the sentences are in meaning.
+    """Contrastive targets of which `weight` is shared among all pairs, by how near the sentences are in meaning.
 
     The similarity of an image and a text is the mean of those between the text and the image's own texts, so texts
     that say the same of two images are not pushed away from either.
@@ -73,7 +73,7 @@ def sentence_targets(sentences: Tensor, owners: Tensor, *, weight: float, temper
     Args:
         sentences: (T, D) unit rows of what the texts mean.
         owners: (T,) each text's image; every image has a text.
-        weight: What is left, 1 - `weight`, belongs to the own image, and in even parts to the own texts.
+        weight: Share of the targets that goes by meaning; the rest belongs to the own image or, evenly, the own texts.
         temperature: The similarities are divided by it before their softmax.
     """
     sentences = sentences.float()
@@ -111,7 +111,7 @@ def name_loss(image: Tensor, names: Tensor, target: Tensor, logit_scale: Tensor)
 def sigmoid_contrastive_loss(
     image: Tensor, text: Tensor, owners: Tensor, logit_scale: Tensor, logit_bias: Tensor
 ) -> Tensor:
-    """Each pair of B images (B, E) and T texts (T, E) classified by itself: `owners` (T,) names each text's image.
+    """The loss that classifies each pair of B images (B, E) and T texts (T, E); `owners` (T,) names each text's image.
 
     The sum over all pairs, per text, of the binary cross-entropy of `logit_scale * similarity + logit_bias` (SigLIP,
     arXiv 2303.15343). With one text an image it is OpenCLIP's SigLipLoss.

@@ -1,7 +1,7 @@
-"""Linear layers that compute their input again on the way back, where that is cheap, and so need not keep it.
+"""Linear layers that compute their input again in the backward pass instead of keeping it, where that is cheap.
 
-A transformer's MLP keeps what its activation function reads and what it gives, its linear layers what their norms give:
-half of all that training holds. GELU and LayerNorm cost little beside the products around them.
+Otherwise an MLP keeps the input and the output of its activation function, and linear layers the output of their norms:
+half of all that training holds. GELU and LayerNorm cost little beside the matrix products around them.
 """
 
 from typing import Any
@@ -14,24 +14,20 @@ from torch import Tensor, nn
 def gelu_linear(x: Tensor, linear: nn.Linear) -> Tensor:
     """`linear(gelu(x))`, exact GELU."""
     if _can_recompute(x, linear):
-        output: Tensor = _GeluLinear.apply(x, linear.weight, linear.bias)  # type: ignore[no-untyped-call]
-    else:
-        output = linear(F.gelu(x))
-    return output
+        return _GeluLinear.apply(x, linear.weight, linear.bias)  # type: ignore[no-untyped-call]
+    return linear(F.gelu(x))
 
 
 def norm_linear(x: Tensor, norm: nn.LayerNorm, linear: nn.Linear) -> Tensor:
     """`linear(norm(x))`."""
     if _can_recompute(x, linear):
         parameters = norm.weight, norm.bias, norm.eps, linear.weight, linear.bias
-        output: Tensor = _NormLinear.apply(x, *parameters)  # type: ignore[no-untyped-call]
-    else:
-        output = linear(norm(x))
-    return output
+        return _NormLinear.apply(x, *parameters)  # type: ignore[no-untyped-call]
+    return linear(norm(x))
 
 
 def _can_recompute(x: Tensor, linear: nn.Linear) -> bool:
-    """Whether gradients are wanted of a plain layer that computes in its weights' own type."""
+    """Whether a plain layer needs gradients and computes in its weights' own type."""
     return (
         torch.is_grad_enabled()
         and type(linear) is nn.Linear  # no adapter, nothing prepacked

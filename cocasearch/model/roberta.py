@@ -5,15 +5,12 @@ runs the same weights without a causal mask, so that its captions see the word t
 Source: RoBERTa (arXiv 1907.11692), blocks as in BERT (arXiv 1810.04805): normalised after each branch.
 """
 
-from collections.abc import Iterator
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
 from cocasearch.model.attention import KeyValues, SelfAttention
 from cocasearch.model.config import RobertaConfig
-from cocasearch.model.layers import Mlp, Residual
+from cocasearch.model.layers import Blocks, Mlp, Residual
 from cocasearch.model.text_decoder import trim_padding
 from cocasearch.model.unpadding import Unpadding, until_last
 
@@ -45,15 +42,7 @@ class RobertaBlock(nn.Module):
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
         # Post-norm: the sum itself is normed, where CLIP's blocks norm what a branch reads.
         x = self.attention_norm(x + self.attention_residual(attended))
-        output: Tensor = self.mlp_norm(x + self.mlp_residual(self.mlp(x)))
-        return output
-
-
-class RobertaBlocks(nn.ModuleList):
-    """A list of `RobertaBlock` that says so when iterated."""
-
-    def __iter__(self) -> Iterator[RobertaBlock]:
-        return cast("Iterator[RobertaBlock]", super().__iter__())
+        return self.mlp_norm(x + self.mlp_residual(self.mlp(x)))
 
 
 class RobertaTextDecoder(nn.Module):
@@ -68,7 +57,7 @@ class RobertaTextDecoder(nn.Module):
         self.positions = nn.Parameter(torch.empty(config.positions, config.width))
         self.token_type = nn.Parameter(torch.empty(config.width))  # of its only type: RoBERTa reads one sentence
         self.input_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.blocks = RobertaBlocks(RobertaBlock(config) for _ in range(config.layers))
+        self.blocks = Blocks[RobertaBlock](RobertaBlock(config) for _ in range(config.layers))
         self.projection = nn.Linear(config.width, embed_dim, bias=False)
         self._initialise()
 
@@ -83,9 +72,7 @@ class RobertaTextDecoder(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The projected mean of the real tokens' states (B, E), not normalised, and all states (B, L, D)."""
-        x = self._embed(ids, self._first_positions(ids.shape[1]))  # (B, L, D)
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks(self._embed(ids, self._first_positions(ids.shape[1])))  # (B, L, D)
         return self._project(x, ids), x
 
     def unpadded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,37 +80,27 @@ class RobertaTextDecoder(nn.Module):
         unpadding = Unpadding(until_last(ids != self.pad_id))
         # (N, D): there is no CLS that would see padding, so nothing beside the text is computed.
         x = unpadding.unpad(self._embed(ids, self._first_positions(ids.shape[1])))
-        for block in self.blocks:
-            x = block(x, unpadding)
-        x = unpadding.pad(x)
+        x = unpadding.pad(self.blocks(x, unpadding=unpadding))
         return self._project(x, ids), x
 
     def vector(self, ids: Tensor) -> Tensor:
         """The projected mean (B, E) alone, for the cost of the longest real text."""
-        vector: Tensor = self(trim_padding(ids, self.pad_id))[0]
-        return vector
+        return self(trim_padding(ids, self.pad_id))[0]
 
     def prefill(self, ids: Tensor) -> tuple[Tensor, list[KeyValues], Tensor]:
         """Token states (B, P, D) of a prompt, each block's cache, and that all positions are visible (B, P + 1)."""
-        x, caches = self._embed(ids, self._first_positions(ids.shape[1])), []
-        for block in self.blocks:
-            x, cache = block.prefill(x)
-            caches.append(cache)
+        x, caches = self.blocks.prefill(self._embed(ids, self._first_positions(ids.shape[1])))
         return x, caches, torch.ones(len(ids), ids.shape[1] + 1, dtype=torch.bool, device=ids.device)
 
     def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], mask: Tensor) -> Tensor:
         """States (B, k, D) of one new id per row (B, k) at `position`; `mask` as `SelfAttention.decode_step`."""
-        x = self._embed(ids, self._first_position + position)
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x = block.decode_step(x, cache, mask=mask)
-        return x
+        return self.blocks.decode_step(self._embed(ids, self._first_position + position), caches, mask)
 
     def _project(self, x: Tensor, ids: Tensor) -> Tensor:
         is_real = (ids != self.pad_id)[..., None]  # (B, L, 1)
         # In float32: the sum of many states would lose its low digits in bfloat16. An empty text counts as one id.
         mean = (x.float() * is_real).sum(dim=1) / is_real.sum(dim=1).clamp(min=1)
-        output: Tensor = self.projection(mean.to(x.dtype))
-        return output
+        return self.projection(mean.to(x.dtype))
 
     def _first_positions(self, count: int) -> slice:
         if count > self.context_length:
@@ -132,5 +109,4 @@ class RobertaTextDecoder(nn.Module):
 
     def _embed(self, ids: Tensor, position: slice | int) -> Tensor:
         x = self.token_embedding(ids) + self.positions[position] + self.token_type
-        output: Tensor = self.input_norm(x)
-        return output
+        return self.input_norm(x)

@@ -12,17 +12,12 @@ from torch import Tensor, nn
 
 from cocasearch.model.attention import KeyValues
 from cocasearch.model.config import MultimodalConfig, TextConfig
-from cocasearch.model.layers import (
-    CrossAttentionBlock,
-    CrossAttentionBlocks,
-    SelfAttentionBlock,
-    SelfAttentionBlocks,
-)
+from cocasearch.model.layers import Blocks, CrossAttentionBlock, SelfAttentionBlock
 from cocasearch.model.unpadding import Unpadding, until_last
 
 
 def visible_keys(ids: Tensor, pad_id: int) -> Tensor:
-    """Which positions may be attended to, (B, L + 1) with the CLS position last.
+    """Whether each position may be attended to, (B, L + 1) with the CLS position last.
 
     OpenCLIP's padding mask, on which its weights depend: position j is visible when the id *before* it is not
     padding, so the CLS also sees the first padding position.
@@ -34,7 +29,7 @@ def visible_keys(ids: Tensor, pad_id: int) -> Tensor:
 
 
 def trim_padding(ids: Tensor, pad_id: int) -> Tensor:
-    """The same texts, cut after the one padding position that the CLS may see; the result is exactly equal."""
+    """The texts, cut after the one padding position that the CLS may see; their vectors stay exactly the same."""
     used = (ids != pad_id).any(dim=0).nonzero()  # the positions at which any text has an id
     length = int(used[-1]) + 2 if len(used) else 1
     return ids[:, :length]
@@ -50,7 +45,7 @@ class UnimodalTextDecoder(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.cls_embedding = nn.Parameter(torch.empty(config.width))
         self.positions = nn.Parameter(torch.empty(config.context_length + 1, config.width))  # the last is the CLS's
-        self.blocks = SelfAttentionBlocks(
+        self.blocks = Blocks[SelfAttentionBlock](
             SelfAttentionBlock(config.width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
@@ -72,8 +67,7 @@ class UnimodalTextDecoder(nn.Module):
         The CLS takes the last position of the full context whatever L is, so texts may come cut.
         """
         x, mask = self._embed(self._with_room_for_cls(ids))  # (B, L + 1, D), (B, 1, L + 1, L + 1)
-        for block in self.blocks:
-            x = block(x, mask=mask)
+        x = self.blocks(x, mask=mask)
         # The last norm and the projection are the CLS's alone: the multimodal half goes on from the states as they are.
         return self._project(x), x[:, : ids.shape[1]]
 
@@ -86,10 +80,7 @@ class UnimodalTextDecoder(nn.Module):
         computed = F.pad(is_text, (0, 1), value=True) | F.pad(is_text, (1, 0), value=True)
         computed[:, -1] = True
         unpadding = Unpadding(computed)
-        unpadded = unpadding.unpad(x)
-        for block in self.blocks:
-            unpadded = block(unpadded, mask=mask, unpadding=unpadding)
-        x = unpadding.pad(unpadded)
+        x = unpadding.pad(self.blocks(unpadding.unpad(x), mask=mask, unpadding=unpadding))
         return self._project(x), x[:, : ids.shape[1]]
 
     def vector(self, ids: Tensor) -> Tensor:
@@ -102,9 +93,9 @@ class UnimodalTextDecoder(nn.Module):
         return self._project(last.last_position(x, mask=mask))
 
     def _embed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """What the blocks read, (B, L + 1, D) with the CLS last, and who sees whom in it.
+        """The input of the blocks (B, L + 1, D), with the CLS last, and its attention mask (B, 1, L + 1, L + 1).
 
-        L is the context length, or the last id of every row is padding.
+        L must be the context length, or the last id of every row padding.
         """
         length = ids.shape[1]
         tokens = self.token_embedding(ids) + self.positions[:length]  # (B, L, D)
@@ -117,8 +108,7 @@ class UnimodalTextDecoder(nn.Module):
         return x, causal & visible_keys(ids, self.pad_id)[:, None, None, :]
 
     def _project(self, x: Tensor) -> Tensor:
-        output: Tensor = self.projection(self.output_norm(x[:, -1]))
-        return output
+        return self.projection(self.output_norm(x[:, -1]))
 
     def prefill(self, ids: Tensor) -> tuple[Tensor, list[KeyValues], Tensor]:
         """Token states (B, P, D) of a prompt, each block's cache, and which positions are visible (B, P + 1)."""
@@ -126,19 +116,13 @@ class UnimodalTextDecoder(nn.Module):
         visible = visible_keys(ids, self.pad_id)
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         mask = causal & visible[:, None, None, :-1]  # the last column is about the id that comes next
-        x = self.token_embedding(ids) + self.positions[:length]
-        caches = []
-        for block in self.blocks:
-            x, cache = block.prefill(x, mask=mask)
-            caches.append(cache)
+        x, caches = self.blocks.prefill(self.token_embedding(ids) + self.positions[:length], mask=mask)
         return x, caches, visible
 
     def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], mask: Tensor) -> Tensor:
         """States (B, k, D) of one new id per row (B, k) at `position`; `mask` as `SelfAttention.decode_step`."""
-        x: Tensor = self.token_embedding(ids) + self.positions[position]  # (B, k, D): all rows are equally long
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x = block.decode_step(x, cache, mask=mask)
-        return x
+        x = self.token_embedding(ids) + self.positions[position]  # (B, k, D): all rows are equally long
+        return self.blocks.decode_step(x, caches, mask)
 
     def _with_room_for_cls(self, ids: Tensor) -> Tensor:
         # Short input stands for the padded text, whose first padding position the CLS sees.
@@ -153,11 +137,11 @@ class MultimodalDecoder(nn.Module):
 
     def __init__(self, config: MultimodalConfig, *, width: int, vocab_size: int, quick_gelu: bool = False) -> None:
         super().__init__()
-        self.self_blocks = SelfAttentionBlocks(
+        self.self_blocks = Blocks[SelfAttentionBlock](
             SelfAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
-        self.cross_blocks = CrossAttentionBlocks(
+        self.cross_blocks = Blocks[CrossAttentionBlock](
             CrossAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
@@ -177,11 +161,10 @@ class MultimodalDecoder(nn.Module):
             # No padding mask: padding follows the text, so no word sees it, and its own logits are no target.
             x = self_block(x, causal=True)
             x = cross_block(x, self._context(cross_block, image_tokens, owners))
-        output: Tensor = self.output_norm(x)
-        return output
+        return self.output_norm(x)
 
     def unpadded(self, states: Tensor, image_tokens: Tensor, wanted: Tensor, *, owners: Tensor | None = None) -> Tensor:
-        """The rows of `forward` (N, D) at the wanted positions (T, L), in reading order, for little more than them."""
+        """The rows (N, D) of `forward` at the wanted positions (T, L), in reading order, with little other work."""
         computed = until_last(wanted)  # (T, L): what comes before a wanted position is read by it
         unpadding = Unpadding(computed)
         x, shared = unpadding.unpad(states), self._shared_context(image_tokens, computed, owners)
@@ -190,8 +173,7 @@ class MultimodalDecoder(nn.Module):
             x = cross_block(
                 x, shared if shared is not None else self._context(cross_block, image_tokens, owners), unpadding
             )
-        output: Tensor = self.output_norm(x[wanted[computed]])  # the rows computed (N', D) to the rows wanted (N, D)
-        return output
+        return self.output_norm(x[wanted[computed]])  # the rows computed (N', D) to the rows wanted (N, D)
 
     def _context(self, block: CrossAttentionBlock, image_tokens: Tensor, owners: Tensor | None) -> KeyValues:
         context = block.project_context(image_tokens)
@@ -200,7 +182,7 @@ class MultimodalDecoder(nn.Module):
         return context
 
     def _shared_context(self, image_tokens: Tensor, computed: Tensor, owners: Tensor | None) -> Tensor | None:
-        """Each text's image tokens as all layers can read them unprojected, where that is less work; else None."""
+        """Each text's image tokens, normed so that all layers can read them unprojected; None if that is more work."""
         attentions = [block.attention for block in self.cross_blocks]
         norms = [block.context_norm for block in self.cross_blocks]
         if not attentions or any(type(attention.key_value) is not nn.Linear for attention in attentions):
@@ -233,8 +215,7 @@ class MultimodalDecoder(nn.Module):
         layers = zip(self.self_blocks, self.cross_blocks, self_caches, contexts, strict=True)
         for self_block, cross_block, cache, context in layers:
             x = cross_block(self_block.decode_step(x, cache, mask=mask), context)
-        logits: Tensor = self.vocabulary(self.output_norm(x))
-        return logits
+        return self.vocabulary(self.output_norm(x))
 
 
 def branch_std(width: int, layers: int) -> float:

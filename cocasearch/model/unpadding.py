@@ -1,7 +1,7 @@
-"""Padded sequences without the work for their padding.
+"""Transformer passes over padded sequences without the work for their padding.
 
-All that a transformer does to single positions is done to those that matter alone, laid one after the other; only
-attention sees the padded layout. Dimensions: B sequences, L positions, N positions that matter, D width.
+What a transformer does to single positions is done to the real ones alone, laid one after the other; only attention
+sees the padded layout. Dimensions: B sequences, L positions, N real positions, D width.
 """
 
 from torch import Tensor
@@ -11,7 +11,7 @@ class Unpadding:
     """The positions of padded sequences that are computed.
 
     Args:
-        computed: (B, L), true for them.
+        computed: (B, L), true for the positions that are computed.
     """
 
     def __init__(self, computed: Tensor) -> None:

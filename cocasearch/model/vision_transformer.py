@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cocasearch.model.config import VisionTransformerConfig
-from cocasearch.model.layers import SelfAttentionBlock
+from cocasearch.model.layers import Blocks, SelfAttentionBlock
 
 
 class VisionTransformer(nn.Module):
@@ -25,7 +25,7 @@ class VisionTransformer(nn.Module):
         nn.init.normal_(self.class_embedding, std=scale)
         nn.init.normal_(self.positions, std=scale)
         self.input_norm = nn.LayerNorm(config.width)
-        self.blocks = nn.ModuleList(
+        self.blocks = Blocks[SelfAttentionBlock](
             SelfAttentionBlock(config.width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
@@ -37,11 +37,7 @@ class VisionTransformer(nn.Module):
         x = torch.cat([class_token, patches], dim=1) + self.positions  # (B, 1 + N, D)
         if self.patch_dropout and self.training:
             x = drop_patches(x, self.patch_dropout)  # after the positions: what is left knows where it was
-        x = self.input_norm(x)
-        for block in self.blocks:  # no mask: every patch sees every other
-            x = block(x)
-        output: Tensor = x
-        return output
+        return self.blocks(self.input_norm(x))  # no mask: every patch sees every other
 
 
 def drop_patches(x: Tensor, share: float) -> Tensor:

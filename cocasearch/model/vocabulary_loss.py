@@ -1,8 +1,8 @@
 """Cross-entropy over a vocabulary without the logits of all tokens at once.
 
-Receives states (n, D), the vocabulary's matrix (V, D) and targets (n,); a group of tokens at a time makes its logits,
-its loss and its gradients and forgets the logits. So the memory is that of one group's logits whatever the batch, and
-nothing is computed twice. The plain way, `losses.caption_loss`, is its oracle.
+One group of tokens at a time, the logits, the loss and the gradients are computed, and the logits are dropped. Memory
+is then that of one group's logits, whatever the batch, and nothing is computed twice. `losses.caption_loss` is the
+plain way to the same.
 """
 
 from typing import Any
@@ -30,18 +30,17 @@ def linear_cross_entropy(
         weight: (V, D).
         targets: (n,), each from 0 to V - 1.
         label_smoothing: Share of the target that is spread over the whole vocabulary.
-        worth: (n,) how often each token counts, in float32; once without it.
-        rows_at_once: Tokens whose logits are held at once; by default as many as fill 16 MB.
+        worth: (n,) weight of each token, in float32; 1 by default.
+        rows_at_once: Number of tokens whose logits are held at once; by default as many as fill 16 MB.
     """
     rows_at_once = rows_at_once or max(1, LOGITS_AT_ONCE // len(weight))
-    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+    return _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
         states, weight, targets, label_smoothing, worth, rows_at_once
     )
-    return loss
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Gradients are made beside the loss, where the logits are at hand; going back only scales them."""
+    """The loss with its gradients, which are computed beside it while the logits exist; backward only scales them."""
 
     @staticmethod
     def forward(
