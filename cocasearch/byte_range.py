@@ -1,4 +1,4 @@
-"""A file that lies whole inside another, as an image does in an uncompressed archive: read when it is needed."""
+"""A file inside another, such as an image in an uncompressed archive, which is read when it is needed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ByteRange:
-    """Some bytes of a file.
+    """A range of bytes in a file.
 
     Args:
-        file: The file around it.
+        file: The file that holds it.
         offset: Where it begins, in bytes.
         size: Its length in bytes.
     """
@@ -23,7 +23,7 @@ class ByteRange:
         """The bytes.
 
         Raises:
-            OSError: The file around it is gone, cannot be read, or ends too early.
+            OSError: The file is gone, cannot be read, or ends too early.
         """
         with self.file.open("rb") as file:
             file.seek(self.offset)
@@ -34,11 +34,11 @@ class ByteRange:
 
 
 ImageSource = Path | bytes | ByteRange
-"""Where an image is: in a file, in memory, or in a part of a file."""
+"""The place of an image: a file, bytes in memory, or a range of bytes in a file."""
 
 
 def shown_content(source: ImageSource) -> object:
-    """What tells an image from another one of its name: the size of a file, the digest of bytes in memory."""
+    """A value that differs between images of one name: the size of a file, or the digest of bytes in memory."""
     if isinstance(source, bytes):
         return hashlib.blake2b(source, digest_size=8).hexdigest()
     if isinstance(source, Path):

@@ -1,7 +1,7 @@
-"""Captioned images in any of the usual layouts -> one `CaptionedImage` per image.
+"""Readers of captioned images in any of the usual layouts, and the search for duplicates among them.
 
-Receives a data file, a folder or shards; hands on images with their captions, in first-seen order, and a list of what
-had to be left out. It opens no image, and it knows nothing about models.
+A data file, a folder or shards become one `CaptionedImage` per image, in first-seen order, and a list of what had to be
+skipped. Reading opens no image.
 
     CSV, TSV      a header; the separator is detected
     JSONL         one object per line; `.json` a list of such, or one

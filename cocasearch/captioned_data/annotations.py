@@ -1,7 +1,6 @@
-"""The annotation files of COCO and of Flickr8k and Flickr30k, as they are distributed.
+"""Readers of the annotation files of COCO, Flickr8k and Flickr30k as they are distributed.
 
-They name images that lie somewhere else. Where that is one of the usual places it is found; otherwise the folder has
-to be told.
+These name images that lie elsewhere. The usual places are searched; otherwise the user has to give the folder.
 """
 
 import re
@@ -35,10 +34,9 @@ _PLAIN = RowReader("image", "caption", words)  # of layouts that have no columns
 
 
 def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, images: Path | None) -> Iterator[Found]:
-    """The rows of a JSON document.
+    """The rows of a JSON document: COCO's captions, Karpathy's splits, records, or captions by file.
 
-    It is COCO's captions, Karpathy's splits, objects like those of JSONL (one, a list of them, or one a line), or an
-    object with the captions of each file.
+    Records are objects as in JSONL: one, a list of them, or one a line.
 
     Raises:
         CocaSearchError: It is something else, has several splits of which none is chosen, or its images are in none
@@ -68,7 +66,7 @@ def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, i
 
 
 def _records_by_file(document: dict[str, Any], name: str, wanted: WantedColumns) -> list[dict[str, Any]]:
-    """An object of one file, of files and their captions or what else is said of them, or around a list of such."""
+    """The records in an object: itself, one for each file that it names, or the only list of records in it."""
     if any(key.lower() in IMAGE_COLUMNS or key == wanted.image_key for key in document):
         return [document]
     if all(isinstance(value, dict) for value in document.values()):
@@ -131,7 +129,7 @@ def _coco(document: dict[str, Any], name: str, wanted: WantedColumns) -> Iterato
 
 
 def _files_by_id(entries: Sequence[Any], image_key: str) -> dict[str, str | None]:
-    """The file of each image by its id; None for an id that several files have."""
+    """The file of each image by the image's id; None for an id that several files have."""
     files: dict[str, str | None] = {}
     for entry in entries:
         if isinstance(entry, dict) and (number := _plain(entry.get("id"))) and isinstance(entry.get(image_key), str):
@@ -141,7 +139,7 @@ def _files_by_id(entries: Sequence[Any], image_key: str) -> dict[str, str | None
 
 
 def _plain(number: object) -> str:
-    """An id as text, however it is written: 25, "25", 25.0 or "000025"; empty if it is none."""
+    """An id as text, whether it is written 25, "25", 25.0 or "000025"; empty if it is not an id."""
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     text = str(number).strip() if isinstance(number, int | str) else ""
@@ -175,7 +173,7 @@ def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[
 
 
 def _in_folder(rows: list[Found], path: Path, name: str, images: Path | None, kind: str = "flickr") -> Iterator[Found]:
-    """The rows with their images in the folder told, or in the one of the usual places that has them."""
+    """The rows with the paths of their images, in the folder that was given or in the usual place that has them."""
     names = [row.image for row in rows if isinstance(row, Row) and isinstance(row.image, str)]
     folder = images or _find_folder(path, name, names, kind)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Tables of captioned images: CSV and its relatives, JSONL and Parquet."""
+"""Readers of tables of captioned images: CSV and its relatives, JSONL and Parquet."""
 
 import csv
 import itertools
@@ -26,10 +26,10 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
-    """The rows of a table with a header, its separator a tab, comma, semicolon or bar.
+    """The rows of a table with a header, separated by tabs, commas, semicolons or bars.
 
     Raises:
-        CocaSearchError: It is no such table, lacks a column, or a quotation mark in it is never closed.
+        CocaSearchError: It is not such a table, lacks a column, or a quotation mark in it is never closed.
     """
     refuse_binary(path, name)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -55,7 +55,7 @@ def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Fou
 
 
 def _quoted(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[list[str], int]]:
-    """Cells of each row, which may go over several lines within quotation marks, and how many."""
+    """The cells of each row and the number of its lines, several where quotation marks hold line breaks."""
     ended = False
 
     def watched() -> Iterator[str]:
@@ -74,7 +74,7 @@ def _quoted(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[l
 
 
 def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[list[str], int]]:
-    """Cells of one line per row: a quotation mark that opens a caption must not swallow the rows that follow."""
+    """The cells of each line: a quotation mark that opens a caption must not swallow the rows that follow."""
     for line in lines:
         line = line.rstrip("\r\n")
         yield ([_unquoted(cell) for cell in line.split("\t")] if line else []), 1
@@ -86,7 +86,7 @@ def _unquoted(cell: str) -> str:
 
 
 def refuse_binary(path: Path, name: str) -> None:
-    """Refuse a file that does not begin as text in UTF-8 does.
+    """Make sure that a file begins like UTF-8 text.
 
     Raises:
         CocaSearchError: It is binary, or UTF-16.
@@ -110,7 +110,7 @@ def is_unicode(text: str) -> bool:
 
 
 def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
-    """The objects of a file with one in each line.
+    """The rows of a file with a JSON object in each line.
 
     Raises:
         CocaSearchError: It is binary, or its first objects lack a column.
@@ -127,9 +127,9 @@ def rows_of_records(
     """The rows of JSON objects.
 
     Args:
-        kind: What each of them is in the file: "line".
-        records: Each with its number; an `UnreadCell` in place of one tells why it cannot be read.
-        name: The file.
+        kind: What the file calls each of them: "line".
+        records: The objects with their numbers; an `UnreadCell` in place of one says why it cannot be read.
+        name: Name of the file.
         wanted: The columns that the user means.
 
     Raises:
@@ -151,10 +151,10 @@ def rows_of_records(
 
 
 def parse_document(text: str | bytes) -> Any:
-    """What a JSON text says; of keys that an object has several times, a list of their values.
+    """The value of a JSON text. A key that an object has several times gets the list of its values.
 
     Raises:
-        UnreadCell: It is no JSON.
+        UnreadCell: The text is not JSON.
     """
     try:
         return json.loads(text, object_pairs_hook=_with_all_values)
@@ -174,7 +174,7 @@ def _with_all_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json_value(line: str) -> object:
-    """What a line says, or why it says nothing."""
+    """The value in a line, or the reason why it has none."""
     if not is_unicode(line):
         return UnreadCell(NOT_UTF8)
     try:
@@ -185,12 +185,12 @@ def _json_value(line: str) -> object:
 
 @dataclass(frozen=True)
 class RowReader:
-    """Makes a row of the two cells that matter, which may hold anything.
+    """The reader of the two cells of a row that matter, which may hold anything.
 
     Attributes:
         image: The column of the image.
-        caption: That of the captions.
-        captions_of: What takes the captions out of its cells.
+        caption: The column of the captions.
+        captions_of: Function that takes the captions out of a cell.
     """
 
     image: str
@@ -202,13 +202,13 @@ class RowReader:
         """The reader of a table with these columns.
 
         Raises:
-            CocaSearchError: One of the wanted is not among them, or there twice.
+            CocaSearchError: A wanted column is missing, or there twice.
         """
         image, caption = wanted.choose(name, found)
         return cls(image, caption, wanted.reader(caption))
 
     def row(self, where: str, image: object, text: object, unnamed: str) -> Found:
-        """The row; `unnamed` is what its image is called if it has no name."""
+        """The row of two cells; `unnamed` is the key of an image without a name."""
         column = self.image
         try:
             file, content = image_in(image)
@@ -237,7 +237,7 @@ def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found
 
 
 def _class_names(schema: pa.Schema, column: str, cells: list[Any]) -> list[Any]:
-    """Class numbers become the names that the `datasets` library keeps in the file's metadata."""
+    """The cells with class numbers replaced by the names that the `datasets` library keeps in the file's metadata."""
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     names = metadata.get("info", {}).get("features", {}).get(column, {}).get("names")
     if not names:

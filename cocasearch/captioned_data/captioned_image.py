@@ -1,4 +1,4 @@
-"""What captioned data is read into: images with their captions, and what had to be left out."""
+"""Images with their captions, as captioned data is read, and what had to be skipped."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from cocasearch.byte_range import ImageSource
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One image and all that is said about it.
+    """An image and all its captions.
 
     Attributes:
         image: The file, the part of a shard that holds it, or the encoded bytes where a table carries them.
-        key: The path as written in the data, or the row where it has none ("train.parquet#17").
-        captions: At least one, in the order of the data.
+        key: The path as written in the data, or the row of an image without one ("train.parquet#17").
+        captions: One caption or more, in the order of the data.
     """
 
     image: ImageSource
@@ -24,7 +24,7 @@ class CaptionedImage:
 
 @dataclass(frozen=True)
 class BadRow:
-    """Something that was left out: `where` names the row or the image, `reason` says why."""
+    """A row or image that was skipped: `where` names it, `reason` says why."""
 
     where: str
     reason: str
@@ -32,14 +32,14 @@ class BadRow:
 
 @dataclass(frozen=True)
 class CaptionedData(Sequence[CaptionedImage]):
-    """The images of one source, a sequence of `CaptionedImage`, and what was left out of it.
+    """The images of one source, as a sequence of `CaptionedImage`, and what was skipped.
 
     Attributes:
-        source: As the user wrote it.
-        images: Images that are there, in first-seen order.
-        bad_rows: Rows without an image or words, or that cannot be understood, in order.
-        missing: One for every image that is named but not there, in first-seen order.
-        copies: After `unite_copies`, one for every file that counts as one image with another, and why.
+        source: The source as the user wrote it.
+        images: The images that exist, in first-seen order.
+        bad_rows: Rows without an image or caption, or that cannot be understood, in order.
+        missing: Images that are named but do not exist, in first-seen order.
+        copies: After `unite_copies`, the files that count as one image with another, with the reason.
     """
 
     source: str
@@ -50,7 +50,7 @@ class CaptionedData(Sequence[CaptionedImage]):
 
     @property
     def skipped(self) -> list[BadRow]:
-        """All that was left out: rows first, then images."""
+        """Everything that was skipped: rows first, then images."""
         return [*self.bad_rows, *self.missing]
 
     def __len__(self) -> int:
@@ -69,13 +69,13 @@ class CaptionedData(Sequence[CaptionedImage]):
 
 @dataclass(frozen=True)
 class Row:
-    """One row as a reader finds it, good or not: `image` and `captions` may be empty.
+    """A row as a reader takes it apart; `image` and `captions` may be empty.
 
     Attributes:
         where: The row in words, such as "row 3 of data.csv".
-        image: A path as written in the data, or where the image is.
-        key: What the image is called.
-        captions: What is said about it.
+        image: The image's path as written in the data, or its place.
+        key: The image's name.
+        captions: Its captions.
     """
 
     where: str
@@ -85,4 +85,4 @@ class Row:
 
 
 Found = Row | BadRow
-"""What readers give: a row that could be taken apart, or one that could not."""
+"""A row that a reader could take apart, or one that it could not."""

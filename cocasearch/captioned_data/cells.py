@@ -1,4 +1,4 @@
-"""What a cell of a table or a value in JSON holds: captions, or an image."""
+"""The captions or the image in a cell of a table or a value in JSON."""
 
 import ast
 import base64
@@ -26,11 +26,11 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes; no file has a longer one
 
 
 class UnreadCell(ValueError):  # noqa: N818  a finding about a cell
-    """A cell that holds something else than it should; its text says what."""
+    """A cell that does not hold what it should; the message says what it holds."""
 
 
 def words(cell: object) -> list[str]:
-    """The texts of a cell: none, one, or a list of them, as such or written as text; nulls and empties are passed over.
+    """The texts in a cell: none, one, or several in a list, also one that is written as text; empty ones are skipped.
 
     Raises:
         UnreadCell: It holds something else.
@@ -59,7 +59,7 @@ def _words_in_text(text: str) -> list[str]:
 
 
 def image_in(cell: object) -> tuple[str, bytes]:
-    """Name and content of the image in a cell, either of which may be empty: a path, or a file's bytes in any form.
+    """The path and the bytes of the image in a cell, either of which may be empty.
 
     Raises:
         UnreadCell: It holds something else, or several images.
@@ -129,7 +129,7 @@ def _begins_a_image(text: str) -> bool:
 
 
 def _unquoted(literal: str) -> object:
-    """What a text in quotation marks says, written as JSON or as Python does."""
+    """The value of a text in quotation marks, whether JSON or Python wrote it."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(literal)

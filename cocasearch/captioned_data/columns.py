@@ -1,4 +1,4 @@
-"""Which columns of a table hold images and words."""
+"""The choice of the columns of a table that hold images and captions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ LABEL_COLUMNS = ("name", "names", "label")
 
 @dataclass(frozen=True)
 class WantedColumns:
-    """The columns that the user means; None for the usual names.
+    """The columns that the user names; None for the usual names.
 
-    With `or_usual` they are of other data, and the usual names do where these lack the columns.
+    With `or_usual` the names are meant for other data, and the usual names are taken where these data lack them.
 
     Raises:
-        CocaSearchError: A label template without a place for the label.
+        CocaSearchError: The label template has no place for the label.
     """
 
     image_key: str | None = None
@@ -31,10 +31,10 @@ class WantedColumns:
             raise CocaSearchError(f"the label template {self.label_template!r} has no place for the {{name}}")
 
     def choose(self, name: str, header: list[str]) -> tuple[str, str]:
-        """The image and the caption column among those in the header of the file of this name.
+        """The image column and the caption column in a file's header; `name` is the file's.
 
         Raises:
-            CocaSearchError: One of them is not there, or there twice, or one is taken for both.
+            CocaSearchError: One of them is missing or there twice, or both would be the same.
         """
         image, caption = self.image(name, header), self.caption(name, header)
         if image == caption:
@@ -53,7 +53,7 @@ class WantedColumns:
         return self._pick(name, header, "caption", self.caption_key, usual)
 
     def refuse_keys(self, name: str, what: str) -> None:
-        """Refuse a key that was given for data that have none but `what`.
+        """Make sure that no key was given for data without columns, which have `what` instead.
 
         Raises:
             CocaSearchError: One was given, and is meant for these data.
@@ -87,7 +87,7 @@ class WantedColumns:
         )
 
     def reader(self, column: str) -> Callable[[object], list[str]]:
-        """What turns a cell of the caption column into captions; for labels, into one at most.
+        """The function that turns a cell of the caption column into captions; for labels, into at most one.
 
         It raises `UnreadCell`.
         """

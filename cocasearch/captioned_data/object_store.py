@@ -1,4 +1,4 @@
-"""Shards in an object store that speaks S3 -> files on this disk, fetched once.
+"""Shards in an object store that speaks S3, fetched once to files on this disk.
 
 Training reads its images in random order, many times over, and is resumed: a shard that was fetched stays under
 `$COCASEARCH_HOME/shards`, named by address and version (ETag), until the user removes it. Credentials, region and
@@ -24,12 +24,12 @@ _PIECE = 8 * 1024 * 1024
 
 
 def fetch(url: str, progress: Progress | None = None) -> Path:
-    """The file on this disk that holds an object; fetched first unless it is there in this version already.
+    """The file on this disk that holds an object, which is fetched unless this version of it is here already.
 
     A fetch that was broken off goes on where it stopped.
 
     Args:
-        url: Its address.
+        url: The object's address.
         progress: Called with what is being fetched, the bytes that are here and the bytes in all.
 
     Raises:
@@ -74,7 +74,7 @@ _HINT = "AWS_ENDPOINT_URL names another store than Amazon's, AWS_NO_SIGN_REQUEST
 
 
 def key_of(url: str) -> str:
-    """Bucket and key of an address."""
+    """The bucket and key in an address."""
     return url.removeprefix(SCHEME)
 
 
@@ -105,7 +105,7 @@ def _connect(bucket: str | None, endpoint: str | None, anonymous: bool) -> Any:
 
 
 def _download(remote: Any, file: Path, progress: Callable[[int, int], None]) -> None:
-    """Fill the file piece by piece. Processes that do so at the same time write the same bytes to the same places."""
+    """Download a file piece by piece. Processes that do so at once write the same bytes to the same places."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
     partial.touch()
@@ -125,7 +125,7 @@ def _download(remote: Any, file: Path, progress: Callable[[int, int], None]) -> 
 
 
 def _reason(error: OSError) -> str:
-    """What the store said, out of the long sentences of pyarrow."""
+    """The store's own message, taken out of the long sentence of pyarrow's."""
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError):
         return "there is no such object"

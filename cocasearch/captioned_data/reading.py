@@ -1,4 +1,4 @@
-"""Captioned data, whatever its layout: rows of the same image put together, what is bad set aside or refused."""
+"""Reading of captioned data of any layout: rows of one image are put together, bad ones are skipped or refused."""
 
 import csv
 import os
@@ -35,29 +35,28 @@ def read_captioned_data(
     split: str | None = None,
     progress: Progress | None = None,
 ) -> CaptionedData:
-    """Every image of a source with its captions, rows of the same image put together.
+    """The images of a source with their captions; rows of the same image are put together.
 
     Relative image paths start at the data file's folder. Rows without an image or words, rows that cannot be
-    understood and images that are not there are left out and listed; a file with more rows that cannot be understood
-    than others is refused. A label column (`name`, `names`, `label`) gives its first synonym: "goldfish, Carassius
+    understood and images that do not exist are skipped and listed; a file in which most rows cannot be understood is
+    refused. A label column (`name`, `names`, `label`) gives its first synonym: "goldfish, Carassius
     auratus" is "goldfish".
 
     Args:
         source: A data file, a folder of shards or of images with side-cars, or several files: see the package.
-        image_key: The column of the images, where its name is not one of the usual; in shards and folders, how their
-            names end.
-        caption_key: The column of the captions, likewise; in shards and folders, how the names of texts end, or a key
-            of the JSON.
-        label_template: Words around a label, such as "a photo of a {name}"; a column named by `caption_key` is
-            then read as labels, while the usual caption columns stay as they are.
-        or_usual: Take the usual names where the source lacks the columns that are named.
+        image_key: Name of the image column, if it is not a usual one; in shards and folders the ending of images.
+        caption_key: Name of the caption column, likewise; in shards and folders the ending of texts, or a key of the
+            JSON.
+        label_template: Words around a label, such as "a photo of a {name}". The column named by `caption_key` is then
+            read as labels, while the usual caption columns stay as they are.
+        or_usual: Whether the usual names are taken where the source lacks the named columns.
         images: The folder that relative image paths start at, instead of the data file's.
-        split: Which of Karpathy's splits to read.
-        progress: Called while objects of a store are fetched: which, the bytes that are here and the bytes in all.
+        split: The one of Karpathy's splits to read.
+        progress: Called while objects are fetched from a store, with the object, the bytes here and the bytes in all.
 
     Raises:
         CocaSearchError: The source is missing, of an unknown kind, lacks a column, is damaged, holds no captions, or
-            not one of its images is there.
+            not one of its images exists.
     """
     reader = _Reader(WantedColumns(image_key, caption_key, label_template, or_usual), images, split)
     gathered = _Gathered()
@@ -72,7 +71,7 @@ def read_captioned_data(
 
 @dataclass(frozen=True)
 class _Reader:
-    """Files in, rows out, with what the user said about all of them."""
+    """The reader of files of any layout, with what the user said about all of them."""
 
     wanted: WantedColumns
     images: Path | None
@@ -112,7 +111,7 @@ class _Reader:
 
 @dataclass
 class _Gathered:
-    """Rows put together by image."""
+    """The rows read so far, put together by image."""
 
     keys: dict[ImageSource, str] = field(default_factory=dict)
     captions: dict[ImageSource, list[str]] = field(default_factory=dict)
@@ -156,7 +155,7 @@ class _Gathered:
         return data
 
     def _unite_samples(self) -> None:
-        """Shards hold an image anew for each of its captions: samples of the same bytes are one image."""
+        """Unite samples of the same bytes: shards may hold an image once for each of its captions."""
         parts = [image for image in self.captions if isinstance(image, ByteRange)]
         for first, *others in same_content(parts):
             for other in others:
@@ -201,7 +200,7 @@ _KINDS = (
 
 
 def _nothing(data: CaptionedData, path: Path, images: Path | None) -> CocaSearchError:
-    """Why a source has not one image to show."""
+    """The error for a source without a single image."""
     if data.missing:
         first = data.missing[0]
         folder = images or (path if path.is_dir() else path.parent)
@@ -229,7 +228,7 @@ def _nothing(data: CaptionedData, path: Path, images: Path | None) -> CocaSearch
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The files to be read by their own name in a folder or, if it has none, in those just below it; from there."""
+    """The data files in a folder or, if it has none, in its subfolders, relative to it."""
     for below in ([folder], _folders_in(folder)):
         if files := [file.relative_to(folder) for part in below for file in _files_in(part, _READ_BY_NAME)]:
             return files
@@ -242,7 +241,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """The files with such suffixes in a folder, without the hidden ones."""
+    """The files with these suffixes in a folder, without hidden ones."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_passed_over(path.name)
     )

@@ -1,6 +1,6 @@
-"""WebDataset shards: tar files whose members next to each other with the same name are one sample.
+"""Reader of WebDataset shards: tar files in which neighbouring members of the same name are one sample.
 
-Only headers and texts are read; an image is a part of the shard and is read when it is needed, so that shards larger
+Only headers and texts are read; an image stays a byte range of the shard until it is needed, so that shards larger
 than memory can be trained on. Captions are those of `.txt` and `.caption`, or `.jpg.txt` as in folders; without these,
 of the `.json` beside them.
 """
@@ -29,9 +29,9 @@ class _Member:
     """An image or a text in a shard.
 
     Attributes:
-        path: Its name, in one form of Unicode.
+        path: Its name, in composed Unicode.
         sample: The name up to the first dot, as WebDataset has it; members that share it belong together.
-        content: The part of the shard that is the image, or the bytes of the text.
+        content: The byte range of the image in the shard, or the bytes of the text.
     """
 
     path: str
@@ -80,8 +80,8 @@ def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
     """The samples of a shard.
 
     Raises:
-        CocaSearchError: The file ends too early, is damaged, compressed or no tar file, or a key that the user means is
-            nowhere in it.
+        CocaSearchError: The file ends too early, is damaged, compressed or not a tar file, or a key that the user
+            names is nowhere in it.
     """
     reader = SampleReader(name, wanted)
     try:
@@ -114,8 +114,9 @@ def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
 def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Iterator[Found]:
     """The samples among members that share the beginning of their names.
 
-    As in folders, what shares all but its ending is one sample, and `1.png.txt` is of `1.png` alone. Where that leaves
-    texts over, all the members are one, as WebDataset has it: `1.left.jpg`, `1.right.jpg` and `1.txt`.
+    As in folders, files that differ in their ending alone are one sample, and `1.png.txt` belongs to `1.png` alone. If
+    that leaves texts without an image, all members are one sample, as in WebDataset: `1.left.jpg`, `1.right.jpg` and
+    `1.txt`.
     """
     images = {member.path: member for member in members if isinstance(member.content, ByteRange)}
     samples: dict[str, _Sample] = {}
@@ -141,7 +142,7 @@ def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Itera
 
 
 def _refuse_cut_off(path: Path, name: str, end: int, last: str) -> None:
-    """Tar files end with empty blocks; tarfile takes whatever else comes, and nothing at all, for the end."""
+    """Make sure that a tar file ends with empty blocks: tarfile takes anything else, or nothing, for the end."""
     with path.open("rb") as file:
         file.seek(end)
         block = file.read(tarfile.BLOCKSIZE)

@@ -1,4 +1,4 @@
-"""A folder of images, each with a text beside it of the same name."""
+"""Reader of folders of images, each with a text of the same name beside it."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,13 @@ _Name = TypeVar("_Name", bound=PurePath)
 
 
 class SidecarNames(Generic[_Name]):
-    """Which side-cars are of which images, by their names alone, in whichever form of Unicode.
+    """The assignment of side-cars to images by their names alone, in either form of Unicode.
 
-    `c.png.txt` is of `c.png`. `c.txt` is of the one image `c.*` that has no side-car of its whole name; where several
-    have none, nobody can tell whose it is. A raw file leaves it to a developed image of its name.
+    `c.png.txt` belongs to `c.png`. `c.txt` belongs to the one image `c.*` that has no side-car of its whole name; if
+    several have none, it belongs to none. A RAW file leaves it to a developed image of the same name.
 
     Args:
-        images: Those of one folder, or of several.
+        images: The images of one folder, or of several.
         texts: The side-cars there.
     """
 
@@ -42,20 +42,20 @@ class SidecarNames(Generic[_Name]):
             if stem not in self._images and not (key in raw and stem in developed):
                 self._of_stem.setdefault(stem.casefold(), []).append(image)  # one name on many disks
 
-    def of(self, image: _Name) -> list[_Name]:
-        """The side-cars of an image; none where nobody can tell."""
+    def sidecars_of(self, image: _Name) -> list[_Name]:
+        """The side-cars of an image; none where that is not clear."""
         if own := self._texts.get(_key(image)):
             return own
         stem = _stem(image)
         return self._texts.get(stem, []) if self._claimants(stem) == [image] else []
 
     def _claimants(self, stem: str) -> list[_Name]:
-        """The images that a side-car of this stem may be of."""
+        """The images that a side-car of this stem may belong to."""
         images = self._of_stem.get(stem.casefold(), [])
         return [one for one in images if _stem(one) == stem and _key(one) not in self._texts]
 
     def why_nobodys(self, text: _Name) -> str | None:
-        """Why a side-car is of no image; None if it is of one."""
+        """The reason why a side-car belongs to no image; None if it belongs to one."""
         stem = _stem(text)
         claimants = self._claimants(stem)
         if stem in self._images or len(claimants) == 1:
@@ -65,17 +65,17 @@ class SidecarNames(Generic[_Name]):
         others = self._of_stem.get(stem.casefold())
         return f"{others[0].name} has a side-car of its whole name, which is read instead" if others else _NO_IMAGE
 
-    def place(self, image: _Name) -> _Name:
-        """Where the side-car of an image is to be written: under its whole name if others have its stem."""
+    def path_for(self, image: _Name) -> _Name:
+        """The path for an image's side-car, with the image's whole name if other images have its stem."""
         is_alone = self._of_stem.get(_stem(image).casefold()) == [image]
         return image.with_suffix(".txt") if is_alone else image.with_name(f"{image.name}.txt")
 
 
 def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[Found]:
-    """The images in a folder and below it with the captions of their side-cars, and what is left out, and why.
+    """The rows of the images in a folder and below it with the captions of their side-cars.
 
     Raises:
-        CocaSearchError: A key that the user means is nowhere.
+        CocaSearchError: A key that the user names is nowhere.
     """
     start = folder.absolute()
     reader = SampleReader(str(folder), wanted)
@@ -95,7 +95,7 @@ def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[Found]:
     yield from (BadRow(name, reason) for name, reason in nobodys if reason != _NO_IMAGE)
     for image in images:
         if reader.image({_ending(image.name): image}):
-            beside = {_ending(text.name): start / text for text in names.of(image)}
+            beside = {_ending(text.name): start / text for text in names.sidecars_of(image)}
             if note := notes.get(_key(image), notes.get(_stem(image))):
                 beside[METADATA] = start / note
             yield _row(reader, str(image), beside)
@@ -105,7 +105,7 @@ def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[Found]:
 
 
 def read_sidecars(folder: Path) -> CaptionedData:
-    """The images in a folder and below it that have captions beside them, whatever other data lies there.
+    """The images in a folder and below it that have captions beside them. Other data files there are ignored.
 
     Raises:
         CocaSearchError: There are none.

@@ -43,8 +43,7 @@ class WeightsFile:
         if described["dtype"] not in _FLOATING:
             raise CocaSearchError(f"{name} is stored as {described['dtype']}: weights must be floating-point numbers")
         if self._mapped or described["dtype"] not in _DTYPES:
-            tensor: Tensor = self._opened.get_tensor(name)
-            return tensor
+            return self._opened.get_tensor(name)
         first, end = described["data_offsets"]
         content = np.fromfile(self._file, np.uint8, count=end - first, offset=self._start + first)
         return torch.from_numpy(content).view(_DTYPES[described["dtype"]]).view(self.shapes[name])

@@ -50,6 +50,7 @@ class EvaluationReport:
 
     def to_dict(self) -> dict[str, object]:
         """The report as `eval --json` prints it."""
+        hallucination = {"hallucination": self.hallucination.to_dict()} if self.hallucination else {}
         return {
             "model": self.model,
             "n_images": self.n_images,
@@ -57,15 +58,9 @@ class EvaluationReport:
             "n_unreadable": len(self.unreadable),
             "text_to_image": self.retrieval.text_to_image.to_dict(),
             "image_to_text": self.retrieval.image_to_text.to_dict(),
-            "captions": self._captions_to_dict(),
+            "captions": {**self.captions.to_dict(), **hallucination} if self.captions else None,
             **({} if self.caption_loss is None else {"caption_loss": self.caption_loss}),
         }
-
-    def _captions_to_dict(self) -> dict[str, object] | None:
-        if self.captions is None:
-            return None
-        hallucination = {"hallucination": self.hallucination.to_dict()} if self.hallucination else {}
-        return {**self.captions.to_dict(), **hallucination}
 
 
 def evaluate(

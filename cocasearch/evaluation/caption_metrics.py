@@ -38,12 +38,7 @@ class CaptionScores:
 
     def to_dict(self) -> dict[str, float]:
         """The scores under the names that reports use."""
-        return {
-            "bleu@4": self.bleu_4,
-            "rouge_l": self.rouge_l,
-            "cider_d": self.cider_d,
-            "distinct": self.distinct,
-        }
+        return {"bleu@4": self.bleu_4, "rouge_l": self.rouge_l, "cider_d": self.cider_d, "distinct": self.distinct}
 
 
 def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> CaptionScores:

@@ -61,8 +61,7 @@ class Probe:
 
     def scores(self, embeddings: Floats) -> npt.NDArray[np.float64]:
         """Class scores (N, C)."""
-        found: npt.NDArray[np.float64] = (torch.from_numpy(embeddings).double() @ self.weights.T + self.biases).numpy()
-        return found
+        return (torch.from_numpy(embeddings).double() @ self.weights.T + self.biases).numpy()
 
 
 def fit_probe(embeddings: Floats, labels: Integers, n_classes: int, *, seed: int = 0) -> Probe:
@@ -139,8 +138,7 @@ def _balanced(hits: npt.NDArray[np.bool_], labels: Integers, seed: int) -> tuple
 def class_vectors(text_embeddings: Floats, n_templates: int) -> Floats:
     """One unit row per class (C, E) from the rows of its texts (C * n_templates, E), class by class: their mean."""
     means = text_embeddings.reshape(-1, n_templates, text_embeddings.shape[1]).mean(axis=1)
-    vectors: Floats = means / np.linalg.norm(means, axis=1, keepdims=True)
-    return vectors
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
 def verdict(probe: Accuracy, zero_shot: Accuracy, counts: Sequence[int]) -> str:

@@ -112,19 +112,9 @@ def right_ranks(queries: _Floats, candidates: _Floats, pairs: _Integers) -> _Int
     return np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.int64)
 
 
-def recall_at_k(ranks: _Integers, k: int) -> float:
-    """The share of ranks that are k or better, from 0 to 1."""
-    return float(np.mean(ranks <= k))
-
-
-def median_rank(ranks: _Integers) -> float:
-    """The rank in the middle; 1 is best."""
-    return float(np.median(ranks))
-
-
 def summarise(ranks: _Integers) -> Recall:
     """recall@1, 5 and 10 and the median of some ranks."""
-    return Recall({k: recall_at_k(ranks, k) for k in RECALL_AT}, median_rank(ranks))
+    return Recall({k: float(np.mean(ranks <= k)) for k in RECALL_AT}, float(np.median(ranks)))
 
 
 def _ranks(scores: _Floats, rows: _Integers, columns: _Integers) -> _Integers:
@@ -136,5 +126,4 @@ def _ranks(scores: _Floats, rows: _Integers, columns: _Integers) -> _Integers:
     floor = best - np.float32(TIE)
     rivals = np.count_nonzero(scores >= floor[:, None], axis=1)
     rivals -= np.bincount(rows[right >= floor[rows]], minlength=len(scores))
-    ranks: _Integers = 1 + rivals
-    return ranks
+    return 1 + rivals

@@ -1,13 +1,13 @@
-"""Items that name images in, batches of pixels out, decoded in threads ahead of the consumer.
+"""Batches of pixels from items that name images, decoded in threads ahead of the consumer.
 
-PIL works outside Python's lock, so threads decode while the model computes. Keeps the order of the items, holds only a
-bounded number of decoded images, and lets a bad image cost nothing but itself. Knows nothing about models.
+PIL works outside Python's lock, so threads decode while the model computes. The order of the items is kept, the number
+of decoded images in memory is bounded, and a bad image costs nothing but itself.
 """
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -27,13 +27,13 @@ Decoded = tuple[ImageMetadata, torch.Tensor]
 
 @dataclass(frozen=True)
 class DecodedBatch(Generic[T]):
-    """Some items with their pixels, and the items met on the way that could not be read.
+    """A batch of items with their pixels, and the items before its end that could not be read.
 
     Args:
         items: The B readable items, in the order given.
-        metadata: Their B metadata.
+        metadata: What the file of each says about itself.
         pixels: Their pixels, (B, 3, S, S) float32. B is 0 if only unreadable items were left.
-        failures: Unreadable items since the batch before, each with its error.
+        failures: Unreadable items since the previous batch, each with its error.
     """
 
     items: list[T]
@@ -58,11 +58,11 @@ def decode_batches(
 
     Args:
         items: Consumed lazily, in the consumer's thread.
-        source_of: Gives an item's file or bytes; called in the worker threads.
-        preprocess: Turns each image into a (3, S, S) tensor.
-        batch_size: Readable images per batch.
-        workers: Threads that decode.
-        max_megapixels: Larger images are refused before they are decoded.
+        source_of: Function that gives an item's file or bytes; called in the worker threads.
+        preprocess: What turns each image into a (3, S, S) tensor.
+        batch_size: Number of readable images in a batch.
+        workers: Number of threads that decode.
+        max_megapixels: Limit above which images are refused before they are decoded.
     """
 
     def decode(item: T) -> Decoded:
@@ -70,13 +70,9 @@ def decode_batches(
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        gathered = _Gathered[T](preprocess.config.image_size)
-        for item, future in _ahead(items, decode, pool, 2 * batch_size):
-            gathered.add(item, future)
-            if len(gathered.items) == batch_size:
-                yield gathered.take()
-        if gathered.items or gathered.failures:
-            yield gathered.take()
+        futures = _ahead(items, decode, pool, 2 * batch_size)
+        while (batch := _next_batch(futures, batch_size, preprocess.config.image_size)).items or batch.failures:
+            yield batch
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -100,31 +96,19 @@ def _ahead(
         submitted.extend((item, pool.submit(work, item)) for item in islice(waiting, 1))
 
 
-class _Gathered(Generic[T]):
-    """The batch being filled."""
-
-    def __init__(self, image_size: int) -> None:
-        self._no_pixels = torch.empty(0, 3, image_size, image_size)
-        self._clear()
-
-    def _clear(self) -> None:
-        self.items: list[T] = []
-        self.metadata: list[ImageMetadata] = []
-        self.pixels: list[torch.Tensor] = []
-        self.failures: list[tuple[T, UnreadableImage]] = []
-
-    def add(self, item: T, future: Future[Decoded]) -> None:
+def _next_batch(futures: Iterator[tuple[T, Future[Decoded]]], batch_size: int, image_size: int) -> DecodedBatch[T]:
+    """The next batch. It has neither items nor failures once all items are used up."""
+    batch = DecodedBatch[T]([], [], torch.empty(0, 3, image_size, image_size), [])
+    pixels = []
+    for item, future in futures:
         try:
-            metadata, pixels = future.result()
+            metadata, tensor = future.result()
         except UnreadableImage as error:
-            self.failures.append((item, error))
-            return
-        self.items.append(item)
-        self.metadata.append(metadata)
-        self.pixels.append(pixels)
-
-    def take(self) -> DecodedBatch[T]:
-        pixels = torch.stack(self.pixels) if self.pixels else self._no_pixels
-        batch = DecodedBatch(self.items, self.metadata, pixels, self.failures)
-        self._clear()
-        return batch
+            batch.failures.append((item, error))
+            continue
+        batch.items.append(item)
+        batch.metadata.append(metadata)
+        pixels.append(tensor)
+        if len(pixels) == batch_size:
+            break
+    return replace(batch, pixels=torch.stack(pixels)) if pixels else batch

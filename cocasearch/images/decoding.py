@@ -1,7 +1,7 @@
-"""Image files or bytes in, upright RGB images and their metadata out.
+"""Decoding of image files and bytes to upright RGB images and their metadata.
 
-Whatever a folder holds comes out the same way: turned as EXIF says, transparency laid over white, 8 bits per channel,
-the first frame. What cannot be read is refused with a reason. Knows nothing about models; `min_side` is a number.
+Every image comes out the same way: turned as its EXIF says, transparency laid over white, 8 bits per channel, the first
+frame. What cannot be read is refused with a reason.
 """
 
 import hashlib
@@ -55,16 +55,16 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
 def read_image(
     source: ImageSource, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tuple[Image.Image, ImageMetadata]:
-    """The image, upright RGB, and its metadata.
+    """The image as upright RGB, and its metadata.
 
     Args:
-        source: A file, a file's bytes, or the part of a file that holds one.
-        min_side: A JPEG may be decoded smaller (by 2, 4 or 8, which is much faster) as long as its shortest side
-            keeps at least this many pixels; None decodes all of it. The metadata tell the full size either way.
+        source: A file, a file's bytes, or the byte range of a file that holds one.
+        min_side: Least length of the shortest side in pixels. A larger JPEG may be decoded smaller by 2, 4 or 8, which
+            is much faster; None decodes it in full. The metadata give the full size either way.
         max_megapixels: Larger images are refused before they are decoded.
 
     Raises:
-        UnreadableImage: The file is missing, empty, truncated, too large, or no image that can be read.
+        UnreadableImage: The file is missing, empty, truncated, too large, or not an image that can be read.
     """
     whole = source.file if isinstance(source, ByteRange) else source
     try:
@@ -87,10 +87,10 @@ def read_image(
 
 
 def make_upright(image: Image.Image) -> Image.Image:
-    """An image in memory as `read_image` gives it from a file.
+    """An image of PIL's in memory, as `read_image` would give it from a file.
 
     Raises:
-        UnreadableImage: Its pixels are not to be had.
+        UnreadableImage: Its pixels cannot be loaded.
     """
     try:
         if 0 in image.size:
@@ -104,7 +104,7 @@ def make_upright(image: Image.Image) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """The formats that PIL can read here, with the decoders of optional parts."""
+    """PIL's names of the formats that can be read here, those of installed optional parts included."""
     for package, register in {one.package: one.register for one in FORMATS if one.register}.items():
         with suppress(ImportError):
             getattr(import_module(package), register)()
@@ -130,7 +130,7 @@ def _read_image(file: TimedFile, min_side: int | None, max_megapixels: float) ->
 def _read_mended(
     file: TimedFile, min_side: int | None, max_megapixels: float
 ) -> tuple[Image.Image, ImageMetadata] | None:
-    """An image whose pixels are all there though its file is broken; None if they are not, or nobody knows."""
+    """The image in a broken file whose pixels are complete; None if they are not, or that cannot be told."""
     file.seek(0)
     if not is_mendable(file.read(64)):
         return None
@@ -166,7 +166,7 @@ def _read_raw(
 def _upright(
     image: Image.Image, exif: Image.Exif, size: tuple[int, int], file_format: str, min_side: int | None
 ) -> tuple[Image.Image, ImageMetadata]:
-    """A loaded image as RGB, turned as its EXIF says, and its metadata; `size` is that of all of it as stored."""
+    """A loaded image as RGB, turned as its EXIF says, and its metadata; `size` is the full size as stored."""
     # PIL turns a TIFF while loading it and then drops the note, which is why the size is taken before and the note now.
     orientation = read_orientation(exif)
     width, height = reversed(size) if orientation in (5, 6, 7, 8) else size

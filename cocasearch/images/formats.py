@@ -1,6 +1,6 @@
-"""The image formats that are read, and all that differs between them: a new one is a row here.
+"""The image formats that can be read, with everything that differs between them. A new format is a row of `FORMATS`.
 
-Receives names and first bytes of files. Brings no decoder with it, so that looking for images costs no import.
+No decoder is imported here, so that looking for image files stays cheap.
 """
 
 from dataclasses import dataclass, replace
@@ -11,19 +11,20 @@ RAW = "RAW"
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """One format, or the part of it that people call by a name of its own.
+    """A format, or the part of one that people call by a name of its own (HEIC within HEIF).
 
     Attributes:
-        name: PIL's name of it; `RAW` for what cameras store before they make an image of it, which `raw.py` reads.
-        title: What people call it.
-        suffixes: How its files are named, without the dot.
-        signatures: Offset and bytes by which a file of it is known. What PIL alone tells from others has none.
+        name: PIL's name of the format; `RAW` for the sensor data of cameras, which `raw.py` reads.
+        title: The name that people use.
+        suffixes: Suffixes of its files, without the dot.
+        signatures: Pairs of an offset and the bytes that its files have there. A format that only PIL can recognise has
+            none.
         also: Other names that PIL gives to files with these suffixes.
-        extra: The optional part of this package that brings its decoder; empty where PIL does.
+        extra: The optional part of this package that brings the decoder; empty if PIL does.
         package: The Python package in that part.
-        register: The function of that package that makes its decoder known to PIL.
-        seconds: Of decoders that take a whole file in one call, which nothing can interrupt: seconds per megapixel and
-            per megabyte, of noise and of flat colour, on one core of 2020.
+        register: The function of that package that makes the decoder known to PIL.
+        seconds: Decoding time per megapixel (of flat colour) and per megabyte (of noise), on one core of 2020. Given
+            only for decoders that take a whole file in one call, which nothing can interrupt.
     """
 
     name: str
@@ -96,18 +97,18 @@ FORMATS = (
 RAW_SUFFIXES = frozenset(f".{suffix}" for one in FORMATS if one.name == RAW for suffix in one.suffixes)
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for one in FORMATS for suffix in one.suffixes)
 NAMES_BY_SUFFIX = {suffix: (one.name, *one.also) for one in FORMATS if one.name != RAW for suffix in one.suffixes}
-"""What PIL calls the files with a suffix; a RAW file's format is its suffix."""
+"""PIL's format names of the files with a suffix. The format of a RAW file is its suffix, so these are not here."""
 
 UNINTERRUPTED = {one.name: one.seconds for one in FORMATS if one.seconds}
 EXTRAS = {one.extra: one.package for one in FORMATS if one.extra}
-"""The package that each optional part brings, by the part's name in `pip install 'cocasearch[…]'`."""
+"""The Python package in each optional part, by the part's name in `pip install 'cocasearch[…]'`."""
 
 
 class MissingExtraError(Exception):
-    """The image can be read once an optional part of this package is installed.
+    """The image needs an optional part of this package that is not installed.
 
     Args:
-        title: What the image is, as people call it.
+        title: The image's format, as people call it.
         extra: The part's name.
     """
 
@@ -117,10 +118,10 @@ class MissingExtraError(Exception):
 
 
 def is_installed(extra: str) -> bool:
-    """Whether an optional part is there; nothing of it is imported."""
+    """Whether an optional part is installed, without importing it."""
     return extra in EXTRAS and find_spec(EXTRAS[extra]) is not None
 
 
 def format_of(head: bytes) -> ImageFormat | None:
-    """The format of a file that begins with `head`, some 20 bytes; None if no signature is known."""
+    """The format of a file that begins with `head` (20 bytes or more); None if no signature matches."""
     return next((one for one in FORMATS if any(head.startswith(mark, at) for at, mark in one.signatures)), None)

@@ -1,6 +1,6 @@
-"""A camera's RAW file in, an open image out: the preview in it where that is large enough, else the RAW developed.
+"""Reading of a camera's RAW files: the preview within one where that is large enough, else the developed RAW.
 
-Cameras put a JPEG as they would have taken it into each RAW file, which is read 50 times as fast as the sensor's data.
+Cameras put a JPEG of the same photo into each RAW file, which is read 50 times as fast as the sensor's data.
 Needs the extra `raw` (rawpy, a binding of LibRaw).
 """
 
@@ -23,7 +23,7 @@ _ORIENTATION = {3: 3, 5: 8, 6: 6}  # LibRaw's flip -> EXIF's orientation
 
 
 def is_raw(source: Path | bytes, head: bytes) -> bool:
-    """Whether a file that starts with `head` is a camera's RAW; most kinds are TIFFs and told by their suffix."""
+    """Whether a file that starts with `head` is a camera's RAW. Most kinds are TIFFs, known by their suffix alone."""
     known = format_of(head)
     if known is not None and known.name == RAW:
         return True
@@ -33,11 +33,11 @@ def is_raw(source: Path | bytes, head: bytes) -> bool:
 def open_raw(
     file: BinaryIO, *, min_side: int | None, max_megapixels: float
 ) -> tuple[Image.Image, Image.Exif, tuple[int, int]]:
-    """The image, open and not always decoded, its EXIF, which tells how to turn it, and the size of all of it.
+    """The image (open, perhaps not decoded yet), its EXIF with its orientation, and its full size.
 
     Args:
         file: The RAW file.
-        min_side: Pixels that the shortest side should have; None for as many as there are.
+        min_side: Length in pixels that the shortest side should have; None for the full size.
         max_megapixels: Larger images are refused before they are decoded.
 
     Raises:
@@ -59,7 +59,8 @@ def open_raw(
             image = preview
         else:
             with DECODING.taking(_BYTES_PER_PIXEL * sizes.width * sizes.height):
-                image = _develop(raw, half=whole >= 2 * wanted)
+                half = whole >= 2 * wanted
+                image = Image.fromarray(raw.postprocess(half_size=half, use_camera_wb=True, user_flip=0, output_bps=8))
     exif = _exif(file, preview)
     exif[ExifTags.Base.Orientation] = _orientation(sizes, image)
     return image, exif, (sizes.width, sizes.height)
@@ -80,12 +81,8 @@ def _preview(raw: "rawpy.RawPy") -> Image.Image | None:
         return None
 
 
-def _develop(raw: "rawpy.RawPy", *, half: bool) -> Image.Image:
-    return Image.fromarray(raw.postprocess(half_size=half, use_camera_wb=True, user_flip=0, output_bps=8))
-
-
 def _exif(file: BinaryIO, preview: Image.Image | None) -> Image.Exif:
-    """The notes of a RAW file that is a TIFF, else those of its preview."""
+    """The EXIF of a RAW file that is a TIFF, else that of its preview."""
     exif = Image.Exif()
     file.seek(0)
     try:
@@ -101,7 +98,7 @@ def _exif(file: BinaryIO, preview: Image.Image | None) -> Image.Exif:
 
 
 def _orientation(sizes: "rawpy.ImageSizes", image: Image.Image) -> int:
-    """EXIF's orientation of an image taken from a RAW file; previews may have been turned upright by the camera."""
+    """EXIF's orientation of an image from a RAW file. The camera may have turned a preview upright already."""
     sideways = sizes.flip in (5, 6) and sizes.width != sizes.height
     if sideways and (image.width > image.height) != (sizes.width > sizes.height):
         return 1

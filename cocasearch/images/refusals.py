@@ -1,4 +1,4 @@
-"""Why an image was refused, in a few words that mean something to its owner."""
+"""Reasons why an image cannot be read, in a few words that mean something to its owner."""
 
 import errno
 from pathlib import Path
@@ -24,10 +24,10 @@ _FOREIGN = (  # offset and bytes by which files are known that hold no image
 
 
 def refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
-    """What to tell of an image that could not be read.
+    """The error to report for an image that could not be read.
 
     Args:
-        error: What reading it led to.
+        error: The error that reading it led to.
         source: The file, or its bytes.
     """
     name = f"({len(source)} bytes in memory)" if isinstance(source, bytes) else str(source)
@@ -39,13 +39,13 @@ def refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
 
 
 def may_be_around(error: Exception) -> bool:
-    """Whether an error may be of something around the pixels of an image, without which it could be read."""
+    """Whether an error may come from damage around the pixels of an image, without which it could be read."""
     is_limit = isinstance(error, TooLargeError | Image.DecompressionBombError) or "MAX_TEXT" in str(error)
     return cause_of(error) == "file" and not is_limit
 
 
 def why_not_opened(file: Path) -> str:
-    """Why the system does not let a file be read, in the words of its refusal; empty if it does."""
+    """The reason why the system does not let a file be read; empty if it does."""
     try:
         with open_regular(file) as opened:
             opened.read(1)
@@ -55,11 +55,11 @@ def why_not_opened(file: Path) -> str:
 
 
 class _ForeignError(Exception):
-    """The file is of another kind, or too broken to tell of which."""
+    """The file is of another kind, or too broken to tell which."""
 
 
 def cause_of(error: Exception) -> Cause:
-    """What an error says about who is to blame for it."""
+    """The cause of an error: the file, the time limit, a missing part or the system."""
     if isinstance(error, MissingExtraError):
         return "extra"
     if isinstance(error, OutOfTimeError):
@@ -88,7 +88,7 @@ def _reason(error: Exception) -> str:
 
 
 def _unidentified(source: Path | bytes) -> Exception:
-    """Why no decoder knew the file."""
+    """The reason why no decoder recognised the file."""
     try:
         head = source[:64] if isinstance(source, bytes) else _head(source)
     except OSError as error:

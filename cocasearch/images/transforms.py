@@ -1,7 +1,7 @@
-"""Upright RGB images in, normalised model input out.
+"""Preprocessing of upright RGB images to normalised model input.
 
 The numbers are OpenCLIP's: PIL's antialiased resize, a centred crop or padding, pixels scaled to 0..1, then
-normalised per channel. Knows nothing about files, and nothing about the model but the config saved with its weights.
+normalised per channel.
 """
 
 from dataclasses import asdict, dataclass
@@ -78,9 +78,9 @@ class PreprocessConfig:
 
 
 class Preprocess:
-    """Turns an upright RGB image into a (3, S, S) float32 tensor, S = `config.image_size`.
+    """The preprocessing of an upright RGB image to a (3, S, S) float32 tensor, S = `config.image_size`.
 
-    Deterministic and safe to call from several threads at once.
+    It is deterministic and safe to call from several threads at once.
     """
 
     def __init__(self, config: PreprocessConfig) -> None:
@@ -136,7 +136,7 @@ class Preprocess:
 
 
 def _without_far_ends(image: Image.Image) -> Image.Image:
-    """An image, of a very long or high one its middle: all of it scaled up may take more memory than there is."""
+    """The image, or the middle of a very long or high one, which could not be scaled up within memory."""
     most = _LONGEST * min(image.size)
     left, top = (max(0, (side - most) // 2) for side in image.size)
     return image.crop((left, top, image.width - left, image.height - top)) if left or top else image

@@ -46,8 +46,7 @@ class Embedder:
             image = make_upright(source)
         else:
             image, _ = read_image(source, min_side=preprocess.min_decode_side)
-        vector: Vectors = self.embed_pixels(preprocess(image)[None])[0]
-        return vector
+        return self.embed_pixels(preprocess(image)[None])[0]
 
     @torch.inference_mode()
     def embed_texts(self, texts: str | Sequence[str], batch_size: int = 64) -> Vectors:

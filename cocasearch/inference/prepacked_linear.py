@@ -32,10 +32,9 @@ class PrepackedLinear(nn.Module):
         self._activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = torch.ops.mkldnn._linear_pointwise(
+        return torch.ops.mkldnn._linear_pointwise(
             x, self._weight, self._bias, self._activation, [], "none" if self._activation == "gelu" else ""
         )
-        return output
 
 
 def prepack_linear_layers(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Images of the same bytes under several names. Those of different sizes differ, so that few are ever read."""
+"""The search for images of the same bytes. Files of different sizes differ, so that few are ever read."""
 
 import dataclasses
 import hashlib
@@ -13,8 +13,8 @@ from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData
 def unite_copies(data: CaptionedData) -> CaptionedData:
     """The data with every image once, under its first name; `copies` lists the other names.
 
-    A copy gives the first the captions that are new of it. As two images they would be each other's wrong answer, to a
-    loss and to a metric, and fall on both sides of a split.
+    The captions of a copy are added to those of the first. As two images they would count as each other's wrong answer
+    in a loss and in a metric, and could fall on both sides of a split.
     """
     images, copies = list(data.images), dict[int, BadRow]()
     for first, *repeats in same_content([image.image for image in images]):
@@ -32,10 +32,9 @@ def unite_copies(data: CaptionedData) -> CaptionedData:
 
 
 def same_content(images: Sequence[ImageSource]) -> list[list[int]]:
-    """Groups of two or more images with the same bytes, as positions in order; what is empty or unreadable is alone.
+    """The groups of two or more images with the same bytes, as positions in order.
 
-    Args:
-        images: N images.
+    Images that are empty or cannot be read are in no group.
     """
     by_size: dict[int, list[int]] = {}
     for position, image in enumerate(images):

@@ -1,7 +1,7 @@
-"""Captioned images -> which of them are the same image: byte for byte, or nearly.
+"""The search for captioned images that are the same, byte for byte or nearly.
 
-Each image is looked at once, in threads. Candidates for near-duplicates come from a FAISS index of their sketches,
-never from comparing all with all; each image is then compared with its few nearest.
+Each image is hashed once, in threads. A FAISS index of the sketches gives the few nearest candidates of each image,
+whose thumbnails are then compared; all pairs are never compared.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PerceptualHashes:
-    """What N images look like; None for those that cannot be read, which `unreadable` names by position."""
+    """The perceptual hashes of N images; None for those that cannot be read, with the reasons by position."""
 
     images: Sequence[CaptionedImage]
     hashes: list[PerceptualHash | None]
@@ -52,11 +52,11 @@ class PerceptualHashes:
 
 
 def hash_images(images: Sequence[CaptionedImage], progress: Progress | None = None) -> PerceptualHashes:
-    """The perceptual hashes of images, decoded in two threads.
+    """The perceptual hashes of N images, which are decoded in two threads.
 
     Args:
-        images: N of them.
-        progress: Called now and then with images done and images in all.
+        images: The images.
+        progress: Called now and then with the images done and the images in all.
     """
     hashes: list[PerceptualHash | None] = []
     unreadable: dict[int, str] = {}
@@ -83,7 +83,7 @@ def _hash_or_reason(image: CaptionedImage) -> PerceptualHash | str:
 
 @dataclass(frozen=True)
 class Twin:
-    """Two images that are the same, by position; `is_exact` if byte for byte."""
+    """Two images that are the same, by their positions; `is_exact` if byte for byte."""
 
     first: int
     second: int
@@ -91,13 +91,13 @@ class Twin:
 
 
 def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> list[Twin]:
-    """The images that are the same as an earlier one, each with the first of its kind, in order.
+    """The images that are the same as an earlier one, each with the first of its group, in order.
 
-    The images of a kind are linked: each is nearly the same as another of it, not always as the first.
+    Groups are chains: each image is nearly the same as another of its group, but not always as the first.
 
     Args:
-        hashes: Those of N images.
-        progress: Called now and then with images compared and images in all.
+        hashes: The perceptual hashes of N images.
+        progress: Called now and then with the images compared and the images in all.
     """
     exact = {copy: first for first, *copies in _same_files(hashes.images) for copy in copies}
     kind = list(range(len(hashes.images)))
@@ -120,7 +120,7 @@ def find_twins(hashes: PerceptualHashes, progress: Progress | None = None) -> li
 
 
 def find_same_between(images: Sequence[CaptionedImage], reference: Sequence[CaptionedImage]) -> list[Twin]:
-    """The images that are also in the reference, byte for byte; as `find_twins_between`, but none is decoded."""
+    """The images that are also in the reference, byte for byte. As `find_twins_between`, but no image is decoded."""
     twins = []
     for first, *copies in _same_files([*reference, *images]):
         twins += [Twin(first, at - len(reference), is_exact=True) for at in copies if first < len(reference) <= at]
@@ -150,10 +150,10 @@ def _near_pairs(
     """Pairs of positions (of hashes, of the reference) whose images are nearly the same, no pair twice.
 
     Args:
-        hashes: Those of the images that are looked for.
-        reference: Those of the images that they are looked for among; the same object to compare all with each other.
-        query_at: Positions in `hashes`; no others are looked for.
-        stored_at: Positions in `reference`, likewise.
+        hashes: The hashes of the images that are looked for.
+        reference: The hashes of the images among which they are looked for; `hashes` itself to compare all with all.
+        query_at: The positions in `hashes` that are looked for.
+        stored_at: The positions in `reference` that are looked through.
         progress: Called now and then with images compared and images in all.
     """
 
@@ -181,7 +181,7 @@ def _near_pairs(
 
 
 def _candidates(queries: Floats, stored: Floats) -> Iterator[tuple[int, list[int]]]:
-    """Rows of the stored sketches that are like each query, the likest first, itself included."""
+    """The rows of the stored sketches that are most like each query, best first, the query itself included."""
     import faiss
 
     if not len(stored) or not len(queries):

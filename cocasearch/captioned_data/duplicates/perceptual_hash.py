@@ -1,11 +1,10 @@
-"""What an image looks like from afar, to find others that were made of the same one.
+"""Perceptual hashes, which find images that were made from the same one.
 
-A sketch of 35 numbers finds candidates quickly; a thumbnail tells whether a candidate is indeed the same image,
+A sketch of 35 numbers finds candidates quickly; a thumbnail shows whether a candidate is indeed the same image,
 recompressed, resized, cropped by a few percent or made brighter. Measured on 7,091 photos: the sketch finds at least
-98 % of the copies of each kind among 100,000 others. Of 412 copies the thumbnail knows all that were recompressed,
+98 % of the copies of each kind among 100,000 others. Of 412 copies the thumbnail recognises all that were recompressed,
 resized, darkened or of more contrast, 94 % of those cropped by 2 % on each side, 64 % by 4 %, 93 % of those a third
 brighter, and of those turned grey 22 %. It takes no other photo for the same: the nearest differs in 2.3 % of pixels.
-Knows nothing about models.
 """
 
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ _DECODED_SIDE = 96
 
 @dataclass(frozen=True)
 class PerceptualHash:
-    """An image's sketch, a unit row (35,) or zeros for one colour all over, and its full size in pixels."""
+    """An image's sketch, a unit row (35,) or zeros for an image of one colour, and its full size in pixels."""
 
     sketch: Floats
     width: int
@@ -52,14 +51,13 @@ def read_perceptual_hash(source: ImageSource) -> PerceptualHash:
 def sketch(image: Image.Image) -> Floats:
     """The low frequencies of an image's brightness (35,): a cosine transform, each weighted by its frequency.
 
-    Images have energy in inverse proportion to frequency; weighted, all of them count alike.
+    The energy of images falls in inverse proportion to frequency; weighted, all frequencies count alike.
     """
     grey = np.asarray(image.convert("L").resize((_GRID, _GRID), Image.Resampling.BOX), dtype=np.float64)
     cosines, weights = _cosines()
     found = ((cosines @ grey @ cosines.T) * weights).ravel()[1:]
     norm = float(np.linalg.norm(found))
-    row: Floats = (found / norm if norm > _GRID else np.zeros(SKETCH_SIZE)).astype(np.float32)
-    return row
+    return (found / norm if norm > _GRID else np.zeros(SKETCH_SIZE)).astype(np.float32)
 
 
 @cache
@@ -70,7 +68,7 @@ def _cosines() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 
 
 def read_thumbnail(source: ImageSource) -> Floats:
-    """The image as (48, 48, 3), levels from 0 to 255.
+    """The thumbnail of an image (48, 48, 3), levels from 0 to 255.
 
     Raises:
         UnreadableImage: It cannot be read.
@@ -79,7 +77,7 @@ def read_thumbnail(source: ImageSource) -> Floats:
 
 
 def thumbnail(image: Image.Image) -> Floats:
-    """The image, upright RGB, as (48, 48, 3), levels from 0 to 255."""
+    """The thumbnail of an upright RGB image (48, 48, 3), levels from 0 to 255."""
     return np.asarray(image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX), dtype=np.float32)
 
 
@@ -89,7 +87,7 @@ def is_same_image(first: Floats, second: Floats) -> bool:
 
 
 def _unlike(image: Floats, other: Floats) -> float:
-    """The share of pixels that the other image has nowhere near their place, once it is as bright."""
+    """The share of pixels whose colour the other image has nowhere near, once both are equally bright."""
     gain = float(np.clip((other.std() + 1) / (image.std() + 1), 0.5, 2.0))
     adjusted = np.clip((image - image.mean()) * gain + other.mean(), 0, 255)
     darkest, brightest = _spread(other, np.minimum), _spread(other, np.maximum)

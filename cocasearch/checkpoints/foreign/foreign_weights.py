@@ -48,7 +48,8 @@ def read_foreign_weights(file: Path) -> dict[str, Tensor]:
                 refuse_slow_pickle(file, opened)
         return _state_dict(file, _load_pickled(file, memory_map=False))
     if start[8:9] == b"{":
-        return _load_safetensors(file)
+        with _damage_told(file):
+            return load_file(file)
     raise CocaSearchError(f"{file} is no weights file: {_nature(start)}", hint=_DOWNLOAD_AGAIN)
 
 
@@ -60,12 +61,6 @@ def _nature(start: bytes) -> str:
     if start.lstrip().startswith(b"<"):
         return "it is a web page"
     return f"it begins with {start[:12]!r}"
-
-
-def _load_safetensors(file: Path) -> dict[str, Tensor]:
-    with _damage_told(file):
-        weights: dict[str, Tensor] = load_file(file)
-        return weights
 
 
 @contextmanager
@@ -115,11 +110,8 @@ def _load_pickled(file: Path, *, memory_map: bool) -> Any:
 
 def _state_dict(file: Path, loaded: Any) -> dict[str, Tensor]:
     inner = next((loaded[key] for key in _WRAPPERS if key in loaded), loaded) if isinstance(loaded, Mapping) else loaded
-    weights = (
-        {str(key): value for key, value in inner.items() if isinstance(value, Tensor)}
-        if isinstance(inner, Mapping)
-        else {}
-    )
+    named = inner.items() if isinstance(inner, Mapping) else ()
+    weights = {str(key): value for key, value in named if isinstance(value, Tensor)}
     if not weights:
         raise CocaSearchError(f"{file} holds no weights but a {type(loaded).__name__}")
     return weights

@@ -29,13 +29,8 @@ _SILENT = {
     "vision_cfg": {"output_tokens", "patch_dropout"},
     "text_cfg": {"output_tokens", "pool_type", "eos_id", "pad_id", "no_causal_mask"},
     "multimodal_cfg": {
-        "context_length",
-        "vocab_size",
-        "mlp_ratio",
-        "dim_head",
-        "n_queries",
-        "attn_pooler_heads",
-        "latent_dim",
+        *("context_length", "vocab_size", "mlp_ratio", "dim_head"),
+        *("n_queries", "attn_pooler_heads", "latent_dim"),
     },
 }
 _NO_CONFIG = "this is not the config of a CoCa in OpenCLIP's layout"
@@ -155,8 +150,13 @@ class _Settings:
     def take(self, key: str, default: Any) -> Any:
         return self._left.pop(key, default)
 
-    def size(self, key: str, default: int) -> int:
-        return _size(self._part, key, self.take(key, default))
+    def sizes(self, **defaults: int) -> dict[str, int]:
+        """Whole numbers above 0 by their keys, each with what OpenCLIP takes where it is not given."""
+        return {key: _size(self._part, key, self.take(key, default)) for key, default in defaults.items()}
+
+    def layer_scale(self) -> float | None:
+        """The initial LayerScale, None for none."""
+        return self.take("ls_init_value", None)
 
     def expect(self, key: str, only: Any, default: Any) -> None:
         """Refuse any value but one."""
@@ -171,14 +171,8 @@ class _Settings:
 
 def _vision(settings: _Settings) -> VisionTransformerConfig:
     settings.expect("mlp_ratio", 4.0, 4.0)
-    return VisionTransformerConfig(
-        image_size=settings.size("image_size", 224),
-        patch_size=settings.size("patch_size", 16),
-        layers=settings.size("layers", 12),
-        width=settings.size("width", 768),
-        head_width=settings.size("head_width", 64),
-        layer_scale=settings.take("ls_init_value", None),
-    )
+    sizes = settings.sizes(image_size=224, patch_size=16, layers=12, width=768, head_width=64)
+    return VisionTransformerConfig(**sizes, layer_scale=settings.layer_scale())
 
 
 def _pooler(settings: _Settings) -> PoolerConfig:
@@ -187,8 +181,8 @@ def _pooler(settings: _Settings) -> PoolerConfig:
         raise CocaSearchError(
             f"vision_cfg has attentional_pool '{shown(kind)}', with which OpenCLIP's own CoCa does not run"
         )
-    queries, heads = settings.size("attn_pooler_queries", 256), settings.size("attn_pooler_heads", 8)
-    return PoolerConfig(kind="single" if kind else "none", queries=queries, heads=heads)
+    sizes = settings.sizes(attn_pooler_queries=256, attn_pooler_heads=8)
+    return PoolerConfig("single" if kind else "none", sizes["attn_pooler_queries"], sizes["attn_pooler_heads"])
 
 
 def _roberta(settings: _Settings, name: str, roberta: RobertaConfig | None) -> RobertaConfig:
@@ -202,29 +196,19 @@ def _roberta(settings: _Settings, name: str, roberta: RobertaConfig | None) -> R
     settings.expect("width", roberta.width, roberta.width)
     for key in ("hf_tokenizer_name", "hf_model_pretrained", "vocab_size"):
         settings.take(key, None)
-    return replace(roberta, context_length=settings.size("context_length", _LENGTH))
+    return replace(roberta, **settings.sizes(context_length=_LENGTH))
 
 
 def _text(settings: _Settings) -> TextConfig:
     settings.expect("mlp_ratio", 4.0, 4.0)
     settings.expect("embed_cls", True, False)
-    return TextConfig(
-        context_length=settings.size("context_length", _LENGTH),
-        vocab_size=settings.size("vocab_size", 49408),
-        width=settings.size("width", 512),
-        heads=settings.size("heads", 8),
-        layers=settings.size("layers", 12),
-        layer_scale=settings.take("ls_init_value", None),
-    )
+    sizes = settings.sizes(context_length=_LENGTH, vocab_size=49408, width=512, heads=8, layers=12)
+    return TextConfig(**sizes, layer_scale=settings.layer_scale())
 
 
 def _multimodal(settings: _Settings, text_width: int) -> MultimodalConfig:
     settings.expect("width", text_width, 512)
-    return MultimodalConfig(
-        layers=settings.size("layers", 12),
-        heads=settings.size("heads", 8),
-        layer_scale=settings.take("ls_init_value", None),
-    )
+    return MultimodalConfig(**settings.sizes(layers=12, heads=8), layer_scale=settings.layer_scale())
 
 
 def _preprocess(described: Mapping[str, Any], image_size: int) -> PreprocessConfig:

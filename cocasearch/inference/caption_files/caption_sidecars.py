@@ -55,7 +55,7 @@ class Sidecars:
         """
         folder = self._folder(image)
         with _telling(image.parent, "look into"):
-            captions = [text for text in folder.of(image) if not _is_empty(text)]
+            captions = [text for text in folder.sidecars_of(image) if not _is_empty(text)]
             written = [one for text in captions if (one := folder.written(text))]
         if not captions or self._overwrite_all:
             return False
@@ -75,13 +75,13 @@ class Sidecars:
         if self.has(image, record.model, record.decoding):
             return
         folder = self._folder(image)
-        with _telling(folder.place(image)):
-            old = folder.of(image)
+        with _telling(folder.path_for(image)):
+            old = folder.sidecars_of(image)
             for text in old:
                 if not (_is_empty(text) or folder.written(text)):
                     self.set_aside.append(_copy(text))
             folder.write(image, record.caption, record.caption_confidence)
-            for text in {*old} - {folder.place(image)}:
+            for text in {*old} - {folder.path_for(image)}:
                 text.unlink()
         self.nobodys.update(folder.unclear(image))
 
@@ -110,14 +110,14 @@ class _Folder:
         self._list = folder / LIST_FILE
         self._written = dict(_listed(self._list))
 
-    def of(self, image: Path) -> list[Path]:
+    def sidecars_of(self, image: Path) -> list[Path]:
         """The side-cars that an image has now."""
-        return [text for text in {*self._names.of(image), self.place(image)} if text.is_file()]
+        return [text for text in {*self._names.sidecars_of(image), self.path_for(image)} if text.is_file()]
 
-    def place(self, image: Path) -> Path:
+    def path_for(self, image: Path) -> Path:
         """Where its caption is written to."""
-        texts = [text for text in self._names.of(image) if text.suffix.lower() == ".txt"]
-        return texts[0] if texts else self._names.place(image)
+        texts = [text for text in self._names.sidecars_of(image) if text.suffix.lower() == ".txt"]
+        return texts[0] if texts else self._names.path_for(image)
 
     def unclear(self, image: Path) -> list[Path]:
         """Side-cars of the image's stem that are of no image."""
@@ -130,7 +130,7 @@ class _Folder:
         return last if last and last.sha256 == _digest(text.read_bytes()) else None
 
     def write(self, image: Path, caption: str, confidence: float | None) -> None:
-        text, content = self.place(image), f"{caption}\n".encode()
+        text, content = self.path_for(image), f"{caption}\n".encode()
         written = self._written[text.name] = _Written(_digest(content), confidence)
         with self._list.open("a", encoding="utf-8") as lines:  # first: what is listed and not written does no harm
             lines.write(json.dumps({"file": text.name, **written._asdict()}) + "\n")

@@ -245,8 +245,7 @@ def _write_parquet(file: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _read_parquet(file: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-    return rows
+    return pq.read_table(file).to_pylist()
 
 
 def _write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
