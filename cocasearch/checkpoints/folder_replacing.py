@@ -1,6 +1,7 @@
-"""A new folder in the place of an old one, and what a kill between the two renames leaves: neither under its name.
+"""Replacing of a folder by a new one, which takes two renames.
 
-Whoever looks for the folder then puts the new one there. Knows nothing about what is in it; imports nothing heavy.
+A process that is killed between them leaves neither folder under the name. Whoever looks for the folder next finishes
+the replacement. Nothing heavy is imported here.
 """
 
 import re
@@ -16,10 +17,10 @@ _NEW, _OLD = "new", "old"
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put the folder `new` in the place of `folder`, if there is one.
+    """Move the folder `new` to `folder`, replacing what is there.
 
     Raises:
-        OSError: It cannot be; `folder` is as it was.
+        OSError: That failed; `folder` is as it was.
     """
     with uninterrupted():
         if not folder.exists():
@@ -38,7 +39,7 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def put_in_place(parent: Path, name: str | None = None) -> None:
-    """End the replacements in the folder `parent`, all or that of one name, that were killed between the renames."""
+    """Finish the replacements in the folder `parent` that were killed between the renames, all or that of `name`."""
     for swap in parent.glob(".*.old.*"):
         match = _SWAP_FOLDER.fullmatch(swap.name)
         if match and name in (None, match[1]) and not (parent / match[1]).exists():

@@ -1,7 +1,7 @@
-"""Safetensors files, read tensor by tensor: mapped into memory, or copied.
+"""Reading of safetensors files tensor by tensor, mapped into memory or copied.
 
-A mapped tensor costs nothing until it is used, and counts as the process's memory from then on, as long as any other of
-the file lives. A copied one is gone when it is let go: for tensors that are about to be replaced by something else.
+A mapped tensor costs nothing until it is used, but then takes memory as long as any tensor of the file is kept. A
+copied one is freed when it is dropped, which suits tensors that are about to be replaced.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ _DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 
 
 class WeightsFile:
-    """An open weights file, its header read and found to fit its length.
+    """An open weights file.
 
     Attributes:
-        shapes: Of each tensor by name.
+        shapes: The shape of each tensor, by name.
     """
 
     def __init__(self, file: Path, opened: Any, *, mapped: bool) -> None:
@@ -38,7 +38,7 @@ class WeightsFile:
         self._start = 8 + length
 
     def read(self, name: str) -> Tensor:
-        """One tensor, mapped or copied."""
+        """The tensor of this name, mapped or copied."""
         described = self._header[name]
         if described["dtype"] not in _FLOATING:
             raise CocaSearchError(f"{name} is stored as {described['dtype']}: weights must be floating-point numbers")
@@ -51,7 +51,7 @@ class WeightsFile:
 
 @contextmanager
 def open_weights(file: Path, *, mapped: bool = True) -> Iterator[WeightsFile]:
-    """The tensors in a file.
+    """The weights file, open during the block.
 
     Raises:
         CocaSearchError: It cannot be read, or is damaged.

@@ -1,4 +1,4 @@
-"""Safetensors files, written tensor by tensor: no second copy of a model is ever in memory."""
+"""Writing of safetensors files tensor by tensor, so that no second copy of a model is in memory."""
 
 import json
 import os
@@ -21,9 +21,9 @@ def write_weights(
 
     Args:
         weights: Tensors by name, on any device.
-        file: Where to.
+        file: The file to write.
         dtype: float32, float16 or bfloat16.
-        progress: Told bytes done and bytes in all.
+        progress: Called with the bytes done and the bytes in all.
 
     Raises:
         CocaSearchError: A weight is too large for `dtype`.

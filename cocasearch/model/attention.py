@@ -172,9 +172,9 @@ class CrossAttention(nn.Module):
 
         Args:
             x: Queries (B, L, D), or unpadded (N, D).
-            context: (B, S, C), of mean 0 and variance 1.
-            norm: Its weight and bias come after that.
-            unpadding: Of the queries.
+            context: (B, S, C), already of mean 0 and variance 1 at each position.
+            norm: The norm whose weight and bias are still to be applied.
+            unpadding: The layout of unpadded queries.
         """
         query = self.query(x) if unpadding is None else unpadding.pad(self.query(x))
         batch, length, width = query.shape

@@ -1,7 +1,6 @@
-"""Weight files of others, read without running anything that is in them.
+"""Reading of foreign weight files (`.safetensors`, `.bin`, `.pt`) without running anything in them.
 
-Receives a `.safetensors`, `.bin` or `.pt` file; hands on its tensors by name, mapped into memory where the format lets
-it. What a file is shows in its first bytes.
+Tensors are mapped into memory where the format allows it. The kind of a file shows in its first bytes.
 """
 
 import io
@@ -32,7 +31,7 @@ def read_foreign_weights(file: Path) -> dict[str, Tensor]:
     """The state dict in a file: bare, or inside a training checkpoint.
 
     Raises:
-        CocaSearchError: It cannot be read, is cut off, holds something else, or more than weights.
+        CocaSearchError: The file cannot be read, is cut off, or holds something other than weights.
     """
     try:
         with file.open("rb") as opened:
@@ -65,7 +64,7 @@ def _nature(start: bytes) -> str:
 
 @contextmanager
 def _damage_told(file: Path) -> Iterator[None]:
-    """Whatever a damaged byte leads to, as one sentence: libraries raise RuntimeError, EOFError, KeyError, …"""
+    """Turn whatever a damaged byte leads to into one sentence: libraries raise RuntimeError, EOFError, KeyError, …"""
     try:
         yield
     except (CocaSearchError, pickle.UnpicklingError):
@@ -76,7 +75,7 @@ def _damage_told(file: Path) -> Iterator[None]:
 
 
 def _refuse_odd_archive(file: Path) -> None:
-    """Refuse archives that torch never wrote, above all those that grow when they are unpacked, and TorchScript's."""
+    """Refuse archives that torch.save never wrote: those that grow when they are unpacked, and TorchScript's."""
     with _damage_told(file), zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     if sum(member.file_size for member in members) > file.stat().st_size:

@@ -1,7 +1,7 @@
-"""OpenCLIP's model configs as our architectures: by name, or from a file in its JSON layout.
+"""Reading of OpenCLIP's model configs, by name or from a file in its JSON layout.
 
-Receives `embed_dim`, `vision_cfg`, `text_cfg` and `multimodal_cfg`, bare or as `open_clip_config.json` has them; hands
-on architecture and preprocessing. A setting that would change a number and is not built here is refused, never ignored.
+The parts `embed_dim`, `vision_cfg`, `text_cfg` and `multimodal_cfg`, bare or as in `open_clip_config.json`, become an
+architecture and its preprocessing. A setting that would change a number and is not built here is refused.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _LENGTH = 76  # of the text, for which OpenCLIP's own default of 77 was never me
 
 @dataclass(frozen=True)
 class Architecture:
-    """What weights are to be read as."""
+    """A named architecture with its preprocessing."""
 
     name: str
     config: CoCaConfig
@@ -48,11 +48,11 @@ class Architecture:
 
 
 def read_architecture(name_or_file: str, text_config: Path | None = None) -> Architecture:
-    """A named architecture of OpenCLIP's, or one from a file in its JSON layout.
+    """An architecture of OpenCLIP's, by its name or from a file in its JSON layout.
 
     Args:
-        name_or_file: Which.
-        text_config: The `config.json` of its text half, where that is a RoBERTa of Hugging Face's.
+        name_or_file: The name, or the path of a .json file.
+        text_config: The `config.json` of the text half, if that is a RoBERTa of Hugging Face's.
 
     Raises:
         CocaSearchError: There is no such name or file, or it describes what cannot be built here.
@@ -79,7 +79,7 @@ def read_text_config(file: Path) -> RobertaConfig:
     """The text half in a `config.json` of Hugging Face's.
 
     Raises:
-        CocaSearchError: It cannot be read, or is not one of a RoBERTa.
+        CocaSearchError: It cannot be read, or is not that of a RoBERTa.
     """
     described = read_described(file, "text config")
     try:
@@ -97,9 +97,9 @@ def _with_text(config: CoCaConfig, roberta: RobertaConfig | None) -> CoCaConfig:
 
 
 def from_openclip_config(name: str, described: Mapping[str, Any], roberta: RobertaConfig | None = None) -> Architecture:
-    """The same from the JSON of `open_clip_config.json`, or from its `model_cfg` alone.
+    """The architecture in the JSON of `open_clip_config.json`, or in its `model_cfg` alone.
 
-    `roberta` is what its `text_cfg` names, where that is a text half of Hugging Face's.
+    `roberta` is the text half, if `text_cfg` names one of Hugging Face's.
 
     Raises:
         CocaSearchError: A part is missing, or says what is not built here.
@@ -141,7 +141,7 @@ def _size(part: str, key: str, value: Any) -> int:
 
 
 class _Settings:
-    """One part of a config, which must be read whole."""
+    """A part of a config, every setting of which must be read."""
 
     def __init__(self, part: str, values: Mapping[str, Any]) -> None:
         self._part = part
@@ -151,15 +151,15 @@ class _Settings:
         return self._left.pop(key, default)
 
     def sizes(self, **defaults: int) -> dict[str, int]:
-        """Whole numbers above 0 by their keys, each with what OpenCLIP takes where it is not given."""
+        """Whole numbers above 0 by their keys, with OpenCLIP's defaults for those that are not given."""
         return {key: _size(self._part, key, self.take(key, default)) for key, default in defaults.items()}
 
     def layer_scale(self) -> float | None:
-        """The initial LayerScale, None for none."""
+        """The initial LayerScale; None if there is no LayerScale."""
         return self.take("ls_init_value", None)
 
     def expect(self, key: str, only: Any, default: Any) -> None:
-        """Refuse any value but one."""
+        """Refuse any value but `only`."""
         if (value := self.take(key, default)) != only:
             raise CocaSearchError(f"{self._part} has {shown(key)} {shown(value)}; only {only} is built here")
 

@@ -1,8 +1,8 @@
-"""OpenCLIP's CoCa weights in our parameter names.
+"""Conversion of OpenCLIP's CoCa weights to our parameter names.
 
-Receives a state dict as OpenCLIP's CoCa writes it (spec: coca_model.py of release 3.3.0) and the architecture it was
-made for; hands on a state dict for `CoCa.load_state_dict`. The map is linear, so gradients pass through it too.
-Each tower has its table: what each of our parameters is read from. `*` stands for a layer's number.
+A state dict of OpenCLIP's CoCa (coca_model.py of release 3.3.0) becomes one for `CoCa.load_state_dict`. The map is
+linear, so gradients pass through it too. Each tower has a table that says from what each of our parameters is read; `*`
+in it stands for a layer's number.
 """
 
 import re
@@ -33,7 +33,7 @@ DOWNLOAD_AGAIN = "the file may be cut off or of another model: download it again
 
 
 def _block(ours: str, theirs: str) -> Table:
-    """The layers of one stack, but for their attention's input projection."""
+    """The table of a stack of layers, except for their attention's input projection."""
     return {
         **affine(f"{ours}.*.attention_norm", f"{theirs}.*.ln_1"),
         **affine(f"{ours}.*.attention.out", f"{theirs}.*.attn.out_proj"),
@@ -105,15 +105,15 @@ MULTIMODAL_DECODER: Table = {
 def from_openclip(
     state_dict: Mapping[str, Tensor], config: CoCaConfig, *, keep_cls_position: bool = True
 ) -> dict[str, Tensor]:
-    """A CoCa state dict of ours with the same tensors: views of them wherever that is possible.
+    """The state dict under our names. Its tensors are views of the given ones wherever possible.
 
     Args:
-        state_dict: OpenCLIP's, bare or as training leaves it; what does not belong to the model is dropped.
+        state_dict: OpenCLIP's, bare or as training leaves it; what does not belong to the model is ignored.
         config: The architecture. Another image size or text length than the trained one resizes the positions.
         keep_cls_position: How text positions are resized; False is OpenCLIP's way (`resize_text_positions`).
 
     Raises:
-        CocaSearchError: It is no CoCa of OpenCLIP's, or misfits the architecture; key and shapes are named.
+        CocaSearchError: It is not a CoCa of OpenCLIP's, or does not fit the architecture; key and shapes are named.
     """
     weights = tidy(state_dict)
     _refuse_foreign(weights)
@@ -137,10 +137,10 @@ def from_openclip(
 
 
 def tidy(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict without what training, compiling and older releases leave in it.
+    """The state dict without what training, compiling and older releases have left in it.
 
-    Prefixes of wrappers go, CLIP's old flat text keys get theirs, and what is no weight is dropped: attention masks,
-    position ids, and the scalar `logit_bias`, which moves every similarity alike and so changes nothing.
+    Prefixes of wrappers are removed, CLIP's old flat text keys get theirs, and what is not a weight is dropped:
+    attention masks, position ids, and the scalar `logit_bias`, which moves all similarities alike and changes nothing.
     """
     tidied: dict[str, Tensor] = {}
     for key, value in state_dict.items():

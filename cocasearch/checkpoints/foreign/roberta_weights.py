@@ -1,4 +1,4 @@
-"""RoBERTa as Hugging Face writes it: its config, its tokenizer and its weights, alone or inside OpenCLIP's CoCa.
+"""Reading of a RoBERTa as Hugging Face writes it: config, tokenizer and weights, alone or inside OpenCLIP's CoCa.
 
 Source: transformers 4.56.2, modeling_roberta.py; OpenCLIP keeps the tower under `text.transformer`.
 """
@@ -40,7 +40,7 @@ CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "mo
 
 @dataclass(frozen=True)
 class PretrainedRoberta:
-    """A RoBERTa that was trained on text alone; `weights` are our text decoder's, all but its projection."""
+    """A RoBERTa that was trained on text alone; `weights` are those of our text decoder, except its projection."""
 
     config: RobertaConfig
     tokenizer: Tokenizer
@@ -68,7 +68,7 @@ def read_roberta_folder(folder: Path, *, context_length: int) -> PretrainedRober
 
 
 def from_roberta(state_dict: Mapping[str, Tensor], config: RobertaConfig) -> dict[str, Tensor]:
-    """Our text decoder's weights, all but its projection, from RoBERTa's; heads for other tasks are left out.
+    """The weights of our text decoder, except its projection, from RoBERTa's. Heads for other tasks are ignored.
 
     Raises:
         CocaSearchError: A tensor is missing or of another shape.
@@ -97,7 +97,7 @@ def read_described(file: Path, what: str) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        CocaSearchError: There is none; `what` names the file in the sentence.
+        CocaSearchError: There is none; `what` names the file in the message.
     """
     try:
         fields = read_json(file, MOST_CONFIG_BYTES)
