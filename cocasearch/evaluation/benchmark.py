@@ -1,7 +1,6 @@
-"""A model and captioned images -> one report: does the model find and describe these images?
+"""Evaluation of a model on captioned images: how well it finds them and describes them.
 
-Receives a loaded model and rows of captioned data; hands on an `EvaluationReport`. Each image is encoded once, for
-its vector and its caption. Knows nothing about files of data, printing or training.
+Each image is encoded once, for its vector and its caption.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +25,18 @@ from cocasearch.inference.loaded_model import LoadedModel
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What a model is worth on a captioned set.
+    """The figures of a model on a captioned set.
 
     Attributes:
         model: The model's name.
-        n_images: Images measured.
-        n_texts: Different texts among their captions; equal captions count as one, right for each of its images.
+        n_images: Number of images measured.
+        n_texts: Number of different texts among their captions. Equal captions count as one, which is right for each of
+            its images.
         retrieval: Recall from 0 to 1 and median rank, both ways.
-        captions: Scores of the written captions; None where none were asked for.
-        unreadable: Key and reason of each image that could not be read, left out of everything else.
-        caption_loss: Of the captions there are, in nats per token; None but in a run that trains it alone.
-        hallucination: How often the written captions name what is not there; None where none were asked for.
+        captions: Scores of the written captions; None if none were asked for.
+        unreadable: Key and reason of each image that could not be read; no other figure counts these.
+        caption_loss: Loss of people's captions in nats per token; None except in a run that trains on it alone.
+        hallucination: How often the written captions name what is not there; None if none were asked for.
     """
 
     model: str
@@ -76,8 +76,8 @@ def evaluate(
     Args:
         loaded: The model.
         data: Images with the captions that are right for them.
-        caption_options: How to write captions; None writes none, which is much faster.
-        batch_size: Images per pass.
+        caption_options: How captions are written; None writes none, which is much faster.
+        batch_size: Number of images in a pass.
         progress: Called after each batch with the images done and the images in all.
 
     Raises:
@@ -88,7 +88,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Examination:
-    """A report, with what became of each of its images and the caption that was written for it."""
+    """A report with the outcome of each of its images and the caption that was written for it."""
 
     report: EvaluationReport
     outcomes: ImageOutcomes
@@ -103,7 +103,7 @@ def examine(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
-    """As `evaluate`, image by image, so that two models can be compared on the same ones."""
+    """The same as `evaluate` with the outcome of each image, so that two models can be compared on them."""
     described = _describe(loaded, data, caption_options, batch_size, progress or (lambda done, total: None))
     if not described.rows:
         raise CocaSearchError(_none_readable(described.unreadable))
@@ -131,7 +131,7 @@ def examine(
 
 @dataclass
 class _Described:
-    """The readable rows with what the model makes of them, and the others with the reason."""
+    """The readable rows with the model's descriptions, and the other rows with the reason."""
 
     rows: list[CaptionedImage] = field(default_factory=list)
     embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""A model and captioned images that it was not trained on -> how far its captions can be trusted.
+"""Calibration of a model's confidence in its captions, on captioned images that it was not trained on.
 
-A logistic regression of the three features of `inference.caption_confidence` against `is_right`. What it is worth is
-told by images that were held out: two halves, each scored by the fit of the other; the fit that is kept is of both.
+It is a logistic regression of the three features of `inference.caption_confidence` against `is_right`. How good it is
+shows on held-out images: each of two halves is scored by the fit to the other. The fit that is kept is to both.
 """
 
 import hashlib
@@ -35,16 +35,16 @@ _Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted, and what it was worth on images held out of the fit.
+    """A fitted confidence model, and its figures on images held out of the fit.
 
     Attributes:
-        confidence: What goes with the model.
+        confidence: The confidence model, which is stored with the model.
         share_right: The share of captions that are right, 0 to 1.
         share_sure: The share of captions that count as sure, 0 to 1.
-        share_right_of_sure: The share of those that are right; None where none is sure.
-        calibration_error: How far confidence and the share right lie apart, mean over the captions' bins, 0 to 1.
-        sure: How often sure captions name what is not there; None where none is sure.
-        others: The same of the captions that are not sure; None where all are.
+        share_right_of_sure: The share of those that are right; None if none is sure.
+        calibration_error: Distance of confidence and share right, from 0 to 1, as the mean over the bins of captions.
+        sure: How often sure captions name what is not there; None if none is sure.
+        others: The same for the captions that are not sure; None if all are.
         unreadable: Key and reason of each image that could not be read.
     """
 
@@ -83,13 +83,13 @@ def calibrate(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """Measure how far the captions that a model writes in one way can be trusted.
+    """Fit how far the captions that a model writes with one set of options can be trusted.
 
     Args:
         loaded: The model.
-        data: Images with people's captions, none of which it was trained on: on those it would look better.
-        options: How captions are written; others than these will have no confidence.
-        batch_size: Images per pass.
+        data: Images with people's captions. It must not have been trained on them, or it would look better than it is.
+        options: How captions are written; those with other options will have no confidence.
+        batch_size: Number of images in a pass.
         progress: Called after each batch with the images done and the images in all.
 
     Raises:
@@ -119,12 +119,12 @@ def calibrate(
 
 
 def held_out_probabilities(features: _Floats, right: _Bools, *, seed: int = 0) -> _Floats:
-    """The probability (N,) of each row, by a fit to the half that it is not in; both halves have as many right.
+    """The probability (N,) of each row, by a fit to the half that it is not in. Both halves have as many right ones.
 
     Args:
-        features: (N, F).
-        right: (N,) two of each kind at least.
-        seed: Of the halves.
+        features: The features (N, F).
+        right: Whether each is right (N,), at least two of each kind.
+        seed: Random seed of the halves.
     """
     shuffled = np.random.default_rng(seed).permutation(len(right))
     ordered = shuffled[np.argsort(right[shuffled], kind="stable")]
@@ -136,7 +136,7 @@ def held_out_probabilities(features: _Floats, right: _Bools, *, seed: int = 0) -
 
 
 def reliability(probabilities: _Floats, right: _Bools) -> tuple[ReliabilityBin, ...]:
-    """What came true of (N,) probabilities, in BINS ranges of equal width."""
+    """How often captions with (N,) probabilities were right, in BINS ranges of equal width."""
     places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     rows = []
     for place in range(BINS):
@@ -147,7 +147,7 @@ def reliability(probabilities: _Floats, right: _Bools) -> tuple[ReliabilityBin, 
 
 
 def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """How far confidence and the share right lie apart, from 0 to 1: the mean over bins, each by its photos."""
+    """The distance of confidence and share right, from 0 to 1: the mean over bins, weighted by their photos."""
     gaps = [
         row.n_photos * abs(row.confidence - row.share_right)
         for row in bins
@@ -163,7 +163,7 @@ def _write(
     batch_size: int,
     progress: Callable[[int, int], None],
 ) -> tuple[list[CaptionedImage], list[Caption], list[tuple[str, str]]]:
-    """The readable rows, the caption of each, and the others with the reason."""
+    """The readable rows, a caption of each, and the other rows with the reason."""
     captioner = Captioner(loaded)
     rows: list[CaptionedImage] = []
     captions: list[Caption] = []

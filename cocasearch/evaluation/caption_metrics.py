@@ -1,8 +1,7 @@
-"""Captions and what people wrote -> the field's caption metrics, in coco-caption's arithmetic.
+"""The field's metrics of captions against those that people wrote, in coco-caption's arithmetic.
 
-Receives words (`text.words`), one candidate and its references per image; hands on plain numbers. coco-caption cuts
-texts into words with Stanford's tokenizer in Java; here words are runs of letters and digits in lower case, so
-figures agree with published ones up to that difference. Knows nothing about models or images.
+coco-caption cuts texts into words with Stanford's tokenizer in Java; here words are runs of letters and digits in lower
+case (`text.words`), so figures agree with published ones up to that difference.
 """
 
 import math
@@ -22,13 +21,13 @@ CIDER_SCALE = 10.0  # the identical caption scores 10
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """How a set of captions fares against its references.
+    """The scores of a set of captions against its references.
 
     Attributes:
-        bleu_4: From 0 to 1.
-        rouge_l: From 0 to 1.
-        cider_d: From 0 to 10; 1.253 is what papers print as 125.3.
-        distinct: How many different captions were written.
+        bleu_4: BLEU-4 from 0 to 1.
+        rouge_l: ROUGE-L from 0 to 1.
+        cider_d: CIDEr-D from 0 to 10; 1.253 is what papers print as 125.3.
+        distinct: Number of different captions.
     """
 
     bleu_4: float
@@ -42,7 +41,7 @@ class CaptionScores:
 
 
 def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> CaptionScores:
-    """All scores of one caption per image against the captions that people wrote for it.
+    """The scores of one caption per image against the captions that people wrote for it.
 
     Args:
         candidates: One caption per image.
@@ -87,7 +86,7 @@ def rouge_l(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
 
 
 def rouge_l_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """The images' parts of `rouge_l`, which is their mean."""
+    """ROUGE-L of each image; `rouge_l` is their mean."""
     pairs = zip(candidates, references, strict=True)
     return [_rouge_l_of_one(candidate, texts) for candidate, texts in pairs]
 
@@ -102,13 +101,13 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
 
 
 def cider_d_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """The images' parts of `cider_d`, which is their mean."""
+    """CIDEr-D of each image; `cider_d` is their mean."""
     score = CiderD(references)
     return [score(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
 
 
 class CiderD:
-    """CIDEr-D of one caption at a time, by how rare n-grams are in the references of many images.
+    """The CIDEr-D of single captions, with the rarity of n-grams in the references of many images.
 
     Args:
         references: For each image, one text or more.
@@ -131,7 +130,7 @@ class CiderD:
 
 
 def distinct(candidates: Sequence[Words]) -> int:
-    """How many different captions there are; few of many is a model that repeats itself."""
+    """The number of different captions; a small one is of a model that repeats itself."""
     return len(set(candidates))
 
 
@@ -151,7 +150,7 @@ def _brevity_penalty(written_length: int, closest_length: int) -> float:
 def _geometric_means(matched: list[int], offered: list[int], penalty: float) -> tuple[float, ...]:
     """BLEU-1 to BLEU-n; the small constants are coco-caption's and keep empty counts from dividing by zero.
 
-    Where nothing matches they alone would make up the score: it is 0.
+    Where nothing matches the score is 0, which they alone would make up otherwise.
     """
     product, means = 1.0, []
     for n, (hits, tries) in enumerate(zip(matched, offered, strict=True), start=1):

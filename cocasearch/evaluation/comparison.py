@@ -1,8 +1,8 @@
-"""Two measurements of the same images -> what changed, and how sure one can be of it.
+"""Comparison of two measurements of the same images: what changed, and how sure that is.
 
-A paired bootstrap (Efron 1979; Koehn 2004): images are drawn with replacement many times, the same ones for both
-models, and the figures computed anew; the middle 95 % of the differences are the interval. Intervals speak of other
-images of the same kind, not of other trainings.
+It is a paired bootstrap (Efron 1979; Koehn 2004): images are drawn with replacement many times, the same ones for both
+models, and the figures computed anew; the middle 95 % of the differences are the interval. Intervals hold for other
+images of the same kind, not for other trainings.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ComparedFigure:
-    """One figure before and after, each with its 95 % interval, None of too few images; higher is better.
+    """A figure before and after, each with its 95 % interval (None for too few images); higher is better.
 
     The interval of the difference reaches 0 wherever fewer than `FEWEST` images changed.
     """
@@ -41,12 +41,12 @@ class ComparedFigure:
 
     @property
     def difference(self) -> float:
-        """After less before."""
+        """The figure after minus the figure before."""
         return self.after - self.before
 
     @property
     def verdict(self) -> Verdict:
-        """What the images can show: the interval of the difference leaves out 0, or it does not."""
+        """Whether the images show a change, that is, whether the interval of the difference excludes 0."""
         low, high = self.difference_interval or (0.0, 0.0)
         return "better" if low > 0 else "worse" if high < 0 else "no difference"
 
@@ -66,7 +66,7 @@ class ComparedFigure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures that both measurements have, of `n_images` images."""
+    """The figures that both measurements have, of `n_images` images."""
 
     n_images: int
     figures: tuple[ComparedFigure, ...]
@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def anything_gained(self) -> bool:
-        """Whether one figure at least went up, if only by chance."""
+        """Whether at least one figure went up, if only by chance."""
         return any(figure.difference > 0 for figure in self.figures)
 
     @property
@@ -85,7 +85,7 @@ class Comparison:
         return self.n_images < FEWEST
 
     def sentences(self) -> list[str]:
-        """What got better, what got worse, and what the images cannot show, in plain words."""
+        """Sentences on what got better, what got worse, and what the images cannot show."""
         if self.proves_nothing:
             photos = counted(self.n_images, "held-out photo proves", "held-out photos prove")
             return [f"{photos} nothing: of fewer than {FEWEST}, all may change for the better by chance"]
@@ -100,7 +100,7 @@ class Comparison:
 
 
 def compare(before: ImageOutcomes, after: ImageOutcomes, *, seed: int = 0) -> Comparison:
-    """What became of the same images with two models; the same seed gives the same intervals.
+    """The comparison of two models on the same images; the same seed gives the same intervals.
 
     Raises:
         ValueError: They are not the same images.
@@ -127,13 +127,13 @@ def compare(before: ImageOutcomes, after: ImageOutcomes, *, seed: int = 0) -> Co
 
 
 def share_interval(hits: npt.NDArray[np.bool_], *, seed: int = 0) -> Interval:
-    """The bootstrap's 95 % interval of the mean of (I,) hits."""
+    """The bootstrap's 95 % interval of the share of hits (I,)."""
     shares = Shares(hits.astype(np.float64), np.ones(len(hits)))
     return _interval(_resample([shares], len(hits), seed)[:, 0])
 
 
 def _resample(figures: Iterable[Shares], n_images: int, seed: int) -> _Floats:
-    """Each figure of as many random choices of the images: (RESAMPLES, figures)."""
+    """Each figure for each of many random choices of the images: (RESAMPLES, figures)."""
     figures = list(figures)
     gained = np.stack([figure.gained for figure in figures], axis=1)
     possible = np.stack([figure.possible for figure in figures], axis=1)

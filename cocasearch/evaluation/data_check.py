@@ -1,8 +1,4 @@
-"""Captioned data -> what is to be known of it before a model learns from it.
-
-Receives what was read of a source, and a model's tokenizer; hands on a `DataReport`: counts, lengths, and every row and
-image that is out of order. Knows nothing about printing.
-"""
+"""A check of captioned data before a model learns from it: counts, lengths, and every row and image with a problem."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,14 +22,14 @@ Kind = Literal[
     "long caption", "tiny", "huge",
 ]  # fmt: skip
 SPOILING: tuple[Kind, ...] = ("bad row", "missing", "unreadable", "also in validation", "nearly in validation")
-"""What training leaves out; the rest is worth knowing."""
+"""The problems for which training skips something; the others are only worth knowing."""
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing out of order: an image or row (`path`), what is wrong with it, and the particulars."""
+    """A problem of an image or row (`path`), with its kind and the particulars."""
 
     path: str
     problem: Kind
@@ -42,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long captions are, in tokens with start and end, against what a model reads of them."""
+    """The lengths of captions in tokens, with start and end, beside the number that a model reads."""
 
     median: int
     most: int
@@ -52,17 +48,17 @@ class Lengths:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a source of captioned data holds.
+    """The content of a source of captioned data.
 
     Attributes:
-        source: As the user wrote it.
-        images: Images that are there.
-        captions: Captions of them.
-        captions_per_image: The least, the median and the most.
-        distinct_captions: Captions that differ.
-        shared_captions: Those that more than one image has.
-        lengths: In the tokens of a model.
-        problems: All that is out of order, one kind after the other.
+        source: The source as the user wrote it.
+        images: Number of images that exist.
+        captions: Number of their captions.
+        captions_per_image: The least, the median and the greatest number of captions of an image.
+        distinct_captions: Number of different captions.
+        shared_captions: Number of captions that more than one image has.
+        lengths: The lengths of captions in a model's tokens.
+        problems: The problems, one kind after the other.
     """
 
     source: str
@@ -75,12 +71,12 @@ class DataReport:
     problems: list[Problem] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """How many problems of each kind there are, of the kinds that there are."""
+        """The number of problems of each kind, without kinds that do not occur."""
         return dict(Counter(problem.problem for problem in self.problems))
 
     @property
     def is_spoiled(self) -> bool:
-        """Whether training would leave something out."""
+        """Whether training would skip something."""
         return any(problem.problem in SPOILING for problem in self.problems)
 
     def to_dict(self) -> dict[str, object]:
@@ -96,14 +92,14 @@ def check_data(
     validation: CaptionedData | None = None,
     progress: Progress | None = None,
 ) -> DataReport:
-    """Look at every caption and every image of a source.
+    """Check every caption and every image of a source.
 
     Args:
-        data: As it was read.
-        count_tokens: The tokens of a caption, with start and end.
-        context_length: How many of them the model reads.
+        data: The source as it was read.
+        count_tokens: Function that gives the number of tokens of a caption, with start and end.
+        context_length: Number of tokens that the model reads.
         validation: Data whose images must not be among those of the source.
-        progress: Called with what is being looked at, how much is done and how much there is.
+        progress: Called with what is being done, how much is done and how much there is.
     """
     tell = progress or (lambda _what, _done, _total: None)
     per_image = sorted(len(image.captions) for image in data)

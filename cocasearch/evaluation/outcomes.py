@@ -1,7 +1,6 @@
-"""What became of each image of a captioned set: the parts that the figures of a report are means of.
+"""The outcome of each image of a captioned set, of which the figures of a report are means.
 
-Receives ranks and captions; hands on two numbers per image and figure, so that figures can be computed again for any
-choice of the images.
+Two numbers per image and figure are enough to compute the figures again for any choice of the images.
 """
 
 from collections.abc import Sequence
@@ -34,22 +33,22 @@ class Shares:
 
 @dataclass(frozen=True)
 class ImageOutcomes:
-    """The figures of a report by name, each as its images' shares; `keys` names the I images in their order."""
+    """The figures of a report by name, each as the shares of its images; `keys` names the I images in order."""
 
     keys: tuple[str, ...]
     figures: dict[str, Shares]
 
 
 def retrieval_figures(text_ranks: _Integers, image_ranks: _Integers, pairs: _Integers) -> dict[str, Shares]:
-    """Recall both ways by image.
+    """Recall both ways, by image.
 
     A text that is right for n images belongs to each of them with a share of 1/n, so that all images together give
     recall over texts.
 
     Args:
-        text_ranks: (T,) the rank of each text's best right image.
-        image_ranks: (I,) the rank of each image's best right text.
-        pairs: (P, 2) image and right text.
+        text_ranks: The rank (T,) of each text's best right image.
+        image_ranks: The rank (I,) of each image's best right text.
+        pairs: Pairs (P, 2) of an image and a text that is right for it.
     """
     images, texts = pairs[:, 0], pairs[:, 1]
     share = 1.0 / np.bincount(texts, minlength=len(text_ranks))[texts]
@@ -65,9 +64,9 @@ def retrieval_figures(text_ranks: _Integers, image_ranks: _Integers, pairs: _Int
 
 
 def caption_figures(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Shares]:
-    """CIDEr-D, ROUGE-L and the shares of captions that are right and that are a reference word for word, by image.
+    """CIDEr-D, ROUGE-L, and the shares of captions that are right or equal to a reference, by image.
 
-    Hallucination is none of them: captions that say less and less would count as better and better.
+    Hallucination is not among them: captions that say less and less would count as better and better.
     """
     written = [words_of(text) for text in captions]
     expected = [[words_of(text) for text in texts] for texts in references]

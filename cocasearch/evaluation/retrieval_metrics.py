@@ -1,7 +1,4 @@
-"""Embeddings of images and texts -> how often the right one is found, both ways.
-
-Receives unit rows and which text belongs to which image; hands on recall@k and median ranks. Knows nothing about
-models or files.
+"""Retrieval metrics: how often embeddings of images and texts find the right one, both ways.
 
 Definitions:
     Texts: captions that are equal once case and punctuation are gone are one text, right for each of its images.
@@ -33,8 +30,8 @@ class DistinctTexts:
     """The texts of a captioned set, each once.
 
     Attributes:
-        texts: As first written.
-        pairs: (P, 2) integers: an image and a text that is right for it; no pair twice.
+        texts: The texts as first written.
+        pairs: Pairs (P, 2) of an image and a text that is right for it, none twice.
     """
 
     texts: tuple[str, ...]
@@ -43,11 +40,11 @@ class DistinctTexts:
 
 @dataclass(frozen=True)
 class Recall:
-    """How well one side finds the other.
+    """The recall of one side's queries among the other side.
 
     Attributes:
         at: recall@k from 0 to 1 for each k.
-        median_rank: 1 is best.
+        median_rank: The median rank; 1 is best.
     """
 
     at: dict[int, float]
@@ -67,7 +64,7 @@ class RetrievalScores:
 
 
 def distinct_texts(captions_per_image: Sequence[Sequence[str]]) -> DistinctTexts:
-    """The different texts among all captions, and which images each is right for."""
+    """The different texts among all captions, with the images that each is right for."""
     numbers: dict[object, int] = {}
     texts: list[str] = []
     pairs: dict[tuple[int, int], None] = {}
@@ -95,7 +92,7 @@ def ranks_both_ways(
 
 
 def right_ranks(queries: _Floats, candidates: _Floats, pairs: _Integers) -> _Integers:
-    """For each query the rank of its best right candidate, from 1, ties counted against it.
+    """The rank of each query's best right candidate (Q,), from 1, with ties counted against it.
 
     Args:
         queries: (Q, E) unit rows.
@@ -113,12 +110,12 @@ def right_ranks(queries: _Floats, candidates: _Floats, pairs: _Integers) -> _Int
 
 
 def summarise(ranks: _Integers) -> Recall:
-    """recall@1, 5 and 10 and the median of some ranks."""
+    """recall@1, 5 and 10, and the median rank."""
     return Recall({k: float(np.mean(ranks <= k)) for k in RECALL_AT}, float(np.median(ranks)))
 
 
 def _ranks(scores: _Floats, rows: _Integers, columns: _Integers) -> _Integers:
-    """Ranks from (q, C) scores whose right places are (rows, columns)."""
+    """The ranks (q,) from scores (q, C) whose right candidates are at (rows, columns)."""
     scores = np.where(np.isnan(scores), -np.inf, scores)  # what is no number must not win
     right = scores[rows, columns]
     best = np.full(len(scores), -np.inf, dtype=np.float32)

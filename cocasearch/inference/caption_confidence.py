@@ -24,14 +24,15 @@ def is_sure(confidence: float | None) -> bool:
 def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> float:
     """How far the other finished sequences of one image name what the chosen one names, from 0 to 1.
 
-    Of each everyday object in it, or of each content word where it names no object, the share of the other sequences
-    that name it too, each weighted by its probability; the least of these shares, since a caption is as doubtful as the
-    most doubtful thing in it. 1 if there is no other, as of greedy search and of sampling, or nothing to agree with.
+    For each everyday object in the chosen one (or each content word, if it names no object) this is the share of the
+    other sequences that name it too, each weighted by its probability. The least of these shares counts, since a
+    caption is as doubtful as the most doubtful thing in it. It is 1 if there is no other sequence, as in greedy search
+    and sampling, or nothing to agree with.
 
     Args:
         texts: The sequences in words.
         logprobs: The log-probability of each whole sequence, at most 0.
-        chosen: The place of the chosen one among them.
+        chosen: The position of the chosen one among them.
     """
     named_in = objects_in if objects_in(texts[chosen]) else content_words
     things = set(named_in(texts[chosen]))
@@ -45,13 +46,13 @@ def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> f
 
 
 def confidence_model_for(calibrated: ConfidenceModel | None, options: CaptionOptions) -> ConfidenceModel | None:
-    """The model of confidence for captions that are written so; None if there is none.
+    """The confidence model for captions that are written with these options; None if there is none.
 
-    Features mean the same only where captions come about in the same way: a greedy one has none to agree with, another
-    length or prompt shifts the log-probabilities. So every option must be as it was when the model was calibrated.
+    Features mean the same only for captions that were written in the same way: a greedy one has no other to agree with,
+    and another length or prompt shifts the log-probabilities. So all options must be those of the calibration.
 
     Args:
-        calibrated: What the model has.
-        options: Completed for the model (`LoadedModel.complete`).
+        calibrated: The model's own confidence model, if it has one.
+        options: The options, completed for the model (`LoadedModel.complete`).
     """
     return calibrated if calibrated and calibrated.options == options.to_dict() else None

@@ -1,7 +1,4 @@
-"""Pixels and texts in, unit vectors out: numpy rows in float32, whose dot products are cosines.
-
-Knows nothing about indexes or queries; where images come from ends with `embed_image_file`.
-"""
+"""Embedding of pixels and texts as unit vectors: float32 rows of numpy, whose dot products are cosines."""
 
 from collections.abc import Sequence
 
@@ -21,10 +18,10 @@ _TOKENIZED_TOGETHER = 4096
 
 
 class Embedder:
-    """Vectors of images and texts in the space that both share.
+    """The embedder of images and texts in the space that both share.
 
     Args:
-        loaded: The model that embeds.
+        loaded: The model.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -32,14 +29,14 @@ class Embedder:
 
     @torch.inference_mode()
     def embed_pixels(self, pixels: Tensor) -> Vectors:
-        """Unit rows (B, E) of images (B, 3, S, S), as the model's `preprocess` makes them."""
+        """The unit rows (B, E) of images (B, 3, S, S), which the model's `preprocess` has made."""
         return as_numpy(self._loaded.model.encode_image(self._loaded.to_device(pixels)))
 
     def embed_image_file(self, source: ImageSource | Image.Image) -> Vectors:
-        """The unit vector (E,) of one image: a file, its bytes, or PIL's image in memory.
+        """The unit vector (E,) of one image: a file, its bytes, or an image of PIL's in memory.
 
         Raises:
-            UnreadableImage: If it is none, or damaged.
+            UnreadableImage: It is not an image, or damaged.
         """
         preprocess = self._loaded.preprocess
         if isinstance(source, Image.Image):
@@ -50,7 +47,7 @@ class Embedder:
 
     @torch.inference_mode()
     def embed_texts(self, texts: str | Sequence[str], batch_size: int = 64) -> Vectors:
-        """Unit rows (N, E) of texts, of one alone a single row; what exceeds the model's context is not read.
+        """The unit rows (N, E) of N texts; text beyond the model's context is not read.
 
         Texts of one length are computed together, so that none waits for a longer one.
         """
@@ -66,14 +63,14 @@ class Embedder:
 
 
 class NoNumbersError(CocaSearchError):
-    """A model's vectors are infinite or no numbers."""
+    """A model gives vectors that are infinite or not numbers."""
 
 
 def as_numpy(vectors: Tensor) -> Vectors:
-    """The same rows as numpy's, in float32, on the CPU.
+    """Vectors as float32 rows of numpy.
 
     Raises:
-        NoNumbersError: Not all are numbers.
+        NoNumbersError: Some are infinite or not numbers.
     """
     rows: Vectors = vectors.float().cpu().numpy()
     if not np.isfinite(rows).all():

@@ -1,4 +1,4 @@
-"""A model in memory, ready to be asked: weights on their device beside tokenizer and preprocessing."""
+"""Loading of a model with its tokenizer and preprocessing, ready for inference."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -23,16 +23,16 @@ from cocasearch.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """One model with everything that belongs to it.
+    """A model in memory with everything that belongs to it.
 
     Attributes:
-        name: What `load_model` finds it by again: a registered name or an absolute path.
-        fingerprint: Names the weights and all that changes their vectors.
+        name: The name by which `load_model` finds it again: a registered name or an absolute path.
+        fingerprint: Digest of the weights and of all that changes their vectors.
         model: For inference alone: on a CPU its linear layers are prepacked, unseen by gradients and `state_dict`.
-        preprocess: Upright RGB image -> (3, S, S).
+        preprocess: What turns an upright RGB image into a (3, S, S) tensor.
         can_rerank: Whether its vectors tell which caption fits an image; some published weights have lost that.
-        confidence: What tells how far its captions can be trusted; None of a model that was never calibrated,
-            or that was loaded without what writes captions.
+        confidence: The model of its captions' confidence; None if it was never calibrated, or loaded without the
+            caption tower.
     """
 
     name: str
@@ -50,14 +50,14 @@ class LoadedModel:
         return self.model.config
 
     def to_device(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, 3, S, S) where and as the image encoder wants them."""
+        """Pixels (B, 3, S, S) on the model's device, in the memory layout that suits the image encoder."""
         layout = image_memory_format(self.config)
         if self.device.type == "cuda" and pixels.device.type == "cpu":
             pixels = pixels.pin_memory()  # so that the copy need not be waited for
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=layout)
 
     def complete(self, options: CaptionOptions) -> CaptionOptions:
-        """Caption options with what is left to the model."""
+        """Caption options with the defaults that depend on the model."""
         return options.for_model(can_rerank=self.can_rerank)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -73,7 +73,7 @@ def load_model(
     towers: Tower | Collection[Tower] = tuple(TOWERS),
     prepack: bool = True,
 ) -> LoadedModel:
-    """The model of a name or folder, in memory; for None the best one on this machine.
+    """Load the model of a name or folder; for None the best one on this machine.
 
     Args:
         name_or_folder: A model's name (`cocasearch models list`) or its folder.
@@ -84,7 +84,7 @@ def load_model(
             weights stay on disk until they are used, which is quicker for a single query.
 
     Raises:
-        CocaSearchError: No such model, device, dtype or tower, or damaged files.
+        CocaSearchError: There is no such model, device, dtype or tower, or a file is damaged.
     """
     keep_freed_memory()
     towers = (towers,) if isinstance(towers, str) else towers

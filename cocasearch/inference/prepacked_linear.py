@@ -2,8 +2,8 @@
 
 Matrix products of few rows, which is what writing captions consists of, spend most of their time rearranging weights.
 oneDNN can keep them rearranged; PyTorch reaches that through the operators its own compiler uses. Where they are
-missing, or do not know a layer's number type on this CPU, layers stay as they are. Receives and returns modules; a
-prepacked model is for inference alone.
+missing, or do not know a layer's number type on this CPU, layers stay as they are. A prepacked model is for inference
+alone.
 """
 
 from typing import Any
@@ -18,11 +18,11 @@ _SUPPORT = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkl
 
 
 class PrepackedLinear(nn.Module):
-    """`nn.Linear` in inference, its weight rearranged, with GELU computed in the same pass where asked for.
+    """A linear layer for inference with its weight rearranged, which can compute GELU in the same pass.
 
     Args:
-        linear: The layer to take the place of; its weight is copied.
-        activation: What oneDNN computes on the result: "none" or "gelu" (the exact one).
+        linear: The layer to replace; its weight is copied.
+        activation: The function that oneDNN applies to the result: "none" or "gelu" (the exact one).
     """
 
     def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
@@ -49,7 +49,7 @@ def prepack_linear_layers(module: nn.Module) -> None:
 
 
 def can_prepack(dtype: torch.dtype) -> bool:
-    """Whether this PyTorch has oneDNN and the two operators, and they multiply `dtype` on this CPU."""
+    """Whether this PyTorch has oneDNN and its operators, and these multiply `dtype` on this CPU."""
     operators: Any = torch.ops.mkldnn
     has_library: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not has_library or not all(hasattr(operators, name) for name in _OPERATORS):

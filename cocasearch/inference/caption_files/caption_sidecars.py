@@ -1,8 +1,8 @@
 """Captions in a text file beside each image: `dog.jpg` has `dog.txt`.
 
-What was written here is told from what a person wrote by a list in each folder, `.cocasearch-captions`: the name of
-each side-car, the SHA-256 of what it held, and the confidence of the caption. One that was edited since is a person's.
-Lines are only ever added, so that runs that end early or go side by side lose nothing.
+A list in each folder, `.cocasearch-captions`, tells side-cars that were written here from those that people wrote. It
+has the name of each side-car, the SHA-256 of its content, and the confidence of the caption. One that was edited since
+counts as a person's. Lines are only ever added, so that runs that end early or run side by side lose nothing.
 """
 
 import hashlib
@@ -25,19 +25,19 @@ LIST_FILE = ".cocasearch-captions"
 
 
 class Sidecars:
-    """A text file beside each image; under the image's whole name, `dog.jpg.txt`, where others have its stem.
+    """A sink of captions into a text file beside each image, or `dog.jpg.txt` if other images have its stem.
 
-    Side-cars with a caption stay, and so do those that hold something else than text; empty ones hold none.
+    Side-cars that hold anything are kept; empty ones are filled.
 
     Args:
-        overwrite: Whether captions that were written here, and not edited since, are written anew.
-        overwrite_all: Whether those of people are too; a copy, `dog.txt.bak`, stays beside.
-        below: Captions that were written here and are less sure than this, 0 to 1, are written anew.
+        overwrite: Whether captions that were written here, and not edited since, are replaced.
+        overwrite_all: Whether captions of people are replaced, too; a copy, `dog.txt.bak`, is kept.
+        below: Confidence, from 0 to 1, below which captions that were written here are replaced.
 
     Attributes:
-        kept: Images whose caption would have been written anew if it were not a person's.
+        kept: Images whose caption would have been replaced if it were not a person's.
         set_aside: Copies that were made.
-        nobodys: Side-cars that may be of several images, and are of none now that these have their own.
+        nobodys: Side-cars that could belong to several images, and belong to none now that these have their own.
     """
 
     def __init__(self, *, overwrite: bool = False, overwrite_all: bool = False, below: float | None = None) -> None:
@@ -48,7 +48,7 @@ class Sidecars:
         self._folders: dict[Path, _Folder] = {}
 
     def has(self, image: Path, model: str, decoding: str) -> bool:
-        """Whether an image has a caption that stays.
+        """Whether an image has a caption that is kept.
 
         Raises:
             CocaSearchError: Its folder, or a side-car of it, cannot be read.
@@ -66,7 +66,7 @@ class Sidecars:
         return not (self._overwrite or any(is_below(one.confidence, self._below) for one in written))
 
     def add(self, record: CaptionRecord) -> None:
-        """Write one caption beside its image, in one step, unless a person has come before.
+        """Write one caption beside its image, in one step, unless a person has written one meanwhile.
 
         Raises:
             CocaSearchError: It cannot be written.
@@ -86,7 +86,7 @@ class Sidecars:
         self.nobodys.update(folder.unclear(image))
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: each caption is complete when it is added."""
 
     def _folder(self, image: Path) -> "_Folder":
         if image.parent not in self._folders:
@@ -115,17 +115,17 @@ class _Folder:
         return [text for text in {*self._names.sidecars_of(image), self.path_for(image)} if text.is_file()]
 
     def path_for(self, image: Path) -> Path:
-        """Where its caption is written to."""
+        """The path that an image's caption is written to."""
         texts = [text for text in self._names.sidecars_of(image) if text.suffix.lower() == ".txt"]
         return texts[0] if texts else self._names.path_for(image)
 
     def unclear(self, image: Path) -> list[Path]:
-        """Side-cars of the image's stem that are of no image."""
+        """The side-cars of the image's stem that belong to no image."""
         stem = image.with_suffix("")
         return [text for text in self._texts if text.with_suffix("") == stem and self._names.why_nobodys(text)]
 
     def written(self, text: Path) -> _Written | None:
-        """What is known of a side-car; None if it is not as it was written here."""
+        """The entry of a side-car in the list; None if its content is not what was written here."""
         last = self._written.get(text.name)
         return last if last and last.sha256 == _digest(text.read_bytes()) else None
 
@@ -139,7 +139,7 @@ class _Folder:
 
 
 def _listed(file: Path) -> Iterator[tuple[str, _Written]]:
-    """What a folder's list tells; a line that was cut short tells nothing."""
+    """The entries of a folder's list; a line that was cut short is ignored."""
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
         try:
             row = json.loads(line)
@@ -157,7 +157,7 @@ def _digest(content: bytes) -> str:
 
 
 def _copy(text: Path) -> Path:
-    """A copy of a side-car beside it, under a name that nothing has."""
+    """Copy a side-car beside itself, under a name that is free."""
     names = (text.with_name(f"{text.name}{f'.{number}' if number > 1 else ''}.bak") for number in count(1))
     copy = next(name for name in names if not name.exists())
     shutil.copy2(text, copy)

@@ -1,7 +1,4 @@
-"""Image files in, their captions into a sink: a batch-by-batch run over any number of files.
-
-Knows nothing about indexes, nor where the captions go.
-"""
+"""Captioning of any number of image files, batch by batch, into a sink."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,12 +18,12 @@ from cocasearch.inference.loaded_model import LoadedModel
 
 @dataclass
 class CaptionReport:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        written: Captions that the sink has been given.
-        kept: Images that had their caption.
-        skipped_unsure: Unsure captions that the sink was not to be given.
+        written: Number of captions that went to the sink.
+        kept: Number of images that had a caption.
+        skipped_unsure: Number of unsure captions that did not go to the sink.
         failed: Images that could not be read.
     """
 
@@ -37,16 +34,16 @@ class CaptionReport:
 
 
 class FileCaptioner:
-    """Captions of image files by one model in one way.
+    """The captioner of image files, with one model and one set of options.
 
     Args:
         loaded: The model.
-        options: How words are chosen.
-        batch_size: Images in one pass of the model.
-        max_megapixels: Larger images count as unreadable.
-        only_sure: Whether captions that are more likely wrong than right are kept from the sink.
-        prefix: What stands before each finished caption; the model knows nothing of it.
-        suffix: What stands after it.
+        options: How captions are written.
+        batch_size: Number of images in one pass of the model.
+        max_megapixels: Limit above which images count as unreadable.
+        only_sure: Whether captions that are more likely wrong than right are skipped.
+        prefix: Text before each finished caption, which the model does not see.
+        suffix: Text after it.
     """
 
     def __init__(
@@ -77,8 +74,8 @@ class FileCaptioner:
 
         Args:
             files: The images.
-            sink: Where the captions go, in the order of the files.
-            progress: Called with images done and images to do, after each batch.
+            sink: The sink of the captions, which come in the order of the files.
+            progress: Called after each batch with the images done and the images to do.
         """
         wanted = [file for file in files if not sink.has(file.absolute, self._model, self._decoding)]
         report = CaptionReport(kept=len(files) - len(wanted))
@@ -122,7 +119,7 @@ class FileCaptioner:
 
 
 def joined(first: str, second: str) -> str:
-    """Two pieces of a caption as one, with a space where one belongs, and no full stop before words that go on."""
+    """Two pieces of a caption as one, with a space where one belongs, and no full stop before a comma or semicolon."""
     if second.startswith((",", ";")):
         first = first.removesuffix(".")
     is_apart = not (first and second) or first[-1].isspace() or second[0].isspace() or second[0] in ",.;:!?"

@@ -1,7 +1,6 @@
-"""Image tokens in, captions out: one decoder pass over the prompt, then one cached step per token.
+"""Writing of captions from image tokens: one decoder pass over the prompt, then one cached step per token.
 
-Receives pixels or the image tokens of a pass already made, hands on captions with their log-probabilities. How tokens
-are chosen is `decoding_strategies`' matter; knows nothing about files.
+The searches, which choose the tokens, are in `decoding_strategies`, `beam_search`, `sampling` and `openclip_decoding`.
 """
 
 import secrets
@@ -35,17 +34,17 @@ Rules = TypeVar("Rules", bound=TokenRules)
 
 @dataclass(frozen=True)
 class Caption:
-    """One caption as the model wrote it.
+    """A caption as the model wrote it.
 
     Attributes:
-        text: The words, the prompt included.
-        token_ids: The whole sequence: start, prompt, what was generated, end.
+        text: The text, including the prompt.
+        token_ids: The whole sequence: start, prompt, generated ids, end.
         token_logprobs: The model's own log-probability, before any option shaped it, of each generated id, that is of
-            the last ids of `token_ids`, the end included.
-        score: Cosine of the image and the caption; None where the image's vector was not at hand.
-        agreement: How far the other finished sequences say the same, 0 to 1; None where the score is.
-        confidence: Probability that the caption is right, 0 to 1; None where the score is, of a model that was never
-            calibrated, and of captions that are written in another way than those it was calibrated with.
+            the last ids of `token_ids`, including the end.
+        score: Cosine of the image and the caption; None if the image's vector is not known.
+        agreement: How far the other finished sequences say the same, from 0 to 1; None if the score is None.
+        confidence: Probability that the caption is right, from 0 to 1; None if the score is None, the model was never
+            calibrated, or the caption was written with other options than those of the calibration.
     """
 
     text: str
@@ -57,15 +56,15 @@ class Caption:
 
     @property
     def mean_logprob(self) -> float:
-        """Mean log-probability per generated token: how sure the model was, at most 0."""
+        """The mean log-probability of a generated token, at most 0: how sure the model was."""
         return sum(self.token_logprobs) / len(self.token_logprobs)
 
 
 class Captioner:
-    """Writes captions for images.
+    """The captioner of images that are given as pixels or as an image pass.
 
     Args:
-        loaded: The model that writes.
+        loaded: The model.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -73,7 +72,7 @@ class Captioner:
 
     @torch.inference_mode()
     def caption_pixels(self, pixels: Tensor, options: CaptionOptions = DEFAULT_OPTIONS) -> list[Caption]:
-        """One caption per image of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
+        """A caption of each image of `pixels` (B, 3, S, S), which the model's `preprocess` has made."""
         features = self._loaded.model.image_features(self._loaded.to_device(pixels))
         return self.caption_features(features, options, seeds=image_seeds(pixels, options))
 
@@ -81,10 +80,10 @@ class Captioner:
     def caption_features(
         self, features: ImageFeatures, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
     ) -> list[Caption]:
-        """One caption per image from what an image pass gave, each with its score; arguments as `caption_tokens`.
+        """A caption of each image of an image pass, with its score; arguments as for `caption_tokens`.
 
-        Here alone finished beams are reranked: the contrastive half of the model ranks what the other half wrote. And
-        here alone captions get their confidence.
+        Only here finished beams are reranked, that is, the contrastive half of the model ranks what the other half
+        wrote, and captions get their confidence.
         """
         complete = self._loaded.complete(options)
         weight = complete.rerank or 0.0 if options.strategy in STRATEGIES_OF["rerank"] else 0.0
@@ -106,7 +105,7 @@ class Captioner:
         return captions
 
     def _embed(self, texts: Iterable[str]) -> dict[str, Tensor]:
-        """The vector of each text; equal captions, such as of images in a row, are embedded once."""
+        """The vector of each text. Equal captions, such as of photos taken in a row, are embedded once."""
         different = list(dict.fromkeys(texts))
         vectors = torch.from_numpy(Embedder(self._loaded).embed_texts(different))
         return dict(zip(different, vectors, strict=True))
@@ -115,16 +114,16 @@ class Captioner:
     def caption_tokens(
         self, image_tokens: Tensor, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
     ) -> list[Caption]:
-        """One caption per image from its image tokens (B, N, D) alone: no second image pass, no reranking.
+        """A caption of each image from its image tokens (B, N, D) alone, without reranking.
 
         Args:
-            image_tokens: What `CoCa.image_features` gives.
-            options: How to write.
-            seeds: One per image, for sampling; without them every image draws from `options.seed`.
+            image_tokens: The tokens of `CoCa.image_features`.
+            options: How captions are written.
+            seeds: A seed for each image, for sampling; without them every image draws from `options.seed`.
 
         Raises:
-            CocaSearchError: A prompt that leaves no room for words, more beams than the vocabulary bears, or weights
-                that give no numbers.
+            CocaSearchError: The prompt leaves no room for words, there are more beams than half the vocabulary, or the
+                weights give no numbers.
         """
         return [self._caption(ended[0]) for ended in self._search_all(image_tokens, options, seeds)]
 
@@ -206,14 +205,14 @@ class Captioner:
 
 
 def _n_eligible(ended: list[Decoded], weight: float) -> int:
-    """How many of the sequences, best first, the likeliest does not beat whatever their matches (cosines) are."""
+    """The number of sequences, best first, that might still win, whatever their cosines are."""
     return 1 + sum(other.score + weight > ended[0].score - weight for other in ended[1:])
 
 
 def image_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:
-    """One seed per image of `pixels` (B, 3, S, S), from what it shows and `options.seed`; None if nothing is drawn.
+    """A seed for each image of `pixels` (B, 3, S, S), made of its pixels and `options.seed`; None if nothing is drawn.
 
-    So an image draws the same numbers in every batch, and different images different ones.
+    So an image draws the same numbers in every batch, and different images draw different ones.
     """
     if options.strategy not in STRATEGIES_OF["seed"] or options.seed is None:
         return None
