@@ -39,7 +39,7 @@ class NothingFound(CocaSearchError):  # noqa: N818  an outcome, not a fault
     exit_code = 3
 
 
-class ToldByAnother(CocaSearchError):  # noqa: N818  nothing more to say
+class ReportedByAnother(CocaSearchError):  # noqa: N818  nothing more to say
     """The failure of a job of several processes that another of them reports."""
 
 

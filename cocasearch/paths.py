@@ -36,7 +36,7 @@ def shards_home() -> Path:
     return _home() / "shards"
 
 
-def told_model_file() -> Path:
+def reported_model_file() -> Path:
     """The file that remembers which default model the user was last told about."""
     return _home() / "told-model"
 

@@ -34,9 +34,9 @@ def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Fou
     refuse_binary(path, name)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = file.readline()
-        told = _EXCELS_SEPARATOR.fullmatch(header)
-        header = file.readline() if told else header
-        separator = told[1] if told else max("\t,;|", key=header.count)
+        declared = _EXCELS_SEPARATOR.fullmatch(header)
+        header = file.readline() if declared else header
+        separator = declared[1] if declared else max("\t,;|", key=header.count)
         names = csv.reader([header], delimiter=separator, skipinitialspace=True)
         columns = [column.strip() for column in next(names, [])]
         reader = RowReader.choose(name, columns, wanted)

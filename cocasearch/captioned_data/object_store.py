@@ -35,14 +35,14 @@ def fetch(url: str, progress: Progress | None = None) -> Path:
     Raises:
         CocaSearchError: There is no such object, the store refuses or does not answer, or the disk is full.
     """
-    tell = progress or (lambda _what, _done, _total: None)
+    report = progress or (lambda _what, _done, _total: None)
     try:
         with store_of(url).open_input_file(key_of(url)) as remote:
             version = (remote.metadata() or {}).get("ETag", b"").decode(errors="replace")
             digest = hashlib.sha256(f"{url} {version} {remote.size()}".encode()).hexdigest()[:16]
             file = shards_home() / f"{digest}-{PurePosixPath(url).name}"
             if not file.exists():
-                _download(remote, file, lambda done, total: tell(f"fetching {url}", done, total))
+                _download(remote, file, lambda done, total: report(f"fetching {url}", done, total))
     except OSError as error:
         raise CocaSearchError(f"cannot fetch {url}: {_reason(error)}", hint=_HINT) from error
     return file

@@ -115,8 +115,8 @@ def usable_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
     try:
         return read_confidence(folder, fingerprint)
     except CocaSearchError as error:
-        told = f"{error}, so captions have no confidence; {error.hint}"
-        warnings.warn(told, CocaSearchWarning, stacklevel=3)
+        message = f"{error}, so captions have no confidence; {error.hint}"
+        warnings.warn(message, CocaSearchWarning, stacklevel=3)
         return None
 
 

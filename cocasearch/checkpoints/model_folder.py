@@ -82,8 +82,8 @@ class ModelFolder:
         try:
             return KnownWords.read(self.folder / WORDS_FILE)
         except CocaSearchError as error:
-            told = f"{error}, so models made from this one do not say which words they know"
-            warnings.warn(told, CocaSearchWarning, stacklevel=2)
+            message = f"{error}, so models made from this one do not say which words they know"
+            warnings.warn(message, CocaSearchWarning, stacklevel=2)
             return None
 
     def load_model(

@@ -89,14 +89,16 @@ class Comparison:
         if self.proves_nothing:
             photos = counted(self.n_images, "held-out photo proves", "held-out photos prove")
             return [f"{photos} nothing: of fewer than {FEWEST}, all may change for the better by chance"]
-        said = []
+        sentences = []
         for verdict in ("better", "worse"):
             names = [_changed(figure) for figure in self.figures if figure.verdict == verdict]
-            said += [f"{verdict}: {', '.join(names)}"] if names else []
+            sentences += [f"{verdict}: {', '.join(names)}"] if names else []
         unclear = [figure.name for figure in self.figures if figure.verdict == "no difference"]
         if unclear:
-            said.append(f"no difference that the {self.n_images:,} held-out photos could show: {', '.join(unclear)}")
-        return said
+            sentences.append(
+                f"no difference that the {self.n_images:,} held-out photos could show: {', '.join(unclear)}"
+            )
+        return sentences
 
 
 def compare(before: ImageOutcomes, after: ImageOutcomes, *, seed: int = 0) -> Comparison:

@@ -101,17 +101,17 @@ def check_data(
         validation: Data whose images must not be among those of the source.
         progress: Called with what is being done, how much is done and how much there is.
     """
-    tell = progress or (lambda _what, _done, _total: None)
+    report = progress or (lambda _what, _done, _total: None)
     per_image = sorted(len(image.captions) for image in data)
     owners = Counter(caption for image in data for caption in set(image.captions))
     tokens = {caption: count_tokens(caption) for caption in owners}
     lengths = sorted(tokens[caption] for image in data for caption in image.captions)
-    hashes = hash_images(data.images, lambda done, total: tell("looking at photos", done, total))
+    hashes = hash_images(data.images, lambda done, total: report("looking at photos", done, total))
     problems = [Problem(bad.where, "bad row", bad.reason) for bad in data.bad_rows]
     problems += [Problem(bad.where, "missing", bad.reason) for bad in data.missing]
-    problems += _of_images(hashes, lambda done, total: tell("comparing photos", done, total))
+    problems += _of_images(hashes, lambda done, total: report("comparing photos", done, total))
     if validation is not None:
-        held_out = hash_images(validation.images, lambda done, total: tell("looking at the others", done, total))
+        held_out = hash_images(validation.images, lambda done, total: report("looking at the others", done, total))
         problems += _in_validation(hashes, held_out)
     problems += [
         Problem(image.key, "long caption", f"{tokens[caption]} tokens of {context_length}: {caption}")

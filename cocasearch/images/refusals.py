@@ -83,8 +83,8 @@ def _reason(error: Exception) -> str:
         return "truncated"
     if "MAX_TEXT" in str(error):  # PIL's words
         return f"has text of more than {MAX_TEXT_CHUNK >> 20} MB, or {MAX_TEXT >> 20} MB in all, which is too much"
-    told = error.args[0] if isinstance(error, OSError | SyntaxError) and error.args else b""
-    return f"damaged ({' '.join(told.split())[:200]})" if isinstance(told, str) else "damaged"
+    detail = error.args[0] if isinstance(error, OSError | SyntaxError) and error.args else b""
+    return f"damaged ({' '.join(detail.split())[:200]})" if isinstance(detail, str) else "damaged"
 
 
 def _unidentified(source: Path | bytes) -> Exception:

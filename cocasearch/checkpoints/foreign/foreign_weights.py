@@ -47,7 +47,7 @@ def read_foreign_weights(file: Path) -> dict[str, Tensor]:
                 refuse_slow_pickle(file, opened)
         return _state_dict(file, _load_pickled(file, memory_map=False))
     if start[8:9] == b"{":
-        with _damage_told(file):
+        with _reporting_damage(file):
             return load_file(file)
     raise CocaSearchError(f"{file} is no weights file: {_nature(start)}", hint=_DOWNLOAD_AGAIN)
 
@@ -63,7 +63,7 @@ def _nature(start: bytes) -> str:
 
 
 @contextmanager
-def _damage_told(file: Path) -> Iterator[None]:
+def _reporting_damage(file: Path) -> Iterator[None]:
     """Turn whatever a damaged byte leads to into one sentence: libraries raise RuntimeError, EOFError, KeyError, …"""
     try:
         yield
@@ -76,7 +76,7 @@ def _damage_told(file: Path) -> Iterator[None]:
 
 def _refuse_odd_archive(file: Path) -> None:
     """Refuse archives that torch.save never wrote: those that grow when they are unpacked, and TorchScript's."""
-    with _damage_told(file), zipfile.ZipFile(file) as archive:
+    with _reporting_damage(file), zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     if sum(member.file_size for member in members) > file.stat().st_size:
         raise CocaSearchError(f"{file} is no weights file: it would grow when it is unpacked")
@@ -84,7 +84,7 @@ def _refuse_odd_archive(file: Path) -> None:
         if member.filename.lower().endswith("data.pkl"):
             if member.file_size > MOST_BYTES:
                 raise CocaSearchError(f"{file} is no weights file: it says too much beside its tensors")
-            with _damage_told(file), zipfile.ZipFile(file) as archive:
+            with _reporting_damage(file), zipfile.ZipFile(file) as archive:
                 refuse_slow_pickle(file, io.BytesIO(archive.read(member)))
     if any(member.filename.endswith("/constants.pkl") for member in members):
         raise CocaSearchError(
@@ -95,7 +95,7 @@ def _refuse_odd_archive(file: Path) -> None:
 
 def _load_pickled(file: Path, *, memory_map: bool) -> Any:
     try:
-        with _damage_told(file), warnings.catch_warnings():
+        with _reporting_damage(file), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on a pickle's protocol, for the writer of the file
             return torch.load(file, map_location="cpu", weights_only=True, mmap=memory_map)
     except pickle.UnpicklingError as error:

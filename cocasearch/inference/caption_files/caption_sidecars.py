@@ -54,7 +54,7 @@ class Sidecars:
             CocaSearchError: Its folder, or a side-car of it, cannot be read.
         """
         folder = self._folder(image)
-        with _telling(image.parent, "look into"):
+        with _reporting(image.parent, "look into"):
             captions = [text for text in folder.sidecars_of(image) if not _is_empty(text)]
             written = [one for text in captions if (one := folder.written(text))]
         if not captions or self._overwrite_all:
@@ -75,7 +75,7 @@ class Sidecars:
         if self.has(image, record.model, record.decoding):
             return
         folder = self._folder(image)
-        with _telling(folder.path_for(image)):
+        with _reporting(folder.path_for(image)):
             old = folder.sidecars_of(image)
             for text in old:
                 if not (_is_empty(text) or folder.written(text)):
@@ -90,7 +90,7 @@ class Sidecars:
 
     def _folder(self, image: Path) -> "_Folder":
         if image.parent not in self._folders:
-            with _telling(image.parent, "look into"):
+            with _reporting(image.parent, "look into"):
                 self._folders[image.parent] = _Folder(image.parent)
         return self._folders[image.parent]
 
@@ -165,7 +165,7 @@ def _copy(text: Path) -> Path:
 
 
 @contextmanager
-def _telling(path: Path, doing: str = "write") -> Iterator[None]:
+def _reporting(path: Path, doing: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:

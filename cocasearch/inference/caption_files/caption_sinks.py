@@ -182,8 +182,8 @@ class _Format:
 
 def _check(file: Path) -> None:
     if file.suffix.lower() not in _FORMATS:
-        told = f"captions are written as {', '.join(_FORMATS)}, and {file} has none of these endings"
-        raise CocaSearchError(told, hint=f"--out {shlex.quote(str(file.with_suffix('.csv')))}")
+        message = f"captions are written as {', '.join(_FORMATS)}, and {file} has none of these endings"
+        raise CocaSearchError(message, hint=f"--out {shlex.quote(str(file.with_suffix('.csv')))}")
     if not file.absolute().parent.is_dir():
         raise CocaSearchError(f"there is no folder {file.parent} for {file.name}", hint=f"mkdir -p {file.parent}")
 
