@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,21 +92,20 @@ class _Reader:
 
     def _file_rows(self, file: SourceFile) -> Iterator[Found]:
         path, name = file.path, file.name
-        readers: dict[str, Callable[[], Iterator[Found]]] = {
-            ".csv": lambda: delimited_rows(path, name, self.wanted),
-            ".tsv": lambda: delimited_rows(path, name, self.wanted),
-            ".txt": lambda: text_rows(path, name, self.wanted, self.images),
-            ".token": lambda: text_rows(path, name, self.wanted, self.images),
-            ".ndjson": lambda: jsonl_rows(path, name, self.wanted),
-            ".jsonl": lambda: jsonl_rows(path, name, self.wanted),
-            ".json": lambda: json_rows(path, name, self.wanted, self.split, self.images),
-            ".parquet": lambda: parquet_rows(path, name, self.wanted),
-            ".tar": lambda: tar_rows(path, name, self.wanted),
-        }
-        reader = readers.get(path.suffix.lower())
-        if reader is None:
-            raise CocaSearchError(f"{name} is of no known kind of captioned data", hint=_KINDS)
-        yield from reader()
+        match path.suffix.lower():
+            case ".csv" | ".tsv":
+                return delimited_rows(path, name, self.wanted)
+            case ".txt" | ".token":
+                return text_rows(path, name, self.wanted, self.images)
+            case ".jsonl" | ".ndjson":
+                return jsonl_rows(path, name, self.wanted)
+            case ".json":
+                return json_rows(path, name, self.wanted, self.split, self.images)
+            case ".parquet":
+                return parquet_rows(path, name, self.wanted)
+            case ".tar":
+                return tar_rows(path, name, self.wanted)
+        raise CocaSearchError(f"{name} is of no known kind of captioned data", hint=_KINDS)
 
 
 @dataclass

@@ -4,19 +4,18 @@ Each image is encoded once, for its vector and its caption.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
+from cocasearch.evaluation.described_images import describe_images
 from cocasearch.evaluation.hallucination import HallucinationReport, hallucination_report
 from cocasearch.evaluation.outcomes import ImageOutcomes, caption_figures, retrieval_figures
 from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, ranks_both_ways, summarise
-from cocasearch.images.batching import decode_batches
 from cocasearch.inference.describer import ImageDescriber
 from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.generation.caption_options import CaptionOptions
@@ -104,60 +103,30 @@ def examine(
     progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
     """The same as `evaluate` with the outcome of each image, so that two models can be compared on them."""
-    described = _describe(loaded, data, caption_options, batch_size, progress or (lambda done, total: None))
+    described = describe_images(loaded, data, ImageDescriber(loaded, caption_options).describe, batch_size, progress)
     if not described.rows:
         raise CocaSearchError(_none_readable(described.unreadable))
     references = [row.captions for row in described.rows]
+    captions = [description.caption or "" for description in described.descriptions]
+    confidences = [description.caption_confidence for description in described.descriptions]
     distinct = distinct_texts(references)
-    images, texts = np.stack(described.embeddings), Embedder(loaded).embed_texts(distinct.texts)
+    images = np.stack([description.embedding for description in described.descriptions])
+    texts = Embedder(loaded).embed_texts(distinct.texts)
     text_ranks, image_ranks = ranks_both_ways(images, texts, distinct.pairs)
     report = EvaluationReport(
         model=loaded.name,
         n_images=len(described.rows),
         n_texts=len(distinct.texts),
         retrieval=RetrievalScores(summarise(text_ranks), summarise(image_ranks)),
-        captions=score_captions(described.captions, references) if caption_options else None,
+        captions=score_captions(captions, references) if caption_options else None,
         unreadable=tuple(described.unreadable),
-        hallucination=(
-            hallucination_report(described.captions, references, described.confidences) if caption_options else None
-        ),
+        hallucination=hallucination_report(captions, references, confidences) if caption_options else None,
     )
     figures = retrieval_figures(text_ranks, image_ranks, distinct.pairs)
     if caption_options:
-        figures |= caption_figures(described.captions, references)
+        figures |= caption_figures(captions, references)
     keys = tuple(row.key for row in described.rows)
-    return Examination(report, ImageOutcomes(keys, figures), tuple(described.captions))
-
-
-@dataclass
-class _Described:
-    """The readable rows with the model's descriptions, and the other rows with the reason."""
-
-    rows: list[CaptionedImage] = field(default_factory=list)
-    embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    captions: list[str] = field(default_factory=list)
-    confidences: list[float | None] = field(default_factory=list)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-
-
-def _describe(
-    loaded: LoadedModel,
-    data: Sequence[CaptionedImage],
-    caption_options: CaptionOptions | None,
-    batch_size: int,
-    progress: Callable[[int, int], None],
-) -> _Described:
-    described = _Described()
-    describer = ImageDescriber(loaded, caption_options)
-    for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
-        described.unreadable.extend((row.key, error.reason) for row, error in batch.failures)
-        described.rows.extend(batch.items)
-        for description in describer.describe(batch.pixels) if batch.items else []:
-            described.embeddings.append(description.embedding)
-            described.captions.append(description.caption or "")
-            described.confidences.append(description.caption_confidence)
-        progress(len(described.rows) + len(described.unreadable), len(data))
-    return described
+    return Examination(report, ImageOutcomes(keys, figures), tuple(captions))
 
 
 def _none_readable(unreadable: Sequence[tuple[str, str]]) -> str:

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.confidence_file import ConfidenceModel, ReliabilityBin
 from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.described_images import describe_images
 from cocasearch.evaluation.hallucination import Hallucination, hallucination, named_objects
 from cocasearch.evaluation.logistic_regression import LogisticFit, fit_logistic
 from cocasearch.evaluation.right_captions import is_right
-from cocasearch.images.batching import decode_batches
 from cocasearch.inference.caption_confidence import is_sure
 from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
-from cocasearch.inference.generation.captioner import Caption, Captioner
+from cocasearch.inference.generation.captioner import Captioner
 from cocasearch.inference.loaded_model import LoadedModel
 
 LEAST_PHOTOS = 100
@@ -96,9 +96,13 @@ def calibrate(
         CocaSearchError: There are too few images, too few whose caption is right, or too few whose caption is wrong.
     """
     _refuse_few(len(data))
-    rows, captions, unreadable = _write(loaded, data, options, batch_size, progress or (lambda done, total: None))
-    _refuse_few(len(rows))
-    texts, references = [caption.text for caption in captions], [row.captions for row in rows]
+    captioner = Captioner(loaded)
+    described = describe_images(
+        loaded, data, lambda pixels: captioner.caption_pixels(pixels, options), batch_size, progress
+    )
+    captions = described.descriptions
+    _refuse_few(len(captions))
+    texts, references = [caption.text for caption in captions], [row.captions for row in described.rows]
     right = np.array([is_right(text, truth) for text, truth in zip(texts, references, strict=True)])
     _refuse_one_sided(right)
     features = np.array([[caption.score, caption.mean_logprob, caption.agreement] for caption in captions], float)
@@ -114,7 +118,7 @@ def calibrate(
         calibration_error=calibration_error(bins),
         sure=hallucination([named[i] for i in np.flatnonzero(sure)]) if sure.any() else None,
         others=hallucination([named[i] for i in np.flatnonzero(~sure)]) if not sure.all() else None,
-        unreadable=tuple(unreadable),
+        unreadable=tuple(described.unreadable),
     )
 
 
@@ -154,27 +158,6 @@ def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
         if row.confidence is not None and row.share_right is not None
     ]
     return sum(gaps) / sum(row.n_photos for row in bins)
-
-
-def _write(
-    loaded: LoadedModel,
-    data: Sequence[CaptionedImage],
-    options: CaptionOptions,
-    batch_size: int,
-    progress: Callable[[int, int], None],
-) -> tuple[list[CaptionedImage], list[Caption], list[tuple[str, str]]]:
-    """The readable rows, a caption of each, and the other rows with the reason."""
-    captioner = Captioner(loaded)
-    rows: list[CaptionedImage] = []
-    captions: list[Caption] = []
-    unreadable: list[tuple[str, str]] = []
-    for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
-        unreadable.extend((row.key, error.reason) for row, error in batch.failures)
-        rows.extend(batch.items)
-        if batch.items:
-            captions.extend(captioner.caption_pixels(batch.pixels, options))
-        progress(len(rows) + len(unreadable), len(data))
-    return rows, captions, unreadable
 
 
 def _confidence(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import ftfy
@@ -196,8 +197,11 @@ def _is_plain(text: str) -> bool:
 @cache
 def clip_tokenizer() -> Tokenizer:
     """OpenAI CLIP's tokenizer, 49,408 ids, exactly as OpenCLIP's CoCa models use it."""
-    merges = list(_read_clip_merges())
-    characters = list(_byte_characters())
+    with gzip.open(_CLIP_VOCABULARY, "rt", encoding="utf-8") as lines:  # the version, then a pair of tokens a line
+        merges = [(left, right) for left, right in map(str.split, islice(lines, 1, 1 + _CLIP_MERGES))]
+    # The printable character that stands for each byte, in the order of CLIP's ids: printable bytes come first.
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    characters = [*map(chr, printable), *map(chr, range(256, 512 - len(printable)))]
     tokens = characters + [character + _END_OF_WORD for character in characters]
     tokens += [left + right for left, right in merges]
     vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
@@ -248,18 +252,3 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     backend.train_from_iterator((clean(caption) for caption in captions), trainer)
     return Tokenizer(backend)
-
-
-def _read_clip_merges() -> Iterator[tuple[str, str]]:
-    with gzip.open(_CLIP_VOCABULARY, "rt", encoding="utf-8") as lines:
-        next(lines)  # the version
-        for _ in range(_CLIP_MERGES):
-            left, right = next(lines).split()
-            yield left, right
-
-
-def _byte_characters() -> Iterator[str]:
-    """The printable character that stands for each byte, in the order of CLIP's ids: printable bytes come first."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    yield from map(chr, printable)
-    yield from map(chr, range(256, 512 - len(printable)))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cocasearch.checkpoints.foreign.foreign_weights import read_foreign_weights
 from cocasearch.checkpoints.foreign.tensor_sources import Source, Table, affine, source_of, stacked, whole
-from cocasearch.checkpoints.model_files import MOST_CONFIG_BYTES
+from cocasearch.checkpoints.model_files import CONFIG_FILE, MOST_CONFIG_BYTES, TOKENIZER_FILE, WEIGHTS_FILE
 from cocasearch.errors import CocaSearchError
 from cocasearch.json_values import read_json, shown
 from cocasearch.model.config import RobertaConfig
@@ -33,9 +33,6 @@ _SIZES = {
     "pad_token_id": "pad_id",
 }
 _BUILT = {"model_type": "roberta", "hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 1}
-
-
-CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
 
 @dataclass(frozen=True)

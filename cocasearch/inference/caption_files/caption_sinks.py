@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -172,8 +172,7 @@ class CaptionFile:
             self._partial.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class _Format:
+class _Format(NamedTuple):
     """The writer and the reader of one kind of file."""
 
     write: Callable[[Path, Sequence[dict[str, Any]]], None]
@@ -240,10 +239,6 @@ def _write_parquet(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
 
 
-def _read_parquet(file: Path) -> list[dict[str, Any]]:
-    return pq.read_table(file).to_pylist()
-
-
 def _write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     with file.open("w", encoding="utf-8", newline="") as text:
         writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
@@ -261,12 +256,8 @@ def _write_jsonl(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     file.write_text("".join(map(_line, rows)), encoding="utf-8")
 
 
-def _read_jsonl(file: Path) -> list[dict[str, Any]]:
-    return [parse_json(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
-
-
 _FORMATS = {
-    ".parquet": _Format(_write_parquet, _read_parquet),
+    ".parquet": _Format(_write_parquet, lambda file: pq.read_table(file).to_pylist()),
     ".csv": _Format(_write_csv, _read_csv),
-    ".jsonl": _Format(_write_jsonl, _read_jsonl),
+    ".jsonl": _Format(_write_jsonl, lambda file: map(parse_json, filter(None, file.read_text("utf-8").split("\n")))),
 }
