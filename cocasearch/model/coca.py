@@ -24,6 +24,7 @@ from cocasearch.model.text_decoder import MultimodalDecoder, UnimodalTextDecoder
 from cocasearch.model.vision_transformer import VisionTransformer
 
 Tower = Literal["image", "text", "caption"]
+# A text query needs the text tower alone, an image query the image tower; a caption reads its own words and the image.
 TOWERS: dict[Tower, tuple[str, ...]] = {
     "image": ("image_encoder", "pooling", "image_projection"),
     "text": ("text_decoder",),
@@ -141,7 +142,8 @@ class CoCa(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, H, W), normalised as the model folder says, to unit rows (B, E) in float32."""
-        return unit_rows(self.image_projection(self.pooling.vector(self.image_encoder(pixels))))
+        tokens = self.image_encoder(pixels)  # (B, S, C)
+        return unit_rows(self.image_projection(self.pooling.vector(tokens)))
 
     def encode_text(self, ids: Tensor) -> Tensor:
         """Token ids (B, L), padded, to unit rows (B, E) in float32; cost grows with the longest real text."""
@@ -153,7 +155,8 @@ class CoCa(nn.Module):
 
     def pool(self, tokens: Tensor) -> ImageFeatures:
         """The same from tokens (B, S, C) of the image encoder, for training on stored ones."""
-        pooled, context = self.pooling(tokens)
+        pooled, context = self.pooling(tokens)  # (B, D or E), (B, N, D)
+        # The decoder's context is not projected: only the vector goes to the space that images and texts share.
         return ImageFeatures(unit_rows(self.image_projection(pooled)), context)
 
     def forward(self, pixels: Tensor, ids: Tensor) -> CoCaOutput:
@@ -162,7 +165,7 @@ class CoCa(nn.Module):
         # the contrastive loss and, as input of the multimodal half, the captioning loss.
         image = self.image_features(pixels)
         text_embedding, states = self.text_features(ids)  # (B, E), (B, L, D)
-        logits = self.multimodal_decoder.vocabulary(self.multimodal_decoder(states, image.tokens))
+        logits = self.multimodal_decoder.vocabulary(self.multimodal_decoder(states, image.tokens))  # (B, L, V)
         return CoCaOutput(image.embedding, text_embedding, logits, self.logit_scale.exp())
 
     def text_features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,7 +181,7 @@ class CoCa(nn.Module):
     def prefill(self, image_tokens: Tensor, ids: Tensor) -> tuple[Tensor, DecoderCache]:
         """Logits (B, V) in float32 that follow the prompt ids (B, P), and the cache to go on from."""
         states, text, visible = self.text_decoder.prefill(ids)  # (B, P, D), caches, (B, P + 1)
-        logits, multimodal, images = self.multimodal_decoder.prefill(states, image_tokens)
+        logits, multimodal, images = self.multimodal_decoder.prefill(states, image_tokens)  # (B, V), caches
         ancestors = torch.ones_like(visible[:, None, :-1])  # (B, 1, P): one row an image, which has the whole prompt
         # The last column of the shifted mask is about the first position to be written.
         cache = DecoderCache(text, multimodal, images, ancestors, visible[:, :-1], visible[:, -1:], ids.shape[1])
@@ -205,7 +208,7 @@ class UnloadedTower(nn.Module):
         raise CocaSearchError(self._message)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__"):  # asked for by copying, pickling and the like, which go on without
             raise AttributeError(name)
         raise CocaSearchError(self._message)
 

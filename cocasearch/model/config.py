@@ -67,6 +67,7 @@ class VisionTransformerConfig(_Sized):
 
     @property
     def heads(self) -> int:
+        """Number of attention heads."""
         return self.width // self.head_width
 
     @property
@@ -120,7 +121,7 @@ class PoolerConfig(_Sized):
     """
 
     kind: PoolerKind = "single"
-    queries: int = 256
+    queries: int = 256  # as in the paper; with `single` 255 of them are left for the decoder
     heads: int = 8
 
     def __post_init__(self) -> None:
@@ -150,7 +151,7 @@ class RobertaConfig(_Sized):
 
     context_length: int = 76
     vocab_size: int = 50265
-    width: int = 768
+    width: int = 768  # these are of roberta-base
     heads: int = 12
     layers: int = 12
     mlp_width: int = 3072
@@ -177,7 +178,7 @@ class MultimodalConfig(_Sized):
     `vocab_size` is the number of ids that it can write, the first ones; None for all that the text decoder reads.
     """
 
-    layers: int = 12
+    layers: int = 12  # each of self-attention and cross-attention; the paper splits one decoder in two equal halves
     heads: int = 8
     layer_scale: float | None = None
     vocab_size: int | None = None
@@ -192,7 +193,7 @@ class CoCaConfig(_Sized):
     pooler: PoolerConfig = field(default_factory=PoolerConfig)
     text: TextConfig | RobertaConfig = field(default_factory=TextConfig)
     multimodal: MultimodalConfig = field(default_factory=MultimodalConfig)
-    quick_gelu: bool = False
+    quick_gelu: bool = False  # of OpenAI's own CLIP weights; OpenCLIP's CoCas use the exact function
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -244,6 +245,7 @@ class CoCaConfig(_Sized):
         """
         try:
             known = dict(fields)
+            # Fields alone do not tell a ViT from a convolutional encoder, so each kind is named.
             for name, noun, kinds in (("image", "image encoder", IMAGE_KINDS), ("text", "text decoder", TEXT_KINDS)):
                 if name in known:
                     known[name] = _build_kind(noun, kinds, known[name])

@@ -66,7 +66,7 @@ class InvertedBottleneck(nn.Module):
         self.has_residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)  # (B, inner, H, W)
         # No activation after the projection: cutting off the negative half of so few channels would lose too much.
         output: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + output if self.has_residual else output
@@ -80,7 +80,7 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__()
-        self.stem = SameConv(3, config.stem_channels, 3, stride=2)
+        self.stem = SameConv(3, config.stem_channels, 3, stride=2)  # (B, 32, S / 2, S / 2)
         self.blocks = nn.ModuleList()
         channels = config.stem_channels
         for repeats, kernel, stride, expansion, outputs in config.blocks:
@@ -91,7 +91,7 @@ class EfficientNetLite(nn.Module):
                     )
                 )
                 channels = outputs
-        self.head = SameConv(channels, config.head_channels, 1)
+        self.head = SameConv(channels, config.head_channels, 1)  # (B, D, S / 32, S / 32)
 
     def to_dtype(self, dtype: torch.dtype) -> None:
         """Let the last blocks and the head compute in `dtype`, in place."""
@@ -106,6 +106,7 @@ class EfficientNetLite(nn.Module):
         in_pieces = pixels.device.type == "cpu" and not torch.is_grad_enabled()
         pieces = torch.split(pixels, _IMAGES_AT_ONCE) if in_pieces else (pixels,)
         # The first blocks stay in the type of the pixels, the rest may be rounded: see `_PRECISE_BLOCKS`.
+        # A piece's maps stay in the CPU's cache from one layer to the next; in training all maps are kept anyway.
         x = torch.cat([self._large_maps(piece, blocks) for piece in pieces]).to(self.head.weight.dtype)
         for block in self.blocks[_PRECISE_BLOCKS:blocks]:
             x = block(x)

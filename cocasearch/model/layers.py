@@ -60,7 +60,7 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
         """(..., D) -> (..., D), normed first where a norm is given."""
         inner = self.expand(x) if norm is None else norm_linear(x, norm, self.expand)  # (..., 4 D)
-        if isinstance(self.activation, nn.GELU):
+        if isinstance(self.activation, nn.GELU):  # what is prepacked has computed it already, and has an identity here
             return gelu_linear(inner, self.contract)
         return self.contract(self.activation(inner))
 
@@ -130,7 +130,7 @@ class CrossAttentionBlock(_PreNormBlock):
     def __init__(self, width: int, heads: int, *, layer_scale: float | None = None, quick_gelu: bool = False) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.context_norm = nn.LayerNorm(width)
+        self.context_norm = nn.LayerNorm(width)  # of its own: image tokens are spread otherwise than words
         self._build(width, CrossAttention(width, heads), layer_scale, quick_gelu=quick_gelu)
 
     def project_context(self, context: Tensor) -> KeyValues:
@@ -152,6 +152,7 @@ class CrossAttentionBlock(_PreNormBlock):
 
     def initialise(self, width: int, branch_std: float) -> None:
         """As `SelfAttentionBlock.initialise`."""
+        # The same as for a fused projection of queries, keys and values, of which these are two parts.
         for projection in (self.attention.query, self.attention.key_value):
             initialise_attention(projection, self.attention.out, std=width**-0.5, branch_std=branch_std)
         self.mlp.initialise(width, branch_std)

@@ -62,6 +62,7 @@ class RobertaTextDecoder(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
+        # BERT's values: one deviation for everything, whatever the width.
         for parameter in (self.positions, self.token_type):
             nn.init.normal_(parameter, std=INITIAL_STD)
         for module in self.modules():
@@ -90,6 +91,7 @@ class RobertaTextDecoder(nn.Module):
     def prefill(self, ids: Tensor) -> tuple[Tensor, list[KeyValues], Tensor]:
         """Token states (B, P, D) of a prompt, each block's cache, and that all positions are visible (B, P + 1)."""
         x, caches = self.blocks.prefill(self._embed(ids, self._first_positions(ids.shape[1])))
+        # No position is hidden: padding comes after the text, and a prompt has none.
         return x, caches, torch.ones(len(ids), ids.shape[1] + 1, dtype=torch.bool, device=ids.device)
 
     def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], mask: Tensor) -> Tensor:
@@ -108,5 +110,6 @@ class RobertaTextDecoder(nn.Module):
         return slice(self._first_position, self._first_position + count)
 
     def _embed(self, ids: Tensor, position: slice | int) -> Tensor:
+        # (B, L, D), normed here since the blocks norm after their branches and would read an unnormed stream.
         x = self.token_embedding(ids) + self.positions[position] + self.token_type
         return self.input_norm(x)
