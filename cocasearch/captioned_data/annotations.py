@@ -18,7 +18,7 @@ from cocasearch.captioned_data.caption_tables import (
     refuse_binary,
     rows_of_records,
 )
-from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, Row
 from cocasearch.captioned_data.cells import UnreadCell, words
 from cocasearch.captioned_data.columns import CAPTION_COLUMNS, IMAGE_COLUMNS, WantedColumns
 from cocasearch.captioned_data.unicode_names import FilesByName
@@ -33,7 +33,7 @@ _USUAL_FOLDERS = (
 _PLAIN = RowReader("image", "caption", words)  # of layouts that have no columns
 
 
-def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, images: Path | None) -> Iterator[Found]:
+def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, images: Path | None) -> Iterator[AnyRow]:
     """The rows of a JSON document: COCO's captions, Karpathy's splits, records, or captions by file.
 
     Records are objects as in JSONL: one, a list of them, or one a line.
@@ -78,7 +78,7 @@ def _records_by_file(document: dict[str, Any], name: str, wanted: WantedColumns)
     return lists[0] if len(lists) == 1 else []
 
 
-def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None) -> Iterator[Found]:
+def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None) -> Iterator[AnyRow]:
     """The rows of a text file: `name.jpg#0<TAB>caption` as Flickr8k has them, or a table with a header.
 
     Raises:
@@ -93,7 +93,7 @@ def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None)
     return _in_folder(list(_token_rows(path, name)), path, name, images)
 
 
-def _token_rows(path: Path, name: str) -> Iterator[Found]:
+def _token_rows(path: Path, name: str) -> Iterator[AnyRow]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             where, parts = f"line {number} of {name}", _TOKEN.match(line.rstrip("\r\n"))
@@ -107,7 +107,7 @@ def _token_rows(path: Path, name: str) -> Iterator[Found]:
                 yield _PLAIN.row(where, parts["name"], parts["caption"], "")
 
 
-def _coco(document: dict[str, Any], name: str, wanted: WantedColumns) -> Iterator[Found]:
+def _coco(document: dict[str, Any], name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     keys = _keys_of(document["annotations"])
     if "caption" not in keys and not wanted.caption_key:
         raise CocaSearchError(f"the annotations in {name} are no captions", hint="COCO's are in captions_*.json")
@@ -150,7 +150,7 @@ def _keys_of(entries: Sequence[Any]) -> list[str]:
     return list(dict.fromkeys(key for entry in entries if isinstance(entry, dict) for key in entry))
 
 
-def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[Found]:
+def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[AnyRow]:
     splits = sorted({str(entry.get("split")) for entry in entries if isinstance(entry, dict)})
     if split is None and len(splits) > 1:
         raise CocaSearchError(
@@ -172,7 +172,9 @@ def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[
             yield _PLAIN.row(where, file, [text for text in texts if isinstance(text, str)], "")
 
 
-def _in_folder(rows: list[Found], path: Path, name: str, images: Path | None, kind: str = "flickr") -> Iterator[Found]:
+def _in_folder(
+    rows: list[AnyRow], path: Path, name: str, images: Path | None, kind: str = "flickr"
+) -> Iterator[AnyRow]:
     """The rows with the paths of their images, in the folder that was given or in the usual place that has them."""
     names = [row.image for row in rows if isinstance(row, Row) and isinstance(row.image, str)]
     folder = images or _find_folder(path, name, names, kind)

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, Row
 from cocasearch.captioned_data.cells import UnreadCell, image_in
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.errors import CocaSearchError, first_line
@@ -25,7 +25,7 @@ _EXCELS_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
+def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     """The rows of a table with a header, separated by tabs, commas, semicolons or bars.
 
     Raises:
@@ -109,7 +109,7 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
+def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     """The rows of a file with a JSON object in each line.
 
     Raises:
@@ -123,7 +123,7 @@ def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
 
 def rows_of_records(
     kind: str, records: Iterable[tuple[int, object]], name: str, wanted: WantedColumns
-) -> Iterator[Found]:
+) -> Iterator[AnyRow]:
     """The rows of JSON objects.
 
     Args:
@@ -137,8 +137,8 @@ def rows_of_records(
     """
     following = iter(records)
     first = list(itertools.islice(following, _TELLING_COLUMNS))
-    found = dict.fromkeys(key for _, record in first if isinstance(record, dict) for key in record)
-    reader = RowReader.choose(name, list(found), wanted) if found else None
+    columns = dict.fromkeys(key for _, record in first if isinstance(record, dict) for key in record)
+    reader = RowReader.choose(name, list(columns), wanted) if columns else None
     for number, record in itertools.chain(first, following):
         where = f"{kind} {number} of {name}"
         if isinstance(record, UnreadCell):
@@ -164,9 +164,9 @@ def parse_document(text: str | bytes) -> Any:
 
 
 def _with_all_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+    merged = dict(pairs)
+    if len(merged) == len(pairs):
+        return merged
     values: dict[str, list[Any]] = {}
     for key, value in pairs:
         values.setdefault(key, []).append(value)
@@ -198,16 +198,16 @@ class RowReader:
     captions_of: Callable[[object], list[str]]
 
     @classmethod
-    def choose(cls, name: str, found: list[str], wanted: WantedColumns) -> "RowReader":
+    def choose(cls, name: str, header: list[str], wanted: WantedColumns) -> "RowReader":
         """The reader of a table with these columns.
 
         Raises:
             CocaSearchError: A wanted column is missing, or there twice.
         """
-        image, caption = wanted.choose(name, found)
+        image, caption = wanted.choose(name, header)
         return cls(image, caption, wanted.reader(caption))
 
-    def row(self, where: str, image: object, text: object, unnamed: str) -> Found:
+    def row(self, where: str, image: object, text: object, unnamed: str) -> AnyRow:
         """The row of two cells; `unnamed` is the key of an image without a name."""
         column = self.image
         try:
@@ -221,7 +221,7 @@ class RowReader:
         return Row(where, content or file, file or (unnamed if content else ""), captions)
 
 
-def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
+def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     """The rows of a Parquet file of paths, of encoded bytes, or of structs of both.
 
     Raises:

@@ -84,5 +84,5 @@ class Row:
     captions: list[str]
 
 
-Found = Row | BadRow
+AnyRow = Row | BadRow
 """A row that a reader could take apart, or one that it could not."""

@@ -76,7 +76,7 @@ def image_in(cell: object) -> tuple[str, bytes]:
     if isinstance(cell, list) and cell and all(isinstance(item, int) for item in cell):
         return "", _bytes_of(cell)
     if isinstance(cell, list):
-        images = [found for found in map(image_in, cell) if any(found)]
+        images = [image for image in map(image_in, cell) if any(image)]
         if len(images) > 1:
             raise UnreadCell(f"{len(images)} images are in one cell, where one is read")
         return images[0] if images else ("", b"")

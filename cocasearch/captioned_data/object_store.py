@@ -57,12 +57,12 @@ def list_objects(prefix: str) -> list[str]:
     from pyarrow.fs import FileSelector
 
     try:
-        found = store_of(prefix).get_file_info(FileSelector(key_of(prefix).rstrip("/")))
+        entries = store_of(prefix).get_file_info(FileSelector(key_of(prefix).rstrip("/")))
     except OSError as error:
         raise CocaSearchError(f"cannot list {prefix}: {_reason(error)}", hint=_HINT) from error
     names = sorted(
         info.path
-        for info in found
+        for info in entries
         if info.is_file and info.path.lower().endswith(SHARD_SUFFIXES) and not is_passed_over(info.base_name)
     )
     if not names:

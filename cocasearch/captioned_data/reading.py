@@ -11,7 +11,7 @@ import pyarrow as pa
 from cocasearch.byte_range import ByteRange, ImageSource
 from cocasearch.captioned_data.annotations import json_rows, text_rows
 from cocasearch.captioned_data.caption_tables import delimited_rows, jsonl_rows, parquet_rows
-from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage, Found, Row
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, CaptionedData, CaptionedImage, Row
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.duplicates.exact_copies import same_content
 from cocasearch.captioned_data.object_store import SHARD_SUFFIXES, Progress
@@ -77,7 +77,7 @@ class _Reader:
     images: Path | None
     split: str | None
 
-    def rows(self, file: SourceFile) -> Iterator[Found]:
+    def rows(self, file: SourceFile) -> Iterator[AnyRow]:
         try:
             if not file.path.is_dir():
                 yield from self._file_rows(file)
@@ -90,7 +90,7 @@ class _Reader:
         except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
             raise CocaSearchError(f"cannot read {file.name}: {first_line(error)}") from error
 
-    def _file_rows(self, file: SourceFile) -> Iterator[Found]:
+    def _file_rows(self, file: SourceFile) -> Iterator[AnyRow]:
         path, name = file.path, file.name
         match path.suffix.lower():
             case ".csv" | ".tsv":
@@ -117,7 +117,7 @@ class _Gathered:
     bad_rows: list[BadRow] = field(default_factory=list)
     files: FilesByName = field(default_factory=FilesByName)
 
-    def add_all(self, file: SourceFile, rows: Iterator[Found], folder: Path) -> None:
+    def add_all(self, file: SourceFile, rows: Iterator[AnyRow], folder: Path) -> None:
         good, broken = 0, list[BadRow]()
         for row in rows:
             if isinstance(row, BadRow):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from cocasearch.byte_range import ByteRange
-from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, Row
 from cocasearch.captioned_data.cells import UnreadCell
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.samples import METADATA, SampleReader
@@ -68,7 +68,7 @@ class _Sample:
         else:
             self.texts[ending] = content
 
-    def row(self, shard: str, reader: SampleReader) -> Found:
+    def row(self, shard: str, reader: SampleReader) -> AnyRow:
         where = f"sample {self.name} of {shard}"
         try:
             return Row(where, reader.image(self.images) or "", self.name, reader.captions(self.texts))
@@ -76,7 +76,7 @@ class _Sample:
             return BadRow(where, str(error))
 
 
-def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
+def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     """The samples of a shard.
 
     Raises:
@@ -111,7 +111,7 @@ def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
         _refuse_cut_off(path, name, shard.offset, member.sample)
 
 
-def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Iterator[Found]:
+def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Iterator[AnyRow]:
     """The samples among members that share the beginning of their names.
 
     As in folders, files that differ in their ending alone are one sample, and `1.png.txt` belongs to `1.png` alone. If

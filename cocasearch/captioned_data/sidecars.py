@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Generic, TypeVar
 
-from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage, Found, Row
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, CaptionedData, CaptionedImage, Row
 from cocasearch.captioned_data.cells import UnreadCell
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.samples import METADATA, SampleReader
@@ -71,7 +71,7 @@ class SidecarNames(Generic[_Name]):
         return image.with_suffix(".txt") if is_alone else image.with_name(f"{image.name}.txt")
 
 
-def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[Found]:
+def sidecar_rows(folder: Path, wanted: WantedColumns) -> Iterator[AnyRow]:
     """The rows of the images in a folder and below it with the captions of their side-cars.
 
     Raises:
@@ -125,7 +125,7 @@ def read_sidecars(folder: Path) -> CaptionedData:
     return data
 
 
-def _row(reader: SampleReader, name: str, texts: dict[str, Path]) -> Found:
+def _row(reader: SampleReader, name: str, texts: dict[str, Path]) -> AnyRow:
     try:
         return Row(name, name, name, reader.captions({kind: text.read_bytes() for kind, text in texts.items()}))
     except UnreadCell as error:

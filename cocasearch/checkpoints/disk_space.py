@@ -21,14 +21,14 @@ def refuse_small_disks(needs: Mapping[Path, int]) -> None:
     """
     disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
     for folder, size in needs.items():
-        place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        disks[place.stat().st_dev].append((place, size))
+        existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        disks[existing.stat().st_dev].append((existing, size))
     for wanted in disks.values():
-        place, needed = wanted[0][0], sum(size for _, size in wanted)
-        free = shutil.disk_usage(place).free
+        existing, needed = wanted[0][0], sum(size for _, size in wanted)
+        free = shutil.disk_usage(existing).free
         if free < needed:
             raise CocaSearchError(
-                f"the disk of {place} has {gigabytes(free)} free, and {gigabytes(needed)} are needed",
+                f"the disk of {existing} has {gigabytes(free)} free, and {gigabytes(needed)} are needed",
                 hint=f"free some, or {ELSEWHERE}",
             )
 

@@ -89,8 +89,10 @@ def best_model() -> KnownModel:
 
 def name_of(folder: Path) -> str:
     """The name by which `resolve_model` finds a model folder from anywhere: a registered name or an absolute path."""
-    place = folder.resolve()
-    return next((model.name for model in list_models() if model.folder and model.folder.resolve() == place), str(place))
+    resolved = folder.resolve()
+    return next(
+        (model.name for model in list_models() if model.folder and model.folder.resolve() == resolved), str(resolved)
+    )
 
 
 def _published_as(folder: Path) -> PublishedModel | None:

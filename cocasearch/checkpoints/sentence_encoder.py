@@ -51,8 +51,8 @@ class SentenceEncoder:
     """
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        found = read_foreign_weights(folder / "model.safetensors")
-        self._weights = {name: value.to(device, dtype) for name, value in found.items() if value.is_floating_point()}
+        weights = read_foreign_weights(folder / "model.safetensors")
+        self._weights = {name: value.to(device, dtype) for name, value in weights.items() if value.is_floating_point()}
         self._device = device
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()

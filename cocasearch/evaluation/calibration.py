@@ -143,10 +143,10 @@ def reliability(probabilities: _Floats, right: _Bools) -> tuple[ReliabilityBin, 
     """How often captions with (N,) probabilities were right, in BINS ranges of equal width."""
     places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     rows = []
-    for place in range(BINS):
-        inside = places == place
+    for number in range(BINS):
+        inside = places == number
         means = (float(probabilities[inside].mean()), float(right[inside].mean())) if inside.any() else (None, None)
-        rows.append(ReliabilityBin(place / BINS, (place + 1) / BINS, int(inside.sum()), *means))
+        rows.append(ReliabilityBin(number / BINS, (number + 1) / BINS, int(inside.sum()), *means))
     return tuple(rows)
 
 

@@ -151,4 +151,4 @@ def _in_validation(hashes: PerceptualHashes, held_out: PerceptualHashes) -> list
         kind: Kind = "also in validation" if twin.is_exact else "nearly in validation"
         return Problem(hashes.images[twin.second].key, kind, held_out.images[twin.first].key)
 
-    return sorted(map(problem, find_twins_between(hashes, held_out)), key=lambda found: found.problem)
+    return sorted(map(problem, find_twins_between(hashes, held_out)), key=lambda one: one.problem)

@@ -77,10 +77,10 @@ def read_image(
             try:
                 return _read_image(file, min_side, max_megapixels)
             except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
-                found = _read_mended(file, min_side, max_megapixels) if may_be_around(error) else None
-                if found is None:
+                repaired = _read_mended(file, min_side, max_megapixels) if may_be_around(error) else None
+                if repaired is None:
                     raise
-                image, metadata = found
+                image, metadata = repaired
                 return image, replace(metadata, remark=refusal(error, whole).reason)
     except Exception as error:
         raise refusal(error, whole) from error
@@ -142,13 +142,13 @@ def _read_mended(
         return None
 
     def pixels_of(version: bytes) -> bytes | None:
-        found = read(version, None)
-        return found and hashlib.blake2b(found[0].tobytes()).digest()
+        repaired = read(version, None)
+        return repaired and hashlib.blake2b(repaired[0].tobytes()).digest()
 
     with suppress(LookupError, ValueError):
         for version in mended(file.read(), pixels_of):
-            if found := read(version, min_side):
-                return found
+            if repaired := read(version, min_side):
+                return repaired
     return None
 
 

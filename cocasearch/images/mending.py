@@ -66,8 +66,8 @@ def _mended_png(content: bytes) -> Iterator[bytes]:
 def _png_chunks(whole: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """The chunks that matter and whose checksum is right. Pixels are always taken: they have one of their own."""
     at, broken, content = len(_PNG_START), 0, memoryview(whole)
-    while broken < _MOST_BROKEN and (found := _PNG_CHUNKS.search(content, at)):
-        start, kind = found.end(), found[0]
+    while broken < _MOST_BROKEN and (match := _PNG_CHUNKS.search(content, at)):
+        start, kind = match.end(), match[0]
         length = int.from_bytes(content[start - 8 : start - 4])
         data, checksum = content[start : start + length], content[start + length : start + length + 4]
         is_sound = len(checksum) == 4 and zlib.crc32(data, zlib.crc32(kind)) == int.from_bytes(checksum)
@@ -123,8 +123,8 @@ def _jpeg_segments(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     """Kind and bytes of each segment before the pixels, and everything from the pixels on (empty if none are found)."""
     segments: list[tuple[int, bytes]] = []
     at = len(_JPEG_START)
-    while found := _MARKER.search(content, at):
-        kind, start = found[1][0], found.end()
+    while match := _MARKER.search(content, at):
+        kind, start = match[1][0], match.end()
         if kind == _SCAN:
             return segments, content[start - 2 :]
         if kind == _JPEG_START[1]:  # of a preview, in a segment that is not as long as it says
@@ -141,8 +141,8 @@ def _has_all_scans(jpeg: bytes) -> bool:
     """Whether the scans of a JPEG give every coefficient of every channel to its last bit (ISO/IEC 10918-1, B.2.3)."""
     unknown: dict[int, set[int]] = {}
     at = len(_JPEG_START)
-    while found := _MARKER.search(jpeg, at):
-        kind, start = found[1][0], found.end()
+    while match := _MARKER.search(jpeg, at):
+        kind, start = match[1][0], match.end()
         if 0xD0 <= kind < 0xD8:  # between pixels
             at = start
             continue

@@ -93,8 +93,8 @@ def _tags(section: Callable[[], Mapping[int, Any]]) -> dict[int, Any]:
 
 def _taken_at(notes: Mapping[int, Any]) -> datetime | None:
     for tag in _DATE_TAGS:
-        found = _DATE.match(_text(notes.get(tag)))
-        year, month, day, hour, minute, second = map(int, found.groups("0")) if found else (0,) * 6
+        match = _DATE.match(_text(notes.get(tag)))
+        year, month, day, hour, minute, second = map(int, match.groups("0")) if match else (0,) * 6
         with suppress(ValueError):  # as of the 31st of February
             if year in _YEARS:
                 return datetime(year, month, day, hour, minute, 59 if second == 60 else second)  # a leap second

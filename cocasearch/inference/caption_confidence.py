@@ -36,11 +36,11 @@ def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> f
     """
     named_in = objects_in if objects_in(texts[chosen]) else content_words
     things = set(named_in(texts[chosen]))
-    others = [place for place in range(len(texts)) if place != chosen]
+    others = [at for at in range(len(texts)) if at != chosen]
     if not (things and others):
         return 1.0
-    likeliest = max(logprobs[place] for place in others)
-    named = [(set(named_in(texts[place])), math.exp(logprobs[place] - likeliest)) for place in others]
+    likeliest = max(logprobs[at] for at in others)
+    named = [(set(named_in(texts[at])), math.exp(logprobs[at] - likeliest)) for at in others]
     total = sum(weight for _, weight in named)
     return min(sum(weight for other, weight in named if thing in other) for thing in things) / total
 

@@ -109,14 +109,14 @@ class KnownWords:
     def nearest(self, word: str, limit: int = 2) -> list[str]:
         """At most `limit` known words that are spelt most like a word in lower case; perhaps none."""
         matcher = difflib.SequenceMatcher(b=word, autojunk=False)
-        found: list[tuple[float, int, str]] = []
+        matches: list[tuple[float, int, str]] = []
         for other in self._well_known:
             if abs(len(other) - len(word)) > _LENGTHS_APART:
                 continue
             matcher.set_seq1(other)
             if matcher.real_quick_ratio() >= _ALIKE <= matcher.quick_ratio() and (ratio := matcher.ratio()) >= _ALIKE:
-                found.append((-ratio, -self.counts[other], other))
-        return [other for _, _, other in sorted(found)[:limit]]
+                matches.append((-ratio, -self.counts[other], other))
+        return [other for _, _, other in sorted(matches)[:limit]]
 
     @cached_property
     def _well_known(self) -> list[str]:

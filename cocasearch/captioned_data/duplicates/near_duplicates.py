@@ -63,10 +63,10 @@ def hash_images(images: Sequence[CaptionedImage], progress: Progress | None = No
     pool = ThreadPoolExecutor(2, thread_name_prefix="hashes")
     try:
         for start in range(0, len(images), _AHEAD):
-            for found in pool.map(_hash_or_reason, images[start : start + _AHEAD]):
-                if isinstance(found, str):
-                    unreadable[len(hashes)] = found
-                hashes.append(None if isinstance(found, str) else found)
+            for result in pool.map(_hash_or_reason, images[start : start + _AHEAD]):
+                if isinstance(result, str):
+                    unreadable[len(hashes)] = result
+                hashes.append(None if isinstance(result, str) else result)
             if progress is not None:
                 progress(len(hashes), len(images))
     finally:

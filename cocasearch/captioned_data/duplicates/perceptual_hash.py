@@ -55,9 +55,9 @@ def sketch(image: Image.Image) -> Floats:
     """
     grey = np.asarray(image.convert("L").resize((_GRID, _GRID), Image.Resampling.BOX), dtype=np.float64)
     cosines, weights = _cosines()
-    found = ((cosines @ grey @ cosines.T) * weights).ravel()[1:]
-    norm = float(np.linalg.norm(found))
-    return (found / norm if norm > _GRID else np.zeros(SKETCH_SIZE)).astype(np.float32)
+    weighted = ((cosines @ grey @ cosines.T) * weights).ravel()[1:]
+    norm = float(np.linalg.norm(weighted))
+    return (weighted / norm if norm > _GRID else np.zeros(SKETCH_SIZE)).astype(np.float32)
 
 
 @cache

@@ -70,7 +70,7 @@ def from_roberta(state_dict: Mapping[str, Tensor], config: RobertaConfig) -> dic
     Raises:
         CocaSearchError: A tensor is missing or of another shape.
     """
-    found = {f"{_TOWER}.{key.removeprefix('roberta.')}": value for key, value in state_dict.items()}
+    renamed = {f"{_TOWER}.{key.removeprefix('roberta.')}": value for key, value in state_dict.items()}
     with torch.device("meta"):
         tower = RobertaTextDecoder(config, embed_dim=1)
     weights = {}
@@ -78,7 +78,7 @@ def from_roberta(state_dict: Mapping[str, Tensor], config: RobertaConfig) -> dic
         if name != "projection.weight":
             source = source_of(ROBERTA_TEXT_TOWER, f"text_decoder.{name}")
             wanted = source.foreign_shape(tuple(parameter.shape))
-            weights[name] = source.read(*(_of_shape(found, key, wanted) for key in source.keys)).float()
+            weights[name] = source.read(*(_of_shape(renamed, key, wanted) for key in source.keys)).float()
     return weights
 
 

@@ -140,12 +140,12 @@ def _ask(repository: str, names: Sequence[str]) -> _Announced | None:
     with asking(repository) as endpoint:
         for name in names:
             try:
-                found = get_hf_file_metadata(hf_hub_url(repository, name))
+                metadata = get_hf_file_metadata(hf_hub_url(repository, name))
             except Exception as error:
                 if status_of(error) == 404 and not isinstance(error, RepositoryNotFoundError):
                     continue
                 raise
-            commit, etag, size = found.commit_hash or "", found.etag or "", found.size
+            commit, etag, size = metadata.commit_hash or "", metadata.etag or "", metadata.size
             # Both become names of files, so nothing else than the hub gives is taken.
             is_named = _GIT_HASH.fullmatch(commit) and (_SHA256.fullmatch(etag) or _GIT_HASH.fullmatch(etag))
             if not is_named or size is None or size < 0:

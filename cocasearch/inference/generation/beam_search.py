@@ -101,11 +101,11 @@ class BeamSearch:
         """
         images, beams = self._open.scores.shape
         count = 2 * self._num_beams
-        found = self._rules.likeliest(logits, self._open.sequences.flatten(0, 1), count)
-        totals = (found.scores.view(images, beams, count) + self._open.scores[..., None]).flatten(1)
+        likeliest = self._rules.likeliest(logits, self._open.sequences.flatten(0, 1), count)
+        totals = (likeliest.scores.view(images, beams, count) + self._open.scores[..., None]).flatten(1)
         scores, places = totals.topk(count)
         parents = places // count
-        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (found.ids, found.logprobs))
+        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (likeliest.ids, likeliest.logprobs))
         return self._open.take(parents).extend(ids, logprobs, scores), parents
 
     def _drop(self, done: Tensor, rows: Tensor) -> Step | None:

@@ -77,8 +77,8 @@ class PickLikeliest:
 
     def __call__(self, logits: Tensor, sequences: Tensor, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The ids of highest probability."""
-        found = self.rules.likeliest(logits, sequences, 1)
-        return found.ids, found.logprobs
+        likeliest = self.rules.likeliest(logits, sequences, 1)
+        return likeliest.ids, likeliest.logprobs
 
 
 class SingleSearch:

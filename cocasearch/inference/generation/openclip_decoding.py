@@ -141,8 +141,8 @@ class OpenClipBeamSearch:
             not group.advance(ranked, self._rules.eot_id)
             for group, ranked in zip(self._open, self._rank(logits), strict=True)
         ]
-        images = [place for place, goes_on in enumerate(going) if goes_on]
-        self._open = [self._open[place] for place in images]
+        images = [position for position, goes_on in enumerate(going) if goes_on]
+        self._open = [self._open[position] for position in images]
         beams = [beam for group in self._open for beam in group.open]
         if beams and len(beams[0].ids) == self._rules.max_length:
             for group in self._open:
@@ -167,11 +167,11 @@ class OpenClipBeamSearch:
         """The best 2 x num_beams continuations of each open image, best first."""
         beams = [beam for group in self._open for beam in group.open]
         count, images = 2 * self._num_beams, len(self._open)
-        found = self._rules.likeliest(logits, self._tensor([beam.ids for beam in beams]), count)
-        totals = found.scores + torch.tensor([beam.total for beam in beams], device=self._device)[:, None]
+        likeliest = self._rules.likeliest(logits, self._tensor([beam.ids for beam in beams]), count)
+        totals = likeliest.scores + torch.tensor([beam.total for beam in beams], device=self._device)[:, None]
         best, places = totals.view(images, -1).topk(count)
         rows = places // count + torch.arange(images, device=self._device)[:, None] * (len(beams) // images)
-        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (found.ids, found.logprobs))
+        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (likeliest.ids, likeliest.logprobs))
         columns = zip(*(column.tolist() for column in (best, ids, logprobs, rows)), strict=True)
         return [
             [beams[row].extend(total, token, logprob, row) for total, token, logprob, row in zip(*one, strict=True)]
