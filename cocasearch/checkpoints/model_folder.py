@@ -35,8 +35,7 @@ from cocasearch.checkpoints.model_files import (
     WEIGHTS_FILE,
     WORDS_FILE,
 )
-from cocasearch.checkpoints.safetensors_reading import open_weights
-from cocasearch.checkpoints.safetensors_writing import write_weights
+from cocasearch.checkpoints.weights_file import open_weights, write_weights
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.json_values import read_json, shown

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cocasearch.checkpoints.safetensors_writing import write_weights
+from cocasearch.checkpoints.weights_file import write_weights
 from cocasearch.errors import CocaSearchError
 
 WEIGHTS = {
