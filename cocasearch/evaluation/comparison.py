@@ -117,13 +117,13 @@ def compare(before: ImageOutcomes, after: ImageOutcomes, *, seed: int = 0) -> Co
     figures = [
         ComparedFigure(
             name,
-            sides[0][at].value,
+            was.value,
             None if is_few else _interval(earlier[:, at]),
-            sides[1][at].value,
+            now.value,
             None if is_few else _interval(later[:, at]),
-            None if is_few else _difference(sides[0][at], sides[1][at], later[:, at] - earlier[:, at]),
+            None if is_few else _difference(was, now, later[:, at] - earlier[:, at]),
         )
-        for at, name in enumerate(names)
+        for at, (name, was, now) in enumerate(zip(names, *sides, strict=True))
     ]
     return Comparison(len(before.keys), tuple(figures))
 

@@ -23,8 +23,8 @@ class ImageFormat:
         extra: The optional part of this package that brings the decoder; empty if PIL does.
         package: The Python package in that part.
         register: The function of that package that makes the decoder known to PIL.
-        seconds: Decoding time per megapixel (of flat colour) and per megabyte (of noise), on one core of 2020. Given
-            only for decoders that take a whole file in one call, which nothing can interrupt.
+        seconds: Decoding time per megapixel and per megabyte, from images of noise and of flat colour, on one core of
+            2020. Given only for decoders that take a whole file in one call, which nothing can interrupt.
     """
 
     name: str
