@@ -77,6 +77,7 @@ class _PreNormBlock(nn.Module):
     """
 
     def _build(self, width: int, attention: nn.Module, layer_scale: float | None, *, quick_gelu: bool) -> None:
+        # Called after the norms are made, so that parameters keep the order that optimisers know them in.
         self.attention = attention
         self.attention_residual = Residual(width, layer_scale)
         self.mlp_norm = nn.LayerNorm(width)
