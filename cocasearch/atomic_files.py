@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, whatever happens in between. Knows nothing about their content."""
+"""Files that are replaced in one step: whatever happens, the old one or the new one is there."""
 
 import contextlib
 import errno
@@ -16,10 +16,10 @@ _SURELY_LEFT_BEHIND_SECONDS = 3600.0
 
 @contextlib.contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path beside `file` to write to; it takes the place of `file` when the block ends well, else it vanishes.
+    """A path beside `file` to write to. It replaces `file` when the block ends well, and is removed otherwise.
 
     Raises:
-        FileExistsError: A device or a pipe has that name, whose place no file should take.
+        FileExistsError: A device or a pipe has that name, which must not be replaced.
     """
     if file.exists() and not (file.is_file() or file.is_dir()):  # the system itself refuses a folder
         raise FileExistsError(errno.EEXIST, "it is a device or a pipe, not a file", str(file))
@@ -40,7 +40,7 @@ def write_text(file: Path, text: str) -> None:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what killed writers left behind in `folder`; what may still be written, or is not ours, is left alone."""
+    """Remove the unfinished files of killed writers in `folder`, but none that may still be written or is not ours."""
     for partial in filter(lambda file: _OF_OURS.fullmatch(file.name), folder.glob(f".*{TEMPORARY_SUFFIX}")):
         with contextlib.suppress(OSError):  # its writer may finish at this moment
             if time.time() - partial.stat().st_mtime > _SURELY_LEFT_BEHIND_SECONDS:
@@ -48,7 +48,7 @@ def remove_partial_files(folder: Path) -> None:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Have a file, or the names of those in a folder, survive a power cut."""
+    """Write a file, or the names of the files in a folder, to the disk, so that a power cut does not lose them."""
     if os.name == "nt" and path.is_dir():  # Windows opens no folders and needs none flushed
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -1,4 +1,4 @@
-"""A file that lies whole inside another, as a picture does in an uncompressed archive: read when it is needed."""
+"""A file inside another, such as an image in an uncompressed archive, which is read when it is needed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class FilePart:
-    """Some bytes of a file.
+class ByteRange:
+    """A range of bytes in a file.
 
     Args:
-        file: The file around it.
+        file: The file that holds it.
         offset: Where it begins, in bytes.
         size: Its length in bytes.
     """
@@ -23,7 +23,7 @@ class FilePart:
         """The bytes.
 
         Raises:
-            OSError: The file around it is gone, cannot be read, or ends too early.
+            OSError: The file is gone, cannot be read, or ends too early.
         """
         with self.file.open("rb") as file:
             file.seek(self.offset)
@@ -33,12 +33,12 @@ class FilePart:
         return content
 
 
-PictureSource = Path | bytes | FilePart
-"""Where a picture is: in a file, in memory, or in a part of a file."""
+ImageSource = Path | bytes | ByteRange
+"""The place of an image: a file, bytes in memory, or a range of bytes in a file."""
 
 
-def shown_content(source: PictureSource) -> object:
-    """What tells a picture from another one of its name: the size of a file, the digest of bytes in memory."""
+def shown_content(source: ImageSource) -> object:
+    """A value that differs between images of one name: the size of a file, or the digest of bytes in memory."""
     if isinstance(source, bytes):
         return hashlib.blake2b(source, digest_size=8).hexdigest()
     if isinstance(source, Path):

@@ -1,4 +1,4 @@
-"""Numbers of things, in words. Knows nothing about the things."""
+"""Numbers with the noun that they count."""
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -6,7 +6,7 @@ def counted(count: int, one: str, many: str = "") -> str:
 
     Args:
         count: The number.
-        one: The noun for one, and words that follow if need be: "photo is gone".
-        many: The same for several, if an s does not make it.
+        one: The noun in the singular, with any words that follow it: "photo is gone".
+        many: The same in the plural, if adding an s does not make it.
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -1,25 +1,25 @@
-"""Every error a user can cause, each one sentence that says what, which and how to go on.
+"""The errors that a user can cause. Each is one sentence: what went wrong, with which thing, and how to go on.
 
-`CocaSearchError` (exit code 1) is the root: the request failed. `UnreadableImage` is one picture that could not be
+`CocaSearchError` (exit code 1) is the root: the request failed. `UnreadableImage` is one image that could not be
 read; a run names it and continues. `NothingFound` (exit code 3) is an empty answer to a fine request.
 """
 
 from typing import ClassVar, Literal
 
 Cause = Literal["file", "time", "extra", "system"]
-"""What stands between a file and its pixels: the file itself, the time that one may take, an optional part of this
-package that is not installed, or the disk, a permission or the memory."""
+"""What keeps a file from being read: the file itself, the time limit for one file, an optional part of this package
+that is not installed, or the system (the disk, a permission, the memory)."""
 
 LONGEST_MESSAGE = 300
-"""Characters of what is said at once, whatever it quotes."""
+"""The number of characters that a message is cut to, since it may quote anything."""
 
 
 class CocaSearchError(Exception):
-    """A failure that a user can understand and mend.
+    """A failure that a user can understand and do something about.
 
     Args:
-        message: One sentence: what went wrong, with which file, name or value; cut in its middle where that is long.
-        hint: How to go on, best as the exact next command.
+        message: One sentence: what went wrong, with which file, name or value. A long one is cut in its middle.
+        hint: How to go on, where possible the exact next command.
     """
 
     exit_code: ClassVar[int] = 1
@@ -30,28 +30,28 @@ class CocaSearchError(Exception):
 
 
 class CocaSearchWarning(UserWarning):
-    """What a user should know of work that goes on all the same, in one sentence."""
+    """One sentence that a user should read about work that goes on all the same."""
 
 
 class NothingFound(CocaSearchError):  # noqa: N818  an outcome, not a fault
-    """The request was understood and nothing matches it: no pictures in a folder, no hits for a query."""
+    """A request that was understood and that nothing matches: no images in a folder, no hits for a query."""
 
     exit_code = 3
 
 
-class ToldByAnother(CocaSearchError):  # noqa: N818  nothing more to say
-    """The failure of a job of several processes, of which another of them tells."""
+class ReportedByAnother(CocaSearchError):  # noqa: N818  nothing more to say
+    """The failure of a job of several processes that another of them reports."""
 
 
 class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
-    """One picture that cannot be turned into pixels.
+    """An image that cannot be turned into pixels.
 
     Args:
         path: The file, or the row of a data file, as the user knows it.
         reason: Why, in a few words: "truncated", "not an image".
-        cause: What stood in the way.
-        extra: Name of the part that is missing, if that did.
-        pixels: How many the picture has, if those were more than its reader allowed.
+        cause: What kept it from being read.
+        extra: Name of the optional part that is missing, if that is the cause.
+        pixels: Number of pixels, if there are more than the caller allows.
     """
 
     def __init__(self, path: str, reason: str, *, cause: Cause = "file", extra: str = "", pixels: int = 0) -> None:
@@ -64,12 +64,12 @@ class UnreadableImage(CocaSearchError):  # noqa: N818  a finding about a file
 
 
 def first_line(error: BaseException) -> str:
-    """What another's error says, in one line: some go on for pages. The name of its class if it says nothing."""
+    """The first line of an error of another library, since some run to pages; the name of its class if it is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def shortened(text: str, longest: int) -> str:
-    """The text in so many characters at most, with an ellipsis for what is missing from its middle."""
+    """The text in at most `longest` characters, with an ellipsis in place of its middle if that is cut out."""
     if len(text) <= longest:
         return text
     tail = (longest - 1) // 4

@@ -1,6 +1,6 @@
-"""Ctrl-C, and the SIGTERM of whoever ends a job, at a moment that suits.
+"""Ctrl-C and SIGTERM, held back until a moment at which a job may end.
 
-What must change together is changed together or not at all.
+What must change together is then changed together or not at all.
 """
 
 import signal
@@ -14,7 +14,7 @@ _ENDING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """A block that neither Ctrl-C nor a handled SIGTERM cuts in two: they take effect when the block is done."""
+    """A block that Ctrl-C and a handled SIGTERM do not interrupt: they take effect when it is done."""
     # Signals reach the main thread alone, and there is nothing to hold back where they are ignored.
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -37,8 +37,8 @@ def stopping(*, at_once: bool) -> Iterator[Callable[[], bool]]:
     """A block that SIGTERM ends as Ctrl-C does, and a function that says whether it was asked to end.
 
     Args:
-        at_once: Raise KeyboardInterrupt where the signal finds the block. Otherwise the block goes on, and ends itself
-            when it suits; if it fails, signals are without effect from then on, so that the reason can be told.
+        at_once: Raise KeyboardInterrupt as soon as the signal arrives. Otherwise the block goes on and ends itself
+            when it can; if it fails, signals have no effect from then on, so that the reason can be reported.
     """
     asked: list[int] = []
 

@@ -1,6 +1,6 @@
-"""JSON that others may have written -> values of the types that are expected, or a reason why not.
+"""JSON of unknown origin, read into values of the expected types.
 
-Whatever a file holds, reading it takes bounded time and ends in values or in ValueError, never in another exception.
+Whatever the text holds, reading it takes bounded time and ends in values or in ValueError, never in another exception.
 """
 
 import difflib
@@ -24,11 +24,11 @@ _WORDS = {int: "whole number", float: "number", str: "text", bool: "truth value"
 
 
 def read_json(file: Path, most_bytes: int) -> Any:
-    """What a file of JSON says.
+    """The value in a JSON file.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is larger than `most_bytes`, or as for `parse_json`.
+        ValueError: It is larger than `most_bytes`, or `parse_json` refuses it.
     """
     return parse_json(read_text(file, most_bytes))
 
@@ -38,7 +38,7 @@ def read_text(file: Path, most_bytes: int) -> str:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is larger than `most_bytes`, or no UTF-8.
+        ValueError: It is larger than `most_bytes`, or is not UTF-8.
     """
     with file.open("rb") as opened:
         content = opened.read(most_bytes + 1)
@@ -48,11 +48,11 @@ def read_text(file: Path, most_bytes: int) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What JSON says.
+    """The value of a JSON text.
 
     Raises:
-        ValueError: It is no JSON, or holds what is no finite number, a whole number of more than 64 bits, or too many
-            lists in each other.
+        ValueError: The text is not JSON, or holds a number that is not finite, an integer of more than 64 bits, or
+            lists and objects that are nested too deeply.
     """
     try:
         value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
@@ -62,17 +62,17 @@ def parse_json(text: str | bytes) -> Any:
     for _ in range(_DEEPEST):
         if not level:
             return value
-        inner = [list(some.values()) if isinstance(some, dict) else some for some in level]
-        level = [item for some in inner if isinstance(some, list) for item in some]
+        parts = [list(part.values()) if isinstance(part, dict) else part for part in level]
+        level = [item for part in parts if isinstance(part, list) for item in part]
     raise ValueError("it is nested too deeply")
 
 
 def build(kind: type[T], values: Any) -> T:
-    """A dataclass from a JSON object, each field checked to be of its type, and those within it likewise.
+    """The dataclass that a JSON object describes. Each value is checked against its field's type, at every depth.
 
     Raises:
-        ValueError: It is no object, lacks a field, has an unknown one (the nearest known is named), or a value of
-            another type.
+        ValueError: The value is not an object, lacks a field, has an unknown one (the message names the nearest known
+            one), or holds a value of another type.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{shown(values)} is no JSON object")
@@ -87,7 +87,7 @@ def build(kind: type[T], values: Any) -> T:
 
 
 def shown(value: object) -> str:
-    """A value as a message may quote it, cut where it is long."""
+    """A value as a message quotes it. A long one is cut."""
     text = value[: _SHOWN + 1] if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -100,7 +100,7 @@ def _types_of(kind: type) -> tuple[dict[str, Any], dict[str, bool]]:
 
 
 def _typed(value: Any, kind: Any, name: str) -> Any:
-    """The value, a list as the tuple that its field holds."""
+    """The value, checked to be of the type; a list becomes the tuple that the field holds."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         for part in parts:

@@ -1,4 +1,4 @@
-"""Where indexes and models live: the only place that decides it.
+"""The places of indexes and models. Nothing else in the package decides where they are.
 
 Indexes are folders under `$COCASEARCH_INDEXES`, the nearest `indexes` upwards from the current folder, or the user's
 data folder (or `$COCASEARCH_HOME`); models are under the latter alone. A name with a path separator, `.` or `~` in
@@ -16,7 +16,7 @@ _BESIDE = Path("indexes")
 
 
 def indexes_homes() -> list[Path]:
-    """The folders that named indexes are looked for in, in this order; not all of them need be there."""
+    """The folders in which an index is looked for by name, in this order. Not all of them need to exist."""
     given = os.environ.get("COCASEARCH_INDEXES")
     here = Path.cwd()
     around = next(filter(Path.is_dir, (folder / "indexes" for folder in (here, *here.parents))), None)
@@ -36,15 +36,15 @@ def shards_home() -> Path:
     return _home() / "shards"
 
 
-def told_model_file() -> Path:
-    """The file with the name of the model that the user has last been told is taken where none is named."""
+def reported_model_file() -> Path:
+    """The file that remembers which default model the user was last told about."""
     return _home() / "told-model"
 
 
 def index_folder(name_or_folder: str) -> Path:
-    """The folder of an index given by name or as a folder; of a name that none has, the one to be.
+    """The folder of an index that is given by its name or as a folder.
 
-    That is made in `$COCASEARCH_INDEXES` or, if there is such a folder, in `./indexes`, else in the user's data folder.
+    A new name gets a folder in `$COCASEARCH_INDEXES`, else in `./indexes` if that exists, else in the data folder.
     """
     if is_folder_like(name_or_folder):
         return expand_home(Path(name_or_folder))
@@ -61,7 +61,7 @@ def is_folder_like(name_or_folder: str) -> bool:
 
 
 def expand_home(path: Path) -> Path:
-    """The path with a leading `~` or `~user` put in full.
+    """The path with a leading `~` or `~user` expanded.
 
     Raises:
         CocaSearchError: There is no such user.
@@ -85,7 +85,7 @@ def sample_photos_folder() -> Path:
 
 
 def sample_captions_file() -> Path:
-    """What people say about those photographs: a table of captions, the first of each photograph its name."""
+    """The table of captions that people wrote for those photographs. The first of each photograph is its name."""
     return sample_photos_folder() / "captions.tsv"
 
 

@@ -59,7 +59,7 @@ def openclip_shapes(config: CoCaConfig) -> Shapes:
         "visual.positional_embedding": (image.grid_size**2 + 1, image.width),
         "visual.proj": (image.width, config.embed_dim),
         "visual.conv1.weight": (image.width, 3, image.patch_size, image.patch_size),
-        "text_decoder.text_projection": (text.width, config.words_written),
+        "text_decoder.text_projection": (text.width, config.output_vocab_size),
         **linear_shapes("visual.ln_pre", image.width),
         **linear_shapes("visual.ln_post", image.width),
         **linear_shapes("text_decoder.ln_final", text.width),

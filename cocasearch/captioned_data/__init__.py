@@ -1,18 +1,18 @@
-"""Captioned pictures in any of the usual layouts -> one `CaptionedImage` per picture.
+"""Readers of captioned images in any of the usual layouts, and the search for duplicates among them.
 
-Receives a data file, a folder or shards; hands on pictures with their captions, in first-seen order, and a list of what
-had to be left out. It opens no picture, and it knows nothing about models.
+A data file, a folder or shards become one `CaptionedImage` per image, in first-seen order, and a list of what had to be
+skipped. Reading opens no image.
 
     CSV, TSV      a header; the separator is detected
     JSONL         one object per line; `.json` a list of such, or one
-    Parquet       picture paths, encoded bytes, or the `image` struct of both; a folder of shards is read as one
+    Parquet       image paths, encoded bytes, or the `image` struct of both; a folder of shards is read as one
     .tar          WebDataset shards: `0001.jpg` with `0001.txt`; a folder of shards is read as one
     .json         captions of COCO (`captions_val2017.json`), Karpathy's splits (`dataset_flickr8k.json`), or
                   `{file: captions}`
     .txt, .token  Flickr's `name.jpg#0<TAB>caption`, or a table
-    folder        pictures with side-cars (`a.txt`, `a.jpg.txt`, `a.caption`), one caption per line; else `a.json`
+    folder        images with side-cars (`a.txt`, `a.jpg.txt`, `a.caption`), one caption per line; else `a.json`
 
-Pictures may also stand in cells, as base64 or lists of bytes, and several captions in one cell, as lists in any form.
+Images may also stand in cells, as base64 or lists of bytes, and several captions in one cell, as lists in any form.
 Several files are one source as `first.tar::second.tar` or `shard-{000..012}.tar`; `s3://` names objects in a store.
 """
 

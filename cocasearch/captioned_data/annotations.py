@@ -1,7 +1,6 @@
-"""The annotation files of COCO and of Flickr8k and Flickr30k, as they are distributed.
+"""Readers of the annotation files of COCO, Flickr8k and Flickr30k as they are distributed.
 
-They name pictures that lie somewhere else. Where that is one of the usual places it is found; otherwise the folder has
-to be told.
+These name images that lie elsewhere. The usual places are searched; otherwise the user has to give the folder.
 """
 
 import re
@@ -15,11 +14,11 @@ from cocasearch.captioned_data.caption_tables import (
     delimited_rows,
     is_unicode,
     jsonl_rows,
-    parse_json,
+    parse_document,
     refuse_binary,
     rows_of_records,
 )
-from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, Row
 from cocasearch.captioned_data.cells import UnreadCell, words
 from cocasearch.captioned_data.columns import CAPTION_COLUMNS, IMAGE_COLUMNS, WantedColumns
 from cocasearch.captioned_data.unicode_names import FilesByName
@@ -31,22 +30,21 @@ _USUAL_FOLDERS = (
     *(".", "images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr8k_images"),
     *("flickr30k-images", "flickr30k_images"),
 )
-_PLAIN = RowReader("picture", "caption", words)  # of layouts that have no columns
+_PLAIN = RowReader("image", "caption", words)  # of layouts that have no columns
 
 
-def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, images: Path | None) -> Iterator[Found]:
-    """The rows of a JSON document.
+def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, images: Path | None) -> Iterator[AnyRow]:
+    """The rows of a JSON document: COCO's captions, Karpathy's splits, records, or captions by file.
 
-    It is COCO's captions, Karpathy's splits, objects like those of JSONL (one, a list of them, or one a line), or an
-    object with the captions of each file.
+    Records are objects as in JSONL: one, a list of them, or one a line.
 
     Raises:
-        CocaSearchError: It is something else, has several splits of which none is chosen, or its pictures are in none
+        CocaSearchError: It is something else, has several splits of which none is chosen, or its images are in none
             of the usual places.
     """
     refuse_binary(path, name)
     try:
-        document = parse_json(path.read_bytes())
+        document = parse_document(path.read_bytes())
     except UnreadCell as error:
         if "Extra data" in str(error):  # a second object after the first
             return jsonl_rows(path, name, wanted)
@@ -68,7 +66,7 @@ def json_rows(path: Path, name: str, wanted: WantedColumns, split: str | None, i
 
 
 def _records_by_file(document: dict[str, Any], name: str, wanted: WantedColumns) -> list[dict[str, Any]]:
-    """An object of one file, of files and their captions or what else is said of them, or around a list of such."""
+    """The records in an object: itself, one for each file that it names, or the only list of records in it."""
     if any(key.lower() in IMAGE_COLUMNS or key == wanted.image_key for key in document):
         return [document]
     if all(isinstance(value, dict) for value in document.values()):
@@ -80,22 +78,22 @@ def _records_by_file(document: dict[str, Any], name: str, wanted: WantedColumns)
     return lists[0] if len(lists) == 1 else []
 
 
-def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None) -> Iterator[Found]:
+def text_rows(path: Path, name: str, wanted: WantedColumns, images: Path | None) -> Iterator[AnyRow]:
     """The rows of a text file: `name.jpg#0<TAB>caption` as Flickr8k has them, or a table with a header.
 
     Raises:
-        CocaSearchError: As `delimited_rows`, or the pictures are in none of the usual places.
+        CocaSearchError: As `delimited_rows`, or the images are in none of the usual places.
     """
     refuse_binary(path, name)
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         is_token = _TOKEN.match(file.readline().rstrip("\n")) is not None
     if not is_token:
         return delimited_rows(path, name, wanted)
-    wanted.refuse_keys(name, "lines of a picture and its caption")
+    wanted.refuse_keys(name, "lines of an image and its caption")
     return _in_folder(list(_token_rows(path, name)), path, name, images)
 
 
-def _token_rows(path: Path, name: str) -> Iterator[Found]:
+def _token_rows(path: Path, name: str) -> Iterator[AnyRow]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             where, parts = f"line {number} of {name}", _TOKEN.match(line.rstrip("\r\n"))
@@ -109,7 +107,7 @@ def _token_rows(path: Path, name: str) -> Iterator[Found]:
                 yield _PLAIN.row(where, parts["name"], parts["caption"], "")
 
 
-def _coco(document: dict[str, Any], name: str, wanted: WantedColumns) -> Iterator[Found]:
+def _coco(document: dict[str, Any], name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     keys = _keys_of(document["annotations"])
     if "caption" not in keys and not wanted.caption_key:
         raise CocaSearchError(f"the annotations in {name} are no captions", hint="COCO's are in captions_*.json")
@@ -131,7 +129,7 @@ def _coco(document: dict[str, Any], name: str, wanted: WantedColumns) -> Iterato
 
 
 def _files_by_id(entries: Sequence[Any], image_key: str) -> dict[str, str | None]:
-    """The file of each image by its id; None for an id that several files have."""
+    """The file of each image by the image's id; None for an id that several files have."""
     files: dict[str, str | None] = {}
     for entry in entries:
         if isinstance(entry, dict) and (number := _plain(entry.get("id"))) and isinstance(entry.get(image_key), str):
@@ -141,7 +139,7 @@ def _files_by_id(entries: Sequence[Any], image_key: str) -> dict[str, str | None
 
 
 def _plain(number: object) -> str:
-    """An id as text, however it is written: 25, "25", 25.0 or "000025"; empty if it is none."""
+    """An id as text, whether it is written 25, "25", 25.0 or "000025"; empty if it is not an id."""
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     text = str(number).strip() if isinstance(number, int | str) else ""
@@ -152,7 +150,7 @@ def _keys_of(entries: Sequence[Any]) -> list[str]:
     return list(dict.fromkeys(key for entry in entries if isinstance(entry, dict) for key in entry))
 
 
-def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[Found]:
+def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[AnyRow]:
     splits = sorted({str(entry.get("split")) for entry in entries if isinstance(entry, dict)})
     if split is None and len(splits) > 1:
         raise CocaSearchError(
@@ -174,8 +172,10 @@ def _karpathy(entries: Sequence[Any], name: str, split: str | None) -> Iterator[
             yield _PLAIN.row(where, file, [text for text in texts if isinstance(text, str)], "")
 
 
-def _in_folder(rows: list[Found], path: Path, name: str, images: Path | None, kind: str = "flickr") -> Iterator[Found]:
-    """The rows with their pictures in the folder told, or in the one of the usual places that has them."""
+def _in_folder(
+    rows: list[AnyRow], path: Path, name: str, images: Path | None, kind: str = "flickr"
+) -> Iterator[AnyRow]:
+    """The rows with the paths of their images, in the folder that was given or in the usual place that has them."""
     names = [row.image for row in rows if isinstance(row, Row) and isinstance(row.image, str)]
     folder = images or _find_folder(path, name, names, kind)
     for row in rows:
@@ -197,6 +197,6 @@ def _find_folder(path: Path, name: str, names: Sequence[str], kind: str) -> Path
     why = "are not beside it" if not different else f"could be in {found[0]} or in {found[1]}"
     example = f", such as {some[0]}" if some else ""
     raise CocaSearchError(
-        f"the pictures of {name}{example}, {why}" if example else f"{name} holds no captioned pictures",
+        f"the photos of {name}{example}, {why}" if example else f"{name} holds no captioned photos",
         hint=f"cocasearch data {kind} {name} --images FOLDER --out data.csv",
     )

@@ -1,4 +1,4 @@
-"""Tables of captioned pictures: CSV and its relatives, JSONL and Parquet."""
+"""Readers of tables of captioned images: CSV and its relatives, JSONL and Parquet."""
 
 import csv
 import itertools
@@ -12,31 +12,31 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
-from cocasearch.captioned_data.cells import UnreadCell, picture_in
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, Row
+from cocasearch.captioned_data.cells import UnreadCell, image_in
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.errors import CocaSearchError, first_line
 
 MOST_LINES = 20  # of one row: a caption that goes on for longer is a quotation mark that was never closed
 NOT_UTF8 = "it is not UTF-8"
 _TELLING_COLUMNS = 100  # objects, of which the first ones may lack some
-_LONGEST_CELL = 2**31 - 1  # characters: pictures stand in cells, and what csv allows is less
+_LONGEST_CELL = 2**31 - 1  # characters: images stand in cells, and what csv allows is less
 _EXCELS_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
-    """The rows of a table with a header, its separator a tab, comma, semicolon or bar.
+def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
+    """The rows of a table with a header, separated by tabs, commas, semicolons or bars.
 
     Raises:
-        CocaSearchError: It is no such table, lacks a column, or a quotation mark in it is never closed.
+        CocaSearchError: It is not such a table, lacks a column, or a quotation mark in it is never closed.
     """
     refuse_binary(path, name)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = file.readline()
-        told = _EXCELS_SEPARATOR.fullmatch(header)
-        header = file.readline() if told else header
-        separator = told[1] if told else max("\t,;|", key=header.count)
+        declared = _EXCELS_SEPARATOR.fullmatch(header)
+        header = file.readline() if declared else header
+        separator = declared[1] if declared else max("\t,;|", key=header.count)
         names = csv.reader([header], delimiter=separator, skipinitialspace=True)
         columns = [column.strip() for column in next(names, [])]
         reader = RowReader.choose(name, columns, wanted)
@@ -55,7 +55,7 @@ def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Fou
 
 
 def _quoted(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[list[str], int]]:
-    """Cells of each row, which may go over several lines within quotation marks, and how many."""
+    """The cells of each row and the number of its lines, several where quotation marks hold line breaks."""
     ended = False
 
     def watched() -> Iterator[str]:
@@ -74,7 +74,7 @@ def _quoted(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[l
 
 
 def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[list[str], int]]:
-    """Cells of one line per row: a quotation mark that opens a caption must not swallow the rows that follow."""
+    """The cells of each line: a quotation mark that opens a caption must not swallow the rows that follow."""
     for line in lines:
         line = line.rstrip("\r\n")
         yield ([_unquoted(cell) for cell in line.split("\t")] if line else []), 1
@@ -86,7 +86,7 @@ def _unquoted(cell: str) -> str:
 
 
 def refuse_binary(path: Path, name: str) -> None:
-    """Refuse a file that does not begin as text in UTF-8 does.
+    """Make sure that a file begins like UTF-8 text.
 
     Raises:
         CocaSearchError: It is binary, or UTF-16.
@@ -109,8 +109,8 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
-    """The objects of a file with one in each line.
+def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
+    """The rows of a file with a JSON object in each line.
 
     Raises:
         CocaSearchError: It is binary, or its first objects lack a column.
@@ -123,13 +123,13 @@ def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
 
 def rows_of_records(
     kind: str, records: Iterable[tuple[int, object]], name: str, wanted: WantedColumns
-) -> Iterator[Found]:
+) -> Iterator[AnyRow]:
     """The rows of JSON objects.
 
     Args:
-        kind: What each of them is in the file: "line".
-        records: Each with its number; an `UnreadCell` in place of one tells why it cannot be read.
-        name: The file.
+        kind: What the file calls each of them: "line".
+        records: The objects with their numbers; an `UnreadCell` in place of one says why it cannot be read.
+        name: Name of the file.
         wanted: The columns that the user means.
 
     Raises:
@@ -137,8 +137,8 @@ def rows_of_records(
     """
     following = iter(records)
     first = list(itertools.islice(following, _TELLING_COLUMNS))
-    found = dict.fromkeys(key for _, record in first if isinstance(record, dict) for key in record)
-    reader = RowReader.choose(name, list(found), wanted) if found else None
+    columns = dict.fromkeys(key for _, record in first if isinstance(record, dict) for key in record)
+    reader = RowReader.choose(name, list(columns), wanted) if columns else None
     for number, record in itertools.chain(first, following):
         where = f"{kind} {number} of {name}"
         if isinstance(record, UnreadCell):
@@ -150,11 +150,11 @@ def rows_of_records(
             yield BadRow(where, "it is not a JSON object")
 
 
-def parse_json(text: str | bytes) -> Any:
-    """What a JSON text says; of keys that an object has several times, a list of their values.
+def parse_document(text: str | bytes) -> Any:
+    """The value of a JSON text. A key that an object has several times gets the list of its values.
 
     Raises:
-        UnreadCell: It is no JSON.
+        UnreadCell: The text is not JSON.
     """
     try:
         return json.loads(text, object_pairs_hook=_with_all_values)
@@ -164,9 +164,9 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _with_all_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+    merged = dict(pairs)
+    if len(merged) == len(pairs):
+        return merged
     values: dict[str, list[Any]] = {}
     for key, value in pairs:
         values.setdefault(key, []).append(value)
@@ -174,23 +174,23 @@ def _with_all_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json_value(line: str) -> object:
-    """What a line says, or why it says nothing."""
+    """The value in a line, or the reason why it has none."""
     if not is_unicode(line):
         return UnreadCell(NOT_UTF8)
     try:
-        return parse_json(line)
+        return parse_document(line)
     except UnreadCell as error:
         return error
 
 
 @dataclass(frozen=True)
 class RowReader:
-    """Makes a row of the two cells that matter, which may hold anything.
+    """The reader of the two cells of a row that matter, which may hold anything.
 
     Attributes:
-        image: The column of the picture.
-        caption: That of the captions.
-        captions_of: What takes the captions out of its cells.
+        image: The column of the image.
+        caption: The column of the captions.
+        captions_of: Function that takes the captions out of a cell.
     """
 
     image: str
@@ -198,20 +198,20 @@ class RowReader:
     captions_of: Callable[[object], list[str]]
 
     @classmethod
-    def choose(cls, name: str, found: list[str], wanted: WantedColumns) -> "RowReader":
+    def choose(cls, name: str, header: list[str], wanted: WantedColumns) -> "RowReader":
         """The reader of a table with these columns.
 
         Raises:
-            CocaSearchError: One of the wanted is not among them, or there twice.
+            CocaSearchError: A wanted column is missing, or there twice.
         """
-        image, caption = wanted.choose(name, found)
+        image, caption = wanted.choose(name, header)
         return cls(image, caption, wanted.reader(caption))
 
-    def row(self, where: str, picture: object, text: object, unnamed: str) -> Found:
-        """The row; `unnamed` is what its picture is called if it has no name."""
+    def row(self, where: str, image: object, text: object, unnamed: str) -> AnyRow:
+        """The row of two cells; `unnamed` is the key of an image without a name."""
         column = self.image
         try:
-            file, content = picture_in(picture)
+            file, content = image_in(image)
             column = self.caption
             captions = self.captions_of(text)
         except UnreadCell as error:
@@ -221,7 +221,7 @@ class RowReader:
         return Row(where, content or file, file or (unnamed if content else ""), captions)
 
 
-def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
+def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     """The rows of a Parquet file of paths, of encoded bytes, or of structs of both.
 
     Raises:
@@ -232,12 +232,12 @@ def parquet_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found
     reader = RowReader.choose(name, schema.names, wanted)
     table = pq.read_table(path, columns=[reader.image, reader.caption])
     cells = _class_names(schema, reader.caption, table[reader.caption].to_pylist())
-    for number, (picture, cell) in enumerate(zip(table[reader.image], cells, strict=True)):
-        yield reader.row(f"row {number} of {name}", picture.as_py(), cell, f"{path.name}#{number}")
+    for number, (image, cell) in enumerate(zip(table[reader.image], cells, strict=True)):
+        yield reader.row(f"row {number} of {name}", image.as_py(), cell, f"{path.name}#{number}")
 
 
 def _class_names(schema: pa.Schema, column: str, cells: list[Any]) -> list[Any]:
-    """Class numbers become the names that the `datasets` library keeps in the file's metadata."""
+    """The cells with class numbers replaced by the names that the `datasets` library keeps in the file's metadata."""
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     names = metadata.get("info", {}).get("features", {}).get(column, {}).get("names")
     if not names:

@@ -1,30 +1,30 @@
-"""What captioned data is read into: pictures with their captions, and what had to be left out."""
+"""Images with their captions, as captioned data is read, and what had to be skipped."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from cocasearch.byte_range import PictureSource
+from cocasearch.byte_range import ImageSource
 
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One picture and all that is said about it.
+    """An image and all its captions.
 
     Attributes:
         image: The file, the part of a shard that holds it, or the encoded bytes where a table carries them.
-        key: The path as written in the data, or the row where it has none ("train.parquet#17").
-        captions: At least one, in the order of the data.
+        key: The path as written in the data, or the row of an image without one ("train.parquet#17").
+        captions: One caption or more, in the order of the data.
     """
 
-    image: PictureSource
+    image: ImageSource
     key: str
     captions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """Something that was left out: `where` names the row or the picture, `reason` says why."""
+    """A row or image that was skipped: `where` names it, `reason` says why."""
 
     where: str
     reason: str
@@ -32,14 +32,14 @@ class BadRow:
 
 @dataclass(frozen=True)
 class CaptionedData(Sequence[CaptionedImage]):
-    """The pictures of one source, a sequence of `CaptionedImage`, and what was left out of it.
+    """The images of one source, as a sequence of `CaptionedImage`, and what was skipped.
 
     Attributes:
-        source: As the user wrote it.
-        images: Pictures that are there, in first-seen order.
-        bad_rows: Rows without a picture or words, or that cannot be understood, in order.
-        missing: One for every picture that is named but not there, in first-seen order.
-        copies: After `unite_copies`, one for every file that counts as one picture with another, and why.
+        source: The source as the user wrote it.
+        images: The images that exist, in first-seen order.
+        bad_rows: Rows without an image or caption, or that cannot be understood, in order.
+        missing: Images that are named but do not exist, in first-seen order.
+        copies: After `unite_copies`, the files that count as one image with another, with the reason.
     """
 
     source: str
@@ -49,8 +49,8 @@ class CaptionedData(Sequence[CaptionedImage]):
     copies: list[BadRow] = field(default_factory=list)
 
     @property
-    def left_out(self) -> list[BadRow]:
-        """All that was left out: rows first, then pictures."""
+    def skipped(self) -> list[BadRow]:
+        """Everything that was skipped: rows first, then images."""
         return [*self.bad_rows, *self.missing]
 
     def __len__(self) -> int:
@@ -69,20 +69,20 @@ class CaptionedData(Sequence[CaptionedImage]):
 
 @dataclass(frozen=True)
 class Row:
-    """One row as a reader finds it, good or not: `image` and `captions` may be empty.
+    """A row as a reader takes it apart; `image` and `captions` may be empty.
 
     Attributes:
         where: The row in words, such as "row 3 of data.csv".
-        image: A path as written in the data, or where the picture is.
-        key: What the picture is called.
-        captions: What is said about it.
+        image: The image's path as written in the data, or its place.
+        key: The image's name.
+        captions: Its captions.
     """
 
     where: str
-    image: str | bytes | PictureSource
+    image: str | bytes | ImageSource
     key: str
     captions: list[str]
 
 
-Found = Row | BadRow
-"""What readers give: a row that could be taken apart, or one that could not."""
+AnyRow = Row | BadRow
+"""A row that a reader could take apart, or one that it could not."""

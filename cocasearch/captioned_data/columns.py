@@ -1,4 +1,4 @@
-"""Which columns of a table hold pictures and words."""
+"""The choice of the columns of a table that hold images and captions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ LABEL_COLUMNS = ("name", "names", "label")
 
 @dataclass(frozen=True)
 class WantedColumns:
-    """The columns that the user means; None for the usual names.
+    """The columns that the user names; None for the usual names.
 
-    With `or_usual` they are of other data, and the usual names do where these lack the columns.
+    With `or_usual` the names are meant for other data, and the usual names are taken where these data lack them.
 
     Raises:
-        CocaSearchError: A label template without a place for the label.
+        CocaSearchError: The label template has no place for the label.
     """
 
     image_key: str | None = None
@@ -30,13 +30,13 @@ class WantedColumns:
         if self.label_template is not None and "{name}" not in self.label_template:
             raise CocaSearchError(f"the label template {self.label_template!r} has no place for the {{name}}")
 
-    def choose(self, name: str, found: list[str]) -> tuple[str, str]:
-        """The image and the caption column among those found in the file of this name.
+    def choose(self, name: str, header: list[str]) -> tuple[str, str]:
+        """The image column and the caption column in a file's header; `name` is the file's.
 
         Raises:
-            CocaSearchError: One of them is not there, or there twice, or one is taken for both.
+            CocaSearchError: One of them is missing or there twice, or both would be the same.
         """
-        image, caption = self.image(name, found), self.caption(name, found)
+        image, caption = self.image(name, header), self.caption(name, header)
         if image == caption:
             raise CocaSearchError(
                 f"{name} would give its photos and its captions from one column: {image}",
@@ -44,16 +44,16 @@ class WantedColumns:
             )
         return image, caption
 
-    def image(self, name: str, found: list[str], usual: tuple[str, ...] = IMAGE_COLUMNS) -> str:
+    def image(self, name: str, header: list[str], usual: tuple[str, ...] = IMAGE_COLUMNS) -> str:
         """The image column, as for `choose`."""
-        return self._pick(name, found, "image", self.image_key, usual)
+        return self._pick(name, header, "image", self.image_key, usual)
 
-    def caption(self, name: str, found: list[str], usual: tuple[str, ...] = CAPTION_COLUMNS + LABEL_COLUMNS) -> str:
+    def caption(self, name: str, header: list[str], usual: tuple[str, ...] = CAPTION_COLUMNS + LABEL_COLUMNS) -> str:
         """The caption column, as for `choose`."""
-        return self._pick(name, found, "caption", self.caption_key, usual)
+        return self._pick(name, header, "caption", self.caption_key, usual)
 
     def refuse_keys(self, name: str, what: str) -> None:
-        """Refuse a key that was given for data that have none but `what`.
+        """Make sure that no key was given for data without columns, which have `what` instead.
 
         Raises:
             CocaSearchError: One was given, and is meant for these data.
@@ -64,10 +64,10 @@ class WantedColumns:
                 f"{name} has no column {key!r}: it has {what}", hint=f"the same command without --{role}-key"
             )
 
-    def _pick(self, name: str, found: list[str], role: str, key: str | None, usual: tuple[str, ...]) -> str:
-        columns = [column for column in found if column == key]
+    def _pick(self, name: str, header: list[str], role: str, key: str | None, usual: tuple[str, ...]) -> str:
+        columns = [column for column in header if column == key]
         for one in () if columns or (key and not self.or_usual) else usual:
-            columns = columns or [column for column in found if column.lower() == one]
+            columns = columns or [column for column in header if column.lower() == one]
         if len(columns) > 1:
             differ = len(set(columns)) > 1
             raise CocaSearchError(
@@ -76,18 +76,18 @@ class WantedColumns:
             )
         if columns:
             return columns[0]
-        if not found:
+        if not header:
             raise CocaSearchError(f"{name} is empty")
         missing = f"no column {key!r}" if key else f"no {role} column"
-        headless = any("." in column or " " in column for column in found)  # rows where names should be
+        headless = any("." in column or " " in column for column in header)  # rows where names should be
         raise CocaSearchError(
-            f"{name} has {missing}; its columns are: {', '.join(found)}",
+            f"{name} has {missing}; its columns are: {', '.join(header)}",
             hint=(f"call it {key} or {usual[0]}" if key and self.or_usual else f"name it with --{role}-key COLUMN")
             + (", or name the columns in a first line: filepath,title" if headless else ""),
         )
 
     def reader(self, column: str) -> Callable[[object], list[str]]:
-        """What turns a cell of the caption column into captions; for labels, into one at most.
+        """The function that turns a cell of the caption column into captions; for labels, into at most one.
 
         It raises `UnreadCell`.
         """

@@ -1,6 +1,6 @@
-"""Shards in an object store that speaks S3 -> files on this disk, fetched once.
+"""Shards in an object store that speaks S3, fetched once to files on this disk.
 
-Training reads its pictures in random order, many times over, and is resumed: a shard that was fetched stays under
+Training reads its images in random order, many times over, and is resumed: a shard that was fetched stays under
 `$COCASEARCH_HOME/shards`, named by address and version (ETag), until the user removes it. Credentials, region and
 endpoint are those of the usual AWS variables and files; `AWS_NO_SIGN_REQUEST=true` asks for public objects without any.
 """
@@ -24,25 +24,25 @@ _PIECE = 8 * 1024 * 1024
 
 
 def fetch(url: str, progress: Progress | None = None) -> Path:
-    """The file on this disk that holds an object; fetched first unless it is there in this version already.
+    """The file on this disk that holds an object, which is fetched unless this version of it is here already.
 
     A fetch that was broken off goes on where it stopped.
 
     Args:
-        url: Its address.
+        url: The object's address.
         progress: Called with what is being fetched, the bytes that are here and the bytes in all.
 
     Raises:
         CocaSearchError: There is no such object, the store refuses or does not answer, or the disk is full.
     """
-    tell = progress or (lambda _what, _done, _total: None)
+    report = progress or (lambda _what, _done, _total: None)
     try:
         with store_of(url).open_input_file(key_of(url)) as remote:
             version = (remote.metadata() or {}).get("ETag", b"").decode(errors="replace")
             digest = hashlib.sha256(f"{url} {version} {remote.size()}".encode()).hexdigest()[:16]
             file = shards_home() / f"{digest}-{PurePosixPath(url).name}"
             if not file.exists():
-                _download(remote, file, lambda done, total: tell(f"fetching {url}", done, total))
+                _download(remote, file, lambda done, total: report(f"fetching {url}", done, total))
     except OSError as error:
         raise CocaSearchError(f"cannot fetch {url}: {_reason(error)}", hint=_HINT) from error
     return file
@@ -57,12 +57,12 @@ def list_objects(prefix: str) -> list[str]:
     from pyarrow.fs import FileSelector
 
     try:
-        found = store_of(prefix).get_file_info(FileSelector(key_of(prefix).rstrip("/")))
+        entries = store_of(prefix).get_file_info(FileSelector(key_of(prefix).rstrip("/")))
     except OSError as error:
         raise CocaSearchError(f"cannot list {prefix}: {_reason(error)}", hint=_HINT) from error
     names = sorted(
         info.path
-        for info in found
+        for info in entries
         if info.is_file and info.path.lower().endswith(SHARD_SUFFIXES) and not is_passed_over(info.base_name)
     )
     if not names:
@@ -74,7 +74,7 @@ _HINT = "AWS_ENDPOINT_URL names another store than Amazon's, AWS_NO_SIGN_REQUEST
 
 
 def key_of(url: str) -> str:
-    """Bucket and key of an address."""
+    """The bucket and key in an address."""
     return url.removeprefix(SCHEME)
 
 
@@ -104,8 +104,8 @@ def _connect(bucket: str | None, endpoint: str | None, anonymous: bool) -> Any:
     )
 
 
-def _download(remote: Any, file: Path, tell: Callable[[int, int], None]) -> None:
-    """Fill the file piece by piece. Processes that do so at the same time write the same bytes to the same places."""
+def _download(remote: Any, file: Path, progress: Callable[[int, int], None]) -> None:
+    """Download a file piece by piece. Processes that do so at once write the same bytes to the same places."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
     partial.touch()
@@ -119,13 +119,13 @@ def _download(remote: Any, file: Path, tell: Callable[[int, int], None]) -> None
             local.write(piece)
             local.flush()
             done += len(piece)
-            tell(done, remote.size())
+            progress(done, remote.size())
     with suppress(FileNotFoundError):  # another process was first; what it put there is the same
         partial.replace(file)
 
 
 def _reason(error: OSError) -> str:
-    """What the store said, out of the long sentences of pyarrow."""
+    """The store's own message, taken out of the long sentence of pyarrow's."""
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError):
         return "there is no such object"

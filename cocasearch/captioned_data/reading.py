@@ -1,19 +1,19 @@
-"""Captioned data, whatever its layout: rows of the same picture put together, what is bad set aside or refused."""
+"""Reading of captioned data of any layout: rows of one image are put together, bad ones are skipped or refused."""
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
-from cocasearch.byte_range import FilePart, PictureSource
+from cocasearch.byte_range import ByteRange, ImageSource
 from cocasearch.captioned_data.annotations import json_rows, text_rows
 from cocasearch.captioned_data.caption_tables import delimited_rows, jsonl_rows, parquet_rows
-from cocasearch.captioned_data.captioned_image import BadRow, CaptionedData, CaptionedImage, Found, Row
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, CaptionedData, CaptionedImage, Row
 from cocasearch.captioned_data.columns import WantedColumns
-from cocasearch.captioned_data.duplicates.file_contents import same_content
+from cocasearch.captioned_data.duplicates.exact_copies import same_content
 from cocasearch.captioned_data.object_store import SHARD_SUFFIXES, Progress
 from cocasearch.captioned_data.shards import tar_rows
 from cocasearch.captioned_data.sidecars import sidecar_rows
@@ -35,29 +35,28 @@ def read_captioned_data(
     split: str | None = None,
     progress: Progress | None = None,
 ) -> CaptionedData:
-    """Every picture of a source with its captions, rows of the same picture put together.
+    """The images of a source with their captions; rows of the same image are put together.
 
-    Relative picture paths start at the data file's folder. Rows without a picture or words, rows that cannot be
-    understood and pictures that are not there are left out and listed; a file with more rows that cannot be understood
-    than others is refused. A label column (`name`, `names`, `label`) gives its first synonym: "goldfish, Carassius
+    Relative image paths start at the data file's folder. Rows without an image or words, rows that cannot be
+    understood and images that do not exist are skipped and listed; a file in which most rows cannot be understood is
+    refused. A label column (`name`, `names`, `label`) gives its first synonym: "goldfish, Carassius
     auratus" is "goldfish".
 
     Args:
-        source: A data file, a folder of shards or of pictures with side-cars, or several files: see the package.
-        image_key: The column of the pictures, where its name is not one of the usual; in shards and folders, how their
-            names end.
-        caption_key: The column of the captions, likewise; in shards and folders, how the names of texts end, or a key
-            of the JSON.
-        label_template: Words around a label, such as "a photo of a {name}"; a column named by `caption_key` is
-            then read as labels, while the usual caption columns stay as they are.
-        or_usual: Take the usual names where the source lacks the columns that are named.
-        images: The folder that relative picture paths start at, instead of the data file's.
-        split: Which of Karpathy's splits to read.
-        progress: Called while objects of a store are fetched: which, the bytes that are here and the bytes in all.
+        source: A data file, a folder of shards or of images with side-cars, or several files: see the package.
+        image_key: Name of the image column, if it is not a usual one; in shards and folders the ending of images.
+        caption_key: Name of the caption column, likewise; in shards and folders the ending of texts, or a key of the
+            JSON.
+        label_template: Words around a label, such as "a photo of a {name}". The column named by `caption_key` is then
+            read as labels, while the usual caption columns stay as they are.
+        or_usual: Whether the usual names are taken where the source lacks the named columns.
+        images: The folder that relative image paths start at, instead of the data file's.
+        split: The one of Karpathy's splits to read.
+        progress: Called while objects are fetched from a store, with the object, the bytes here and the bytes in all.
 
     Raises:
         CocaSearchError: The source is missing, of an unknown kind, lacks a column, is damaged, holds no captions, or
-            not one of its pictures is there.
+            not one of its images exists.
     """
     reader = _Reader(WantedColumns(image_key, caption_key, label_template, or_usual), images, split)
     gathered = _Gathered()
@@ -72,13 +71,13 @@ def read_captioned_data(
 
 @dataclass(frozen=True)
 class _Reader:
-    """Files in, rows out, with what the user said about all of them."""
+    """The reader of files of any layout, with what the user said about all of them."""
 
     wanted: WantedColumns
     images: Path | None
     split: str | None
 
-    def rows(self, file: SourceFile) -> Iterator[Found]:
+    def rows(self, file: SourceFile) -> Iterator[AnyRow]:
         try:
             if not file.path.is_dir():
                 yield from self._file_rows(file)
@@ -91,35 +90,34 @@ class _Reader:
         except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
             raise CocaSearchError(f"cannot read {file.name}: {first_line(error)}") from error
 
-    def _file_rows(self, file: SourceFile) -> Iterator[Found]:
+    def _file_rows(self, file: SourceFile) -> Iterator[AnyRow]:
         path, name = file.path, file.name
-        readers: dict[str, Callable[[], Iterator[Found]]] = {
-            ".csv": lambda: delimited_rows(path, name, self.wanted),
-            ".tsv": lambda: delimited_rows(path, name, self.wanted),
-            ".txt": lambda: text_rows(path, name, self.wanted, self.images),
-            ".token": lambda: text_rows(path, name, self.wanted, self.images),
-            ".ndjson": lambda: jsonl_rows(path, name, self.wanted),
-            ".jsonl": lambda: jsonl_rows(path, name, self.wanted),
-            ".json": lambda: json_rows(path, name, self.wanted, self.split, self.images),
-            ".parquet": lambda: parquet_rows(path, name, self.wanted),
-            ".tar": lambda: tar_rows(path, name, self.wanted),
-        }
-        reader = readers.get(path.suffix.lower())
-        if reader is None:
-            raise CocaSearchError(f"{name} is of no known kind of captioned data", hint=_KINDS)
-        yield from reader()
+        match path.suffix.lower():
+            case ".csv" | ".tsv":
+                return delimited_rows(path, name, self.wanted)
+            case ".txt" | ".token":
+                return text_rows(path, name, self.wanted, self.images)
+            case ".jsonl" | ".ndjson":
+                return jsonl_rows(path, name, self.wanted)
+            case ".json":
+                return json_rows(path, name, self.wanted, self.split, self.images)
+            case ".parquet":
+                return parquet_rows(path, name, self.wanted)
+            case ".tar":
+                return tar_rows(path, name, self.wanted)
+        raise CocaSearchError(f"{name} is of no known kind of captioned data", hint=_KINDS)
 
 
 @dataclass
 class _Gathered:
-    """Rows put together by picture."""
+    """The rows read so far, put together by image."""
 
-    keys: dict[PictureSource, str] = field(default_factory=dict)
-    captions: dict[PictureSource, list[str]] = field(default_factory=dict)
+    keys: dict[ImageSource, str] = field(default_factory=dict)
+    captions: dict[ImageSource, list[str]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
     files: FilesByName = field(default_factory=FilesByName)
 
-    def add_all(self, file: SourceFile, rows: Iterator[Found], folder: Path) -> None:
+    def add_all(self, file: SourceFile, rows: Iterator[AnyRow], folder: Path) -> None:
         good, broken = 0, list[BadRow]()
         for row in rows:
             if isinstance(row, BadRow):
@@ -138,7 +136,7 @@ class _Gathered:
 
     def _add(self, row: Row, folder: Path) -> None:
         if not row.image or not row.captions:
-            self.bad_rows.append(BadRow(row.where, "no caption" if row.image else "no picture"))
+            self.bad_rows.append(BadRow(row.where, "no caption" if row.image else "no photo"))
             return
         image = folder / row.image if isinstance(row.image, str) else row.image
         image = self.files.find(image) if isinstance(image, Path) else image
@@ -149,22 +147,22 @@ class _Gathered:
         self._unite_samples()
         data = CaptionedData(source, [], self.bad_rows)
         for image, captions in self.captions.items():
-            if isinstance(image, Path) and not os.path.isfile(image):  # noqa: PTH113  twice as quick, for each picture
+            if isinstance(image, Path) and not os.path.isfile(image):  # noqa: PTH113  twice as quick, for each image
                 data.missing.append(BadRow(self.keys[image], _why_missing(image, self.keys[image])))
             else:
                 data.images.append(CaptionedImage(image, self.keys[image], tuple(captions)))
         return data
 
     def _unite_samples(self) -> None:
-        """Shards hold a picture anew for each of its captions: samples of the same bytes are one picture."""
-        parts = [image for image in self.captions if isinstance(image, FilePart)]
+        """Unite samples of the same bytes: shards may hold an image once for each of its captions."""
+        parts = [image for image in self.captions if isinstance(image, ByteRange)]
         for first, *others in same_content(parts):
             for other in others:
                 self.captions[parts[first]].extend(self.captions.pop(parts[other]))
 
 
 _ADDRESS = "an address, not a file"
-_DOWNLOAD = "download the pictures first, and name their files in the table"
+_DOWNLOAD = "download the photos first, and name their files in the table"
 
 
 def _why_missing(image: Path, key: str) -> str:
@@ -178,7 +176,7 @@ def _why_missing(image: Path, key: str) -> str:
 _MENDING = {  # words of a reason -> how to go on where most rows have it
     "words": "name another column with --caption-key",
     "has no caption; its keys": "name one of them with --caption-key",
-    "several pictures": "name one of them with --image-key",
+    "several images": "name one of them with --image-key",
     **dict.fromkeys(("not a p", "one cell"), "name another column with --image-key"),
     LINKED_FOLDER: GIVE_LINKED,
     "cells": "put captions that hold the separator in quotation marks",
@@ -193,43 +191,43 @@ def _mending(reason: str) -> str | None:
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _READ_BY_NAME = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".token", ".parquet")
 _NAMED = 6  # data files in a hint
-_UNSORTED = "a picture and its text must lie next to each other in a shard, as tar --sort=name puts them"
+_UNSORTED = "a photo and its text must lie next to each other in a shard, as tar --sort=name puts them"
 _KINDS = (
     "give a .csv, .tsv, .jsonl, .parquet or .tar file, captions of COCO or Flickr, "
-    "or a folder of pictures with .txt side-cars"
+    "or a folder of photos with .txt side-cars"
 )
 
 
 def _nothing(data: CaptionedData, path: Path, images: Path | None) -> CocaSearchError:
-    """Why a source has not one picture to show."""
+    """The error for a source without a single image."""
     if data.missing:
         first = data.missing[0]
         folder = images or (path if path.is_dir() else path.parent)
         whose = "the folder given with --images" if images else "the data file's folder"
         return CocaSearchError(
-            f"not one of {counted(len(data.missing), 'picture')} of {data.source} is there, "
+            f"not one of {counted(len(data.missing), 'photo')} of {data.source} is there, "
             f"beginning with {first.where}: {first.reason}",
             hint=_DOWNLOAD if first.reason == _ADDRESS else f"relative paths start at {whose}, {folder.resolve()}",
         )
     if path.suffix.lower() in _TABLES and not data.bad_rows:
         return CocaSearchError(
-            f"{data.source} holds no captioned pictures: it has no rows",
-            hint="one for each caption: the picture, and its words",
+            f"{data.source} holds no captioned photos: it has no rows",
+            hint="one for each caption: the photo, and its words",
         )
     files = _data_files(path) if path.is_dir() else []
     hint = f"give one of the data files in it: {', '.join(map(str, files[:_NAMED]))}" if files else _KINDS
     if not data.bad_rows:
-        return CocaSearchError(f"{data.source} holds no captioned pictures", hint=hint)
+        return CocaSearchError(f"{data.source} holds no captioned photos", hint=hint)
     first = data.bad_rows[0]
     if path.suffix.lower() == ".tar":
-        is_torn = any(bad.reason == "no picture" for bad in data.bad_rows)
+        is_torn = any(bad.reason == "no photo" for bad in data.bad_rows)
         hint = _UNSORTED if is_torn else "captions are in .txt, .caption or .json; name others with --caption-key"
-    message = f"{data.source} holds no captioned pictures: {first.where}: {first.reason}"
+    message = f"{data.source} holds no captioned photos: {first.where}: {first.reason}"
     return CocaSearchError(message, hint=_mending(first.reason) or hint)
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The files to be read by their own name in a folder or, if it has none, in those just below it; from there."""
+    """The data files in a folder or, if it has none, in its subfolders, relative to it."""
     for below in ([folder], _folders_in(folder)):
         if files := [file.relative_to(folder) for part in below for file in _files_in(part, _READ_BY_NAME)]:
             return files
@@ -242,7 +240,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """The files with such suffixes in a folder, without the hidden ones."""
+    """The files with these suffixes in a folder, without hidden ones."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_passed_over(path.name)
     )

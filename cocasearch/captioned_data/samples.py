@@ -1,9 +1,9 @@
-"""What lies beside a picture, in a folder or in a shard -> which picture is meant, and its captions."""
+"""The captions that lie beside an image, in a folder or in a shard."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from cocasearch.captioned_data.caption_tables import NOT_UTF8, parse_json
+from cocasearch.captioned_data.caption_tables import NOT_UTF8, parse_document
 from cocasearch.captioned_data.cells import UnreadCell, words
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.errors import CocaSearchError
@@ -16,13 +16,13 @@ _T = TypeVar("_T")
 
 
 class SampleReader:
-    """Reads the samples of one folder or shard, by the keys that the user means.
+    """The reader of the samples of one folder or shard.
 
     A key is an ending (`txt`, `long.txt`), or a key in a sample's JSON.
 
     Args:
-        name: The folder or shard.
-        wanted: The keys; without, the captions are those of `.txt` and `.caption`, or else of the JSON.
+        name: Name of the folder or shard.
+        wanted: The keys that the user names; by default captions are in `.txt` and `.caption`, or else in the JSON.
     """
 
     def __init__(self, name: str, wanted: WantedColumns) -> None:
@@ -35,30 +35,30 @@ class SampleReader:
 
     @property
     def endings(self) -> set[str]:
-        """How files end that captions may be in."""
+        """The endings of files that may hold captions."""
         return {*SIDECARS, METADATA, self.caption_ending} - {""}
 
-    def picture(self, pictures: Mapping[str, _T]) -> _T | None:
-        """The picture of a sample, of those that it has by their endings; None if it has none such.
+    def image(self, images: Mapping[str, _T]) -> _T | None:
+        """The image of a sample, given all its images by their endings; None if none is meant.
 
         Raises:
-            UnreadCell: It has several.
+            UnreadCell: The sample has several.
         """
-        self._seen["image"].update(dict.fromkeys(pictures))
-        if self.image_ending in pictures:
+        self._seen["image"].update(dict.fromkeys(images))
+        if self.image_ending in images:
             self._met.add("image")
-            return pictures[self.image_ending]
+            return images[self.image_ending]
         if self.image_ending and not self._wanted.or_usual:
             return None
-        if len(pictures) > 1:
-            raise UnreadCell(f"it has several pictures: {', '.join(pictures)}")
-        return next(iter(pictures.values()), None)
+        if len(images) > 1:
+            raise UnreadCell(f"it has several images: {', '.join(images)}")
+        return next(iter(images.values()), None)
 
     def captions(self, texts: Mapping[str, bytes]) -> list[str]:
-        """The captions of a sample, of the files beside its picture by their endings.
+        """The captions of a sample, given the files beside its image by their endings.
 
         Raises:
-            UnreadCell: They are not words, or there is nothing but JSON without a caption.
+            UnreadCell: They are not text, or there is nothing but JSON without a caption.
         """
         key = self._wanted.caption_key
         if key and (named := self._named(key, texts)) is not None:
@@ -76,7 +76,7 @@ class SampleReader:
         return next((found for one in usual if (found := words(document[one]))), [])
 
     def _named(self, key: str, texts: Mapping[str, bytes]) -> list[str] | None:
-        """The captions by the key that the user means; None if this sample lacks it."""
+        """The captions under the key that the user names; None if this sample lacks it."""
         seen = self._seen["caption"]
         seen.update(dict.fromkeys(ending for ending in texts if ending != METADATA))
         document = {} if self.caption_ending in texts else _metadata(texts)
@@ -91,10 +91,10 @@ class SampleReader:
         return self._wanted.reader(key)(cell)
 
     def refuse_unmet(self) -> None:
-        """Called after the last sample.
+        """Make sure, after the last sample, that each key that the user names was in one.
 
         Raises:
-            CocaSearchError: A key that the user means is in none of them.
+            CocaSearchError: A key was in none of them.
         """
         for role, key in (("image", self._wanted.image_key), ("caption", self._wanted.caption_key)):
             if key and role not in self._met and self._seen[role] and not self._wanted.or_usual:
@@ -105,7 +105,7 @@ class SampleReader:
 
 
 def _lines(kind: str, content: bytes) -> list[str]:
-    """The captions in a text, one a line."""
+    """The captions in a text, one in each line."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,7 +115,7 @@ def _lines(kind: str, content: bytes) -> list[str]:
 
 def _metadata(texts: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        document = parse_json(texts[METADATA]) if METADATA in texts else {}
+        document = parse_document(texts[METADATA]) if METADATA in texts else {}
     except UnreadCell as error:
         raise UnreadCell(f"its .json: {error}") from error
     if not isinstance(document, dict):

@@ -1,6 +1,6 @@
-"""WebDataset shards: tar files whose members next to each other with the same name are one sample.
+"""Reader of WebDataset shards: tar files in which neighbouring members of the same name are one sample.
 
-Only headers and texts are read; a picture is a part of the shard and is read when it is needed, so that shards larger
+Only headers and texts are read; an image stays a byte range of the shard until it is needed, so that shards larger
 than memory can be trained on. Captions are those of `.txt` and `.caption`, or `.jpg.txt` as in folders; without these,
 of the `.json` beside them.
 """
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from cocasearch.byte_range import FilePart
-from cocasearch.captioned_data.captioned_image import BadRow, Found, Row
+from cocasearch.byte_range import ByteRange
+from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, Row
 from cocasearch.captioned_data.cells import UnreadCell
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.captioned_data.samples import METADATA, SampleReader
@@ -26,17 +26,17 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX")
 
 @dataclass(frozen=True)
 class _Member:
-    """A picture or a text in a shard.
+    """An image or a text in a shard.
 
     Attributes:
-        path: Its name, in one form of Unicode.
+        path: Its name, in composed Unicode.
         sample: The name up to the first dot, as WebDataset has it; members that share it belong together.
-        content: The part of the shard that is the picture, or the bytes of the text.
+        content: The byte range of the image in the shard, or the bytes of the text.
     """
 
     path: str
     sample: str
-    content: FilePart | bytes
+    content: ByteRange | bytes
 
     @property
     def stem(self) -> str:
@@ -56,32 +56,32 @@ class _Member:
 
 @dataclass
 class _Sample:
-    """Pictures and texts that belong together, by their endings."""
+    """Images and texts that belong together, by their endings."""
 
     name: str
-    pictures: dict[str, FilePart] = field(default_factory=dict)
+    images: dict[str, ByteRange] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
 
-    def add(self, ending: str, content: FilePart | bytes) -> None:
-        if isinstance(content, FilePart):
-            self.pictures[ending] = content
+    def add(self, ending: str, content: ByteRange | bytes) -> None:
+        if isinstance(content, ByteRange):
+            self.images[ending] = content
         else:
             self.texts[ending] = content
 
-    def row(self, shard: str, reader: SampleReader) -> Found:
+    def row(self, shard: str, reader: SampleReader) -> AnyRow:
         where = f"sample {self.name} of {shard}"
         try:
-            return Row(where, reader.picture(self.pictures) or "", self.name, reader.captions(self.texts))
+            return Row(where, reader.image(self.images) or "", self.name, reader.captions(self.texts))
         except UnreadCell as error:
             return BadRow(where, str(error))
 
 
-def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
+def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
     """The samples of a shard.
 
     Raises:
-        CocaSearchError: The file ends too early, is damaged, compressed or no tar file, or a key that the user means is
-            nowhere in it.
+        CocaSearchError: The file ends too early, is damaged, compressed or not a tar file, or a key that the user
+            names is nowhere in it.
     """
     reader = SampleReader(name, wanted)
     try:
@@ -93,7 +93,7 @@ def tar_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Found]:
 
 
 def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
-    """The pictures and texts in a shard, in order."""
+    """The images and texts in a shard, in order."""
     member = _Member("", "", b"")
     with tarfile.open(path, "r:") as shard:
         for entry in shard:
@@ -103,7 +103,7 @@ def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
             named = _Member(composed(str(file)), composed(str(file.with_name(file.name.partition(".")[0]))), b"")
             endings = {named.ending, named.long_ending}
             if is_image_name(file.name) or reader.image_ending in endings:
-                member = replace(named, content=FilePart(path, entry.offset_data, entry.size))
+                member = replace(named, content=ByteRange(path, entry.offset_data, entry.size))
                 yield member
             elif not endings.isdisjoint(reader.endings) and (content := shard.extractfile(entry)):
                 member = replace(named, content=content.read())
@@ -111,28 +111,29 @@ def _members(path: Path, name: str, reader: SampleReader) -> Iterator[_Member]:
         _refuse_cut_off(path, name, shard.offset, member.sample)
 
 
-def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Iterator[Found]:
+def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Iterator[AnyRow]:
     """The samples among members that share the beginning of their names.
 
-    As in folders, what shares all but its ending is one sample, and `1.png.txt` is of `1.png` alone. Where that leaves
-    texts over, all the members are one, as WebDataset has it: `1.left.jpg`, `1.right.jpg` and `1.txt`.
+    As in folders, files that differ in their ending alone are one sample, and `1.png.txt` belongs to `1.png` alone. If
+    that leaves texts without an image, all members are one sample, as in WebDataset: `1.left.jpg`, `1.right.jpg` and
+    `1.txt`.
     """
-    pictures = {member.path: member for member in members if isinstance(member.content, FilePart)}
+    images = {member.path: member for member in members if isinstance(member.content, ByteRange)}
     samples: dict[str, _Sample] = {}
     for member in members:
-        owner = pictures.get(member.stem) if member.ending == METADATA else None
+        owner = images.get(member.stem) if member.ending == METADATA else None
         stem = owner.stem if owner else member.stem
         samples.setdefault(stem, _Sample(stem)).add(member.ending, member.content)
-    owners = [picture for path, picture in pictures.items() if path in samples]
-    for picture in owners:
-        own, shared = samples[picture.path], samples[picture.stem]
-        own.name = picture.stem
-        own.pictures[picture.ending] = shared.pictures.pop(picture.ending)
+    owners = [image for path, image in images.items() if path in samples]
+    for image in owners:
+        own, shared = samples[image.path], samples[image.stem]
+        own.name = image.stem
+        own.images[image.ending] = shared.images.pop(image.ending)
         own.texts = {METADATA: shared.texts[METADATA], **own.texts} if METADATA in shared.texts else own.texts
-        if not shared.pictures:
-            del samples[picture.stem]
-    is_bare = len(pictures) == 1 or not all(sample.texts for sample in samples.values())
-    is_one = is_bare and not owners and not all(sample.pictures for sample in samples.values())
+        if not shared.images:
+            del samples[image.stem]
+    is_bare = len(images) == 1 or not all(sample.texts for sample in samples.values())
+    is_one = is_bare and not owners and not all(sample.images for sample in samples.values())
     if is_one or "." in reader.image_ending + reader.caption_ending:
         samples = {"": _Sample(members[0].sample)}
         for member in members:
@@ -141,7 +142,7 @@ def _rows(members: Sequence[_Member], shard: str, reader: SampleReader) -> Itera
 
 
 def _refuse_cut_off(path: Path, name: str, end: int, last: str) -> None:
-    """Tar files end with empty blocks; tarfile takes whatever else comes, and nothing at all, for the end."""
+    """Make sure that a tar file ends with empty blocks: tarfile takes anything else, or nothing, for the end."""
     with path.open("rb") as file:
         file.seek(end)
         block = file.read(tarfile.BLOCKSIZE)
@@ -155,6 +156,6 @@ def _unreadable(path: Path, name: str, reason: str) -> CocaSearchError:
         head = file.read(4)
     if head.startswith(_COMPRESSED):
         return CocaSearchError(
-            f"{name} is compressed, and pictures are read in place", hint="gunzip, unzstd, bunzip2 or unxz it first"
+            f"{name} is compressed, and photos are read in place", hint="gunzip, unzstd, bunzip2 or unxz it first"
         )
     return CocaSearchError(f"{name} is cut off, damaged or no tar file: {reason}", hint=_COPY_AGAIN)

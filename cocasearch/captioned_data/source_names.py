@@ -1,6 +1,7 @@
-"""What the user wrote -> the files that it names: several joined by `::`, lists in braces, objects in a store."""
+"""The files that a source names: several joined by `::`, lists in braces, objects in a store."""
 
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ _RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file or folder of captioned data, and what the user calls it."""
+    """A file or folder of captioned data, and its name as the user wrote it."""
 
     path: Path
     name: str
@@ -49,12 +50,10 @@ def _is_prefix(name: str) -> bool:
 
 
 def _expand(text: str) -> Iterator[str]:
-    """`a{1..3}b`, `{x,y}`: one text for each choice of each pair of braces."""
+    """The texts that braces stand for, one for each combination of choices: `a{1..3}b`, `{x,y}`."""
     pieces = _BRACES.split(text)  # outside, inside, outside, …
     choices = [_choices(piece) if place % 2 else [piece] for place, piece in enumerate(pieces)]
-    count = 1
-    for some in choices:
-        count *= len(some)
+    count = math.prod(map(len, choices))
     if count > MOST_FILES:
         raise CocaSearchError(f"{text} names {count:,} files, and {MOST_FILES:,} are the most")
     return ("".join(parts) for parts in itertools.product(*choices))

@@ -1,4 +1,4 @@
-"""Names of files in either form of Unicode: what one system writes as é, another writes as e and an accent."""
+"""File names in either form of Unicode: what one system writes as é, another writes as e and an accent."""
 
 import os
 import unicodedata
@@ -8,18 +8,18 @@ from pathlib import Path
 
 
 def composed(name: str) -> str:
-    """The one form in which names that look alike are alike."""
+    """The composed form of a name, in which names that look the same are the same."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 class FilesByName:
-    """The files on this disk, each folder looked at once."""
+    """A look-up of files on this disk that lists each folder once."""
 
     def __init__(self) -> None:
         self._in_folder = cache(_names_in)
 
     def find(self, path: Path) -> Path:
-        """The path as the disk spells it, which may be in the other form of Unicode; itself if it is not there."""
+        """The path as the disk spells it, perhaps in the other form of Unicode; unchanged if there is no such file."""
         if str(path).isascii() or os.path.lexists(path):
             return path
         folder = self.find(path.parent)

@@ -1,4 +1,4 @@
-"""Captioned pictures -> a CSV that can be read again."""
+"""Writing of captioned images to a CSV file that can be read again."""
 
 import csv
 import shlex
@@ -10,13 +10,13 @@ from cocasearch.errors import CocaSearchError
 
 
 def write_csv(data: CaptionedData, out: Path, *, overwrite: bool = False) -> int:
-    """One row `filepath,title` for each caption, paths relative where the pictures lie below the file's folder.
+    """Write one row `filepath,title` for each caption; paths are relative for images below the file's folder.
 
     Returns:
         The number of rows.
 
     Raises:
-        CocaSearchError: A picture is no file, or the file cannot be written, is there already or ends otherwise.
+        CocaSearchError: An image is not a file, or the table cannot be written, exists already or is not named .csv.
     """
     if out.suffix.lower() != ".csv":
         raise CocaSearchError(

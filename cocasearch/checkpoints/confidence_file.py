@@ -1,7 +1,7 @@
-"""`confidence.json` of a model folder: how far the captions of its weights can be trusted, once that was measured.
+"""`confidence.json` of a model folder, which says how far the captions of its weights can be trusted.
 
-It lies beside the model and is no part of it: the fingerprint is that of the weights with or without it. It names the
-fingerprint that it was fitted to, so that it is never taken for that of other weights.
+It is no part of the model, whose fingerprint is the same with and without it. It names the fingerprint that it was
+fitted to, so that it is never used with other weights.
 """
 
 import json
@@ -22,21 +22,21 @@ from cocasearch.json_values import build, read_json, shown
 FORMAT = 1
 _FARTHEST = 1e9  # of a number from 0; a scale may be as near as one part of it
 FEATURES = ("cosine", "mean_logprob", "agreement")
-"""What confidence is judged by, in this order; see `inference.caption_confidence`."""
+"""What confidence is computed from, in this order; see `inference.caption_confidence`."""
 
 Triple = tuple[float, float, float]
-"""One number per feature."""
+"""One number for each feature."""
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The captions of a range of confidence, and how many of them were right.
+    """A range of confidence, and how many of its captions were right.
 
     Attributes:
-        low: The least confidence of the range; `high` is the first that is no longer in it, but for 1.
-        n_photos: Photos with a caption of such confidence.
-        confidence: Their mean confidence, None without photos.
-        share_right: The share of them whose caption is right, None without photos.
+        low: The lowest confidence in the range; `high` is no longer in it, except 1.
+        n_photos: Number of photos with a caption of such confidence.
+        confidence: Their mean confidence; None without photos.
+        share_right: The share of them whose caption is right; None without photos.
     """
 
     low: float
@@ -48,18 +48,18 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class ConfidenceModel:
-    """A logistic regression: features of a caption -> the probability that it is right.
+    """A logistic regression that gives the probability that a caption is right from its features.
 
     Attributes:
         intercept: Log-odds of a caption whose features are all average.
-        coefficients: What one scale of each of FEATURES adds to the log-odds.
-        means: Of each feature, as they were on the photos that it was fitted to.
-        scales: Their standard deviations, above 0.
-        options: How those captions were written, every option by its name.
-        fingerprint: Of the model that wrote them.
-        n_photos: How many there were.
-        data_fingerprint: Names the captions that people wrote for them.
-        reliability: What came true on photos that were held out of the fit.
+        coefficients: What one standard deviation of each of FEATURES adds to the log-odds.
+        means: Mean of each feature on the photos that it was fitted to.
+        scales: Standard deviation of each feature there, above 0.
+        options: The options with which those captions were written, by name.
+        fingerprint: Fingerprint of the model that wrote them.
+        n_photos: Number of those photos.
+        data_fingerprint: Fingerprint of the captions that people wrote for them.
+        reliability: How often captions were right on photos that were held out of the fit.
     """
 
     intercept: float
@@ -73,22 +73,22 @@ class ConfidenceModel:
     reliability: tuple[ReliabilityBin, ...]
 
     def probability(self, features: Sequence[float]) -> float:
-        """The probability, 0 to 1, that a caption of these FEATURES is right."""
+        """The probability, from 0 to 1, that a caption with these FEATURES is right."""
         columns = zip(features, self.coefficients, self.means, self.scales, strict=True)
         log_odds = self.intercept + sum(weight * (value - mean) / scale for value, weight, mean, scale in columns)
         return 0.5 * (1 + math.tanh(log_odds / 2))  # the logistic function, which cannot overflow so
 
     def to_dict(self) -> dict[str, Any]:
-        """What `confidence.json` holds."""
+        """The content of `confidence.json`."""
         return {"format": FORMAT, "features": list(FEATURES), **asdict(self)}
 
 
 def read_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
-    """What a model folder holds of its captions' confidence; None if they were never calibrated.
+    """The confidence model in a model folder; None if the model was never calibrated.
 
     Args:
         folder: The model folder.
-        fingerprint: Of the model in it.
+        fingerprint: Fingerprint of the model in it.
 
     Raises:
         CocaSearchError: The file cannot be read, is damaged or of another format, or was fitted to other weights.
@@ -111,17 +111,17 @@ def read_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
 
 
 def usable_confidence(folder: Path, fingerprint: str) -> ConfidenceModel | None:
-    """The same, with a warning and None where the file is of no use: captions then have no confidence."""
+    """The same, but None with a warning if the file cannot be used: captions then have no confidence."""
     try:
         return read_confidence(folder, fingerprint)
     except CocaSearchError as error:
-        told = f"{error}, so captions have no confidence; {error.hint}"
-        warnings.warn(told, CocaSearchWarning, stacklevel=3)
+        message = f"{error}, so captions have no confidence; {error.hint}"
+        warnings.warn(message, CocaSearchWarning, stacklevel=3)
         return None
 
 
 def write_confidence(folder: Path, confidence: ConfidenceModel) -> None:
-    """Put `confidence.json` into a model folder in one step, in place of an older one.
+    """Write `confidence.json` to a model folder in one step, replacing an older one.
 
     Raises:
         CocaSearchError: The folder cannot be written to.
@@ -131,10 +131,10 @@ def write_confidence(folder: Path, confidence: ConfidenceModel) -> None:
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Make sure, before hours of work, that a model folder takes a `confidence.json`.
+    """Make sure, before hours of work, that `confidence.json` can be written to a model folder.
 
     Raises:
-        CocaSearchError: It does not.
+        CocaSearchError: It cannot.
     """
     trial = folder / f".{CONFIDENCE_FILE}.trial"
     with writing(folder / CONFIDENCE_FILE, _own_copy(folder)):
@@ -151,7 +151,7 @@ def _useless(file: Path, what: str) -> CocaSearchError:
 
 
 def _from_dict(described: dict[str, Any]) -> ConfidenceModel:
-    """Raises ValueError, KeyError or TypeError where something is missing or makes no sense."""
+    """The confidence model from its JSON. Raises ValueError, KeyError or TypeError if that makes no sense."""
     if described["features"] != list(FEATURES):
         raise ValueError("other features")
     named = {name: value for name, value in described.items() if name not in ("format", "features")}

@@ -1,4 +1,4 @@
-"""Room on disks: looked for before gigabytes are written, and a full disk told in one sentence."""
+"""Checks for room on a disk before gigabytes are written, and one clear sentence if it is full."""
 
 import contextlib
 import errno
@@ -14,31 +14,31 @@ ELSEWHERE = "put models elsewhere: COCASEARCH_HOME=FOLDER, and the hub's files: 
 
 
 def refuse_small_disks(needs: Mapping[Path, int]) -> None:
-    """Make sure that folders, there or not yet, can take so many bytes each; on one disk they add up.
+    """Make sure that the disks of folders, which need not exist yet, have room for the bytes that each will take.
 
     Raises:
-        CocaSearchError: One cannot.
+        CocaSearchError: A disk has not.
     """
     disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
     for folder, size in needs.items():
-        place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        disks[place.stat().st_dev].append((place, size))
+        existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        disks[existing.stat().st_dev].append((existing, size))
     for wanted in disks.values():
-        place, needed = wanted[0][0], sum(size for _, size in wanted)
-        free = shutil.disk_usage(place).free
+        existing, needed = wanted[0][0], sum(size for _, size in wanted)
+        free = shutil.disk_usage(existing).free
         if free < needed:
             raise CocaSearchError(
-                f"the disk of {place} has {gigabytes(free)} free, and {gigabytes(needed)} are needed",
+                f"the disk of {existing} has {gigabytes(free)} free, and {gigabytes(needed)} are needed",
                 hint=f"free some, or {ELSEWHERE}",
             )
 
 
 @contextlib.contextmanager
 def writing(what: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
-    """A block that writes `what`; a disk that is full or does not let it is told with it, and how to write elsewhere.
+    """Report an error of the disk in a block that writes `what`, with a hint how to write elsewhere.
 
     Raises:
-        CocaSearchError: There was no room, no permission, or no working disk.
+        CocaSearchError: There is no room, no permission, or no working disk.
     """
     try:
         yield
@@ -53,5 +53,5 @@ def writing(what: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
 
 
 def gigabytes(size: int) -> str:
-    """Bytes as people read them: '2.55 GB', '19 MB'."""
+    """A number of bytes as people read it: '2.55 GB', '19 MB'."""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"

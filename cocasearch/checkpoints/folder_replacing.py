@@ -1,6 +1,7 @@
-"""A new folder in the place of an old one, and what a kill between the two renames leaves: neither under its name.
+"""Replacing of a folder by a new one, which takes two renames.
 
-Whoever looks for the folder then puts the new one there. Knows nothing about what is in it; imports nothing heavy.
+A process that is killed between them leaves neither folder under the name. Whoever looks for the folder next finishes
+the replacement. Nothing heavy is imported here.
 """
 
 import re
@@ -11,37 +12,37 @@ from pathlib import Path
 
 from cocasearch.interruption import uninterrupted
 
-_HOLDER = re.compile(r"\.(.+)\.old\.\w{8}")
+_SWAP_FOLDER = re.compile(r"\.(.+)\.old\.\w{8}")
 _NEW, _OLD = "new", "old"
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put the folder `new` in the place of `folder`, if there is one.
+    """Move the folder `new` to `folder`, replacing what is there.
 
     Raises:
-        OSError: It cannot be; `folder` is as it was.
+        OSError: That failed; `folder` is as it was.
     """
     with uninterrupted():
         if not folder.exists():
             new.rename(folder)
             return
-        holder = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-        new.rename(holder / _NEW)
-        folder.rename(holder / _OLD)
+        swap = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        new.rename(swap / _NEW)
+        folder.rename(swap / _OLD)
         try:
-            (holder / _NEW).rename(folder)
+            (swap / _NEW).rename(folder)
         except OSError:
             if not folder.exists():  # else another process has just put it there
-                (holder / _OLD).rename(folder)
+                (swap / _OLD).rename(folder)
                 raise
-    shutil.rmtree(holder, ignore_errors=True)
+    shutil.rmtree(swap, ignore_errors=True)
 
 
 def put_in_place(parent: Path, name: str | None = None) -> None:
-    """End the replacements in the folder `parent`, all or that of one name, that were killed between the renames."""
-    for holder in parent.glob(".*.old.*"):
-        of = _HOLDER.fullmatch(holder.name)
-        if of and name in (None, of[1]) and not (parent / of[1]).exists():
-            whole = holder / (_NEW if (holder / _NEW).exists() else _OLD)
+    """Finish the replacements in the folder `parent` that were killed between the renames, all or that of `name`."""
+    for swap in parent.glob(".*.old.*"):
+        match = _SWAP_FOLDER.fullmatch(swap.name)
+        if match and name in (None, match[1]) and not (parent / match[1]).exists():
+            whole = swap / (_NEW if (swap / _NEW).exists() else _OLD)
             with suppress(OSError):  # it is another process's moment, or a medium that can only be read
-                whole.rename(parent / of[1])
+                whole.rename(parent / match[1])

@@ -1,10 +1,10 @@
-"""Model folders: `config.json`, `model.safetensors`, `tokenizer.json`, `README.md`, all that a model is.
+"""Reading and writing of model folders: `config.json`, `model.safetensors`, `tokenizer.json` and `README.md`.
 
-One that was trained here has `words.tsv` beside them, the words it was trained on and how often. One that was
-calibrated has `confidence.json`, how far its captions can be trusted.
+A model that was trained here has `words.tsv` beside them, with the words it was trained on. One that was calibrated has
+`confidence.json`, which says how far its captions can be trusted.
 
-Receives a CoCa's weights with what belongs to them and hands them back; bundled, pulled, imported and trained models
-are all stored alike. A folder is written beside its place and renamed, so that it is whole or not there.
+Bundled, pulled, imported and trained models are all stored alike. A folder is written beside its place and renamed, so
+that it is either whole or not there.
 """
 
 import hashlib
@@ -35,8 +35,7 @@ from cocasearch.checkpoints.model_files import (
     WEIGHTS_FILE,
     WORDS_FILE,
 )
-from cocasearch.checkpoints.safetensors_reading import open_weights
-from cocasearch.checkpoints.safetensors_writing import write_weights
+from cocasearch.checkpoints.weights_file import open_weights, write_weights
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.json_values import read_json, shown
@@ -54,7 +53,7 @@ StorageDtype = Literal["float32", "float16", "bfloat16"]
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model folder that was read, its weights still on disk.
+    """A model folder that was read, except for its weights.
 
     `fingerprint` names the weights together with everything that changes their vectors: architecture,
     preprocessing and tokenizer.
@@ -68,22 +67,22 @@ class ModelFolder:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def read_confidence(self) -> ConfidenceModel | None:
-        """How far its captions can be trusted; None if that was never measured for these weights, or is damaged.
+        """The model of its captions' confidence; None if these weights were never calibrated.
 
-        A file that is of no use is told in a warning: everything else that the model can do, it can do without.
+        A file that cannot be used leads to a warning and None, since the model works without it.
         """
         return usable_confidence(self.folder, self.fingerprint)
 
     def read_words(self) -> KnownWords | None:
-        """The words that it was trained on; None if it does not say, as published models do not.
+        """The words that the model was trained on; None if the folder does not have them, as of published models.
 
-        A file of them that cannot be read is told in a warning: what is trained from the model can do without.
+        A file that cannot be read leads to a warning and None, since the model works without it.
         """
         try:
             return KnownWords.read(self.folder / WORDS_FILE)
         except CocaSearchError as error:
-            told = f"{error}, so models made from this one do not say which words they know"
-            warnings.warn(told, CocaSearchWarning, stacklevel=2)
+            message = f"{error}, so models made from this one do not say which words they know"
+            warnings.warn(message, CocaSearchWarning, stacklevel=2)
             return None
 
     def load_model(
@@ -92,9 +91,9 @@ class ModelFolder:
         """The model in evaluation mode.
 
         Args:
-            dtype: What it computes in, see `CoCa.narrow`.
+            dtype: Number type that it computes in, see `CoCa.to_dtype`.
             towers: The parts to load; using another raises CocaSearchError.
-            mapped: Leave weights that are stored in the type they are used in on disk until they are.
+            mapped: Whether weights that are stored in `dtype` stay on disk until they are used.
 
         Raises:
             CocaSearchError: The weights are damaged or do not fit the config.
@@ -103,8 +102,8 @@ class ModelFolder:
             model = CoCa(self.config)
         with open_weights(self.folder / WEIGHTS_FILE, mapped=mapped) as stored:
             _check_fit(self.folder, model.state_dict(), stored.shapes)
-            model.narrow(dtype)
-            model.leave_out(TOWERS.keys() - set(towers))
+            model.to_dtype(dtype)
+            model.unload(TOWERS.keys() - set(towers))
             weights = {name: stored.read(name).to(value.dtype) for name, value in model.state_dict().items()}
         model.load_state_dict(weights, assign=True)
         return model.eval()
@@ -123,14 +122,24 @@ def save_model_folder(
     words: KnownWords | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Write a model folder, replacing an older one, and give its fingerprint.
+    """Write a model folder, replacing an older one, and return its fingerprint.
 
-    An older one's `confidence.json` goes with it: how far the captions of new weights can be trusted is to be measured.
-    The weights are converted to `dtype` one by one. `words` are those that it was trained on, where all of them are
-    known; they are no part of the fingerprint. `progress` is told bytes written and bytes in all.
+    The `confidence.json` of an older one is removed, since it does not hold for new weights.
+
+    Args:
+        folder: The place of the model folder.
+        state_dict: The weights, on any device.
+        config: The architecture.
+        preprocess: How images become model input.
+        tokenizer: The tokenizer.
+        provenance: What the model was made from; shown by `models info`.
+        card: The README; a short one by default.
+        dtype: Number type in which the weights are stored; they are converted one by one.
+        words: The words that it was trained on, if all are known; they are no part of the fingerprint.
+        progress: Called with the bytes written and the bytes in all.
 
     Raises:
-        CocaSearchError: Something that is no model is at `folder`, or it cannot be written; nothing has changed.
+        CocaSearchError: Something other than a model is at `folder`, or it cannot be written; nothing has changed then.
     """
     refuse_to_replace(folder)
     elsewhere = ELSEWHERE if folder.is_relative_to(models_home()) else "--out NEW_FOLDER"
@@ -164,7 +173,7 @@ def save_model_folder(
 
 
 def refuse_to_replace(folder: Path) -> None:
-    """Make sure that a model folder may be written at `folder`: nothing is there, or a model and nothing else.
+    """Make sure that a model folder may be written at `folder`: nothing is there, or only a model.
 
     Raises:
         CocaSearchError: Something else is there, which replacing would destroy.
@@ -179,7 +188,7 @@ def refuse_to_replace(folder: Path) -> None:
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder has a config as `save_model_folder` writes it: cheap, and no proof that the model is whole."""
+    """Whether a folder has a config like those of `save_model_folder`. That does not prove that the model is whole."""
     try:
         described = read_json(folder / CONFIG_FILE, MOST_CONFIG_BYTES)
     except (OSError, ValueError):
@@ -188,7 +197,7 @@ def holds_model(folder: Path) -> bool:
 
 
 def read_model_folder(folder: Path) -> ModelFolder:
-    """What a model folder says about itself, without its weights.
+    """The contents of a model folder, except for its weights.
 
     Raises:
         CocaSearchError: A file is missing or malformed, or the tokenizer is another model's.
@@ -214,23 +223,23 @@ def read_model_folder(folder: Path) -> ModelFolder:
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config") from error
     if not (isinstance(fingerprint, str) and _FINGERPRINT.fullmatch(fingerprint) and isinstance(provenance, dict)):
         raise CocaSearchError(f"{folder / CONFIG_FILE} is not a model config: its fingerprint or provenance is none")
-    _refuse_other_pictures(folder, config, preprocess)
+    _refuse_other_images(folder, config, preprocess)
     tokenizer = load_tokenizer(folder / TOKENIZER_FILE, config)
     return ModelFolder(folder, config, preprocess, tokenizer, fingerprint, provenance)
 
 
-def _refuse_other_pictures(folder: Path, config: CoCaConfig, preprocess: PreprocessConfig) -> None:
-    """Make sure that pictures are made as large as those that the model has positions for."""
+def _refuse_other_images(folder: Path, config: CoCaConfig, preprocess: PreprocessConfig) -> None:
+    """Make sure that preprocessing makes images of the size for which the model has positions."""
     image, side = config.image, preprocess.image_size
     if isinstance(image, VisionTransformerConfig) and side // image.patch_size != image.grid_size:
-        raise CocaSearchError(f"{folder} makes pictures of {side} pixels for a model that sees {image.image_size}")
+        raise CocaSearchError(f"{folder} makes images of {side} pixels for a model that sees {image.image_size}")
 
 
 def load_tokenizer(file: Path, config: CoCaConfig) -> Tokenizer:
-    """The tokenizer stored in `file`, which must be that of the architecture.
+    """The tokenizer stored in `file`, checked to fit the architecture.
 
     Raises:
-        CocaSearchError: It cannot be read, has tokens that the model does not know or pads with another id.
+        CocaSearchError: It cannot be read, has tokens that the model does not know, or pads with another id.
     """
     tokenizer, text = Tokenizer.load(file), config.text
     if tokenizer.vocab_size > text.vocab_size:
@@ -245,9 +254,9 @@ _FILLING = {"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "fill_
 
 
 class _NoInitialValues(TorchFunctionMode):
-    """Modules are built without filling their parameters, which stored weights are about to replace.
+    """A mode in which modules leave their parameters unfilled, since stored weights are about to replace them.
 
-    Filling costs most of a load: on the meta device alone it imports torch's compiler.
+    Filling takes most of the time of a load: even on the meta device it imports torch's compiler.
     """
 
     def __torch_function__(
@@ -258,16 +267,15 @@ class _NoInitialValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _check_fit(folder: Path, wanted: dict[str, Tensor], found: dict[str, tuple[int, ...]]) -> None:
-    for name, value in wanted.items():
-        if name not in found:
-            raise CocaSearchError(f"the weights in {folder} do not fit its config: {name} is missing")
-        if found[name] != value.shape:
-            raise CocaSearchError(
-                f"the weights in {folder} do not fit its config: {name} is {found[name]}, not {tuple(value.shape)}"
-            )
-    if surplus := sorted(found.keys() - wanted.keys()):
-        raise CocaSearchError(f"the weights in {folder} do not fit its config: {surplus[0]} is not part of it")
+def _check_fit(folder: Path, state_dict: dict[str, Tensor], stored: dict[str, tuple[int, ...]]) -> None:
+    problems = [
+        f"{name} is {stored[name]}, not {tuple(value.shape)}" if name in stored else f"{name} is missing"
+        for name, value in state_dict.items()
+        if stored.get(name) != value.shape
+    ]
+    problems += [f"{name} is not part of it" for name in sorted(stored.keys() - state_dict.keys())]
+    if problems:
+        raise CocaSearchError(f"the weights in {folder} do not fit its config: {problems[0]}")
 
 
 def _fingerprint(folder: Path, described: dict[str, Any]) -> str:
@@ -286,7 +294,7 @@ def _visible(folder: Path) -> set[str]:
 
 
 def _remove_left_behind(folder: Path) -> None:
-    """Remove what killed writers of this folder left beside it; what may still be written is left alone."""
+    """Remove what killed writers of this folder left beside it, but nothing that may still be written."""
     for staging in folder.parent.iterdir():
         if not re.fullmatch(rf"\.{re.escape(folder.name)}\.(old\.)?\w{{8}}", staging.name):  # as mkdtemp names them
             continue

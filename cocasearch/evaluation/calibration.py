@@ -1,7 +1,7 @@
-"""A model and captioned pictures that it was not trained on -> how far its captions can be trusted.
+"""Calibration of a model's confidence in its captions, on captioned images that it was not trained on.
 
-A logistic regression of the three features of `inference.caption_confidence` against `is_right`. What it is worth is
-told by pictures that were held out: two halves, each judged by the fit of the other; the fit that is kept is of both.
+It is a logistic regression of the three features of `inference.caption_confidence` against `is_right`. How good it is
+shows on held-out images: each of two halves is scored by the fit to the other. The fit that is kept is to both.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ import numpy.typing as npt
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.confidence_file import ConfidenceModel, ReliabilityBin
 from cocasearch.errors import CocaSearchError
+from cocasearch.evaluation.described_images import describe_images
 from cocasearch.evaluation.hallucination import Hallucination, hallucination, named_objects
 from cocasearch.evaluation.logistic_regression import LogisticFit, fit_logistic
 from cocasearch.evaluation.right_captions import is_right
-from cocasearch.images.batching import decode_batches
 from cocasearch.inference.caption_confidence import is_sure
 from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
-from cocasearch.inference.generation.captioner import Caption, Captioner
+from cocasearch.inference.generation.captioner import Captioner
 from cocasearch.inference.loaded_model import LoadedModel
 
 LEAST_PHOTOS = 100
@@ -35,17 +35,17 @@ _Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted, and what it was worth on pictures held out of the fit.
+    """A fitted confidence model, and its figures on images held out of the fit.
 
     Attributes:
-        confidence: What goes with the model.
+        confidence: The confidence model, which is stored with the model.
         share_right: The share of captions that are right, 0 to 1.
         share_sure: The share of captions that count as sure, 0 to 1.
-        share_right_of_sure: The share of those that are right; None where none is sure.
-        calibration_error: How far confidence and the share right lie apart, mean over the captions' bins, 0 to 1.
-        sure: How often sure captions name what is not there; None where none is sure.
-        others: The same of the captions that are not sure; None where all are.
-        unreadable: Key and reason of each picture that could not be read.
+        share_right_of_sure: The share of those that are right; None if none is sure.
+        calibration_error: Distance of confidence and share right, from 0 to 1, as the mean over the bins of captions.
+        sure: How often sure captions name what is not there; None if none is sure.
+        others: The same for the captions that are not sure; None if all are.
+        unreadable: Key and reason of each image that could not be read.
     """
 
     confidence: ConfidenceModel
@@ -83,22 +83,26 @@ def calibrate(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """Measure how far the captions that a model writes in one way can be trusted.
+    """Fit how far the captions that a model writes with one set of options can be trusted.
 
     Args:
         loaded: The model.
-        data: Pictures with people's captions, none of which it was trained on: on those it would look better.
-        options: How captions are written; others than these will have no confidence.
-        batch_size: Pictures per pass.
-        progress: Called after each batch with the pictures done and the pictures in all.
+        data: Images with people's captions. It must not have been trained on them, or it would look better than it is.
+        options: How captions are written; those with other options will have no confidence.
+        batch_size: Number of images in a pass.
+        progress: Called after each batch with the images done and the images in all.
 
     Raises:
-        CocaSearchError: There are too few pictures, too few whose caption is right, or too few whose caption is wrong.
+        CocaSearchError: There are too few images, too few whose caption is right, or too few whose caption is wrong.
     """
     _refuse_few(len(data))
-    rows, captions, unreadable = _write(loaded, data, options, batch_size, progress or (lambda done, total: None))
-    _refuse_few(len(rows))
-    texts, references = [caption.text for caption in captions], [row.captions for row in rows]
+    captioner = Captioner(loaded)
+    described = describe_images(
+        loaded, data, lambda pixels: captioner.caption_pixels(pixels, options), batch_size, progress
+    )
+    captions = described.descriptions
+    _refuse_few(len(captions))
+    texts, references = [caption.text for caption in captions], [row.captions for row in described.rows]
     right = np.array([is_right(text, truth) for text, truth in zip(texts, references, strict=True)])
     _refuse_one_sided(right)
     features = np.array([[caption.score, caption.mean_logprob, caption.agreement] for caption in captions], float)
@@ -114,17 +118,17 @@ def calibrate(
         calibration_error=calibration_error(bins),
         sure=hallucination([named[i] for i in np.flatnonzero(sure)]) if sure.any() else None,
         others=hallucination([named[i] for i in np.flatnonzero(~sure)]) if not sure.all() else None,
-        unreadable=tuple(unreadable),
+        unreadable=tuple(described.unreadable),
     )
 
 
 def held_out_probabilities(features: _Floats, right: _Bools, *, seed: int = 0) -> _Floats:
-    """The probability (N,) of each row, by a fit to the half that it is not in; both halves have as many right.
+    """The probability (N,) of each row, by a fit to the half that it is not in. Both halves have as many right ones.
 
     Args:
-        features: (N, F).
-        right: (N,) two of each kind at least.
-        seed: Of the halves.
+        features: The features (N, F).
+        right: Whether each is right (N,), at least two of each kind.
+        seed: Random seed of the halves.
     """
     shuffled = np.random.default_rng(seed).permutation(len(right))
     ordered = shuffled[np.argsort(right[shuffled], kind="stable")]
@@ -136,45 +140,24 @@ def held_out_probabilities(features: _Floats, right: _Bools, *, seed: int = 0) -
 
 
 def reliability(probabilities: _Floats, right: _Bools) -> tuple[ReliabilityBin, ...]:
-    """What came true of (N,) probabilities, in BINS ranges of equal width."""
+    """How often captions with (N,) probabilities were right, in BINS ranges of equal width."""
     places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     rows = []
-    for place in range(BINS):
-        inside = places == place
+    for number in range(BINS):
+        inside = places == number
         means = (float(probabilities[inside].mean()), float(right[inside].mean())) if inside.any() else (None, None)
-        rows.append(ReliabilityBin(place / BINS, (place + 1) / BINS, int(inside.sum()), *means))
+        rows.append(ReliabilityBin(number / BINS, (number + 1) / BINS, int(inside.sum()), *means))
     return tuple(rows)
 
 
 def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """How far confidence and the share right lie apart, from 0 to 1: the mean over bins, each by its photos."""
+    """The distance of confidence and share right, from 0 to 1: the mean over bins, weighted by their photos."""
     gaps = [
         row.n_photos * abs(row.confidence - row.share_right)
         for row in bins
         if row.confidence is not None and row.share_right is not None
     ]
     return sum(gaps) / sum(row.n_photos for row in bins)
-
-
-def _write(
-    loaded: LoadedModel,
-    data: Sequence[CaptionedImage],
-    options: CaptionOptions,
-    batch_size: int,
-    progress: Callable[[int, int], None],
-) -> tuple[list[CaptionedImage], list[Caption], list[tuple[str, str]]]:
-    """The readable rows, the caption of each, and the others with the reason."""
-    captioner = Captioner(loaded)
-    rows: list[CaptionedImage] = []
-    captions: list[Caption] = []
-    unreadable: list[tuple[str, str]] = []
-    for batch in decode_batches(data, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
-        unreadable.extend((row.key, error.reason) for row, error in batch.failures)
-        rows.extend(batch.items)
-        if batch.items:
-            captions.extend(captioner.caption_pixels(batch.pixels, options))
-        progress(len(rows) + len(unreadable), len(data))
-    return rows, captions, unreadable
 
 
 def _confidence(

@@ -1,8 +1,7 @@
-"""Captions and what people wrote -> the field's caption metrics, in coco-caption's arithmetic.
+"""The field's metrics of captions against those that people wrote, in coco-caption's arithmetic.
 
-Receives words (`text.words`), one candidate and its references per picture; hands on plain numbers. coco-caption cuts
-texts into words with Stanford's tokenizer in Java; here words are runs of letters and digits in lower case, so
-figures agree with published ones up to that difference. Knows nothing about models or pictures.
+coco-caption cuts texts into words with Stanford's tokenizer in Java; here words are runs of letters and digits in lower
+case (`text.words`), so figures agree with published ones up to that difference.
 """
 
 import math
@@ -22,13 +21,13 @@ CIDER_SCALE = 10.0  # the identical caption scores 10
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """How a set of captions fares against its references.
+    """The scores of a set of captions against its references.
 
     Attributes:
-        bleu_4: From 0 to 1.
-        rouge_l: From 0 to 1.
-        cider_d: From 0 to 10; 1.253 is what papers print as 125.3.
-        distinct: How many different captions were written.
+        bleu_4: BLEU-4 from 0 to 1.
+        rouge_l: ROUGE-L from 0 to 1.
+        cider_d: CIDEr-D from 0 to 10; 1.253 is what papers print as 125.3.
+        distinct: Number of different captions.
     """
 
     bleu_4: float
@@ -38,20 +37,15 @@ class CaptionScores:
 
     def to_dict(self) -> dict[str, float]:
         """The scores under the names that reports use."""
-        return {
-            "bleu@4": self.bleu_4,
-            "rouge_l": self.rouge_l,
-            "cider_d": self.cider_d,
-            "distinct": self.distinct,
-        }
+        return {"bleu@4": self.bleu_4, "rouge_l": self.rouge_l, "cider_d": self.cider_d, "distinct": self.distinct}
 
 
 def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> CaptionScores:
-    """All scores of one caption per picture against the captions that people wrote for it.
+    """The scores of one caption per image against the captions that people wrote for it.
 
     Args:
-        candidates: One caption per picture.
-        references: For each picture, one text or more.
+        candidates: One caption per image.
+        references: For each image, one text or more.
     """
     written = [words_of(text) for text in candidates]
     expected = [[words_of(text) for text in texts] for texts in references]
@@ -84,46 +78,46 @@ def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
 
 
 def rouge_l(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
-    """ROUGE-L from 0 to 1: F-measure (beta 1.2) of the longest common subsequence, mean over pictures.
+    """ROUGE-L from 0 to 1: F-measure (beta 1.2) of the longest common subsequence, mean over images.
 
-    Precision and recall are each the best over the picture's references.
+    Precision and recall are each the best over the image's references.
     """
     return _mean(rouge_l_of_each(candidates, references))
 
 
 def rouge_l_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """The pictures' parts of `rouge_l`, which is their mean."""
+    """ROUGE-L of each image; `rouge_l` is their mean."""
     pairs = zip(candidates, references, strict=True)
     return [_rouge_l_of_one(candidate, texts) for candidate, texts in pairs]
 
 
 def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
-    """CIDEr-D from 0 to 10, mean over pictures.
+    """CIDEr-D from 0 to 10, mean over images.
 
-    n-grams (1 to 4) are weighed by how few pictures have them in their references, so the figure belongs to the
-    evaluated set; of a single picture it is 0, as nothing is rarer than anything else.
+    n-grams (1 to 4) are weighed by how few images have them in their references, so the figure belongs to the
+    evaluated set; of a single image it is 0, as nothing is rarer than anything else.
     """
     return _mean(cider_d_of_each(candidates, references))
 
 
 def cider_d_of_each(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """The pictures' parts of `cider_d`, which is their mean."""
-    judge = CiderD(references)
-    return [judge(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
+    """CIDEr-D of each image; `cider_d` is their mean."""
+    score = CiderD(references)
+    return [score(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
 
 
 class CiderD:
-    """CIDEr-D of one caption at a time, by how rare n-grams are in the references of many pictures.
+    """The CIDEr-D of single captions, with the rarity of n-grams in the references of many images.
 
     Args:
-        references: For each picture, one text or more.
+        references: For each image, one text or more.
     """
 
     def __init__(self, references: Sequence[Sequence[Words]]) -> None:
         self._weights = [_Weights(references, n) for n in range(1, MAX_N + 1)]
 
     def __call__(self, candidate: Words, texts: Sequence[Words]) -> float:
-        """The score, from 0 to 10, of a caption of the picture that has these references."""
+        """The score, from 0 to 10, of a caption of the image that has these references."""
         score = 0.0
         for n, weigh in enumerate(self._weights, start=1):
             vector = weigh(_ngrams(candidate, n))
@@ -136,7 +130,7 @@ class CiderD:
 
 
 def distinct(candidates: Sequence[Words]) -> int:
-    """How many different captions there are; few of many is a model that repeats itself."""
+    """The number of different captions; a small one is of a model that repeats itself."""
     return len(set(candidates))
 
 
@@ -156,7 +150,7 @@ def _brevity_penalty(written_length: int, closest_length: int) -> float:
 def _geometric_means(matched: list[int], offered: list[int], penalty: float) -> tuple[float, ...]:
     """BLEU-1 to BLEU-n; the small constants are coco-caption's and keep empty counts from dividing by zero.
 
-    Where nothing matches they alone would make up the score: it is 0.
+    Where nothing matches the score is 0, which they alone would make up otherwise.
     """
     product, means = 1.0, []
     for n, (hits, tries) in enumerate(zip(matched, offered, strict=True), start=1):
@@ -194,14 +188,14 @@ def _common_lengths(candidate: Words, texts: Sequence[Words]) -> Iterator[int]:
 
 
 class _Weights:
-    """TF-IDF of n-grams, where a document is the references of one picture."""
+    """TF-IDF of n-grams, where a document is the references of one image."""
 
     def __init__(self, documents: Sequence[Sequence[Words]], n: int) -> None:
         self._unseen = math.log(max(len(documents), 1))
         frequency: Counter[_NGram] = Counter()
         for texts in documents:
             frequency.update({ngram for text in texts for ngram in _ngrams(text, n)})
-        # What a single picture has is as rare as what none has, and most n-grams are of that kind.
+        # What a single image has is as rare as what none has, and most n-grams are of that kind.
         self._idf = {ngram: self._unseen - math.log(count) for ngram, count in frequency.items() if count > 1}
 
     def __call__(self, counts: Counter[_NGram]) -> tuple[dict[_NGram, float], float]:

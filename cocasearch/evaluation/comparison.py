@@ -1,8 +1,8 @@
-"""Two measurements of the same pictures -> what changed, and how sure one can be of it.
+"""Comparison of two measurements of the same images: what changed, and how sure that is.
 
-A paired bootstrap (Efron 1979; Koehn 2004): pictures are drawn with replacement many times, the same ones for both
-models, and the figures computed anew; the middle 95 % of the differences are the interval. Intervals speak of other
-pictures of the same kind, not of other trainings.
+It is a paired bootstrap (Efron 1979; Koehn 2004): images are drawn with replacement many times, the same ones for both
+models, and the figures computed anew; the middle 95 % of the differences are the interval. Intervals hold for other
+images of the same kind, not for other trainings.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cocasearch.counting import counted
-from cocasearch.evaluation.outcomes import PictureOutcomes, Shares
+from cocasearch.evaluation.outcomes import ImageOutcomes, Shares
 
 RESAMPLES = 2000
-FEWEST = 6  # pictures: five that all change for the better do so by chance once in 16 times, six once in 32 (sign test)
+FEWEST = 6  # images: five that all change for the better do so by chance once in 16 times, six once in 32 (sign test)
 _AT_ONCE = 1 << 22  # drawn counts held at once
 _PERCENTILES = (2.5, 97.5)
 
@@ -27,9 +27,9 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ComparedFigure:
-    """One figure before and after, each with its 95 % interval, None of too few pictures; higher is better.
+    """A figure before and after, each with its 95 % interval (None for too few images); higher is better.
 
-    The interval of the difference reaches 0 wherever fewer than `FEWEST` pictures changed.
+    The interval of the difference reaches 0 wherever fewer than `FEWEST` images changed.
     """
 
     name: str
@@ -41,12 +41,12 @@ class ComparedFigure:
 
     @property
     def difference(self) -> float:
-        """After less before."""
+        """The figure after minus the figure before."""
         return self.after - self.before
 
     @property
     def verdict(self) -> Verdict:
-        """What the pictures can show: the interval of the difference leaves out 0, or it does not."""
+        """Whether the images show a change, that is, whether the interval of the difference excludes 0."""
         low, high = self.difference_interval or (0.0, 0.0)
         return "better" if low > 0 else "worse" if high < 0 else "no difference"
 
@@ -66,7 +66,7 @@ class ComparedFigure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures that both measurements have, of `n_images` pictures."""
+    """The figures that both measurements have, of `n_images` images."""
 
     n_images: int
     figures: tuple[ComparedFigure, ...]
@@ -76,37 +76,39 @@ class Comparison:
 
     @property
     def anything_gained(self) -> bool:
-        """Whether one figure at least went up, if only by chance."""
+        """Whether at least one figure went up, if only by chance."""
         return any(figure.difference > 0 for figure in self.figures)
 
     @property
     def proves_nothing(self) -> bool:
-        """Whether there are too few pictures to tell a change from chance."""
+        """Whether there are too few images to tell a change from chance."""
         return self.n_images < FEWEST
 
     def sentences(self) -> list[str]:
-        """What got better, what got worse, and what the pictures cannot show, in plain words."""
+        """Sentences on what got better, what got worse, and what the images cannot show."""
         if self.proves_nothing:
             photos = counted(self.n_images, "held-out photo proves", "held-out photos prove")
             return [f"{photos} nothing: of fewer than {FEWEST}, all may change for the better by chance"]
-        said = []
+        sentences = []
         for verdict in ("better", "worse"):
             names = [_changed(figure) for figure in self.figures if figure.verdict == verdict]
-            said += [f"{verdict}: {', '.join(names)}"] if names else []
+            sentences += [f"{verdict}: {', '.join(names)}"] if names else []
         unclear = [figure.name for figure in self.figures if figure.verdict == "no difference"]
         if unclear:
-            said.append(f"no difference that the {self.n_images:,} held-out photos could show: {', '.join(unclear)}")
-        return said
+            sentences.append(
+                f"no difference that the {self.n_images:,} held-out photos could show: {', '.join(unclear)}"
+            )
+        return sentences
 
 
-def compare(before: PictureOutcomes, after: PictureOutcomes, *, seed: int = 0) -> Comparison:
-    """What became of the same pictures with two models; the same seed gives the same intervals.
+def compare(before: ImageOutcomes, after: ImageOutcomes, *, seed: int = 0) -> Comparison:
+    """The comparison of two models on the same images; the same seed gives the same intervals.
 
     Raises:
-        ValueError: They are not the same pictures.
+        ValueError: They are not the same images.
     """
     if before.keys != after.keys:
-        raise ValueError("only measurements of the same pictures can be compared")
+        raise ValueError("only measurements of the same images can be compared")
     names = [name for name in before.figures if name in after.figures]
     sides = [[outcomes.figures[name] for name in names] for outcomes in (before, after)]
     drawn = _resample(sides[0] + sides[1], len(before.keys), seed)
@@ -115,25 +117,25 @@ def compare(before: PictureOutcomes, after: PictureOutcomes, *, seed: int = 0) -
     figures = [
         ComparedFigure(
             name,
-            sides[0][at].value,
+            was.value,
             None if is_few else _interval(earlier[:, at]),
-            sides[1][at].value,
+            now.value,
             None if is_few else _interval(later[:, at]),
-            None if is_few else _difference(sides[0][at], sides[1][at], later[:, at] - earlier[:, at]),
+            None if is_few else _difference(was, now, later[:, at] - earlier[:, at]),
         )
-        for at, name in enumerate(names)
+        for at, (name, was, now) in enumerate(zip(names, *sides, strict=True))
     ]
     return Comparison(len(before.keys), tuple(figures))
 
 
 def share_interval(hits: npt.NDArray[np.bool_], *, seed: int = 0) -> Interval:
-    """The bootstrap's 95 % interval of the mean of (I,) hits."""
+    """The bootstrap's 95 % interval of the share of hits (I,)."""
     shares = Shares(hits.astype(np.float64), np.ones(len(hits)))
     return _interval(_resample([shares], len(hits), seed)[:, 0])
 
 
 def _resample(figures: Iterable[Shares], n_images: int, seed: int) -> _Floats:
-    """Each figure of as many random choices of the pictures: (RESAMPLES, figures)."""
+    """Each figure for each of many random choices of the images: (RESAMPLES, figures)."""
     figures = list(figures)
     gained = np.stack([figure.gained for figure in figures], axis=1)
     possible = np.stack([figure.possible for figure in figures], axis=1)

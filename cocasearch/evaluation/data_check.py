@@ -1,8 +1,4 @@
-"""Captioned data -> what is to be known of it before a model learns from it.
-
-Receives what was read of a source, and a model's tokenizer; hands on a `DataReport`: counts, lengths, and every row and
-picture that is out of order. Knows nothing about printing.
-"""
+"""A check of captioned data before a model learns from it: counts, lengths, and every row and image with a problem."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,7 +6,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from cocasearch.captioned_data.captioned_image import CaptionedData
-from cocasearch.captioned_data.duplicates.near_duplicates import Looks, Twin, find_twins, find_twins_between, look_at
+from cocasearch.captioned_data.duplicates.near_duplicates import (
+    PerceptualHashes,
+    Twin,
+    find_twins,
+    find_twins_between,
+    hash_images,
+)
 
 TINY_SIDE = 64  # pixels of the shorter side
 HUGE_MEGAPIXELS = 40.0
@@ -20,14 +22,14 @@ Kind = Literal[
     "long caption", "tiny", "huge",
 ]  # fmt: skip
 SPOILING: tuple[Kind, ...] = ("bad row", "missing", "unreadable", "also in validation", "nearly in validation")
-"""What training leaves out; the rest is worth knowing."""
+"""The problems for which training skips something; the others are only worth knowing."""
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing out of order: a picture or row (`path`), what is wrong with it, and the particulars."""
+    """A problem of an image or row (`path`), with its kind and the particulars."""
 
     path: str
     problem: Kind
@@ -36,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long captions are, in tokens with start and end, against what a model reads of them."""
+    """The lengths of captions in tokens, with start and end, beside the number that a model reads."""
 
     median: int
     most: int
@@ -46,17 +48,17 @@ class Lengths:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a source of captioned data holds.
+    """The content of a source of captioned data.
 
     Attributes:
-        source: As the user wrote it.
-        images: Pictures that are there.
-        captions: Captions of them.
-        captions_per_image: The least, the median and the most.
-        distinct_captions: Captions that differ.
-        shared_captions: Those that more than one picture has.
-        lengths: In the tokens of a model.
-        problems: All that is out of order, one kind after the other.
+        source: The source as the user wrote it.
+        images: Number of images that exist.
+        captions: Number of their captions.
+        captions_per_image: The least, the median and the greatest number of captions of an image.
+        distinct_captions: Number of different captions.
+        shared_captions: Number of captions that more than one image has.
+        lengths: The lengths of captions in a model's tokens.
+        problems: The problems, one kind after the other.
     """
 
     source: str
@@ -69,12 +71,12 @@ class DataReport:
     problems: list[Problem] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """How many problems of each kind there are, of the kinds that there are."""
+        """The number of problems of each kind, without kinds that do not occur."""
         return dict(Counter(problem.problem for problem in self.problems))
 
     @property
     def is_spoiled(self) -> bool:
-        """Whether training would leave something out."""
+        """Whether training would skip something."""
         return any(problem.problem in SPOILING for problem in self.problems)
 
     def to_dict(self) -> dict[str, object]:
@@ -90,27 +92,27 @@ def check_data(
     validation: CaptionedData | None = None,
     progress: Progress | None = None,
 ) -> DataReport:
-    """Look at every caption and every picture of a source.
+    """Check every caption and every image of a source.
 
     Args:
-        data: As it was read.
-        count_tokens: The tokens of a caption, with start and end.
-        context_length: How many of them the model reads.
-        validation: Data whose pictures must not be among those of the source.
-        progress: Called with what is being looked at, how much is done and how much there is.
+        data: The source as it was read.
+        count_tokens: Function that gives the number of tokens of a caption, with start and end.
+        context_length: Number of tokens that the model reads.
+        validation: Data whose images must not be among those of the source.
+        progress: Called with what is being done, how much is done and how much there is.
     """
-    tell = progress or (lambda _what, _done, _total: None)
+    report = progress or (lambda _what, _done, _total: None)
     per_image = sorted(len(image.captions) for image in data)
     owners = Counter(caption for image in data for caption in set(image.captions))
     tokens = {caption: count_tokens(caption) for caption in owners}
     lengths = sorted(tokens[caption] for image in data for caption in image.captions)
-    looks = look_at(data.images, lambda done, total: tell("looking at photos", done, total))
+    hashes = hash_images(data.images, lambda done, total: report("looking at photos", done, total))
     problems = [Problem(bad.where, "bad row", bad.reason) for bad in data.bad_rows]
     problems += [Problem(bad.where, "missing", bad.reason) for bad in data.missing]
-    problems += _of_pictures(looks, lambda done, total: tell("comparing photos", done, total))
+    problems += _of_images(hashes, lambda done, total: report("comparing photos", done, total))
     if validation is not None:
-        others = look_at(validation.images, lambda done, total: tell("looking at the others", done, total))
-        problems += _in_validation(looks, others)
+        held_out = hash_images(validation.images, lambda done, total: report("looking at the others", done, total))
+        problems += _in_validation(hashes, held_out)
     problems += [
         Problem(image.key, "long caption", f"{tokens[caption]} tokens of {context_length}: {caption}")
         for image in data
@@ -131,22 +133,22 @@ def check_data(
     )
 
 
-def _of_pictures(looks: Looks, progress: Callable[[int, int], None]) -> Iterator[Problem]:
-    keys = [image.key for image in looks.images]
-    yield from (Problem(keys[at], "unreadable", reason) for at, reason in looks.unreadable.items())
-    twins = find_twins(looks, progress)
+def _of_images(hashes: PerceptualHashes, progress: Callable[[int, int], None]) -> Iterator[Problem]:
+    keys = [image.key for image in hashes.images]
+    yield from (Problem(keys[at], "unreadable", reason) for at, reason in hashes.unreadable.items())
+    twins = find_twins(hashes, progress)
     yield from (Problem(keys[twin.second], "same as", keys[twin.first]) for twin in twins if twin.is_exact)
     yield from (Problem(keys[twin.second], "nearly same as", keys[twin.first]) for twin in twins if not twin.is_exact)
-    for key, look in zip(keys, looks.looks, strict=True):
-        if look and min(look.width, look.height) < TINY_SIDE:
-            yield Problem(key, "tiny", f"{look.width} x {look.height} pixels")
-        if look and look.width * look.height > HUGE_MEGAPIXELS * 1e6:
-            yield Problem(key, "huge", f"{look.width * look.height / 1e6:.0f} megapixels")
+    for key, image_hash in zip(keys, hashes.hashes, strict=True):
+        if image_hash and min(image_hash.width, image_hash.height) < TINY_SIDE:
+            yield Problem(key, "tiny", f"{image_hash.width} x {image_hash.height} pixels")
+        if image_hash and image_hash.width * image_hash.height > HUGE_MEGAPIXELS * 1e6:
+            yield Problem(key, "huge", f"{image_hash.width * image_hash.height / 1e6:.0f} megapixels")
 
 
-def _in_validation(looks: Looks, others: Looks) -> list[Problem]:
+def _in_validation(hashes: PerceptualHashes, held_out: PerceptualHashes) -> list[Problem]:
     def problem(twin: Twin) -> Problem:
         kind: Kind = "also in validation" if twin.is_exact else "nearly in validation"
-        return Problem(looks.images[twin.second].key, kind, others.images[twin.first].key)
+        return Problem(hashes.images[twin.second].key, kind, held_out.images[twin.first].key)
 
-    return sorted(map(problem, find_twins_between(looks, others)), key=lambda found: found.problem)
+    return sorted(map(problem, find_twins_between(hashes, held_out)), key=lambda one: one.problem)

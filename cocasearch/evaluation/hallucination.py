@@ -1,9 +1,9 @@
-"""Captions and what people wrote -> how often captions name what is not there: CHAIR.
+"""CHAIR: how often captions name objects that are not there, by the captions that people wrote.
 
-Rohrbach et al. 2018, "Object Hallucination in Image Captioning". What is there is what people named in their captions
-of the same picture, as everyday objects (`everyday_objects`); no outlines of objects are asked for, as the paper does
-beside captions. People leave out much of what they see, the more so the fewer of them wrote: with one caption per
-picture the figures overstate hallucination a good deal, with five somewhat. Compare models on the same data only.
+The metric is that of Rohrbach et al. 2018, "Object Hallucination in Image Captioning". An object is there if people
+named it (`everyday_objects`) in their captions of the same image; the paper uses outlines of objects as well. People
+leave out much of what they see, the more so the fewer of them wrote: with one caption per image the figures overstate
+hallucination a good deal, with five somewhat. Compare models on the same data only.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from cocasearch.text.everyday_objects import objects_in
 
 @dataclass(frozen=True)
 class NamedObjects:
-    """What one caption names beside what people named.
+    """The objects that a caption names, beside those that people named.
 
     Attributes:
-        named: The object of each word that names one, as often as it does.
+        named: The object of each word of the caption that names one.
         there: The objects that people named.
     """
 
@@ -27,19 +27,19 @@ class NamedObjects:
 
     @property
     def invented(self) -> int:
-        """How many of the caption's object words nobody's caption bears out."""
+        """The number of the caption's object words whose object nobody named."""
         return sum(name not in self.there for name in self.named)
 
 
 @dataclass(frozen=True)
 class Hallucination:
-    """How often captions name what is not there; every figure but the count is from 0 to 1.
+    """Figures of how often captions name what is not there; all but the count are from 0 to 1.
 
     Attributes:
         per_caption: The share of captions with an object that is not there, CHAIR_s.
-        per_object_word: The share of object words of objects that are not there, CHAIR_i; 0 without any such word.
-        n_object_words: How many words or phrases of the captions name an object.
-        object_recall: The share of the objects which people named that the captions name too.
+        per_object_word: The share of object words whose object is not there, CHAIR_i; 0 without object words.
+        n_object_words: Number of words or phrases in the captions that name an object.
+        object_recall: The share of the objects named by people that the captions name, too.
     """
 
     per_caption: float
@@ -53,9 +53,9 @@ class HallucinationReport:
     """The figures of all captions, and of the sure ones alone.
 
     Attributes:
-        every: Of all captions.
-        sure: Of those whose confidence makes them sure; None where no caption has a confidence, or none is sure.
-        share_sure: The share of captions that are sure, 0 to 1; None where none has a confidence.
+        every: Figures of all captions.
+        sure: Figures of the sure captions; None if no caption has a confidence, or none is sure.
+        share_sure: The share of captions that are sure, from 0 to 1; None if none has a confidence.
     """
 
     every: Hallucination
@@ -72,38 +72,38 @@ class HallucinationReport:
 
 
 def named_objects(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[NamedObjects]:
-    """What each caption names beside what the references of its picture name."""
+    """The objects that each caption names, beside those that the references of its image name."""
     return [
         NamedObjects(objects_in(caption), frozenset(name for text in texts for name in objects_in(text)))
         for caption, texts in zip(captions, references, strict=True)
     ]
 
 
-def hallucination(pictures: Sequence[NamedObjects]) -> Hallucination:
-    """The figures of some captions, at least one."""
-    words = sum(len(picture.named) for picture in pictures)
-    there = sum(len(picture.there) for picture in pictures)
+def hallucination(images: Sequence[NamedObjects]) -> Hallucination:
+    """The figures of one or more captions."""
+    words = sum(len(image.named) for image in images)
+    there = sum(len(image.there) for image in images)
     return Hallucination(
-        per_caption=sum(picture.invented > 0 for picture in pictures) / len(pictures),
-        per_object_word=sum(picture.invented for picture in pictures) / max(words, 1),
+        per_caption=sum(image.invented > 0 for image in images) / len(images),
+        per_object_word=sum(image.invented for image in images) / max(words, 1),
         n_object_words=words,
-        object_recall=sum(len(picture.there & set(picture.named)) for picture in pictures) / max(there, 1),
+        object_recall=sum(len(image.there & set(image.named)) for image in images) / max(there, 1),
     )
 
 
 def hallucination_report(
     captions: Sequence[str], references: Sequence[Sequence[str]], confidences: Sequence[float | None]
 ) -> HallucinationReport:
-    """The figures of one caption per picture, at least one, against the captions that people wrote for it.
+    """The figures of one caption per image, at least one, against the captions that people wrote for it.
 
     Args:
-        captions: One per picture.
-        references: For each picture, one text or more.
-        confidences: Of each caption, from 0 to 1; None where nobody has judged it.
+        captions: A caption of each image.
+        references: One text or more for each image.
+        confidences: The confidence of each caption, from 0 to 1; None if it has none.
     """
-    pictures = named_objects(captions, references)
-    every = hallucination(pictures)
+    images = named_objects(captions, references)
+    every = hallucination(images)
     if all(confidence is None for confidence in confidences):
         return HallucinationReport(every)
-    sure = [picture for picture, confidence in zip(pictures, confidences, strict=True) if is_sure(confidence)]
-    return HallucinationReport(every, hallucination(sure) if sure else None, len(sure) / len(pictures))
+    sure = [image for image, confidence in zip(images, confidences, strict=True) if is_sure(confidence)]
+    return HallucinationReport(every, hallucination(sure) if sure else None, len(sure) / len(images))

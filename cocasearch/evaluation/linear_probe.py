@@ -1,7 +1,7 @@
-"""Frozen embeddings and labels -> what a linear classifier makes of them, and what the model's own words make of them.
+"""Linear probe: how well a linear classifier of frozen embeddings finds labels, beside the model's own words for them.
 
-Multinomial logistic regression with an L2 penalty on the weights, not on the biases, by L-BFGS in float64; how strong
-the penalty is, is chosen on a part of the training rows. Knows nothing about pictures or files.
+It is a multinomial logistic regression with an L2 penalty on the weights, not on the biases, by L-BFGS in float64. The
+strength of the penalty is chosen on a part of the training rows.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often a label is found, from 0 to 1.
+    """The share of labels that are found, from 0 to 1.
 
     Attributes:
         top_1: The share of rows whose best class is right; `interval` is its 95 % interval.
         top_5: The share whose right class is among the five best.
-        balanced: The mean over classes of the share of their rows that is right: a common class counts no more.
+        balanced: The mean over classes of the share of their rows that is right, in which all classes count alike.
     """
 
     top_1: float
@@ -61,18 +61,17 @@ class Probe:
 
     def scores(self, embeddings: Floats) -> npt.NDArray[np.float64]:
         """Class scores (N, C)."""
-        found: npt.NDArray[np.float64] = (torch.from_numpy(embeddings).double() @ self.weights.T + self.biases).numpy()
-        return found
+        return (torch.from_numpy(embeddings).double() @ self.weights.T + self.biases).numpy()
 
 
 def fit_probe(embeddings: Floats, labels: Integers, n_classes: int, *, seed: int = 0) -> Probe:
-    """The classifier of the penalty that does best on a fifth of the rows, fitted to all of them.
+    """The classifier fitted to all rows, with the penalty that does best on a fifth of them.
 
     Args:
-        embeddings: (N, E).
-        labels: (N,) classes from 0.
-        n_classes: C.
-        seed: Of the choice of the fifth.
+        embeddings: The rows (N, E).
+        labels: Their classes (N,), counted from 0.
+        n_classes: Number of classes C.
+        seed: Random seed of the choice of the fifth.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     chosen_on, rest = np.split(order, [len(labels) // _CHOSEN_ON])
@@ -88,7 +87,7 @@ def fit_probe(embeddings: Floats, labels: Integers, n_classes: int, *, seed: int
 
 
 def fit(embeddings: Floats, labels: Integers, n_classes: int, penalty: float) -> Probe:
-    """The least of mean cross-entropy + penalty / 2 * (sum of squared weights)."""
+    """The classifier that minimises mean cross-entropy + penalty / 2 * (sum of squared weights)."""
     rows, targets = torch.from_numpy(embeddings).double(), torch.from_numpy(labels)
     weights = torch.zeros(n_classes, rows.shape[1], dtype=torch.float64, requires_grad=True)
     biases = torch.zeros(n_classes, dtype=torch.float64, requires_grad=True)
@@ -112,7 +111,7 @@ def fit(embeddings: Floats, labels: Integers, n_classes: int, penalty: float) ->
 
 
 def accuracy(scores: npt.NDArray[np.floating], labels: Integers, *, seed: int = 0) -> Accuracy:
-    """How well class scores (N, C) find labels (N,); a label of -1 is of no known class, and never found.
+    """The accuracy of class scores (N, C) for labels (N,). A label of -1 is of no known class, and never found.
 
     Ties are counted against the scores.
     """
@@ -125,7 +124,7 @@ def accuracy(scores: npt.NDArray[np.floating], labels: Integers, *, seed: int = 
 
 
 def _balanced(hits: npt.NDArray[np.bool_], labels: Integers, seed: int) -> tuple[float, Interval]:
-    """The mean of the classes' shares, and its interval: rows are drawn within their classes."""
+    """The mean of the classes' shares, and its interval, for which rows are drawn within their classes."""
     generator = np.random.default_rng(seed)
     classes = [hits[labels == label] for label in np.unique(labels)]
     value = float(np.mean([of_class.mean() for of_class in classes]))
@@ -137,14 +136,13 @@ def _balanced(hits: npt.NDArray[np.bool_], labels: Integers, seed: int) -> tuple
 
 
 def class_vectors(text_embeddings: Floats, n_templates: int) -> Floats:
-    """One unit row per class (C, E) from the rows of its texts (C * n_templates, E), class by class: their mean."""
+    """A unit row for each class (C, E), the mean of its texts' rows (C * n_templates, E), class by class."""
     means = text_embeddings.reshape(-1, n_templates, text_embeddings.shape[1]).mean(axis=1)
-    vectors: Floats = means / np.linalg.norm(means, axis=1, keepdims=True)
-    return vectors
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
 def verdict(probe: Accuracy, zero_shot: Accuracy, counts: Sequence[int]) -> str:
-    """What the figures say, in one sentence; `counts` are the training rows of each class."""
+    """A sentence on what the figures show; `counts` are the training rows of each class."""
     guess = max(counts) / sum(counts)
     if probe.interval[0] <= guess:
         return (

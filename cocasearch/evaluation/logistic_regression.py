@@ -1,7 +1,6 @@
-"""Features and a yes or no -> the probability of yes: logistic regression, fitted by Newton's method.
+"""Logistic regression, fitted by Newton's method.
 
 Each step solves a weighted least-squares problem (iteratively reweighted least squares; Nelder and Wedderburn 1972).
-Knows nothing about what the features are of.
 """
 
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ class LogisticFit:
 
     Attributes:
         intercept: Log-odds where all features are at their means.
-        coefficients: (F,) what one scale of each feature adds to the log-odds.
-        means: (F,) of the features that were fitted to.
-        scales: (F,) their standard deviations; 1 for a feature that was always the same.
+        coefficients: (F,) what one standard deviation of each feature adds to the log-odds.
+        means: (F,) mean of each feature.
+        scales: (F,) standard deviation of each feature; 1 for one that was always the same.
     """
 
     intercept: float
@@ -39,12 +38,12 @@ class LogisticFit:
 
 
 def fit_logistic(features: _Floats, is_yes: npt.NDArray[np.bool_], *, ridge: float = RIDGE) -> LogisticFit:
-    """The likeliest logistic regression, its coefficients held back slightly.
+    """The logistic regression of the greatest likelihood, with a slight penalty on its coefficients.
 
     Args:
-        features: (N, F), finite.
-        is_yes: (N,), with both yes and no among them.
-        ridge: Above 0; see RIDGE. The intercept is free.
+        features: The features (N, F), finite.
+        is_yes: The outcomes (N,), with both yes and no among them.
+        ridge: Weight of the penalty, above 0; see RIDGE. The intercept has none.
     """
     means, spread = features.mean(axis=0), features.std(axis=0)
     scales = np.where(spread > 1e-12 * (1 + np.abs(means)), spread, 1.0)

@@ -1,7 +1,6 @@
-"""What became of each picture of a captioned set: the parts that the figures of a report are means of.
+"""The outcome of each image of a captioned set, of which the figures of a report are means.
 
-Receives ranks and captions; hands on two numbers per picture and figure, so that figures can be computed again for any
-choice of the pictures.
+Two numbers per image and figure are enough to compute the figures again for any choice of the images.
 """
 
 from collections.abc import Sequence
@@ -21,42 +20,42 @@ _Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Shares:
-    """One figure as a ratio of sums over I pictures: sum of `gained` (I,) over sum of `possible` (I,)."""
+    """One figure as a ratio of sums over I images: sum of `gained` (I,) over sum of `possible` (I,)."""
 
     gained: _Floats
     possible: _Floats
 
     @property
     def value(self) -> float:
-        """The figure for all pictures together."""
+        """The figure for all images together."""
         return float(self.gained.sum() / self.possible.sum())
 
 
 @dataclass(frozen=True)
-class PictureOutcomes:
-    """The figures of a report by name, each as its pictures' shares; `keys` names the I pictures in their order."""
+class ImageOutcomes:
+    """The figures of a report by name, each as the shares of its images; `keys` names the I images in order."""
 
     keys: tuple[str, ...]
     figures: dict[str, Shares]
 
 
 def retrieval_figures(text_ranks: _Integers, image_ranks: _Integers, pairs: _Integers) -> dict[str, Shares]:
-    """Recall both ways by picture.
+    """Recall both ways, by image.
 
-    A text that is right for n pictures belongs to each of them with a share of 1/n, so that all pictures together give
+    A text that is right for n images belongs to each of them with a share of 1/n, so that all images together give
     recall over texts.
 
     Args:
-        text_ranks: (T,) the rank of each text's best right picture.
-        image_ranks: (I,) the rank of each picture's best right text.
-        pairs: (P, 2) picture and right text.
+        text_ranks: The rank (T,) of each text's best right image.
+        image_ranks: The rank (I,) of each image's best right text.
+        pairs: Pairs (P, 2) of an image and a text that is right for it.
     """
-    pictures, texts = pairs[:, 0], pairs[:, 1]
+    images, texts = pairs[:, 0], pairs[:, 1]
     share = 1.0 / np.bincount(texts, minlength=len(text_ranks))[texts]
-    possible = np.bincount(pictures, weights=share, minlength=len(image_ranks)).astype(np.float64)
+    possible = np.bincount(images, weights=share, minlength=len(image_ranks)).astype(np.float64)
     figures = {}
     for k in RECALL_AT:
-        gained = np.bincount(pictures, weights=share * (text_ranks[texts] <= k), minlength=len(image_ranks))
+        gained = np.bincount(images, weights=share * (text_ranks[texts] <= k), minlength=len(image_ranks))
         figures[f"text to image recall@{k}"] = Shares(gained.astype(np.float64), possible)
     for k in RECALL_AT:
         hits = (image_ranks <= k).astype(np.float64)
@@ -65,9 +64,9 @@ def retrieval_figures(text_ranks: _Integers, image_ranks: _Integers, pairs: _Int
 
 
 def caption_figures(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Shares]:
-    """CIDEr-D, ROUGE-L and the shares of captions that are right and that are a reference word for word, by picture.
+    """CIDEr-D, ROUGE-L, and the shares of captions that are right or equal to a reference, by image.
 
-    Hallucination is none of them: captions that say less and less would count as better and better.
+    Hallucination is not among them: captions that say less and less would count as better and better.
     """
     written = [words_of(text) for text in captions]
     expected = [[words_of(text) for text in texts] for texts in references]

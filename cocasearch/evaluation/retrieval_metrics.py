@@ -1,15 +1,12 @@
-"""Embeddings of pictures and texts -> how often the right one is found, both ways.
-
-Receives unit rows and which text belongs to which picture; hands on recall@k and median ranks. Knows nothing about
-models or files.
+"""Retrieval metrics: how often embeddings of images and texts find the right one, both ways.
 
 Definitions:
-    Texts: captions that are equal once case and punctuation are gone are one text, right for each of its pictures.
+    Texts: captions that are equal once case and punctuation are gone are one text, right for each of its images.
     Rank: one more than the number of wrong candidates that score as high as the best right one, or higher. A tie is
         counted against the model, so embeddings that are all the same find nothing.
     recall@k: The share of queries whose rank is k or better.
-    With one text per picture and few texts (class names), image -> text recall@1 is classification accuracy and
-    text -> image recall@k the share of names with any of their pictures among the first k.
+    With one text per image and few texts (class names), image -> text recall@1 is classification accuracy and
+    text -> image recall@k the share of names with any of their images among the first k.
 """
 
 from collections.abc import Sequence
@@ -33,8 +30,8 @@ class DistinctTexts:
     """The texts of a captioned set, each once.
 
     Attributes:
-        texts: As first written.
-        pairs: (P, 2) integers: a picture and a text that is right for it; no pair twice.
+        texts: The texts as first written.
+        pairs: Pairs (P, 2) of an image and a text that is right for it, none twice.
     """
 
     texts: tuple[str, ...]
@@ -43,11 +40,11 @@ class DistinctTexts:
 
 @dataclass(frozen=True)
 class Recall:
-    """How well one side finds the other.
+    """The recall of one side's queries among the other side.
 
     Attributes:
         at: recall@k from 0 to 1 for each k.
-        median_rank: 1 is best.
+        median_rank: The median rank; 1 is best.
     """
 
     at: dict[int, float]
@@ -67,7 +64,7 @@ class RetrievalScores:
 
 
 def distinct_texts(captions_per_image: Sequence[Sequence[str]]) -> DistinctTexts:
-    """The different texts among all captions, and which pictures each is right for."""
+    """The different texts among all captions, with the images that each is right for."""
     numbers: dict[object, int] = {}
     texts: list[str] = []
     pairs: dict[tuple[int, int], None] = {}
@@ -83,19 +80,19 @@ def distinct_texts(captions_per_image: Sequence[Sequence[str]]) -> DistinctTexts
 def ranks_both_ways(
     image_embeddings: _Floats, text_embeddings: _Floats, pairs: _Integers
 ) -> tuple[_Integers, _Integers]:
-    """The rank of each text's best right picture (T,) and of each picture's best right text (I,).
+    """The rank of each text's best right image (T,) and of each image's best right text (I,).
 
     Args:
         image_embeddings: (I, E) unit rows.
         text_embeddings: (T, E) unit rows of distinct texts.
-        pairs: (P, 2) integers, picture and right text; every picture and every text has one at least.
+        pairs: (P, 2) integers, image and right text; every image and every text has one at least.
     """
     text_ranks = right_ranks(text_embeddings, image_embeddings, pairs[:, ::-1])
     return text_ranks, right_ranks(image_embeddings, text_embeddings, pairs)
 
 
 def right_ranks(queries: _Floats, candidates: _Floats, pairs: _Integers) -> _Integers:
-    """For each query the rank of its best right candidate, from 1, ties counted against it.
+    """The rank of each query's best right candidate (Q,), from 1, with ties counted against it.
 
     Args:
         queries: (Q, E) unit rows.
@@ -112,23 +109,13 @@ def right_ranks(queries: _Floats, candidates: _Floats, pairs: _Integers) -> _Int
     return np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.int64)
 
 
-def recall_at_k(ranks: _Integers, k: int) -> float:
-    """The share of ranks that are k or better, from 0 to 1."""
-    return float(np.mean(ranks <= k))
-
-
-def median_rank(ranks: _Integers) -> float:
-    """The rank in the middle; 1 is best."""
-    return float(np.median(ranks))
-
-
 def summarise(ranks: _Integers) -> Recall:
-    """recall@1, 5 and 10 and the median of some ranks."""
-    return Recall({k: recall_at_k(ranks, k) for k in RECALL_AT}, median_rank(ranks))
+    """recall@1, 5 and 10, and the median rank."""
+    return Recall({k: float(np.mean(ranks <= k)) for k in RECALL_AT}, float(np.median(ranks)))
 
 
 def _ranks(scores: _Floats, rows: _Integers, columns: _Integers) -> _Integers:
-    """Ranks from (q, C) scores whose right places are (rows, columns)."""
+    """The ranks (q,) from scores (q, C) whose right candidates are at (rows, columns)."""
     scores = np.where(np.isnan(scores), -np.inf, scores)  # what is no number must not win
     right = scores[rows, columns]
     best = np.full(len(scores), -np.inf, dtype=np.float32)
@@ -136,5 +123,4 @@ def _ranks(scores: _Floats, rows: _Integers, columns: _Integers) -> _Integers:
     floor = best - np.float32(TIE)
     rivals = np.count_nonzero(scores >= floor[:, None], axis=1)
     rivals -= np.bincount(rows[right >= floor[rows]], minlength=len(scores))
-    ranks: _Integers = 1 + rivals
-    return ranks
+    return 1 + rivals

@@ -1,7 +1,4 @@
-"""When a caption counts as right: the one definition that confidence is calibrated on.
-
-Receives a caption and what people wrote about the same picture. Knows nothing about models.
-"""
+"""The definition of a right caption, on which confidence is calibrated."""
 
 from collections.abc import Sequence
 
@@ -9,12 +6,12 @@ from cocasearch.text.everyday_objects import content_of, objects_in
 
 
 def is_right(caption: str, references: Sequence[str]) -> bool:
-    """Whether a caption is right in the main, as far as people's captions of the same picture tell.
+    """Whether a caption is right in the main, as far as people's captions of the same image show.
 
-    It is if people named more than half of the everyday objects that it names, each counted as often as it names it,
-    and said at least half of what it says: its objects and its other content words, each counted once. People leave out
-    much of what they see, such as what somebody wears, so one thing that nobody mentioned makes no caption wrong. A
-    caption without everyday objects has only the second to fulfil; one that says nothing is not right.
+    It is right if people named more than half of the everyday objects that it names, each counted as often as it is
+    named, and said at least half of what it says: its objects and its other content words, each counted once. People
+    leave out much of what they see, such as what somebody wears, so one thing that nobody mentioned makes no caption
+    wrong. A caption without everyday objects has only the second condition to meet; one that says nothing is not right.
     """
     named, said = objects_in(caption), content_of(caption)
     people_said = frozenset(part for text in references for part in content_of(text))

@@ -1,7 +1,7 @@
-"""A decoded picture of any mode and colour space in, 8-bit sRGB over white out.
+"""Conversion of decoded images of any mode and colour space to 8-bit sRGB over white.
 
-Embedded ICC profiles are followed where they change anything: most pictures say in a profile that they are sRGB, and
-those cost nothing. A profile that is broken, or meant for other pixels, is as good as none.
+Embedded ICC profiles are applied where they change anything. Most profiles only say that the image is sRGB, and those
+cost nothing. A profile that is broken, or meant for other pixels, is ignored.
 """
 
 import io
@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
-_BAND = 4_000_000  # pixels of a very large picture that are converted at once
+_BAND = 4_000_000  # pixels of a very large image that are converted at once
 _MAX_PROFILE_BYTES = 8_000_000  # press profiles take 2 MB
 _SEEN_AS_EQUAL = 3  # levels of 255 by which a profile may differ from sRGB and count as it
 _COLOR_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # ICC's name -> PIL's mode
@@ -20,12 +20,12 @@ _SCALE_16_TO_8 = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
 
 def to_srgb(image: Image.Image, divisor: int = 1) -> Image.Image:
-    """A loaded picture as sRGB, mode "RGB", with transparency laid over white; the picture itself if it is that.
+    """A loaded image as sRGB, mode "RGB", with transparency laid over white; the same image if it is that already.
 
     Args:
-        image: The picture.
-        divisor: Side in pixels of the squares that become one pixel, their average: of a very large picture never
-            more than some rows are in memory twice.
+        image: The image.
+        divisor: Side in pixels of the squares whose average becomes one pixel. A very large image is converted a few
+            rows at a time, so that only those are in memory twice.
     """
     if divisor == 1:
         return _whole_to_srgb(image)
@@ -52,7 +52,7 @@ def _whole_to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The colours of a picture, and its alpha channel if it has one."""
+    """The colours of an image, and its alpha channel if it has one."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode == "LA":
@@ -76,7 +76,7 @@ def _opaque_to_srgb(image: Image.Image, profile: object) -> Image.Image:
 
 
 def _in_plain_mode(image: Image.Image) -> Image.Image:
-    """An opaque picture in mode L, RGB, CMYK or LAB, 8 bits per channel."""
+    """An opaque image in mode L, RGB, CMYK or LAB, 8 bits per channel."""
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_gray_to_8_bits(image)
     if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
@@ -88,9 +88,9 @@ def _in_plain_mode(image: Image.Image) -> Image.Image:
 
 
 def _deep_gray_to_8_bits(image: Image.Image) -> Image.Image:
-    """16-bit levels scaled to 8 bits (PIL would clip them to white); floats stretched from lowest to highest.
+    """16-bit levels scaled to 8 bits, where PIL would clip them to white; floats stretched from lowest to highest.
 
-    Of a TIFF with deep levels PIL neither scales those of 12 bits nor turns those around that are 0 for white.
+    In TIFF files PIL neither scales levels of 12 bits nor inverts those in which 0 is white, so both are done here.
     """
     tags = getattr(image, "tag_v2", {})
     levels, (bits, *_) = np.asarray(image), tags.get(_BITS_PER_SAMPLE, (16,))
@@ -105,7 +105,7 @@ def _deep_gray_to_8_bits(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """What turns pixels of a plain mode into sRGB; None if PIL's own conversion does, or the profile is of no use."""
+    """The transform of pixels of a plain mode to sRGB; None if PIL's conversion does, or the profile is unusable."""
     srgb = ImageCms.createProfile("sRGB")
     if mode == "LAB":
         return ImageCms.buildTransform(ImageCms.createProfile("LAB"), srgb, mode, "RGB")
@@ -122,7 +122,7 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether colours all over the gamut come out of a transform as they are."""
+    """Whether a transform leaves colours all over the gamut as they are."""
     if mode == "CMYK":
         return False
     steps = np.arange(0, 256, 15, dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""How much of a picture is decoded, decided before it is: less where less will do, none where it would take too long.
+"""The scale at which an image is decoded, chosen beforehand, and the refusal of images that would take too long.
 
-JPEG and JPEG 2000 can be decoded at a fraction of their scale, which is much faster. Some decoders take a whole file in
-one call that nothing can interrupt; what they need follows from the size of the picture and of the file.
+JPEG and JPEG 2000 can be decoded at a fraction of their size, which is much faster. Some decoders take a whole file in
+one call that nothing can interrupt; the time they need is estimated from the size of the image and of the file.
 """
 
 import io
@@ -9,10 +9,8 @@ import io
 from PIL import Image
 
 from cocasearch.images.decode_limits import MAX_SIDE, SECONDS_PER_FILE
+from cocasearch.images.formats import UNINTERRUPTED
 from cocasearch.images.timed_reading import TimedFile, TooLargeError
-
-# Seconds per megapixel and per megabyte, of noise and of flat colour, on one core of 2020.
-_UNINTERRUPTED = {"WEBP": (0.04, 0.12), "AVIF": (0.01, 0.08), "HEIF": (0.015, 0.12), "JPEG2000": (0.03, 0.22)}
 
 _VERY_LARGE = 50_000_000  # pixels
 
@@ -21,10 +19,10 @@ _CODING_STYLE, _FIRST_TILE = 0xFF52, 0xFF90
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:
-    """Refuse pictures with too many pixels.
+    """Refuse images with too many pixels.
 
     Raises:
-        TooLargeError: `width * height` is more than `max_megapixels` million, or a side is longer than any picture's.
+        TooLargeError: `width * height` is more than `max_megapixels` million, or a side is longer than any image's.
     """
     if max(width, height) > MAX_SIDE:
         raise TooLargeError(f"{width} x {height} pixels are longer than {MAX_SIDE:,} on one side")
@@ -34,7 +32,7 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 
 
 def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> None:
-    """Let an open picture be decoded as small as it can be with `min_side` pixels along its shortest side.
+    """Set an open image to be decoded as small as possible with at least `min_side` pixels along its shortest side.
 
     Raises:
         TooLargeError: Even so, decoding would take too long.
@@ -45,20 +43,20 @@ def choose_scale(image: Image.Image, file: TimedFile, min_side: int | None) -> N
         if image.format == "JPEG2000":
             halvings = _halvings(image, file, min_side)
             image.reduce = halvings  # type: ignore[method-assign, assignment]
-    if image.format in _UNINTERRUPTED:
+    if image.format in UNINTERRUPTED:
         _check_time(image, file, 4**halvings)
 
 
 def bytes_needed(image: Image.Image, size: tuple[int, int]) -> int:
-    """About how much memory it takes to decode an open picture of a full `size`, in bytes."""
-    at_once = image.format in _UNINTERRUPTED or bool(image.info.get("progressive"))
+    """The approximate memory in bytes that decoding an open image takes; `size` is its full size in pixels."""
+    at_once = image.format in UNINTERRUPTED or bool(image.info.get("progressive"))
     return 8 * image.width * image.height + (12 * size[0] * size[1] if at_once else 0)
 
 
 def read_in_small_pieces(image: Image.Image, file: TimedFile) -> None:
-    """Let the two decoders that may work for long on what they read at once read little, so that time is watched.
+    """Make the decoders of progressive JPEG and PPM read little at a time, so that the time limit is checked often.
 
-    A scan of a progressive JPEG goes over the whole picture though it may take but some hundred bytes, and each comment
+    A scan of a progressive JPEG goes over the whole image though it may take but some hundred bytes, and each comment
     in a PPM of plain text copies the rest of the block.
     """
     if image.format == "PPM":
@@ -68,14 +66,14 @@ def read_in_small_pieces(image: Image.Image, file: TimedFile) -> None:
 
 
 def choose_divisor(image: Image.Image, min_side: int | None) -> int:
-    """What to divide a decoded picture's sides by: if it is very large, what follows would take long otherwise."""
+    """The number to divide a decoded image's sides by: more than 1 if it is so large that later steps would be slow."""
     if min_side is None or image.width * image.height < _VERY_LARGE:
         return 1
     return max(1, min(image.size) // (2 * min_side))
 
 
 def _check_time(image: Image.Image, file: TimedFile, shrunk: int) -> None:
-    per_megapixel, per_megabyte = _UNINTERRUPTED[image.format or ""]
+    per_megapixel, per_megabyte = UNINTERRUPTED[image.format or ""]
     size = _file_size(file)
     seconds = (image.width * image.height / 1e6 * per_megapixel + size / 1e6 * per_megabyte) / shrunk
     if seconds > SECONDS_PER_FILE:
@@ -92,7 +90,7 @@ def _file_size(file: TimedFile) -> int:
 
 
 def _halvings(image: Image.Image, file: TimedFile, min_side: int) -> int:
-    """How often a JPEG 2000 picture may be halved: as `min_side` allows, and as its file was prepared for."""
+    """How often a JPEG 2000 image may be halved, given `min_side` and what its file was prepared for."""
     wanted = max(0, (min(image.size) // max(min_side, 1)).bit_length() - 1)
     return min(wanted, _prepared_halvings(file)) if wanted else 0
 

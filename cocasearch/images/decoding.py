@@ -1,7 +1,7 @@
-"""Picture files or bytes in, upright RGB pictures and their metadata out.
+"""Decoding of image files and bytes to upright RGB images and their metadata.
 
-Whatever a folder holds comes out the same way: turned as EXIF says, transparency laid over white, 8 bits per channel,
-the first frame. What cannot be read is refused with a reason. Knows nothing about models; `min_side` is a number.
+Every image comes out the same way: turned as its EXIF says, transparency laid over white, 8 bits per channel, the first
+frame. What cannot be read is refused with a reason.
 """
 
 import hashlib
@@ -11,15 +11,17 @@ import warnings
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
-from cocasearch.byte_range import FilePart, PictureSource
+from cocasearch.byte_range import ByteRange, ImageSource
 from cocasearch.errors import UnreadableImage, first_line
 from cocasearch.images.color import to_srgb
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS, MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL
 from cocasearch.images.decode_scale import bytes_needed, check_size, choose_divisor, choose_scale, read_in_small_pieces
+from cocasearch.images.formats import FORMATS
 from cocasearch.images.memory_budget import DECODING
 from cocasearch.images.mending import is_mendable, mended
 from cocasearch.images.metadata import ImageMetadata, read_exif, read_metadata, read_orientation
@@ -27,14 +29,11 @@ from cocasearch.images.raw import is_raw, open_raw
 from cocasearch.images.refusals import may_be_around, refusal
 from cocasearch.images.timed_reading import TimedFile, open_timed
 
-# Formats that decode in process: PIL would hand EPS to Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
-
 # PIL refuses twice this many pixels on its own; our limit, checked before decoding, is lower.
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(MEGAPIXELS_OF_PIL / 2 * 1e6))
 
-# More text makes PIL refuse a PNG as damaged, and programs that make pictures write megabytes about how they did.
+# More text makes PIL refuse a PNG as damaged, and programs that make images write megabytes about how they did.
 PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT_CHUNK)
 PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, MAX_TEXT)
 
@@ -54,48 +53,44 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
 
 
 def read_image(
-    source: PictureSource, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
+    source: ImageSource, *, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tuple[Image.Image, ImageMetadata]:
-    """The picture, upright RGB, and its metadata.
+    """The image as upright RGB, and its metadata.
 
     Args:
-        source: A file, a file's bytes, or the part of a file that holds one.
-        min_side: A JPEG may be decoded smaller (by 2, 4 or 8, which is much faster) as long as its shortest side
-            keeps at least this many pixels; None decodes all of it. The metadata tell the full size either way.
-        max_megapixels: Larger pictures are refused before they are decoded.
+        source: A file, a file's bytes, or the byte range of a file that holds one.
+        min_side: Least length of the shortest side in pixels. A larger JPEG may be decoded smaller by 2, 4 or 8, which
+            is much faster; None decodes it in full. The metadata give the full size either way.
+        max_megapixels: Larger images are refused before they are decoded.
 
     Raises:
-        UnreadableImage: The file is missing, empty, truncated, too large, or no picture that can be read.
+        UnreadableImage: The file is missing, empty, truncated, too large, or not an image that can be read.
     """
-    whole = source.file if isinstance(source, FilePart) else source
+    whole = source.file if isinstance(source, ByteRange) else source
     try:
-        whole = source.read() if isinstance(source, FilePart) else source
+        whole = source.read() if isinstance(source, ByteRange) else source
         with open_timed(whole) as file:
             head = file.read(64)
             file.seek(0)
             if is_raw(whole, head):
                 return _read_raw(file, whole, min_side, max_megapixels)
             try:
-                return _read_picture(file, min_side, max_megapixels)
+                return _read_image(file, min_side, max_megapixels)
             except Exception as error:  # PIL's decoders raise whatever a broken file leads them to
-                found = _read_mended(file, min_side, max_megapixels) if may_be_around(error) else None
-                if found is None:
+                repaired = _read_mended(file, min_side, max_megapixels) if may_be_around(error) else None
+                if repaired is None:
                     raise
-                image, metadata = found
-                return image, replace(metadata, remark=_refusal(error, whole).reason)
+                image, metadata = repaired
+                return image, replace(metadata, remark=refusal(error, whole).reason)
     except Exception as error:
-        raise _refusal(error, whole) from error
-
-
-def _refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
-    return refusal(error, source, reads_heif="HEIF" in _formats())
+        raise refusal(error, whole) from error
 
 
 def make_upright(image: Image.Image) -> Image.Image:
-    """A picture in memory as `read_image` gives it from a file.
+    """An image of PIL's in memory, as `read_image` would give it from a file.
 
     Raises:
-        UnreadableImage: Its pixels are not to be had.
+        UnreadableImage: Its pixels cannot be loaded.
     """
     try:
         if 0 in image.size:
@@ -109,16 +104,15 @@ def make_upright(image: Image.Image) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """The formats that this installation of PIL can read."""
-    with suppress(ImportError):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+    """PIL's names of the formats that can be read here, those of installed optional parts included."""
+    for package, register in {one.package: one.register for one in FORMATS if one.register}.items():
+        with suppress(ImportError):
+            getattr(import_module(package), register)()
     Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+    return tuple(dict.fromkeys(one.name for one in FORMATS if one.name in Image.OPEN))
 
 
-def _read_picture(file: TimedFile, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
+def _read_image(file: TimedFile, min_side: int | None, max_megapixels: float) -> tuple[Image.Image, ImageMetadata]:
     with Image.open(file, formats=_formats()) as image:
         check_size(*image.size, max_megapixels)
         size, file_format = image.size, image.format or ""
@@ -136,7 +130,7 @@ def _read_picture(file: TimedFile, min_side: int | None, max_megapixels: float) 
 def _read_mended(
     file: TimedFile, min_side: int | None, max_megapixels: float
 ) -> tuple[Image.Image, ImageMetadata] | None:
-    """A picture whose pixels are all there though its file is broken; None if they are not, or nobody knows."""
+    """The image in a broken file whose pixels are complete; None if they are not, or that cannot be told."""
     file.seek(0)
     if not is_mendable(file.read(64)):
         return None
@@ -144,17 +138,17 @@ def _read_mended(
 
     def read(version: bytes, side: int | None) -> tuple[Image.Image, ImageMetadata] | None:
         with suppress(Exception), open_timed(version, file.until) as mended_file:
-            return _read_picture(mended_file, side, max_megapixels)
+            return _read_image(mended_file, side, max_megapixels)
         return None
 
     def pixels_of(version: bytes) -> bytes | None:
-        found = read(version, None)
-        return found and hashlib.blake2b(found[0].tobytes()).digest()
+        repaired = read(version, None)
+        return repaired and hashlib.blake2b(repaired[0].tobytes()).digest()
 
     with suppress(LookupError, ValueError):
         for version in mended(file.read(), pixels_of):
-            if found := read(version, min_side):
-                return found
+            if repaired := read(version, min_side):
+                return repaired
     return None
 
 
@@ -172,7 +166,7 @@ def _read_raw(
 def _upright(
     image: Image.Image, exif: Image.Exif, size: tuple[int, int], file_format: str, min_side: int | None
 ) -> tuple[Image.Image, ImageMetadata]:
-    """A loaded picture as RGB, turned as its EXIF says, and its metadata; `size` is that of all of it as stored."""
+    """A loaded image as RGB, turned as its EXIF says, and its metadata; `size` is the full size as stored."""
     # PIL turns a TIFF while loading it and then drops the note, which is why the size is taken before and the note now.
     orientation = read_orientation(exif)
     width, height = reversed(size) if orientation in (5, 6, 7, 8) else size

@@ -1,6 +1,6 @@
-"""A path in, the picture files under it out, in a stable order.
+"""The search for image files below a path, in a stable order.
 
-Looks at names and sizes only: whether a file really holds a picture is for decoding to find out.
+Only names and sizes are looked at: whether a file really holds an image shows when it is decoded.
 """
 
 import errno
@@ -13,49 +13,39 @@ from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.excludes import NO_EXCLUDES, SKIPPED_FOLDERS, Excludes
-
-# What cameras store before they make a picture of it; read by the extra `raw`.
-RAW_SUFFIXES = frozenset(
-    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef"}
-    | {".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
-)
-IMAGE_SUFFIXES = RAW_SUFFIXES | frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c", ".png", ".apng"}
-    | {".gif", ".webp", ".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".bmp"}
-    | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
-)
+from cocasearch.images.formats import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
     {".3g2", ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
 )
 
-VIDEO = "a video, of which no picture is taken"
-"""The reason for which a walk leaves one out."""
+VIDEO = "a video, of which no image is taken"
+"""The reason that is given for skipping a video."""
 
 ONLY_VIDEOS = "videos are passed over; give folders with photos"
-"""How to go on where videos are all that there is."""
+"""The hint where nothing but videos is found."""
 
 _LARGEST = 2**63 - 1  # what a column of whole numbers holds
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 LINKED_FOLDER = "a link to a folder, which is not followed"
-"""The reason for which a walk leaves one out."""
+"""The reason that is given for skipping a link to a folder."""
 
 GIVE_LINKED = "links to folders are not followed; give the folders themselves"
-"""How to go on where such links are all that there is."""
+"""The hint where nothing but such links is found."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that should hold a picture.
+    """A file that should hold an image.
 
     Args:
         root: Absolute folder that the search started from.
         path: The file relative to `root`, with forward slashes on every system.
-        size: Bytes.
-        mtime_ns: Last change, nanoseconds since the epoch.
+        size: Its size in bytes.
+        mtime_ns: The time of its last change in nanoseconds since the epoch.
     """
 
     root: Path
@@ -65,18 +55,18 @@ class ImageFile:
 
     @property
     def absolute(self) -> Path:
-        """Where the file lies."""
+        """The absolute path of the file."""
         return self.root / self.path
 
 
 Entry = tuple[str, int, int]
-"""Name, size in bytes and time of the last change in nanoseconds of a file in a folder."""
+"""A file in a folder: its name, its size in bytes and the time of its last change in nanoseconds."""
 
 Folder = tuple[str, list[Entry]]
-"""A folder's path from where a walk began, empty for that itself, with forward slashes, and its files by name."""
+"""A folder: its path from the start of the walk (empty for the start itself), with forward slashes, and its files."""
 
 Skip = Callable[[Path, str], None]
-"""Told the path of a file or folder that is left out though it may hold pictures, and why."""
+"""A function that is called with each file or folder that is skipped though it may hold images, and the reason."""
 
 
 def _warn(path: Path, reason: str) -> None:
@@ -86,16 +76,15 @@ def _warn(path: Path, reason: str) -> None:
 
 
 def discover_images(path: Path, on_skip: Skip = _warn) -> Iterator[ImageFile]:
-    """The pictures under a folder and its subfolders, those of a folder first, by name; or the one that `path` names.
+    """The images in a folder and its subfolders, each folder before its subfolders, by name; or the one at `path`.
 
-    Hidden files and folders, links to folders, which may lead in circles, and the thumbnail and recycling folders of
-    network drives are left out.
-    A file given by its own name is taken whatever its suffix.
+    Hidden files and folders, links to folders (which may lead in circles), and the thumbnail and recycling folders of
+    network drives are skipped. A file given by its own name is taken whatever its suffix.
 
     Args:
         path: The folder or file.
-        on_skip: Told of folders that cannot be read, names that no index can store, links to folders and videos; unless
-            given, all but videos are logged.
+        on_skip: Function that is called with folders that cannot be read, names that no index can store, links to
+            folders, and videos, each with the reason. By default all but videos are logged.
 
     Raises:
         CocaSearchError: `path` does not exist, cannot be entered, or has a name that no index can store.
@@ -111,9 +100,10 @@ def discover_images(path: Path, on_skip: Skip = _warn) -> Iterator[ImageFile]:
 
 
 def resolve_start(path: Path) -> tuple[Path, os.stat_result]:
-    """The absolute path of a folder or file to begin with, without links to its folder, and its status.
+    """The absolute path of a folder or file to start from, and its status.
 
-    A folder has one name so, and a linked photo stays where its owner sees it.
+    Links are resolved in the folder's path, so that a folder has one name, but not in a file's own name: a linked photo
+    stays where its owner sees it.
 
     Raises:
         CocaSearchError: `path` does not exist, cannot be entered, or has a name that no index can store.
@@ -138,15 +128,15 @@ def walk_folders(
     excludes: Excludes = NO_EXCLUDES,
     is_wanted: Callable[[str], bool] | None = None,
 ) -> Iterator[Folder]:
-    """Each folder at and below `start` (absolute) that holds pictures, before its subfolders, all in order of name.
+    """The folders at and below `start` (absolute) that hold images, each before its subfolders, in order of name.
 
-    One look at each file, and no object for it beyond a tuple: this is all that an unchanged library costs.
+    Each file is looked at once and costs no object beyond a tuple, since this is all that an unchanged library takes.
 
     Args:
-        start: Where to begin; itself taken whatever its name.
+        start: The folder to start from; it is walked whatever its name.
         on_skip: As for `discover_images`.
-        excludes: What else to leave out.
-        is_wanted: Tells by their names which files to look for; None for pictures.
+        excludes: Patterns of files and folders to leave out.
+        is_wanted: Function that says by its name whether a file is looked for; None for images.
     """
     top = str(start)
     waiting = [""]
@@ -160,7 +150,7 @@ def walk_folders(
 
 
 def status_of(path: Path) -> os.stat_result | None:
-    """The status of what lies at a path; None if nothing does.
+    """The status of the file or folder at a path; None if there is none.
 
     Raises:
         CocaSearchError: The system does not say, as for a folder that may not be entered or a name that is too long.
@@ -175,34 +165,34 @@ def status_of(path: Path) -> os.stat_result | None:
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds since 1970, as an index can hold and compare them.
+    """Size in bytes and time of the last change in nanoseconds since 1970, within what an index can store.
 
-    Of times before 1677 and after 2262, which file systems have room for, only that they are that far off is left.
+    Times before 1677 and after 2262, which file systems can hold, are cut to these years.
     """
     return min(status.st_size, _LARGEST), max(-_LARGEST, min(status.st_mtime_ns, _LARGEST))
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name ends as pictures do."""
+    """Whether a file name has the suffix of an image format."""
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
 def is_passed_over(path: str) -> bool:
-    """Whether a walk leaves out what lies at this path from its start: hidden, or put there by no person."""
+    """Whether a walk skips this path (relative to its start) because it is hidden or in a system's folder."""
     *folders, last = path.split("/")
     is_hidden = any(name.startswith(".") and name not in (".", "..") for name in (*folders, last))
     return is_hidden or not SKIPPED_FOLDERS.isdisjoint(folders)
 
 
 def is_walked(path: Path, start: Path, excludes: Excludes = NO_EXCLUDES) -> bool:
-    """Whether a walk from `start` comes to a file or folder below it (both absolute), as far as names tell."""
+    """Whether a walk from `start` reaches a file or folder below it (both absolute), judging by names alone."""
     if is_passed_over(path.relative_to(start).as_posix()):  # `start` is walked whatever its name
         return False
     return not is_excluded(path, start, excludes)
 
 
 def is_excluded(path: Path, start: Path, excludes: Excludes) -> bool:
-    """Whether a pattern fits a file or folder, or one around it below `start` (both absolute)."""
+    """Whether a pattern matches a file or folder, or a folder between it and `start` (both absolute)."""
     on_the_way = [path, *path.parents][: len(path.parts) - len(start.parts)]
     return bool(excludes) and any(excludes.match(step.as_posix()) for step in on_the_way)
 
@@ -210,7 +200,7 @@ def is_excluded(path: Path, start: Path, excludes: Excludes) -> bool:
 def _list_folder(
     folder: str, on_skip: Skip, excludes: Excludes, is_wanted: Callable[[str], bool]
 ) -> tuple[list[Entry], list[str]]:
-    """The wanted files in a folder, sorted, and the names of the folders to go on with."""
+    """The wanted files in a folder, sorted, and the names of the subfolders to walk next."""
     files: list[Entry] = []
     subfolders: list[str] = []
     has_excludes = bool(excludes)
@@ -243,7 +233,7 @@ def _is_to_folder(link: os.DirEntry[str]) -> bool:
 
 
 def _look_at(entry: os.DirEntry[str]) -> Entry | None:
-    """Name, size and time of change of a file; None if it is no regular file, or gone, or a link to nothing.
+    """Name, size and time of change of a file; None if it is not a regular file, has gone, or is a broken link.
 
     Raises:
         OSError: The system does not say.
@@ -269,7 +259,7 @@ def _with_slashes(path: str) -> str:
 
 
 def is_utf8(path: str) -> bool:
-    """Whether an index can store a path."""
+    """Whether a path is valid UTF-8, so that an index can store it."""
     try:
         path.encode()
     except UnicodeEncodeError:

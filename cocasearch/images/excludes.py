@@ -1,4 +1,4 @@
-"""Patterns of files and folders that a walk leaves out."""
+"""Patterns of files and folders that a walk skips."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-# Folders that cameras, network drives and package managers fill with pictures nobody took.
+# Folders that cameras, network drives and package managers fill with images nobody took.
 SKIPPED_FOLDERS = frozenset(
     {"@eaDir", "@tmp", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
     | {"__MACOSX", "node_modules", "site-packages"}
@@ -17,7 +17,7 @@ SKIPPED_FOLDERS = frozenset(
 
 
 def as_written(pattern: str) -> str:
-    """A pattern without the detours that paths on a command line may take; the same wherever a later run is started."""
+    """A pattern in its plain form, without `./` and `..`, which means the same wherever a later run is started."""
     plain = posixpath.normpath(os.path.expanduser(pattern)) if pattern else ""  # noqa: PTH111  a pattern, not a path
     if plain.split("/")[0] == "..":
         plain = posixpath.normpath(f"{glob.escape(Path.cwd().as_posix())}/{plain}")
@@ -25,11 +25,11 @@ def as_written(pattern: str) -> str:
 
 
 def as_meant(pattern: str, folders: Iterable[Path]) -> str:
-    """A pattern for what it means: the file or folder of that very name, if there is one, and all that it fits if not.
+    """The pattern that a user means: if a file or folder of exactly that name exists, it alone; else all that match.
 
     Args:
-        pattern: As a user has written it, `*`, `?` and `[…]` in it or not.
-        folders: Those that are walked.
+        pattern: As the user has written it, with or without `*`, `?` and `[…]`.
+        folders: The folders that are walked.
     """
     plain = as_written(pattern)
     if plain == glob.escape(plain):
@@ -42,13 +42,13 @@ def as_meant(pattern: str, folders: Iterable[Path]) -> str:
 
 
 def as_shown(pattern: str) -> str:
-    """A pattern for people: a name that means but itself as it is."""
+    """A pattern as people read it: a name that stands for itself alone is shown without escapes."""
     name = re.sub(r"\[([*?[])\]", r"\1", pattern)
     return name if glob.escape(name) == pattern else pattern
 
 
 def _holds(folder: Path, name: str) -> bool:
-    """Whether a file or folder at or below a folder has a name, or a path that ends in several."""
+    """Whether a folder, or something below it, has a path that ends in `name`, which may have several parts."""
     ending = f"/{name}".lower()
     return any(
         f"{around}/{inside}".lower().endswith(ending)
@@ -58,12 +58,12 @@ def _holds(folder: Path, name: str) -> bool:
 
 
 class Excludes:
-    """Patterns such as `*.gif`, `thumbs` or `2019/raw`, each for files and folders alike; false if there are none.
+    """Patterns such as `*.gif`, `thumbs` or `2019/raw`, for files and folders alike; false if there are none.
 
-    Patterns may be written as shells complete them, `./raw/`; one that begins with `~` or `../` is of a whole path.
-    A pattern of one name fits that name anywhere. One with slashes fits the last parts of a path, and one that begins
-    with a slash the whole of it. `*`, `?` and `[…]` are as in a shell, within one name. Case makes a difference in
-    whole paths alone, of which there may be two that differ in nothing else.
+    A pattern of one name matches that name anywhere. One with slashes matches the last parts of a path, and one that
+    begins with a slash, `~` or `../` the whole path. Patterns may be written as shells complete them: `./raw/`. `*`,
+    `?` and `[…]` work as in a shell, within one name. Case matters in whole paths alone, since two of them may differ
+    in nothing else.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
@@ -77,7 +77,7 @@ class Excludes:
         return bool(self._patterns)
 
     def match(self, path: str) -> bool:
-        """Whether a pattern fits an absolute path with forward slashes."""
+        """Whether a pattern matches an absolute path with forward slashes."""
         whole, lower = path.split("/"), path.lower().split("/")
         fit = {
             at
@@ -89,11 +89,11 @@ class Excludes:
 
     @property
     def unfitting(self) -> list[str]:
-        """The patterns that have fitted nothing that was compared with them."""
+        """The patterns that have matched nothing so far."""
         return [pattern for at, pattern in enumerate(self._plain) if at not in self._have_fitted]
 
     def match_within(self, path: str) -> bool:
-        """Whether a pattern fits an absolute path or a folder around it."""
+        """Whether a pattern matches an absolute path or a folder above it."""
         parts = path.split("/")
         return bool(self) and any(self.match("/".join(parts[:end])) for end in range(2, len(parts) + 1))
 

@@ -1,4 +1,4 @@
-"""The memory that pictures take while they are decoded, shared by all threads of the process."""
+"""A limit on the memory of images that are being decoded, shared by all threads of the process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from cocasearch.images.decode_limits import BYTES_IN_FLIGHT
 
 
 class MemoryBudget:
-    """So many bytes; who needs some waits until enough of them are free.
+    """A number of bytes that threads take from; one that needs more than are free waits.
 
     Args:
-        size: Bytes. What needs as many or more has all of them, and is alone.
+        size: Bytes in all. Whoever needs as many or more gets all of them, and works alone.
     """
 
     def __init__(self, size: int) -> None:
@@ -19,7 +19,7 @@ class MemoryBudget:
 
     @contextmanager
     def taking(self, size: int) -> Iterator[None]:
-        """A block that needs `size` bytes. A thread that is in one must not enter another."""
+        """Hold `size` bytes during a block. A thread that is in one must not enter another."""
         taken = min(size, self._size)
         with self._freed:
             self._freed.wait_for(lambda: self._free >= taken)
@@ -33,4 +33,4 @@ class MemoryBudget:
 
 
 DECODING = MemoryBudget(BYTES_IN_FLIGHT)
-"""That of all pictures in the process."""
+"""The budget of all images in the process."""

@@ -1,7 +1,7 @@
-"""A file that its decoder stumbles over in, versions of it with the same pixels and less around them out.
+"""Repair of JPEG, PNG and WebP files that are damaged around their pixels.
 
-The end of a JPEG may be missing, or a note be broken that no pixel depends on. Where pixels are missing, too, the
-decoder stumbles over each version as well, or there is none.
+The end of a JPEG may be missing, or a note that no pixel depends on may be broken. The repaired versions have the same
+pixels and less around them. Where pixels are missing, too, there is no such version, or the decoder fails on each.
 """
 
 import random
@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Hashable, Iterator
 
 PixelsOf = Callable[[bytes], Hashable | None]
-"""Decodes a whole file; gives what tells its pixels from others, None if it cannot be decoded."""
+"""A function that decodes a whole file and gives a value that identifies its pixels; None if it cannot be decoded."""
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
@@ -34,16 +34,16 @@ _NOISE = b"\xa7" + _RANDOM + b"".join(bytes([0xFF, 0xD0 + number]) + _RANDOM for
 
 
 def is_mendable(head: bytes) -> bool:
-    """Whether a file that starts so is of a kind that may be mended."""
+    """Whether a file that starts with `head` is of a kind that can be repaired."""
     return head.startswith((_PNG_START, _JPEG_START)) or _is_webp(head)
 
 
 def mended(content: bytes, pixels_of: PixelsOf) -> Iterator[bytes]:
-    """Versions of a broken file, the one that keeps most first.
+    """Repaired versions of a broken file, the one that keeps most first.
 
     Args:
-        content: All of the file.
-        pixels_of: Asked for whether all of a JPEG without an end is there.
+        content: The whole file.
+        pixels_of: Called to find out whether the pixels of a JPEG without an end are complete.
 
     Raises:
         LookupError, ValueError: It is more broken than it seemed.
@@ -64,10 +64,10 @@ def _mended_png(content: bytes) -> Iterator[bytes]:
 
 
 def _png_chunks(whole: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """The chunks that matter, each whole and with the right checksum; but pixels have a checksum of their own."""
+    """The chunks that matter and whose checksum is right. Pixels are always taken: they have one of their own."""
     at, broken, content = len(_PNG_START), 0, memoryview(whole)
-    while broken < _MOST_BROKEN and (found := _PNG_CHUNKS.search(content, at)):
-        start, kind = found.end(), found[0]
+    while broken < _MOST_BROKEN and (match := _PNG_CHUNKS.search(content, at)):
+        start, kind = match.end(), match[0]
         length = int.from_bytes(content[start - 8 : start - 4])
         data, checksum = content[start : start + length], content[start + length : start + length + 4]
         is_sound = len(checksum) == 4 and zlib.crc32(data, zlib.crc32(kind)) == int.from_bytes(checksum)
@@ -112,7 +112,7 @@ def _mended_jpeg(content: bytes, pixels_of: PixelsOf) -> Iterator[bytes]:
 
 
 def _is_whole(jpeg: bytes, pixels_of: PixelsOf) -> bool:
-    """Whether nothing but its end is missing of a JPEG: then it does not matter what its data go on with."""
+    """Whether a JPEG lacks nothing but its end: then its pixels are the same whatever follows its data."""
     if not _has_all_scans(jpeg):
         return False
     pixels = pixels_of(jpeg + _JPEG_END)
@@ -120,11 +120,11 @@ def _is_whole(jpeg: bytes, pixels_of: PixelsOf) -> bool:
 
 
 def _jpeg_segments(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Kind and bytes of each segment before the pixels, and all from there on; that is empty if it is not found."""
+    """Kind and bytes of each segment before the pixels, and everything from the pixels on (empty if none are found)."""
     segments: list[tuple[int, bytes]] = []
     at = len(_JPEG_START)
-    while found := _MARKER.search(content, at):
-        kind, start = found[1][0], found.end()
+    while match := _MARKER.search(content, at):
+        kind, start = match[1][0], match.end()
         if kind == _SCAN:
             return segments, content[start - 2 :]
         if kind == _JPEG_START[1]:  # of a preview, in a segment that is not as long as it says
@@ -141,8 +141,8 @@ def _has_all_scans(jpeg: bytes) -> bool:
     """Whether the scans of a JPEG give every coefficient of every channel to its last bit (ISO/IEC 10918-1, B.2.3)."""
     unknown: dict[int, set[int]] = {}
     at = len(_JPEG_START)
-    while found := _MARKER.search(jpeg, at):
-        kind, start = found[1][0], found.end()
+    while match := _MARKER.search(jpeg, at):
+        kind, start = match[1][0], match.end()
         if 0xD0 <= kind < 0xD8:  # between pixels
             at = start
             continue
@@ -157,6 +157,6 @@ def _has_all_scans(jpeg: bytes) -> bool:
 
 
 def _spectrum(jpeg: bytes, start: int) -> bytes:
-    """The first and last coefficient of a scan, and which of their bits, of its header after the marker."""
+    """Three bytes of a scan's header: its first coefficient, its last, and which of their bits it holds."""
     at = start + 3 + 2 * jpeg[start + 2]
     return jpeg[at : at + 3]

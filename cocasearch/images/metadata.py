@@ -1,12 +1,12 @@
-"""What a picture file says about itself: size, format, when, where and with which camera it was taken.
+"""Metadata of an image file: size, format, and when, where and with which camera it was taken.
 
-Receives an open picture and its EXIF block and hands on plain values. Never fails: what is missing, out of range or
-broken becomes None, because a bad note must not cost the picture.
+Reading them never fails: what is missing, out of range or broken becomes None, because a bad note must not cost the
+image.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,17 +25,17 @@ _DATE_TAGS = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, E
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """What the file itself tells about a picture.
+    """What an image file says about itself.
 
     Args:
-        width: Pixels across, once upright.
-        height: Pixels down, once upright.
+        width: Width in pixels, once upright.
+        height: Height in pixels, once upright.
         format: PIL's name of the file format: "JPEG", "PNG", ...
-        taken_at: The camera's own clock (EXIF stores no reliable zone), without time zone.
+        taken_at: Time on the camera's clock, without time zone, since EXIF stores no reliable one.
         latitude: Degrees, north positive, -90..90.
         longitude: Degrees, east positive, -180..180.
         camera: Make and model in one phrase.
-        remark: What is wrong with the file around its pixels, which are all there; empty if nothing is known to be.
+        remark: What is wrong with the file around its pixels, which are complete; empty if nothing is known to be.
     """
 
     width: int
@@ -49,7 +49,7 @@ class ImageMetadata:
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
-    """The EXIF block of an open picture; empty if it has none or a broken one."""
+    """The EXIF block of an open image; empty if it has none or a broken one."""
     try:
         return image.getexif()
     except Exception:  # PIL's parser raises whatever a corrupt block leads it to
@@ -57,9 +57,9 @@ def read_exif(image: Image.Image) -> Image.Exif:
 
 
 def read_metadata(exif: Image.Exif, *, width: int, height: int, file_format: str) -> ImageMetadata:
-    """The metadata of a picture whose upright size and format are known."""
-    notes = {**_section(exif, ExifTags.IFD.Exif), **_main_section(exif)}
-    gps = _section(exif, ExifTags.IFD.GPSInfo)
+    """The metadata of an image whose upright size and format are known."""
+    notes = {**_tags(lambda: exif.get_ifd(ExifTags.IFD.Exif)), **_tags(lambda: exif)}
+    gps = _tags(lambda: exif.get_ifd(ExifTags.IFD.GPSInfo))
     latitude = _degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, limit=90)
     longitude = _degrees(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, limit=180)
     # Cameras without a fix write zeros; nobody takes photos in the Gulf of Guinea at 0, 0.
@@ -76,7 +76,7 @@ def read_metadata(exif: Image.Exif, *, width: int, height: int, file_format: str
 
 
 def read_orientation(exif: Image.Exif) -> int:
-    """How a picture is to be turned, 1..8 as EXIF numbers it; 1, not at all, if it does not say so clearly."""
+    """How an image is to be turned, 1 to 8 as EXIF numbers it; 1 (not at all) if its EXIF is not clear."""
     try:
         orientation = int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # text, several values, a division by zero, or a corrupt block
@@ -84,24 +84,17 @@ def read_orientation(exif: Image.Exif) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
 
-def _main_section(exif: Image.Exif) -> dict[int, Any]:
+def _tags(section: Callable[[], Mapping[int, Any]]) -> dict[int, Any]:
     try:
-        return dict(exif)
-    except Exception:  # as above: PIL decodes values when they are asked for
-        return {}
-
-
-def _section(exif: Image.Exif, section: ExifTags.IFD) -> dict[int, Any]:
-    try:
-        return dict(exif.get_ifd(section))
-    except Exception:  # as above: a corrupt section is no section
+        return dict(section())
+    except Exception:  # as above: PIL decodes a section and its values when they are asked for
         return {}
 
 
 def _taken_at(notes: Mapping[int, Any]) -> datetime | None:
     for tag in _DATE_TAGS:
-        found = _DATE.match(_text(notes.get(tag)))
-        year, month, day, hour, minute, second = map(int, found.groups("0")) if found else (0,) * 6
+        match = _DATE.match(_text(notes.get(tag)))
+        year, month, day, hour, minute, second = map(int, match.groups("0")) if match else (0,) * 6
         with suppress(ValueError):  # as of the 31st of February
             if year in _YEARS:
                 return datetime(year, month, day, hour, minute, 59 if second == 60 else second)  # a leap second
@@ -133,7 +126,7 @@ def _camera(notes: Mapping[int, Any]) -> str | None:
 
 
 def _text(value: object) -> str:
-    """A note as one line without what cannot be printed; PIL reads all text as Latin-1, most of it is UTF-8."""
+    """A note as one line of printable text. PIL reads all text as Latin-1, though most of it is UTF-8."""
     if isinstance(value, str):
         value = value.encode("latin-1", "replace")
     if not isinstance(value, bytes):

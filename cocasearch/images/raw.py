@@ -1,6 +1,6 @@
-"""A camera's RAW file in, an open picture out: the preview in it where that is large enough, else the RAW developed.
+"""Reading of a camera's RAW files: the preview within one where that is large enough, else the developed RAW.
 
-Cameras put a JPEG as they would have taken it into each RAW file, which is read 50 times as fast as the sensor's data.
+Cameras put a JPEG of the same photo into each RAW file, which is read 50 times as fast as the sensor's data.
 Needs the extra `raw` (rawpy, a binding of LibRaw).
 """
 
@@ -11,33 +11,21 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import ExifTags, Image
 
 from cocasearch.images.decode_scale import check_size
-from cocasearch.images.discovery import RAW_SUFFIXES
-from cocasearch.images.extras import MissingExtraError
+from cocasearch.images.formats import RAW, RAW_SUFFIXES, MissingExtraError, format_of
 from cocasearch.images.memory_budget import DECODING
 
 if TYPE_CHECKING:
     import rawpy
 
-_SIGNATURES = (  # (offset, signature) of RAW files that are no TIFF to any other reader
-    (8, b"CR\x02\0"),  # Canon
-    (4, b"ftypcrx "),
-    (6, b"HEAPCCDR"),
-    (0, b"FUJIFILMCCD-RAW"),
-    (0, b"IIRO"),  # Olympus
-    (0, b"IIRS"),
-    (0, b"MMOR"),
-    (0, b"IIU\0"),  # Panasonic
-    (0, b"\0MRM"),  # Minolta
-    (0, b"FOVb"),  # Sigma
-)
 _BYTES_PER_PIXEL = 16  # while LibRaw develops
 _TIFF = (b"II*\0", b"MM\0*")
 _ORIENTATION = {3: 3, 5: 8, 6: 6}  # LibRaw's flip -> EXIF's orientation
 
 
 def is_raw(source: Path | bytes, head: bytes) -> bool:
-    """Whether a file that starts with `head` is a camera's RAW; most kinds are TIFFs and told by their suffix."""
-    if any(head.startswith(signature, offset) for offset, signature in _SIGNATURES):
+    """Whether a file that starts with `head` is a camera's RAW. Most kinds are TIFFs, known by their suffix alone."""
+    known = format_of(head)
+    if known is not None and known.name == RAW:
         return True
     return isinstance(source, Path) and source.suffix.lower() in RAW_SUFFIXES and head.startswith(_TIFF)
 
@@ -45,12 +33,12 @@ def is_raw(source: Path | bytes, head: bytes) -> bool:
 def open_raw(
     file: BinaryIO, *, min_side: int | None, max_megapixels: float
 ) -> tuple[Image.Image, Image.Exif, tuple[int, int]]:
-    """The picture, open and not always decoded, its EXIF, which tells how to turn it, and the size of all of it.
+    """The image (open, perhaps not decoded yet), its EXIF with its orientation, and its full size.
 
     Args:
         file: The RAW file.
-        min_side: Pixels that the shortest side should have; None for as many as there are.
-        max_megapixels: Larger pictures are refused before they are decoded.
+        min_side: Length in pixels that the shortest side should have; None for the full size.
+        max_megapixels: Larger images are refused before they are decoded.
 
     Raises:
         MissingExtraError: The extra `raw` is not installed.
@@ -60,7 +48,7 @@ def open_raw(
     try:
         import rawpy
     except ImportError as error:
-        raise MissingExtraError("RAW", "raw") from error
+        raise MissingExtraError(RAW, "raw") from error
     with rawpy.imread(io.BytesIO(file.read())) as raw:
         sizes = raw.sizes  # as stored; developing changes them
         check_size(sizes.width, sizes.height, max_megapixels)
@@ -71,7 +59,8 @@ def open_raw(
             image = preview
         else:
             with DECODING.taking(_BYTES_PER_PIXEL * sizes.width * sizes.height):
-                image = _develop(raw, half=whole >= 2 * wanted)
+                half = whole >= 2 * wanted
+                image = Image.fromarray(raw.postprocess(half_size=half, use_camera_wb=True, user_flip=0, output_bps=8))
     exif = _exif(file, preview)
     exif[ExifTags.Base.Orientation] = _orientation(sizes, image)
     return image, exif, (sizes.width, sizes.height)
@@ -92,12 +81,8 @@ def _preview(raw: "rawpy.RawPy") -> Image.Image | None:
         return None
 
 
-def _develop(raw: "rawpy.RawPy", *, half: bool) -> Image.Image:
-    return Image.fromarray(raw.postprocess(half_size=half, use_camera_wb=True, user_flip=0, output_bps=8))
-
-
 def _exif(file: BinaryIO, preview: Image.Image | None) -> Image.Exif:
-    """The notes of a RAW file that is a TIFF, else those of its preview."""
+    """The EXIF of a RAW file that is a TIFF, else that of its preview."""
     exif = Image.Exif()
     file.seek(0)
     try:
@@ -113,7 +98,7 @@ def _exif(file: BinaryIO, preview: Image.Image | None) -> Image.Exif:
 
 
 def _orientation(sizes: "rawpy.ImageSizes", image: Image.Image) -> int:
-    """EXIF's orientation of an image taken from a RAW file; previews may have been turned upright by the camera."""
+    """EXIF's orientation of an image from a RAW file. The camera may have turned a preview upright already."""
     sideways = sizes.flip in (5, 6) and sizes.width != sizes.height
     if sideways and (image.width > image.height) != (sizes.width > sizes.height):
         return 1

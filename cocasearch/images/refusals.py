@@ -1,4 +1,4 @@
-"""Why a picture was refused, in a few words that mean something to its owner."""
+"""Reasons why an image cannot be read, in a few words that mean something to its owner."""
 
 import errno
 from pathlib import Path
@@ -7,56 +7,45 @@ from PIL import Image, UnidentifiedImageError
 
 from cocasearch.errors import Cause, UnreadableImage
 from cocasearch.images.decode_limits import MAX_TEXT, MAX_TEXT_CHUNK, MEGAPIXELS_OF_PIL, SECONDS_PER_FILE
-from cocasearch.images.extras import MissingExtraError
+from cocasearch.images.formats import MissingExtraError, format_of, is_installed
 from cocasearch.images.timed_reading import OutOfTimeError, TooLargeError, open_regular
 
-_FOREIGN = (  # (offset, signature, reason)
-    (4, b"ftypavif", "damaged AVIF"),
-    (4, b"ftyp", "a video, not a picture"),
-    (0, b"%PDF", "a PDF document, not a picture"),
-    (0, b"%!PS", "a PostScript document, not a picture"),
-    (0, b"<svg", "an SVG drawing, not a picture"),
-    (0, b"<?xml", "an XML document, not a picture"),
-    (0, b"8BPS", "a Photoshop document, not a picture"),
-    (0, b"PK\x03\x04", "a ZIP archive, not a picture"),
-    (8, b"WEBP", "damaged WebP"),
-    (0, b"\x89PNG", "damaged PNG"),
-    (0, b"\xff\xd8", "damaged JPEG"),
-    (0, b"GIF8", "damaged GIF"),
-    (0, b"II*\0", "damaged TIFF"),
-    (0, b"MM\0*", "damaged TIFF"),
-    (0, b"\0\0\0\x0cjP  ", "damaged JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "damaged JPEG 2000"),
-    (0, b"<!DOCTYPE", "a web page, not a picture"),
-    (0, b"<html", "a web page, not a picture"),
+_FOREIGN = (  # offset and bytes by which files are known that hold no image
+    (4, b"ftyp", "a video, not an image"),
+    (0, b"%PDF", "a PDF document, not an image"),
+    (0, b"%!PS", "a PostScript document, not an image"),
+    (0, b"<svg", "an SVG drawing, not an image"),
+    (0, b"<?xml", "an XML document, not an image"),
+    (0, b"8BPS", "a Photoshop document, not an image"),
+    (0, b"PK\x03\x04", "a ZIP archive, not an image"),
+    (0, b"<!DOCTYPE", "a web page, not an image"),
+    (0, b"<html", "a web page, not an image"),
 )
-_HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1", b"ftypheim", b"ftypheis")
 
 
-def refusal(error: Exception, source: Path | bytes, *, reads_heif: bool) -> UnreadableImage:
-    """What to tell of a picture that could not be read.
+def refusal(error: Exception, source: Path | bytes) -> UnreadableImage:
+    """The error to report for an image that could not be read.
 
     Args:
-        error: What reading it led to.
+        error: The error that reading it led to.
         source: The file, or its bytes.
-        reads_heif: Whether the extra for HEIC files is installed.
     """
     name = f"({len(source)} bytes in memory)" if isinstance(source, bytes) else str(source)
     if isinstance(error, UnidentifiedImageError):
-        error = _unidentified(source, reads_heif)
+        error = _unidentified(source)
     extra = error.extra if isinstance(error, MissingExtraError) else ""
     pixels = error.pixels if isinstance(error, TooLargeError) else 0
     return UnreadableImage(name, _reason(error), cause=cause_of(error), extra=extra, pixels=pixels)
 
 
 def may_be_around(error: Exception) -> bool:
-    """Whether an error may be of something around the pixels of a picture, without which it could be read."""
+    """Whether an error may come from damage around the pixels of an image, without which it could be read."""
     is_limit = isinstance(error, TooLargeError | Image.DecompressionBombError) or "MAX_TEXT" in str(error)
     return cause_of(error) == "file" and not is_limit
 
 
 def why_not_opened(file: Path) -> str:
-    """Why the system does not let a file be read, in the words of its refusal; empty if it does."""
+    """The reason why the system does not let a file be read; empty if it does."""
     try:
         with open_regular(file) as opened:
             opened.read(1)
@@ -66,11 +55,11 @@ def why_not_opened(file: Path) -> str:
 
 
 class _ForeignError(Exception):
-    """The file is of another kind, or too broken to tell of which."""
+    """The file is of another kind, or too broken to tell which."""
 
 
 def cause_of(error: Exception) -> Cause:
-    """What an error says about who is to blame for it."""
+    """The cause of an error: the file, the time limit, a missing part or the system."""
     if isinstance(error, MissingExtraError):
         return "extra"
     if isinstance(error, OutOfTimeError):
@@ -94,23 +83,23 @@ def _reason(error: Exception) -> str:
         return "truncated"
     if "MAX_TEXT" in str(error):  # PIL's words
         return f"has text of more than {MAX_TEXT_CHUNK >> 20} MB, or {MAX_TEXT >> 20} MB in all, which is too much"
-    told = error.args[0] if isinstance(error, OSError | SyntaxError) and error.args else b""
-    return f"damaged ({' '.join(told.split())[:200]})" if isinstance(told, str) else "damaged"
+    detail = error.args[0] if isinstance(error, OSError | SyntaxError) and error.args else b""
+    return f"damaged ({' '.join(detail.split())[:200]})" if isinstance(detail, str) else "damaged"
 
 
-def _unidentified(source: Path | bytes, reads_heif: bool) -> Exception:
-    """Why no decoder knew the file."""
+def _unidentified(source: Path | bytes) -> Exception:
+    """The reason why no decoder recognised the file."""
     try:
         head = source[:64] if isinstance(source, bytes) else _head(source)
     except OSError as error:
         return error
     if not head:
         return _ForeignError("empty file")
-    if head.startswith(_HEIF_BRANDS, 4):
-        kind = "HEIC" if head[8:11] == b"hei" else "HEIF"
-        return _ForeignError(f"damaged {kind}") if reads_heif else MissingExtraError(kind, "heif")
+    if known := format_of(head):
+        is_readable = not known.extra or is_installed(known.extra)
+        return _ForeignError(f"damaged {known.title}") if is_readable else MissingExtraError(known.title, known.extra)
     reasons = (why for at, mark, why in _FOREIGN if head.startswith(mark, at))
-    return _ForeignError(next(reasons, "not a picture that can be read"))
+    return _ForeignError(next(reasons, "not an image that can be read"))
 
 
 def _head(file: Path) -> bytes:

@@ -1,8 +1,8 @@
-"""Files that can be read for some seconds only, so that no broken one holds up a run, and nothing else in their place.
+"""Files that can be read for a limited time, so that no broken one holds up a run; pipes and devices are refused.
 
 Decoders ask for their input piece by piece; once the time is up they get an error instead of the next piece. Those
-that take all of it in one call are bounded before they start, by `effort.py`. Time is what the reading thread has
-computed: a machine that is busy, stopped or asleep costs no picture.
+that take a whole file in one call are checked before they start, by `decode_scale`. The time is the reading thread's
+processor time: a machine that is busy, stopped or asleep costs no image.
 """
 
 import errno
@@ -17,15 +17,15 @@ from cocasearch.images.decode_limits import MAX_BYTES_AHEAD, MAX_FILE_BYTES, SEC
 
 
 class OutOfTimeError(Exception):
-    """A file took too long to read."""
+    """A file has taken too long to read."""
 
 
 class TooLargeError(Exception):
-    """The picture has more pixels or bytes, or would take more time, than its reader wants to spend.
+    """The image has more pixels or bytes, or would take more time, than the limits allow.
 
     Args:
-        message: Which, in a few words.
-        pixels: How many it has, if a reader may allow so many.
+        message: Which limit it exceeds, in a few words.
+        pixels: Number of pixels, if a caller may raise that limit.
     """
 
     def __init__(self, message: str, pixels: int = 0) -> None:
@@ -34,7 +34,7 @@ class TooLargeError(Exception):
 
 
 class _Timed:
-    """Adds the limits to a binary file. To be read in the thread that has opened it."""
+    """The limits, added to a binary file, which must be read in the thread that opened it."""
 
     until = 0.0  # of the thread's own time, in seconds
     most = -1  # bytes that one call gives; unlimited unless a decoder would take long over what it gets
@@ -77,7 +77,7 @@ TimedFile = _TimedFile | _TimedBytes
 
 
 class _RegularFile(io.FileIO):
-    """Gives no more than the file's size when it was opened: those of the kernel have none, and may never end."""
+    """A file read up to the size that it had when it was opened: the kernel's own files have none and may never end."""
 
     size = 0
 
@@ -93,10 +93,10 @@ class _RegularFile(io.FileIO):
 
 
 def open_regular(file: Path) -> io.FileIO:
-    """A file to be read; a pipe that has taken its place would be waited for, without an end.
+    """A regular file, open for reading. A pipe is refused, since opening one could wait for ever.
 
     Raises:
-        OSError: It cannot be opened, is a pipe or a device, or larger than any file of a picture.
+        OSError: It cannot be opened, is a pipe or a device, or is larger than any image file.
     """
     _check_kind(Path(file).stat(), file, may_be_folder=True)  # some devices do something when they are opened
     opened = _RegularFile(file, opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
@@ -104,7 +104,7 @@ def open_regular(file: Path) -> io.FileIO:
         status = os.fstat(opened.fileno())
         _check_kind(status, file)
         if status.st_size > MAX_FILE_BYTES:
-            raise OSError(errno.EFBIG, f"more than {MAX_FILE_BYTES >> 30} GB, larger than any picture", str(file))
+            raise OSError(errno.EFBIG, f"more than {MAX_FILE_BYTES >> 30} GB, larger than any image", str(file))
     except OSError:
         opened.close()
         raise
@@ -118,11 +118,11 @@ def _check_kind(status: os.stat_result, file: Path, *, may_be_folder: bool = Fal
 
 
 def open_timed(source: Path | bytes, until: float | None = None) -> TimedFile:
-    """A file, or a file's bytes, to be read by this thread.
+    """A file, or a file's bytes, open for reading by this thread for a limited time.
 
     Args:
-        source: Which.
-        until: The thread's own time, in seconds, when that ends; some seconds from now unless given.
+        source: The file or the bytes.
+        until: Processor time of the thread, in seconds, at which reading ends; by default some seconds from now.
 
     Raises:
         OSError: The file cannot be opened.

@@ -1,7 +1,7 @@
-"""Upright RGB pictures in, normalised model input out.
+"""Preprocessing of upright RGB images to normalised model input.
 
 The numbers are OpenCLIP's: PIL's antialiased resize, a centred crop or padding, pixels scaled to 0..1, then
-normalised per channel. Knows nothing about files, and nothing about the model but the config saved with its weights.
+normalised per channel.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ OPENAI_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # per channel R, G, B, o
 OPENAI_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-_LONGEST = 64  # times its shortest side that a picture is looked at
+_LONGEST = 64  # times its shortest side that an image is looked at
 _RESIZE_MODES = ("shortest", "longest", "squash")
 _LARGEST_SIDE = 4096
 _FARTHEST = 1e4  # of a mean from 0, where pixels reach 1, or of a deviation
@@ -26,7 +26,7 @@ _FARTHEST = 1e4  # of a mean from 0, where pixels reach 1, or of a deviation
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """How a picture becomes model input; saved in the model folder beside the weights.
+    """How an image becomes model input; saved in the model folder beside the weights.
 
     Args:
         image_size: Side of the square model input, in pixels.
@@ -34,7 +34,7 @@ class PreprocessConfig:
         std: Per-channel standard deviation, divided by.
         interpolation: PIL's filter for resizing.
         resize_mode: "shortest" fits the shortest side and crops the centre, "longest" fits the longest side and
-            pads, "squash" resizes both sides and changes the aspect ratio but loses no part of the picture.
+            pads, "squash" resizes both sides and changes the aspect ratio but loses no part of the image.
         fill_color: Gray level 0..255 of the padding in mode "longest".
     """
 
@@ -78,9 +78,9 @@ class PreprocessConfig:
 
 
 class Preprocess:
-    """Turns an upright RGB picture into a (3, S, S) float32 tensor, S = `config.image_size`.
+    """The preprocessing of an upright RGB image to a (3, S, S) float32 tensor, S = `config.image_size`.
 
-    Deterministic and safe to call from several threads at once.
+    It is deterministic and safe to call from several threads at once.
     """
 
     def __init__(self, config: PreprocessConfig) -> None:
@@ -93,17 +93,17 @@ class Preprocess:
 
     @property
     def min_decode_side(self) -> int:
-        """Shortest side in pixels that a picture may be decoded at without a visible change to its tensor."""
+        """Shortest side in pixels that an image may be decoded at without a visible change to its tensor."""
         return 2 * self.config.image_size
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """The normalised pixels (3, S, S), float32, of an upright RGB picture."""
+        """The normalised pixels (3, S, S), float32, of an upright RGB image."""
         pixels = np.asarray(self.resize(image))  # (S, S, 3) uint8
         planes = [self._normalised_levels[channel].take(pixels[:, :, channel]) for channel in range(3)]
         return torch.from_numpy(np.stack(planes))
 
     def resize(self, image: Image.Image) -> Image.Image:
-        """The picture as the model will see it, (S, S) RGB, before normalising."""
+        """The image as the model will see it, (S, S) RGB, before normalising."""
         match self.config.resize_mode:
             case "shortest":
                 return self._crop_centre(self._scale(_without_far_ends(image), to_side=min(image.size)))
@@ -113,7 +113,7 @@ class Preprocess:
                 return self._resample(image, (self.config.image_size, self.config.image_size))
 
     def _scale(self, image: Image.Image, *, to_side: int) -> Image.Image:
-        """The picture scaled so that a side of `to_side` pixels becomes `image_size`."""
+        """The image scaled so that a side of `to_side` pixels becomes `image_size`."""
         size = self.config.image_size
         # Rounding down is torchvision's for the shortest side, to the nearest OpenCLIP's own for the longest.
         whole = int if to_side == min(image.size) else round
@@ -136,7 +136,7 @@ class Preprocess:
 
 
 def _without_far_ends(image: Image.Image) -> Image.Image:
-    """A picture, of a very long or high one its middle: all of it scaled up may take more memory than there is."""
+    """The image, or the middle of a very long or high one, which could not be scaled up within memory."""
     most = _LONGEST * min(image.size)
     left, top = (max(0, (side - most) // 2) for side in image.size)
     return image.crop((left, top, image.width - left, image.height - top)) if left or top else image

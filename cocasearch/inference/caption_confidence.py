@@ -1,8 +1,7 @@
 """How far a generated caption can be trusted: a probability that it is right, and where a sure one begins.
 
-A caption is judged by three features: the cosine of photo and caption, the mean log-probability of its tokens, and the
-agreement of the other sequences that the search finished on what it names. What they are worth is in the model's
-`ConfidenceModel`.
+Three features go into it: the cosine of photo and caption, the mean log-probability of the caption's tokens, and how
+far the other sequences that the search finished name the same things. The model's `ConfidenceModel` weighs them.
 """
 
 import math
@@ -18,41 +17,42 @@ SURE_FROM = 0.5
 
 
 def is_sure(confidence: float | None) -> bool:
-    """Whether a caption of this confidence, from 0 to 1, counts as sure; so does one that nobody has judged."""
+    """Whether a caption of this confidence, from 0 to 1, counts as sure; so does one without a confidence."""
     return confidence is None or confidence >= SURE_FROM
 
 
 def agreement(texts: Sequence[str], logprobs: Sequence[float], chosen: int) -> float:
-    """How far the other finished sequences of one picture name what the chosen one names, from 0 to 1.
+    """How far the other finished sequences of one image name what the chosen one names, from 0 to 1.
 
-    Of each everyday object in it, or of each content word where it names no object, the share of the other sequences
-    that name it too, each weighted by its probability; the least of these shares, since a caption is as doubtful as the
-    most doubtful thing in it. 1 if there is no other, as of greedy search and of sampling, or nothing to agree with.
+    For each everyday object in the chosen one (or each content word, if it names no object) this is the share of the
+    other sequences that name it too, each weighted by its probability. The least of these shares counts, since a
+    caption is as doubtful as the most doubtful thing in it. It is 1 if there is no other sequence, as in greedy search
+    and sampling, or nothing to agree with.
 
     Args:
         texts: The sequences in words.
         logprobs: The log-probability of each whole sequence, at most 0.
-        chosen: The place of the chosen one among them.
+        chosen: The position of the chosen one among them.
     """
     named_in = objects_in if objects_in(texts[chosen]) else content_words
     things = set(named_in(texts[chosen]))
-    others = [place for place in range(len(texts)) if place != chosen]
+    others = [at for at in range(len(texts)) if at != chosen]
     if not (things and others):
         return 1.0
-    likeliest = max(logprobs[place] for place in others)
-    named = [(set(named_in(texts[place])), math.exp(logprobs[place] - likeliest)) for place in others]
+    likeliest = max(logprobs[at] for at in others)
+    named = [(set(named_in(texts[at])), math.exp(logprobs[at] - likeliest)) for at in others]
     total = sum(weight for _, weight in named)
     return min(sum(weight for other, weight in named if thing in other) for thing in things) / total
 
 
 def confidence_model_for(calibrated: ConfidenceModel | None, options: CaptionOptions) -> ConfidenceModel | None:
-    """What judges captions that are written so; None if nothing does.
+    """The confidence model for captions that are written with these options; None if there is none.
 
-    Features mean the same only where captions come about in the same way: a greedy one has none to agree with, another
-    length or prompt shifts the log-probabilities. So every option must be as it was when the model was calibrated.
+    Features mean the same only for captions that were written in the same way: a greedy one has no other to agree with,
+    and another length or prompt shifts the log-probabilities. So all options must be those of the calibration.
 
     Args:
-        calibrated: What the model has.
-        options: Completed for the model (`LoadedModel.complete`).
+        calibrated: The model's own confidence model, if it has one.
+        options: The options, completed for the model (`LoadedModel.complete`).
     """
     return calibrated if calibrated and calibrated.options == options.to_dict() else None

@@ -1,7 +1,4 @@
-"""One image pass, everything known about a picture: its vector, its caption and how well the two agree.
-
-Receives pixels; hands on one `ImageDescription` each. Knows nothing about files.
-"""
+"""The description of images from one image pass: vector, caption, and how well the two agree."""
 
 from dataclasses import dataclass
 
@@ -10,20 +7,20 @@ from torch import Tensor
 
 from cocasearch.inference.embedder import Embedder, Vectors, as_numpy
 from cocasearch.inference.generation.caption_options import CaptionOptions
-from cocasearch.inference.generation.captioner import Captioner, picture_seeds
+from cocasearch.inference.generation.captioner import Captioner, image_seeds
 from cocasearch.inference.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)
 class ImageDescription:
-    """What the model makes of one picture.
+    """What the model says about an image.
 
     Attributes:
         embedding: The unit vector (E,).
-        caption: In words; None if none was asked for, as what follows.
-        caption_score: Cosine of the picture and its own caption, which reranked beams were chosen by.
+        caption: The caption; None, like all that follows, if none was asked for.
+        caption_score: Cosine of the image and its own caption, by which beams are reranked.
         caption_logprob: Mean log-probability per token of the caption.
-        caption_confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
+        caption_confidence: Probability that the caption is right, 0 to 1; None if the model was never calibrated.
     """
 
     embedding: Vectors
@@ -34,10 +31,10 @@ class ImageDescription:
 
 
 class ImageDescriber:
-    """Describes pictures, each with a single pass of the image encoder.
+    """The describer of images, which takes a single pass of the image encoder for each.
 
     Args:
-        loaded: The model that looks and writes.
+        loaded: The model.
         options: How captions are written; None for vectors alone.
     """
 
@@ -47,11 +44,11 @@ class ImageDescriber:
 
     @torch.inference_mode()
     def describe(self, pixels: Tensor) -> list[ImageDescription]:
-        """One description per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
+        """The descriptions of the images `pixels` (B, 3, S, S), which the model's `preprocess` has made."""
         if self._options is None:
             return [ImageDescription(embedding) for embedding in self._embedder.embed_pixels(pixels)]
-        features = self._loaded.model.image_features(self._loaded.place_pixels(pixels))
-        seeds = picture_seeds(pixels, self._options)
+        features = self._loaded.model.image_features(self._loaded.to_device(pixels))
+        seeds = image_seeds(pixels, self._options)
         captions = self._captioner.caption_features(features, self._options, seeds=seeds)
         return [
             ImageDescription(embedding, caption.text, caption.score, caption.mean_logprob, caption.confidence)

@@ -1,4 +1,4 @@
-"""Where and how precisely a model runs, and what a process must set up for it to run fast."""
+"""The device and number type of a model, and the settings of the process that let it run fast."""
 
 import contextlib
 import ctypes
@@ -23,10 +23,10 @@ _WORTH_IT = 1.2
 
 
 def choose_device(device: str = "auto") -> torch.device:
-    """The device to run on: what was asked for, or CUDA where there is one, or the CPU.
+    """The device to run on: the one asked for, or else CUDA if there is one, or the CPU.
 
     Raises:
-        CocaSearchError: The device is unknown or not there.
+        CocaSearchError: The device is unknown or missing.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -40,10 +40,9 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 def choose_dtype(dtype: str = "auto", device: torch.device | None = None) -> torch.dtype:
-    """The number type of weights and activations: what was asked for, or bfloat16 where that is faster.
+    """The number type of weights and activations: the one asked for, or else bfloat16 if that is faster.
 
-    Vectors are float32 all the same.
-    `$COCASEARCH_DTYPE` overrides the automatic choice.
+    Vectors stay float32. `$COCASEARCH_DTYPE` overrides the automatic choice.
 
     Raises:
         CocaSearchError: The type is unknown.
@@ -62,9 +61,9 @@ def choose_dtype(dtype: str = "auto", device: torch.device | None = None) -> tor
 def is_faster_in_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies matrices faster in bfloat16 than in float32.
 
-    CUDA's do where they have it, Apple's GPUs from macOS 14 on. A CPU that has the instructions need not: with AMX, and
-    on AMD's with AVX512-BF16, they are several times as fast as float32, on Intel's without AMX half as fast. So those
-    that have them are timed, for some milliseconds.
+    CUDA devices that support it do, and Apple's GPUs from macOS 14 on. CPUs with the instructions differ: with AMX, or
+    AVX512-BF16 of AMD's, they are several times as fast as float32; on Intel's without AMX half as fast. So a CPU that
+    has them is timed, for some milliseconds.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -83,7 +82,7 @@ def is_faster_in_bfloat16(device: torch.device) -> bool:
 
 @torch.inference_mode()
 def _product_seconds(dtype: torch.dtype) -> float:
-    """The least processor time of a small matrix product on this thread."""
+    """The shortest processor time, in seconds, of a small matrix product on this thread."""
     x, weight = torch.ones(128, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
     seconds = []
     for _ in range(6):
@@ -98,17 +97,17 @@ def keep_freed_memory() -> None:
     """Let the process keep large freed blocks, once per process, where glibc is the allocator.
 
     By default glibc returns them to the kernel after every batch, and faulting the pages in again costs a
-    convolutional encoder about half its speed. As each of its pools (arenas) keeps its own, there are few of them:
-    otherwise every thread of a database may leave one behind, full of what no other thread can use.
+    convolutional encoder about half its speed. Each of its pools (arenas) keeps its own memory, so their number is
+    limited: otherwise every thread of a database may leave one behind whose memory no other thread can use.
     """
     _set_allocator({**_KEEPING, _M_ARENA_MAX: _ARENAS})
 
 
 def give_back_freed_memory() -> None:
-    """Hand what lies free between blocks in use back to the kernel, where glibc is the allocator.
+    """Return the free memory between used blocks to the kernel, where glibc is the allocator.
 
-    For now and then, as once in a step of training: otherwise holes that large blocks do not fit any more are held, and
-    more of them the longer a run takes.
+    To be called now and then, such as once in a step of training: otherwise holes that are too small for large blocks
+    add up the longer a run takes.
     """
     if glibc := _glibc():
         glibc.malloc_trim(0)
@@ -116,9 +115,9 @@ def give_back_freed_memory() -> None:
 
 @contextlib.contextmanager
 def giving_back_freed_memory() -> Iterator[None]:
-    """Hand large blocks back to the kernel as they are freed: for work that is no model's.
+    """Return large blocks to the kernel as they are freed, during a block of work without a model.
 
-    What a database frees fits no hole that the model has left, nor what it asks for next.
+    The blocks of a database fit neither the holes that a model has left nor what it asks for next.
     """
     _set_allocator(_AT_FIRST)
     give_back_freed_memory()
@@ -137,7 +136,7 @@ def _set_allocator(values: Mapping[int, int]) -> None:
 
 @functools.cache
 def _glibc() -> ctypes.CDLL | None:
-    """The C library if it is glibc."""
+    """The C library, if it is glibc."""
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL("libc.so.6") if sys.platform == "linux" else None
         if library and library.mallopt and library.malloc_trim:

@@ -1,7 +1,4 @@
-"""Pixels and texts in, unit vectors out: numpy rows in float32, whose dot products are cosines.
-
-Knows nothing about indexes or queries; where pictures come from ends with `embed_image_file`.
-"""
+"""Embedding of pixels and texts as unit vectors: float32 rows of numpy, whose dot products are cosines."""
 
 from collections.abc import Sequence
 
@@ -11,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from cocasearch.byte_range import PictureSource
+from cocasearch.byte_range import ImageSource
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.decoding import make_upright, read_image
 from cocasearch.inference.loaded_model import LoadedModel
@@ -21,10 +18,10 @@ _TOKENIZED_TOGETHER = 4096
 
 
 class Embedder:
-    """Vectors of pictures and texts in the space that both share.
+    """The embedder of images and texts in the space that both share.
 
     Args:
-        loaded: The model that embeds.
+        loaded: The model.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -32,26 +29,25 @@ class Embedder:
 
     @torch.inference_mode()
     def embed_pixels(self, pixels: Tensor) -> Vectors:
-        """Unit rows (B, E) of pictures (B, 3, S, S), as the model's `preprocess` makes them."""
-        return as_numpy(self._loaded.model.encode_image(self._loaded.place_pixels(pixels)))
+        """The unit rows (B, E) of images (B, 3, S, S), which the model's `preprocess` has made."""
+        return as_numpy(self._loaded.model.encode_image(self._loaded.to_device(pixels)))
 
-    def embed_image_file(self, source: PictureSource | Image.Image) -> Vectors:
-        """The unit vector (E,) of one picture: a file, its bytes, or PIL's picture in memory.
+    def embed_image_file(self, source: ImageSource | Image.Image) -> Vectors:
+        """The unit vector (E,) of one image: a file, its bytes, or an image of PIL's in memory.
 
         Raises:
-            UnreadableImage: If it is none, or damaged.
+            UnreadableImage: It is not an image, or damaged.
         """
         preprocess = self._loaded.preprocess
         if isinstance(source, Image.Image):
             image = make_upright(source)
         else:
             image, _ = read_image(source, min_side=preprocess.min_decode_side)
-        vector: Vectors = self.embed_pixels(preprocess(image)[None])[0]
-        return vector
+        return self.embed_pixels(preprocess(image)[None])[0]
 
     @torch.inference_mode()
     def embed_texts(self, texts: str | Sequence[str], batch_size: int = 64) -> Vectors:
-        """Unit rows (N, E) of texts, of one alone a single row; what exceeds the model's context is not read.
+        """The unit rows (N, E) of N texts; text beyond the model's context is not read.
 
         Texts of one length are computed together, so that none waits for a longer one.
         """
@@ -67,14 +63,14 @@ class Embedder:
 
 
 class NoNumbersError(CocaSearchError):
-    """A model's vectors are infinite or no numbers."""
+    """A model gives vectors that are infinite or not numbers."""
 
 
 def as_numpy(vectors: Tensor) -> Vectors:
-    """The same rows as numpy's, in float32, on the CPU.
+    """Vectors as float32 rows of numpy.
 
     Raises:
-        NoNumbersError: Not all are numbers.
+        NoNumbersError: Some are infinite or not numbers.
     """
     rows: Vectors = vectors.float().cpu().numpy()
     if not np.isfinite(rows).all():

@@ -1,4 +1,4 @@
-"""A model in memory, ready to be asked: weights on their device beside tokenizer and preprocessing."""
+"""Loading of a model with its tokenizer and preprocessing, ready for inference."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel
-from cocasearch.checkpoints.hub.catalogue import can_judge
+from cocasearch.checkpoints.hub.catalogue import can_rerank
 from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.checkpoints.registry import name_of, resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.inference.device import choose_device, choose_dtype, keep_freed_memory
 from cocasearch.inference.generation.caption_options import CaptionOptions
-from cocasearch.inference.prepacked_linear import pack_linear_layers
+from cocasearch.inference.prepacked_linear import prepack_linear_layers
 from cocasearch.model.coca import TOWERS, CoCa, Tower
 from cocasearch.model.config import CoCaConfig, EfficientNetLiteConfig
 from cocasearch.text.tokenizer import Tokenizer
@@ -23,16 +23,16 @@ from cocasearch.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """One model with everything that belongs to it.
+    """A model in memory with everything that belongs to it.
 
     Attributes:
-        name: What `load_model` finds it by again: a registered name or an absolute path.
-        fingerprint: Names the weights and all that changes their vectors.
-        model: For inference alone: on a CPU its linear layers are packed, which neither gradients nor `state_dict` see.
-        preprocess: Upright RGB picture -> (3, S, S).
-        can_judge: Whether its vectors tell which caption fits a picture; some published weights have lost that.
-        confidence: What tells how far its captions can be trusted; None of a model that was never calibrated,
-            or that was loaded without what writes captions.
+        name: The name by which `load_model` finds it again: a registered name or an absolute path.
+        fingerprint: Digest of the weights and of all that changes their vectors.
+        model: For inference alone: on a CPU its linear layers are prepacked, unseen by gradients and `state_dict`.
+        preprocess: What turns an upright RGB image into a (3, S, S) tensor.
+        can_rerank: Whether its vectors tell which caption fits an image; some published weights have lost that.
+        confidence: The model of its captions' confidence; None if it was never calibrated, or loaded without the
+            caption tower.
     """
 
     name: str
@@ -42,23 +42,23 @@ class LoadedModel:
     fingerprint: str
     device: torch.device
     dtype: torch.dtype
-    can_judge: bool = True
+    can_rerank: bool = True
     confidence: ConfidenceModel | None = field(default=None, repr=False)
 
     @property
     def config(self) -> CoCaConfig:
         return self.model.config
 
-    def place_pixels(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, 3, S, S) where and as the image encoder wants them."""
+    def to_device(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 3, S, S) on the model's device, in the memory layout that suits the image encoder."""
         layout = image_memory_format(self.config)
         if self.device.type == "cuda" and pixels.device.type == "cpu":
             pixels = pixels.pin_memory()  # so that the copy need not be waited for
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=layout)
 
     def complete(self, options: CaptionOptions) -> CaptionOptions:
-        """Caption options with what is left to the model."""
-        return options.for_model(can_judge=self.can_judge)
+        """Caption options with the defaults that depend on the model."""
+        return options.for_model(can_rerank=self.can_rerank)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (B, L) of texts on the model's device."""
@@ -71,20 +71,20 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     towers: Tower | Collection[Tower] = tuple(TOWERS),
-    packed: bool = True,
+    prepack: bool = True,
 ) -> LoadedModel:
-    """The model of a name or folder, in memory; for None the best one on this machine.
+    """Load the model of a name or folder; for None the best one on this machine.
 
     Args:
         name_or_folder: A model's name (`cocasearch models list`) or its folder.
         device: "auto", "cpu", "cuda" or "mps".
         dtype: "auto" (bfloat16 where that is faster), "float32", "bfloat16" or "float16".
         towers: The parts that will be used, of "image", "text" and "caption": a text query needs but one of them.
-        packed: On a CPU, store linear layers as its kernels read them: faster from the second use on. Otherwise weights
-            stay on disk until they are used, which is quicker for a single query.
+        prepack: On a CPU, store linear layers as its kernels read them: faster from the second use on. Otherwise
+            weights stay on disk until they are used, which is quicker for a single query.
 
     Raises:
-        CocaSearchError: No such model, device, dtype or tower, or damaged files.
+        CocaSearchError: There is no such model, device, dtype or tower, or a file is damaged.
     """
     keep_freed_memory()
     towers = (towers,) if isinstance(towers, str) else towers
@@ -93,12 +93,12 @@ def load_model(
     stored = read_model_folder(resolve_model(name_or_folder))
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
-    packed = packed and chosen_device.type == "cpu"
-    model = stored.load_model(dtype=chosen_dtype, towers=towers, mapped=not packed)
+    prepack = prepack and chosen_device.type == "cpu"
+    model = stored.load_model(dtype=chosen_dtype, towers=towers, mapped=not prepack)
     model.requires_grad_(False).to(chosen_device)
     lay_out_image_encoder(model)
-    if packed:
-        pack_linear_layers(model)
+    if prepack:
+        prepack_linear_layers(model)
     return LoadedModel(
         name=name_of(stored.folder),
         model=model,
@@ -107,7 +107,7 @@ def load_model(
         fingerprint=stored.fingerprint,
         device=chosen_device,
         dtype=chosen_dtype,
-        can_judge=can_judge(stored.folder.resolve().name),
+        can_rerank=can_rerank(stored.folder.resolve().name),
         confidence=stored.read_confidence() if "caption" in towers else None,
     )
 

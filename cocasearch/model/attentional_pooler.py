@@ -1,7 +1,7 @@
-"""From image tokens to the two things CoCa needs: a contrastive vector and a context for the decoder.
+"""Poolers, which make a contrastive vector and a context for the decoder out of image tokens.
 
-Four ways behind one call (arXiv 2205.01917 section 3.2; OpenCLIP transformer.py): tokens (B, S, C) in,
-(pooled (B, D) before projection, context (B, Q, D)) out.
+Four kinds have one interface (arXiv 2205.01917 section 3.2; OpenCLIP transformer.py): tokens (B, S, C) in,
+pooled vectors (B, D) before the projection and contexts (B, Q, D) out.
 """
 
 import torch
@@ -22,8 +22,10 @@ class AttentionalPooler(nn.Module):
         self.attention = CrossAttention(width, heads, context_width=context_width)
 
     def forward(self, tokens: Tensor, first: int | None = None) -> Tensor:
-        """(B, S, C) -> (B, Q, D), or as many of the Q as asked for."""
+        """(B, S, C) -> (B, Q, D), or the first `first` of the Q."""
         keys_and_values = self.attention.project_context(self.context_norm(tokens))
+        # The queries are the same for every image, so they are normed and projected once (1, Q, D). Each attends for
+        # itself: fewer of them change nothing about the others.
         return self.attention.attend(self.query_norm(self.queries[:first])[None], keys_and_values)
 
 
@@ -36,11 +38,10 @@ class ClassTokenPooling(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.norm(tokens)
-        return tokens[:, 0], tokens[:, 1:]
+        return tokens[:, 0], tokens[:, 1:]  # (B, C) and (B, S - 1, C)
 
     def vector(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.norm(tokens[:, 0])
-        return pooled
+        return self.norm(tokens[:, 0])  # the norm is of each token by itself
 
 
 class SinglePooling(nn.Module):
@@ -52,12 +53,13 @@ class SinglePooling(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = self.norm(self.pooler(tokens))
+        # The paper's two task-specific poolers share their weights here: query 0 learns the contrastive task, the
+        # others the generative one.
+        pooled = self.norm(self.pooler(tokens))  # (B, Q, D)
         return pooled[:, 0], pooled[:, 1:]
 
     def vector(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.norm(self.pooler(tokens, first=1))[:, 0]
-        return pooled
+        return self.norm(self.pooler(tokens, first=1))[:, 0]
 
 
 class SeparatePooling(nn.Module):
@@ -70,6 +72,8 @@ class SeparatePooling(nn.Module):
     def __init__(self, width: int, embed_dim: int, context_width: int, config: PoolerConfig) -> None:
         super().__init__()
         self.is_cascade = config.kind == "cascade"
+        # As in the paper's figure 2: many queries (256) keep the details that captions need, one query the gist that
+        # retrieval needs.
         self.generative = AttentionalPooler(
             width, context_width=context_width, queries=config.queries, heads=config.heads
         )
@@ -80,15 +84,15 @@ class SeparatePooling(nn.Module):
         self.contrastive_norm = nn.LayerNorm(embed_dim)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        context = self.generative_norm(self.generative(tokens))
+        context = self.generative_norm(self.generative(tokens))  # (B, Q, D)
         return self._pool(context if self.is_cascade else tokens), context
 
     def vector(self, tokens: Tensor) -> Tensor:
+        # In parallel the generative pooler adds nothing to the vector, and is spared.
         return self.forward(tokens)[0] if self.is_cascade else self._pool(tokens)
 
     def _pool(self, tokens: Tensor) -> Tensor:
-        pooled: Tensor = self.contrastive_norm(self.contrastive(tokens))[:, 0]
-        return pooled
+        return self.contrastive_norm(self.contrastive(tokens))[:, 0]  # (B, E): of its one query
 
 
 Pooling = ClassTokenPooling | SinglePooling | SeparatePooling
@@ -100,7 +104,7 @@ def build_pooling(config: PoolerConfig, *, width: int, embed_dim: int, context_w
 
     `width` is the decoder's, which the context gets; the separate contrastive pooler is as wide as the shared space.
     """
-    if config.kind == "none":
+    if config.kind == "none":  # the decoder reads the encoder's tokens as they are, so both are equally wide
         return ClassTokenPooling(context_width), context_width
     if config.kind == "single":
         return SinglePooling(width, context_width, config), width

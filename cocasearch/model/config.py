@@ -1,7 +1,6 @@
-"""What a CoCa model is made of, as frozen data: the part of a model folder's `config.json` named `architecture`.
+"""The architecture of a CoCa model as frozen data, stored under `architecture` in a model folder's `config.json`.
 
-Knows nothing about files, pictures or words. Each class validates itself; an unknown key in a dictionary is an
-error that names the nearest known key.
+Each class validates itself; an unknown key in a dictionary is an error that names the nearest known key.
 """
 
 import dataclasses
@@ -16,20 +15,13 @@ PoolerKind = Literal["none", "single", "parallel", "cascade"]
 
 # Far above any model that was published, and low enough that one of these sizes is built, if only without its weights.
 _LARGEST = {
-    "image_size": 4096,
-    "patch_size": 4096,
+    **dict.fromkeys(("image_size", "patch_size", "queries", "stem_channels"), 4096),
+    **dict.fromkeys(("width", "head_width", "head_channels"), 16_384),
+    **dict.fromkeys(("mlp_width", "embed_dim", "positions"), 65_536),
     "layers": 128,
-    "width": 16_384,
-    "head_width": 16_384,
-    "mlp_width": 65_536,
-    "embed_dim": 65_536,
     "heads": 1024,
-    "queries": 4096,
     "context_length": 8192,
-    "positions": 65_536,
     "vocab_size": 4_194_304,
-    "stem_channels": 4096,
-    "head_channels": 16_384,
 }
 _LARGEST_GRID = 512  # patches a side
 _MOST_STAGES = 32
@@ -37,7 +29,7 @@ _LARGEST_OF_STAGE = (64, 15, 4, 32, 4096)  # repeats, kernel, stride, expansion,
 
 
 class _Sized:
-    """A part of a model whose sizes are checked: a file may say anything of them."""
+    """A part of a model whose sizes are checked, since a file may hold any number."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -48,10 +40,10 @@ class _Sized:
 
 
 def check_size(name: str, value: Any, largest: int) -> None:
-    """Refuse a size that no model has.
+    """Make sure that a size is one that a model can have.
 
     Raises:
-        CocaSearchError: It is no whole number from 1 to `largest`.
+        CocaSearchError: It is not a whole number from 1 to `largest`.
     """
     if type(value) is not int or not 1 <= value <= largest:
         raise CocaSearchError(f"the config has a {name} of {shown(value)}, not a whole number from 1 to {largest}")
@@ -61,24 +53,26 @@ def check_size(name: str, value: Any, largest: int) -> None:
 class VisionTransformerConfig(_Sized):
     """A ViT image encoder with a class token, as in OpenCLIP."""
 
-    image_size: int = 224
-    patch_size: int = 32
+    image_size: int = 224  # pixels a side
+    patch_size: int = 32  # pixels a side; (224 / 32)^2 = 49 patches
     layers: int = 12
     width: int = 768
-    head_width: int = 64
+    head_width: int = 64  # 12 heads
     layer_scale: float | None = None  # initial LayerScale; None: no LayerScale
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.grid_size <= _LARGEST_GRID:
-            raise CocaSearchError(f"pictures of {self.image_size} pixels are not cut into patches of {self.patch_size}")
+            raise CocaSearchError(f"images of {self.image_size} pixels are not cut into patches of {self.patch_size}")
 
     @property
     def heads(self) -> int:
+        """Number of attention heads."""
         return self.width // self.head_width
 
     @property
     def grid_size(self) -> int:
+        """Number of patches along a side; pixels that do not fill a patch are not seen."""
         return self.image_size // self.patch_size
 
 
@@ -91,7 +85,8 @@ class EfficientNetLiteConfig(_Sized):
 
     image_size: int = 224
     stem_channels: int = 32
-    head_channels: int = 1280
+    head_channels: int = 1280  # of the tokens
+    # Lite0. Five strides of 2, the stem's among them, make one token of 32 x 32 pixels.
     blocks: tuple[tuple[int, int, int, int, int], ...] = (
         (1, 3, 1, 1, 16),
         (2, 3, 2, 6, 24),
@@ -111,6 +106,7 @@ class EfficientNetLiteConfig(_Sized):
 
     @property
     def width(self) -> int:
+        """Width of the tokens."""
         return self.head_channels
 
 
@@ -125,7 +121,7 @@ class PoolerConfig(_Sized):
     """
 
     kind: PoolerKind = "single"
-    queries: int = 256
+    queries: int = 256  # as in the paper; with `single` 255 of them are left for the decoder
     heads: int = 8
 
     def __post_init__(self) -> None:
@@ -140,13 +136,13 @@ class PoolerConfig(_Sized):
 class TextConfig(_Sized):
     """The unimodal text decoder: causal, with a learned CLS at its end."""
 
-    context_length: int = 76  # token ids; the CLS position comes on top
-    vocab_size: int = 49408
+    context_length: int = 76  # token ids; with the CLS on top CLIP's 77
+    vocab_size: int = 49408  # CLIP's
     width: int = 512
     heads: int = 8
     layers: int = 12
     layer_scale: float | None = None
-    pad_id: int = 0
+    pad_id: int = 0  # in CLIP's vocabulary also the token "!"
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ class RobertaConfig(_Sized):
 
     context_length: int = 76
     vocab_size: int = 50265
-    width: int = 768
+    width: int = 768  # these are of roberta-base
     heads: int = 12
     layers: int = 12
     mlp_width: int = 3072
@@ -179,10 +175,10 @@ class RobertaConfig(_Sized):
 class MultimodalConfig(_Sized):
     """The multimodal decoder, as wide as the text decoder below it.
 
-    `vocab_size` is the number of words that it can write, the first ones; None for all that the text decoder reads.
+    `vocab_size` is the number of ids that it can write, the first ones; None for all that the text decoder reads.
     """
 
-    layers: int = 12
+    layers: int = 12  # each of self-attention and cross-attention; the paper splits one decoder in two equal halves
     heads: int = 8
     layer_scale: float | None = None
     vocab_size: int | None = None
@@ -197,7 +193,7 @@ class CoCaConfig(_Sized):
     pooler: PoolerConfig = field(default_factory=PoolerConfig)
     text: TextConfig | RobertaConfig = field(default_factory=TextConfig)
     multimodal: MultimodalConfig = field(default_factory=MultimodalConfig)
-    quick_gelu: bool = False
+    quick_gelu: bool = False  # of OpenAI's own CLIP weights; OpenCLIP's CoCas use the exact function
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -208,15 +204,15 @@ class CoCaConfig(_Sized):
                 f"without a pooler the decoder reads image tokens of width {self.image.width}, "
                 f"so the text width must be the same, not {self.text.width}"
             )
-        if not 2 <= self.words_written <= self.text.vocab_size:
-            raise CocaSearchError(f"{self.words_written} words cannot be written: {self.text.vocab_size} are read")
+        if not 2 <= self.output_vocab_size <= self.text.vocab_size:
+            raise CocaSearchError(f"{self.output_vocab_size} words cannot be written: {self.text.vocab_size} are read")
         for part, width, heads in self._attentions():
             if heads < 1 or width % heads:
                 raise CocaSearchError(f"a {part} width of {width} is not shared evenly by {heads} heads")
 
     @property
-    def words_written(self) -> int:
-        """How many words captions are made of, V."""
+    def output_vocab_size(self) -> int:
+        """Number of ids that captions are made of, V."""
         return self.multimodal.vocab_size or self.text.vocab_size
 
     def _attentions(self) -> Iterator[tuple[str, int, int]]:
@@ -224,14 +220,14 @@ class CoCaConfig(_Sized):
         if isinstance(self.image, VisionTransformerConfig):
             yield "image encoder", self.image.width, self.image.heads
         if self.pooler.kind != "none":
-            yield "pooler", self.text.width, self.pooler.heads
+            yield "pooler", self.text.width, self.pooler.heads  # its output is what the decoder attends to
         if self.pooler.kind in ("parallel", "cascade"):
-            yield "contrastive pooler", self.embed_dim, self.pooler.heads
+            yield "contrastive pooler", self.embed_dim, self.pooler.heads  # as wide as the shared space
         yield "text decoder", self.text.width, self.text.heads
         yield "multimodal decoder", self.text.width, self.multimodal.heads
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON types; what kind of image encoder and text decoder is under their `kind`."""
+        """The configuration as JSON types, with the kinds of image encoder and text decoder under `kind`."""
         fields = dataclasses.asdict(self)
         fields["image"] = {"kind": IMAGE_KINDS[type(self.image)], **fields["image"]}
         fields["text"] = {"kind": TEXT_KINDS[type(self.text)], **fields["text"]}
@@ -244,11 +240,12 @@ class CoCaConfig(_Sized):
         """The configuration that `to_dict` wrote.
 
         Raises:
-            CocaSearchError: A key, an image encoder kind or a text decoder kind that does not exist, or a value that
-                no model has.
+            CocaSearchError: A key, an image encoder kind or a text decoder kind does not exist, or no model has one of
+                the values.
         """
         try:
             known = dict(fields)
+            # Fields alone do not tell a ViT from a convolutional encoder, so each kind is named.
             for name, noun, kinds in (("image", "image encoder", IMAGE_KINDS), ("text", "text decoder", TEXT_KINDS)):
                 if name in known:
                     known[name] = _build_kind(noun, kinds, known[name])
@@ -275,8 +272,9 @@ def _build_kind(noun: str, kinds: Mapping[type, str], fields: Mapping[str, Any])
 
 
 def presets() -> dict[str, CoCaConfig]:
-    """The architectures that have a name."""
+    """The named architectures."""
     return {
+        # OpenCLIP's four, as its files of the same names describe them.
         "coca_base": CoCaConfig(
             embed_dim=512,
             image=VisionTransformerConfig(image_size=288, patch_size=18),
@@ -292,6 +290,7 @@ def presets() -> dict[str, CoCaConfig]:
             multimodal=MultimodalConfig(heads=12),
         ),
         "coca_roberta-ViT-B-32": CoCaConfig(pooler=PoolerConfig(kind="none"), text=RobertaConfig()),
+        # The bundled model: a pretrained convolutional encoder, and the paper's parallel poolers.
         "coca-mini": CoCaConfig(
             embed_dim=256,
             image=EfficientNetLiteConfig(image_size=192),

@@ -28,6 +28,7 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
+        # How much is padded depends on the size of the input, which torch's own padding does not look at.
         top, bottom, left, right = (
             *_same_padding(x.shape[-2], kernel, stride),
             *_same_padding(x.shape[-1], kernel, stride),
@@ -39,6 +40,7 @@ class SameConv(nn.Conv2d):
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels to add before and after `size` of them, so that the kernel finds ceil(size / stride) places."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -46,8 +48,8 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 # Rounding the first, largest maps to bfloat16 turns vectors most: of 200 photos' cosines with float32 the least is
 # 0.992 with all of the encoder rounded, and 0.9995 with these spared.
 _PRECISE_BLOCKS = 4
-# In inference on a CPU, where these maps of 32 pictures would take 0.4 GB and leave its cache between operations.
-_PICTURES_AT_ONCE = 4
+# In inference on a CPU, where these maps of 32 images would take 0.4 GB and leave its cache between operations.
+_IMAGES_AT_ONCE = 4
 
 
 class InvertedBottleneck(nn.Module):
@@ -56,13 +58,16 @@ class InvertedBottleneck(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = inputs * expansion
+        # Inverted: wide inside, narrow outside, so that what is kept between blocks is small. The wide convolution is
+        # depthwise (one filter a channel) and therefore cheap.
         self.expand = SameConv(inputs, inner, 1) if expansion > 1 else None
         self.depthwise = SameConv(inner, inner, kernel, stride=stride, groups=inner)
         self.project = SameConv(inner, outputs, 1)
         self.has_residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)  # (B, inner, H, W)
+        # No activation after the projection: cutting off the negative half of so few channels would lose too much.
         output: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + output if self.has_residual else output
 
@@ -70,26 +75,26 @@ class InvertedBottleneck(nn.Module):
 class EfficientNetLite(nn.Module):
     """Stem, inverted bottlenecks, head; the grid of head features row by row as tokens.
 
-    The last blocks and the head, which hold most of the arithmetic, may be of a narrower type than the rest.
+    The last blocks and the head, which hold most of the arithmetic, may have a shorter number type than the rest.
     """
 
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__()
-        self.stem = SameConv(3, config.stem_channels, 3, stride=2)
+        self.stem = SameConv(3, config.stem_channels, 3, stride=2)  # (B, 32, S / 2, S / 2)
         self.blocks = nn.ModuleList()
         channels = config.stem_channels
         for repeats, kernel, stride, expansion, outputs in config.blocks:
-            for repeat in range(repeats):
+            for repeat in range(repeats):  # the first of a stage changes size and channels, the others keep them
                 self.blocks.append(
                     InvertedBottleneck(
                         channels, outputs, kernel=kernel, stride=stride if repeat == 0 else 1, expansion=expansion
                     )
                 )
                 channels = outputs
-        self.head = SameConv(channels, config.head_channels, 1)
+        self.head = SameConv(channels, config.head_channels, 1)  # (B, D, S / 32, S / 32)
 
-    def narrow(self, dtype: torch.dtype) -> None:
-        """Make the last blocks and the head of `dtype`, in place."""
+    def to_dtype(self, dtype: torch.dtype) -> None:
+        """Let the last blocks and the head compute in `dtype`, in place."""
         for part in (*self.blocks[_PRECISE_BLOCKS:], self.head):
             part.to(dtype)
 
@@ -97,21 +102,23 @@ class EfficientNetLite(nn.Module):
         return self.tokens(self.feature_maps(pixels, _PRECISE_BLOCKS), _PRECISE_BLOCKS).to(pixels.dtype)
 
     def feature_maps(self, pixels: Tensor, blocks: int) -> Tensor:
-        """What the stem and the first `blocks` blocks make of pixels (B, 3, S, S): maps (B, C, H, W)."""
+        """The maps (B, C, H, W) after the stem and the first `blocks` blocks, from pixels (B, 3, S, S)."""
         in_pieces = pixels.device.type == "cpu" and not torch.is_grad_enabled()
-        pieces = torch.split(pixels, _PICTURES_AT_ONCE) if in_pieces else (pixels,)
+        pieces = torch.split(pixels, _IMAGES_AT_ONCE) if in_pieces else (pixels,)
+        # The first blocks stay in the type of the pixels, the rest may be rounded: see `_PRECISE_BLOCKS`.
+        # A piece's maps stay in the CPU's cache from one layer to the next; in training all maps are kept anyway.
         x = torch.cat([self._large_maps(piece, blocks) for piece in pieces]).to(self.head.weight.dtype)
         for block in self.blocks[_PRECISE_BLOCKS:blocks]:
             x = block(x)
         return x
 
     def tokens(self, feature_maps: Tensor, blocks: int) -> Tensor:
-        """The tokens (B, N, D) of what `feature_maps` made with the same number of blocks, in the head's type."""
+        """The tokens (B, N, D), in the head's type, from `feature_maps` with the same number of blocks."""
         x = feature_maps.to(self.head.weight.dtype)
         for block in self.blocks[blocks:]:
             x = block(x)
-        tokens: Tensor = F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
-        return tokens
+        # (B, D, S / 32, S / 32) -> (B, N, D): without positions, which the convolutions' padding tells well enough.
+        return F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
 
     def _large_maps(self, pixels: Tensor, blocks: int) -> Tensor:
         x = F.relu6(self.stem(pixels), inplace=True)

@@ -5,17 +5,14 @@ runs the same weights without a causal mask, so that its captions see the word t
 Source: RoBERTa (arXiv 1907.11692), blocks as in BERT (arXiv 1810.04805): normalised after each branch.
 """
 
-from collections.abc import Iterator
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
 from cocasearch.model.attention import KeyValues, SelfAttention
 from cocasearch.model.config import RobertaConfig
-from cocasearch.model.layers import Mlp, Residual
+from cocasearch.model.layers import Blocks, Mlp, Residual
 from cocasearch.model.text_decoder import trim_padding
-from cocasearch.model.unpadding import Packing, until_last
+from cocasearch.model.unpadding import Unpadding, until_last
 
 INITIAL_STD = 0.02
 
@@ -32,8 +29,8 @@ class RobertaBlock(nn.Module):
         self.mlp_residual = Residual(config.width, None)
         self.mlp_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
-    def forward(self, x: Tensor, packing: Packing | None = None) -> Tensor:
-        return self._finish(x, self.attention(x, causal=True, packing=packing))
+    def forward(self, x: Tensor, unpadding: Unpadding | None = None) -> Tensor:
+        return self._finish(x, self.attention(x, causal=True, unpadding=unpadding))
 
     def prefill(self, x: Tensor) -> tuple[Tensor, KeyValues]:
         attended, cache = self.attention.prefill(x)
@@ -43,16 +40,9 @@ class RobertaBlock(nn.Module):
         return self._finish(x, self.attention.decode_step(x, cache, mask=mask))
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        # Post-norm: the sum itself is normed, where CLIP's blocks norm what a branch reads.
         x = self.attention_norm(x + self.attention_residual(attended))
-        output: Tensor = self.mlp_norm(x + self.mlp_residual(self.mlp(x)))
-        return output
-
-
-class RobertaBlocks(nn.ModuleList):
-    """A list of `RobertaBlock` that says so when iterated."""
-
-    def __iter__(self) -> Iterator[RobertaBlock]:
-        return cast("Iterator[RobertaBlock]", super().__iter__())
+        return self.mlp_norm(x + self.mlp_residual(self.mlp(x)))
 
 
 class RobertaTextDecoder(nn.Module):
@@ -62,16 +52,17 @@ class RobertaTextDecoder(nn.Module):
         super().__init__()
         self.context_length = config.context_length
         self.pad_id = config.pad_id
-        self._first_position = config.pad_id + 1
+        self._first_position = config.pad_id + 1  # RoBERTa numbers positions from there; the rows below are of padding
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Parameter(torch.empty(config.positions, config.width))
-        self.token_type = nn.Parameter(torch.empty(config.width))
+        self.token_type = nn.Parameter(torch.empty(config.width))  # of its only type: RoBERTa reads one sentence
         self.input_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.blocks = RobertaBlocks(RobertaBlock(config) for _ in range(config.layers))
+        self.blocks = Blocks[RobertaBlock](RobertaBlock(config) for _ in range(config.layers))
         self.projection = nn.Linear(config.width, embed_dim, bias=False)
         self._initialise()
 
     def _initialise(self) -> None:
+        # BERT's values: one deviation for everything, whatever the width.
         for parameter in (self.positions, self.token_type):
             nn.init.normal_(parameter, std=INITIAL_STD)
         for module in self.modules():
@@ -82,45 +73,36 @@ class RobertaTextDecoder(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The projected mean of the real tokens' states (B, E), not normalised, and all states (B, L, D)."""
-        x = self._embed(ids, self._first_positions(ids.shape[1]))
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks(self._embed(ids, self._first_positions(ids.shape[1])))  # (B, L, D)
         return self._project(x, ids), x
 
-    def packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def unpadded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, without the work for padding, whose states are zero: for training."""
-        packing = Packing(until_last(ids != self.pad_id))
-        x = packing.pack(self._embed(ids, self._first_positions(ids.shape[1])))
-        for block in self.blocks:
-            x = block(x, packing)
-        x = packing.unpack(x)
+        unpadding = Unpadding(until_last(ids != self.pad_id))
+        # (N, D): there is no CLS that would see padding, so nothing beside the text is computed.
+        x = unpadding.unpad(self._embed(ids, self._first_positions(ids.shape[1])))
+        x = unpadding.pad(self.blocks(x, unpadding=unpadding))
         return self._project(x, ids), x
 
     def vector(self, ids: Tensor) -> Tensor:
         """The projected mean (B, E) alone, for the cost of the longest real text."""
-        vector: Tensor = self(trim_padding(ids, self.pad_id))[0]
-        return vector
+        return self(trim_padding(ids, self.pad_id))[0]
 
     def prefill(self, ids: Tensor) -> tuple[Tensor, list[KeyValues], Tensor]:
         """Token states (B, P, D) of a prompt, each block's cache, and that all positions are visible (B, P + 1)."""
-        x, caches = self._embed(ids, self._first_positions(ids.shape[1])), []
-        for block in self.blocks:
-            x, cache = block.prefill(x)
-            caches.append(cache)
+        x, caches = self.blocks.prefill(self._embed(ids, self._first_positions(ids.shape[1])))
+        # No position is hidden: padding comes after the text, and a prompt has none.
         return x, caches, torch.ones(len(ids), ids.shape[1] + 1, dtype=torch.bool, device=ids.device)
 
     def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], mask: Tensor) -> Tensor:
         """States (B, k, D) of one new id per row (B, k) at `position`; `mask` as `SelfAttention.decode_step`."""
-        x = self._embed(ids, self._first_position + position)
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x = block.decode_step(x, cache, mask=mask)
-        return x
+        return self.blocks.decode_step(self._embed(ids, self._first_position + position), caches, mask)
 
     def _project(self, x: Tensor, ids: Tensor) -> Tensor:
-        is_real = (ids != self.pad_id)[..., None]
+        is_real = (ids != self.pad_id)[..., None]  # (B, L, 1)
+        # In float32: the sum of many states would lose its low digits in bfloat16. An empty text counts as one id.
         mean = (x.float() * is_real).sum(dim=1) / is_real.sum(dim=1).clamp(min=1)
-        output: Tensor = self.projection(mean.to(x.dtype))
-        return output
+        return self.projection(mean.to(x.dtype))
 
     def _first_positions(self, count: int) -> slice:
         if count > self.context_length:
@@ -128,6 +110,6 @@ class RobertaTextDecoder(nn.Module):
         return slice(self._first_position, self._first_position + count)
 
     def _embed(self, ids: Tensor, position: slice | int) -> Tensor:
+        # (B, L, D), normed here since the blocks norm after their branches and would read an unnormed stream.
         x = self.token_embedding(ids) + self.positions[position] + self.token_type
-        output: Tensor = self.input_norm(x)
-        return output
+        return self.input_norm(x)

@@ -12,28 +12,25 @@ from torch import Tensor, nn
 
 from cocasearch.model.attention import KeyValues
 from cocasearch.model.config import MultimodalConfig, TextConfig
-from cocasearch.model.layers import (
-    CrossAttentionBlock,
-    CrossAttentionBlocks,
-    SelfAttentionBlock,
-    SelfAttentionBlocks,
-)
-from cocasearch.model.unpadding import Packing, until_last
+from cocasearch.model.layers import Blocks, CrossAttentionBlock, SelfAttentionBlock
+from cocasearch.model.unpadding import Unpadding, until_last
 
 
 def visible_keys(ids: Tensor, pad_id: int) -> Tensor:
-    """Which positions may be attended to, (B, L + 1) with the CLS position last.
+    """Whether each position may be attended to, (B, L + 1) with the CLS position last.
 
     OpenCLIP's padding mask, on which its weights depend: position j is visible when the id *before* it is not
     padding, so the CLS also sees the first padding position.
     """
+    # OpenCLIP pads its mask on the left where the CLS would want it on the right, and so shifts it by one. Weights were
+    # trained with that, so it is part of the model.
     first = torch.ones_like(ids[:, :1], dtype=torch.bool)
     return torch.cat([first, ids != pad_id], dim=1)
 
 
 def trim_padding(ids: Tensor, pad_id: int) -> Tensor:
-    """The same texts, cut after the one padding position that the CLS may see; the result is exactly equal."""
-    used = (ids != pad_id).any(dim=0).nonzero()
+    """The texts, cut after the one padding position that the CLS may see; their vectors stay exactly the same."""
+    used = (ids != pad_id).any(dim=0).nonzero()  # the positions at which any text has an id
     length = int(used[-1]) + 2 if len(used) else 1
     return ids[:, :length]
 
@@ -47,8 +44,8 @@ class UnimodalTextDecoder(nn.Module):
         self.pad_id = config.pad_id
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.cls_embedding = nn.Parameter(torch.empty(config.width))
-        self.positions = nn.Parameter(torch.empty(config.context_length + 1, config.width))
-        self.blocks = SelfAttentionBlocks(
+        self.positions = nn.Parameter(torch.empty(config.context_length + 1, config.width))  # the last is the CLS's
+        self.blocks = Blocks[SelfAttentionBlock](
             SelfAttentionBlock(config.width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
@@ -69,28 +66,26 @@ class UnimodalTextDecoder(nn.Module):
 
         The CLS takes the last position of the full context whatever L is, so texts may come cut.
         """
-        x, mask = self._embed(self._with_room_for_cls(ids))
-        for block in self.blocks:
-            x = block(x, mask=mask)
+        x, mask = self._embed(self._with_room_for_cls(ids))  # (B, L + 1, D), (B, 1, L + 1, L + 1)
+        x = self.blocks(x, mask=mask)
+        # The last norm and the projection are the CLS's alone: the multimodal half goes on from the states as they are.
         return self._project(x), x[:, : ids.shape[1]]
 
-    def packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def unpadded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, without the work for padding, whose states are zero: for training."""
         with_room = self._with_room_for_cls(ids)
         x, mask = self._embed(with_room)
-        is_text = until_last(with_room != self.pad_id)
+        is_text = until_last(with_room != self.pad_id)  # (B, L); padding between words counts as text
         # Beside the text the CLS sees the first padding position.
         computed = F.pad(is_text, (0, 1), value=True) | F.pad(is_text, (1, 0), value=True)
         computed[:, -1] = True
-        packing = Packing(computed)
-        packed = packing.pack(x)
-        for block in self.blocks:
-            packed = block(packed, mask=mask, packing=packing)
-        x = packing.unpack(packed)
+        unpadding = Unpadding(computed)
+        x = unpadding.pad(self.blocks(unpadding.unpad(x), mask=mask, unpadding=unpadding))
         return self._project(x), x[:, : ids.shape[1]]
 
     def vector(self, ids: Tensor) -> Tensor:
         """The projected CLS (B, E) alone, for the cost of the longest real text."""
+        # The CLS keeps its own position embedding wherever the cut moves it, and attention knows no other positions.
         x, mask = self._embed(trim_padding(self._with_room_for_cls(ids), self.pad_id))
         *blocks, last = self.blocks
         for block in blocks:
@@ -98,40 +93,36 @@ class UnimodalTextDecoder(nn.Module):
         return self._project(last.last_position(x, mask=mask))
 
     def _embed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """What the blocks read, (B, L + 1, D) with the CLS last, and who sees whom in it.
+        """The input of the blocks (B, L + 1, D), with the CLS last, and its attention mask (B, 1, L + 1, L + 1).
 
-        L is the context length, or the last id of every row is padding.
+        L must be the context length, or the last id of every row padding.
         """
         length = ids.shape[1]
-        tokens = self.token_embedding(ids) + self.positions[:length]
+        tokens = self.token_embedding(ids) + self.positions[:length]  # (B, L, D)
         cls = (self.cls_embedding + self.positions[-1]).to(tokens.dtype).expand(len(ids), 1, -1)
+        # At the end, where a causal mask lets it see the whole text; no word ever sees the CLS, so captions can be
+        # written without it.
         x = torch.cat([tokens, cls], dim=1)
         causal = torch.ones(length + 1, length + 1, dtype=torch.bool, device=ids.device).tril()
+        # (L + 1, L + 1) & (B, 1, 1, L + 1): a query sees itself and what is visible before it, in every head alike.
         return x, causal & visible_keys(ids, self.pad_id)[:, None, None, :]
 
     def _project(self, x: Tensor) -> Tensor:
-        output: Tensor = self.projection(self.output_norm(x[:, -1]))
-        return output
+        return self.projection(self.output_norm(x[:, -1]))
 
     def prefill(self, ids: Tensor) -> tuple[Tensor, list[KeyValues], Tensor]:
         """Token states (B, P, D) of a prompt, each block's cache, and which positions are visible (B, P + 1)."""
         length = ids.shape[1]
         visible = visible_keys(ids, self.pad_id)
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-        mask = causal & visible[:, None, None, :-1]
-        x = self.token_embedding(ids) + self.positions[:length]
-        caches = []
-        for block in self.blocks:
-            x, cache = block.prefill(x, mask=mask)
-            caches.append(cache)
+        mask = causal & visible[:, None, None, :-1]  # the last column is about the id that comes next
+        x, caches = self.blocks.prefill(self.token_embedding(ids) + self.positions[:length], mask=mask)
         return x, caches, visible
 
     def decode_step(self, ids: Tensor, position: int, caches: list[KeyValues], mask: Tensor) -> Tensor:
         """States (B, k, D) of one new id per row (B, k) at `position`; `mask` as `SelfAttention.decode_step`."""
-        x: Tensor = self.token_embedding(ids) + self.positions[position]
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x = block.decode_step(x, cache, mask=mask)
-        return x
+        x = self.token_embedding(ids) + self.positions[position]  # (B, k, D): all rows are equally long
+        return self.blocks.decode_step(x, caches, mask)
 
     def _with_room_for_cls(self, ids: Tensor) -> Tensor:
         # Short input stands for the padded text, whose first padding position the CLS sees.
@@ -146,11 +137,11 @@ class MultimodalDecoder(nn.Module):
 
     def __init__(self, config: MultimodalConfig, *, width: int, vocab_size: int, quick_gelu: bool = False) -> None:
         super().__init__()
-        self.self_blocks = SelfAttentionBlocks(
+        self.self_blocks = Blocks[SelfAttentionBlock](
             SelfAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
-        self.cross_blocks = CrossAttentionBlocks(
+        self.cross_blocks = Blocks[CrossAttentionBlock](
             CrossAttentionBlock(width, config.heads, layer_scale=config.layer_scale, quick_gelu=quick_gelu)
             for _ in range(config.layers)
         )
@@ -167,23 +158,22 @@ class MultimodalDecoder(nn.Module):
         """
         x = states
         for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
+            # No padding mask: padding follows the text, so no word sees it, and its own logits are no target.
             x = self_block(x, causal=True)
             x = cross_block(x, self._context(cross_block, image_tokens, owners))
-        output: Tensor = self.output_norm(x)
-        return output
+        return self.output_norm(x)
 
-    def packed(self, states: Tensor, image_tokens: Tensor, wanted: Tensor, *, owners: Tensor | None = None) -> Tensor:
-        """The rows of `forward` (N, D) at the wanted positions (T, L), in reading order, for little more than them."""
-        computed = until_last(wanted)
-        packing = Packing(computed)
-        x, shared = packing.pack(states), self._shared_context(image_tokens, computed, owners)
+    def unpadded(self, states: Tensor, image_tokens: Tensor, wanted: Tensor, *, owners: Tensor | None = None) -> Tensor:
+        """The rows (N, D) of `forward` at the wanted positions (T, L), in reading order, with little other work."""
+        computed = until_last(wanted)  # (T, L): what comes before a wanted position is read by it
+        unpadding = Unpadding(computed)
+        x, shared = unpadding.unpad(states), self._shared_context(image_tokens, computed, owners)
         for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
-            x = self_block(x, causal=True, packing=packing)
+            x = self_block(x, causal=True, unpadding=unpadding)
             x = cross_block(
-                x, shared if shared is not None else self._context(cross_block, image_tokens, owners), packing
+                x, shared if shared is not None else self._context(cross_block, image_tokens, owners), unpadding
             )
-        output: Tensor = self.output_norm(x[wanted[computed]])
-        return output
+        return self.output_norm(x[wanted[computed]])  # the rows computed (N', D) to the rows wanted (N, D)
 
     def _context(self, block: CrossAttentionBlock, image_tokens: Tensor, owners: Tensor | None) -> KeyValues:
         context = block.project_context(image_tokens)
@@ -192,13 +182,16 @@ class MultimodalDecoder(nn.Module):
         return context
 
     def _shared_context(self, image_tokens: Tensor, computed: Tensor, owners: Tensor | None) -> Tensor | None:
-        """Each text's image tokens as all layers can read them unprojected, where that is less work; else None."""
+        """Each text's image tokens, normed so that all layers can read them unprojected; None if that is more work."""
         attentions = [block.attention for block in self.cross_blocks]
         norms = [block.context_norm for block in self.cross_blocks]
         if not attentions or any(type(attention.key_value) is not nn.Linear for attention in attentions):
             return None  # a layer that is adapted is more than its weights
+        # Unprojected, every head of every query asks all tokens in full width; projected, every token goes through two
+        # matrices in every layer. Few captions of many tokens favour the first.
         if computed.numel() * attentions[0].heads >= len(image_tokens) * image_tokens.shape[2]:
             return None
+        # Each layer's norm differs in its weight and bias alone, so mean and variance are taken out once for all.
         shared = F.layer_norm(image_tokens, norms[0].normalized_shape, eps=norms[0].eps)
         return shared if owners is None else shared.index_select(0, owners)
 
@@ -211,6 +204,7 @@ class MultimodalDecoder(nn.Module):
             x = cross_block(x, context)
             self_caches.append(cache)
             contexts.append(context)
+        # Only the last position's prediction is new; those within the prompt are given.
         return self.vocabulary(self.output_norm(x[:, -1])), self_caches, contexts
 
     def decode_step(
@@ -221,10 +215,10 @@ class MultimodalDecoder(nn.Module):
         layers = zip(self.self_blocks, self.cross_blocks, self_caches, contexts, strict=True)
         for self_block, cross_block, cache, context in layers:
             x = cross_block(self_block.decode_step(x, cache, mask=mask), context)
-        logits: Tensor = self.vocabulary(self.output_norm(x))
-        return logits
+        return self.vocabulary(self.output_norm(x))
 
 
 def branch_std(width: int, layers: int) -> float:
     """OpenCLIP's standard deviation for what a residual branch adds."""
+    # A stream of `layers` blocks is the sum of 2 * layers branches: scaled so, its variance does not grow with depth.
     return 1 / math.sqrt(width * 2 * max(layers, 1))

@@ -1,8 +1,8 @@
 """Cross-entropy over a vocabulary without the logits of all tokens at once.
 
-Receives states (n, D), the vocabulary's matrix (V, D) and targets (n,); a group of tokens at a time makes its logits,
-its loss and its gradients and forgets the logits. So the memory is that of one group's logits whatever the batch, and
-nothing is computed twice. The plain way, `losses.caption_loss`, is its oracle.
+One group of tokens at a time, the logits, the loss and the gradients are computed, and the logits are dropped. Memory
+is then that of one group's logits, whatever the batch, and nothing is computed twice. `losses.caption_loss` is the
+plain way to the same.
 """
 
 from typing import Any
@@ -30,18 +30,17 @@ def linear_cross_entropy(
         weight: (V, D).
         targets: (n,), each from 0 to V - 1.
         label_smoothing: Share of the target that is spread over the whole vocabulary.
-        worth: (n,) how often each token counts, in float32; once without it.
-        rows_at_once: Tokens whose logits are held at once; by default as many as fill 16 MB.
+        worth: (n,) weight of each token, in float32; 1 by default.
+        rows_at_once: Number of tokens whose logits are held at once; by default as many as fill 16 MB.
     """
     rows_at_once = rows_at_once or max(1, LOGITS_AT_ONCE // len(weight))
-    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+    return _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
         states, weight, targets, label_smoothing, worth, rows_at_once
     )
-    return loss
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Gradients are made beside the loss, where the logits are at hand; going back only scales them."""
+    """The loss with its gradients, which are computed beside it while the logits exist; backward only scales them."""
 
     @staticmethod
     def forward(
@@ -53,6 +52,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         worth: Tensor | None,
         rows_at_once: int,
     ) -> Tensor:
+        # Autocast does not reach into a custom function, so what it would do to the product is done here.
         device = states.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
         needs_states, needs_weight = ctx.needs_input_grad[:2]
@@ -63,14 +63,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
             weight_gradient = torch.zeros_like(weight) if needs_weight else None
             for start in range(0, len(states), rows_at_once):
                 rows = slice(start, start + rows_at_once)
-                part = states[rows].to(dtype)
-                logits = F.linear(part, compute_weight).float()
+                part = states[rows].to(dtype)  # (g, D)
+                logits = F.linear(part, compute_weight).float()  # (g, V), in float32 for the softmax
                 losses = _cross_entropy_in_place(logits, targets[rows], label_smoothing)
+                # From here on `logits` holds softmax minus target, the gradient of the loss by the logits.
                 if worth is not None:
                     losses = losses * worth[rows]
                     logits.mul_(worth[rows, None])
                 loss += losses.sum()
                 gradient = logits.to(dtype)
+                # The chain rule for logits = states @ weight.T, summed over the groups for the weight.
                 if state_gradient is not None:
                     state_gradient[rows] = gradient @ compute_weight
                 if weight_gradient is not None:
@@ -95,11 +97,13 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 def _cross_entropy_in_place(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     """The losses (n,) of logits (n, V), which become their own gradients."""
-    normaliser = logits.logsumexp(dim=1)
+    # With smoothing the target is 1 - smoothing at one word and smoothing / V at every word.
+    normaliser = logits.logsumexp(dim=1)  # (n,)
     chosen = logits.gather(1, targets[:, None])[:, 0]
     loss = normaliser - (1 - label_smoothing) * chosen
     if label_smoothing:
         loss = loss - label_smoothing * logits.mean(dim=1)
+    # softmax - smoothing / V everywhere, and (1 - smoothing) less at the target.
     logits.sub_(normaliser[:, None]).exp_().sub_(label_smoothing / logits.shape[1])
     hit = torch.full_like(chosen[:, None], label_smoothing - 1)
     logits.scatter_add_(1, targets[:, None], hit)

@@ -57,7 +57,7 @@ class QueryEncoder:
             CocaSearchError: The model cannot be loaded or is not the index's.
         """
         model = self._model({"text"})
-        return model.tokenizer.left_out(text, model.config.text.context_length)
+        return model.tokenizer.unread_end(text, model.config.text.context_length)
 
     def _model(self, towers: set[Tower]) -> LoadedModel:
         if self._loaded is None or towers - self._towers:
@@ -67,7 +67,7 @@ class QueryEncoder:
 
     def _load_model(self) -> LoadedModel:
         try:
-            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers, packed=False)
+            loaded = load_model(self._name or self._manifest.model_name, towers=self._towers, prepack=False)
         except CocaSearchError as error:
             if self._name:
                 raise

@@ -1,7 +1,6 @@
-"""Captions -> the everyday objects that they name, whatever they call them.
+"""The everyday objects that captions name, under one name each, so that a "puppy" and two "dogs" are the same.
 
-Receives texts; hands on names of objects, so that a "puppy" and two "dogs" are one and the same. Which words name what
-is in `everyday_objects.tsv`. Knows nothing about pictures.
+`everyday_objects.tsv` lists which words name which object.
 """
 
 from collections.abc import Iterator
@@ -15,16 +14,16 @@ _NOTHING = "-"  # the object of names that show none
 
 
 def objects_in(text: str) -> tuple[str, ...]:
-    """The object of each place in a text that names one, in order, as often as it is named.
+    """The objects that a text names, in order, each as often as it is named.
 
-    Longer names go first: a "hot dog" is no dog. Words in lower case without punctuation are compared, in singular and
-    plural.
+    Longer names are tried first: a "hot dog" is no dog. Words are compared in lower case without punctuation, in
+    singular and plural.
     """
     return tuple(name for _, name in _parts(words_of(text)) if name)
 
 
 def content_of(text: str) -> frozenset[str]:
-    """What a text says of a picture: the objects that it names, and its other words that are no function words."""
+    """What a text says about an image: the objects that it names, and its other words that are not function words."""
     parts = list(_parts(words_of(text)))
     others = {word for words, name in parts if not name for word in words if not is_function_word(word)}
     return frozenset(name for _, name in parts if name) | others
@@ -32,7 +31,7 @@ def content_of(text: str) -> frozenset[str]:
 
 @cache
 def objects_by_name() -> dict[Words, str]:
-    """The object of each name, its plural included; "" for names that show none.
+    """The object by each of its names, plurals included; "" for names of things that are no objects.
 
     Raises:
         ValueError: A name belongs to two objects.
@@ -57,7 +56,7 @@ def _most_words() -> int:
 
 
 def _parts(words: Words) -> Iterator[tuple[Words, str]]:
-    """The words cut into names, each with its object, and single words with none."""
+    """The words cut into names of objects, each with its object, and single words with an empty one."""
     objects, at = objects_by_name(), 0
     while at < len(words):
         lengths = range(min(_most_words(), len(words) - at), 0, -1)

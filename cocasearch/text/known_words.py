@@ -1,7 +1,7 @@
-"""The words that a model was trained on, with their counts: which words of a query it knows, and the nearest to others.
+"""The words that a model was trained on, with their counts.
 
-Kept in a model folder as a table of words and counts, most frequent first. Brings no torch, so that a query pays next
-to nothing for it. Knows nothing about models.
+They tell which words of a query the model knows, and which known words are spelt most like the others. A model folder
+keeps them as a table, most frequent first. No torch is imported, so that a query pays next to nothing for it.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from cocasearch.json_values import read_text
 from cocasearch.text.words import content_words, forms_of, words_of
 
 # What a model met in one or two captions is as often a slip of the pen ("skatebord") as a word, and what else was in
-# those few pictures cannot be told from what it means.
+# those few images cannot be told from what it means.
 FEWEST_TO_KNOW = 3
 MOST_WORDS = 100_000
 _MOST_BYTES = 16_000_000
@@ -31,9 +31,9 @@ class WordCheck:
     """Which of a text's words a model knows.
 
     Attributes:
-        known: Content words that it knows.
-        barely_known: Those that it met in fewer than `FEWEST_TO_KNOW` captions.
-        never_seen: The others.
+        known: Content words that the model knows.
+        barely_known: Content words that it met in fewer than `FEWEST_TO_KNOW` captions.
+        never_seen: Content words that it never met.
     """
 
     known: tuple[str, ...]
@@ -42,7 +42,7 @@ class WordCheck:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """All that it does not know well, never seen first."""
+        """The words that the model does not know well, those never seen first."""
         return self.never_seen + self.barely_known
 
     @property
@@ -53,7 +53,7 @@ class WordCheck:
 
 @dataclass(frozen=True)
 class KnownWords:
-    """Words in lower case, and how many captions had each."""
+    """Words in lower case with the number of captions that had each."""
 
     counts: Mapping[str, int]
 
@@ -84,21 +84,21 @@ class KnownWords:
         rows = "".join(f"{word}\t{count}\n" for word, count in ranked[:MOST_WORDS])
         file.write_text(_HEADER + rows, encoding="utf-8", newline="\n")
 
-    def plus(self, others: Mapping[str, int]) -> "KnownWords":
-        """With the counts of others added."""
-        return KnownWords(Counter(self.counts) + Counter(others))
+    def plus(self, counts: Mapping[str, int]) -> "KnownWords":
+        """The words with other counts added to theirs."""
+        return KnownWords(Counter(self.counts) + Counter(counts))
 
     @property
     def is_cut(self) -> bool:
-        """Whether rarer words may have been left out, so that a word which is not here may have been seen."""
+        """Whether the table is full, so that a word which is not in it may have been seen all the same."""
         return len(self.counts) >= MOST_WORDS
 
     def count_of(self, word: str) -> int:
-        """How many captions had a word in lower case, in any of its forms: singular, plural, -ing and -ed."""
+        """The number of captions that had a word (in lower case) in any form: singular, plural, -ing or -ed."""
         return sum(self.counts.get(form, 0) for form in forms_of(word))
 
     def check(self, *texts: str) -> WordCheck:
-        """Which of the content words of texts are known."""
+        """The content words of texts, parted by how well the model knows them."""
         counts = {word: self.count_of(word) for text in texts for word in content_words(text)}
         return WordCheck(
             known=tuple(word for word, count in counts.items() if count >= FEWEST_TO_KNOW),
@@ -107,16 +107,16 @@ class KnownWords:
         )
 
     def nearest(self, word: str, limit: int = 2) -> list[str]:
-        """The known words that are spelt most like a word in lower case, at most `limit`, perhaps none."""
+        """At most `limit` known words that are spelt most like a word in lower case; perhaps none."""
         matcher = difflib.SequenceMatcher(b=word, autojunk=False)
-        found: list[tuple[float, int, str]] = []
+        matches: list[tuple[float, int, str]] = []
         for other in self._well_known:
             if abs(len(other) - len(word)) > _LENGTHS_APART:
                 continue
             matcher.set_seq1(other)
             if matcher.real_quick_ratio() >= _ALIKE <= matcher.quick_ratio() and (ratio := matcher.ratio()) >= _ALIKE:
-                found.append((-ratio, -self.counts[other], other))
-        return [other for _, _, other in sorted(found)[:limit]]
+                matches.append((-ratio, -self.counts[other], other))
+        return [other for _, _, other in sorted(matches)[:limit]]
 
     @cached_property
     def _well_known(self) -> list[str]:
@@ -125,5 +125,5 @@ class KnownWords:
 
 
 def count_words(texts: Iterable[str]) -> Counter[str]:
-    """How many of the texts have each word."""
+    """The number of texts that have each word."""
     return Counter(word for text in texts for word in set(words_of(text)))

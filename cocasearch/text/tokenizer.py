@@ -1,9 +1,9 @@
-"""Strings in, token ids out, and back again.
+"""Tokenizers: strings to token ids and back.
 
 A tokenizer is byte-pair encoding over bytes, held by the `tokenizers` library and stored as one `tokenizer.json`.
 Every text is cleaned in Python first (`clean`); what a tokenizer adds to that, such as how detached punctuation is
 joined, is the normalizer inside its JSON. The special tokens are found there by name, and their names say whether upper
-case is kept, so that one file restores everything. Knows nothing about models; the context length is handed in.
+case is kept, so that one file restores everything.
 """
 
 import gzip
@@ -11,8 +11,8 @@ import html
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import ftfy
@@ -43,22 +43,13 @@ _MOST_BYTES = 50_000_000  # of a tokenizer.json; that of a vocabulary of 250,000
 _LONGEST_TEXT = 10_000
 
 
-@dataclass(frozen=True)
-class _Convention:
-    """How a family of vocabularies names its special tokens, and whether it was made for lower case."""
-
-    start: str
-    end: str
-    pad: str | None  # None: id 0, whatever its name
-    lower_case: bool
-
-
-_CLIP = _Convention(SOT, EOT, pad=None, lower_case=True)
-_ROBERTA = _Convention("<s>", "</s>", pad=PAD, lower_case=False)
+# Start, end and padding of RoBERTa's vocabularies. Those of CLIP's kind have SOT and EOT, and pad with id 0 whatever it
+# stands for; they were made for lower case.
+_ROBERTA = ("<s>", "</s>", PAD)
 
 
 class Tokenizer:
-    """Token ids of texts, and texts of token ids, for one vocabulary.
+    """The conversion between texts and token ids of one vocabulary.
 
     Padding is id 0, or RoBERTa's `<pad>`. In CLIP's vocabulary id 0 is also the real token "!" when it is followed by
     more of its word, so padding counts as such only at the end of a sequence.
@@ -68,7 +59,7 @@ class Tokenizer:
             `</s>` and `<pad>`.
 
     Raises:
-        CocaSearchError: If the vocabulary has neither.
+        CocaSearchError: The vocabulary has neither.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
@@ -77,10 +68,11 @@ class Tokenizer:
         backend.no_padding()
         backend.no_truncation()
         self._backend = backend
-        self._convention = _CLIP if backend.token_to_id(_ROBERTA.start) is None else _ROBERTA
-        self.sot_id = self._id_of(self._convention.start)
-        self.eot_id = self._id_of(self._convention.end)
-        self.pad_id = 0 if self._convention.pad is None else self._id_of(self._convention.pad)
+        self._lower_case = backend.token_to_id(_ROBERTA[0]) is None
+        if self._lower_case:
+            self.sot_id, self.eot_id, self.pad_id = self._id_of(SOT), self._id_of(EOT), 0
+        else:
+            self.sot_id, self.eot_id, self.pad_id = map(self._id_of, _ROBERTA)
         self.vocab_size = backend.get_vocab_size()
         for part in (backend.normalizer, backend.pre_tokenizer, backend.decoder):
             refuse_unbounded(part)
@@ -91,7 +83,7 @@ class Tokenizer:
         """The tokenizer stored in `file`.
 
         Raises:
-            CocaSearchError: If the file is missing or is no tokenizer.
+            CocaSearchError: The file is missing or is not a tokenizer.
         """
         try:
             text = read_text(file, _MOST_BYTES)
@@ -105,7 +97,7 @@ class Tokenizer:
             ) from error
 
     def save(self, file: Path) -> None:
-        """Write the tokenizer to `file`, all of it, as JSON."""
+        """Write the whole tokenizer to `file` as JSON."""
         file.write_text(self.to_json(), encoding="utf-8")
 
     def to_json(self) -> str:
@@ -113,7 +105,7 @@ class Tokenizer:
         return str(self._backend.to_str())
 
     def clean(self, text: str) -> str:
-        """The text as the model sees it: what `decode` gives back where words keep their spacing."""
+        """The text as the model sees it, which `decode` gives back if the vocabulary keeps spaces."""
         cleaned, normalizer = self._clean(text), self._backend.normalizer
         with _explained():
             return str(normalizer.normalize_str(cleaned)).strip() if normalizer else cleaned
@@ -129,8 +121,8 @@ class Tokenizer:
         padded = [row + [self.pad_id] * (context_length - len(row)) for row in rows]
         return torch.tensor(padded, dtype=torch.int64).reshape(len(texts), context_length)
 
-    def left_out(self, text: str, context_length: int) -> str:
-        """The end of the cleaned text that `__call__` cuts off, from the first word that is not kept whole on."""
+    def unread_end(self, text: str, context_length: int) -> str:
+        """The end of the cleaned text that `__call__` cuts off, from the first word on that is not kept whole."""
         cleaned = self._clean(text)
         with _explained():
             encoding = self._backend.encode(cleaned, add_special_tokens=False)
@@ -152,7 +144,7 @@ class Tokenizer:
             return str(self._backend.decode([i for i in text_ids if i != self.sot_id])).strip()
 
     def _clean(self, text: str) -> str:
-        return clean(text[:_LONGEST_TEXT], lower_case=self._convention.lower_case)
+        return clean(text[:_LONGEST_TEXT], lower_case=self._lower_case)
 
     def _encode(self, cleaned: list[str]) -> list[list[int]]:
         with _explained():
@@ -175,7 +167,7 @@ class Tokenizer:
 
 @contextmanager
 def _explained(what: str = "the model's tokenizer cannot deal with a text") -> Iterator[None]:
-    """Whatever the library raises as one sentence: bare exceptions, and panics, which are no Exception."""
+    """Turn whatever the library raises into one sentence: plain exceptions, and panics, which are no Exception."""
     try:
         yield
     except CocaSearchError:
@@ -198,15 +190,18 @@ def clean(text: str, *, lower_case: bool = True) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether repairing would leave the text alone; sparing it makes plain English five times as fast."""
+    """Whether repairing would change nothing; skipping it then makes plain English five times as fast."""
     return text.isascii() and text.isprintable() and "&" not in text
 
 
 @cache
 def clip_tokenizer() -> Tokenizer:
     """OpenAI CLIP's tokenizer, 49,408 ids, exactly as OpenCLIP's CoCa models use it."""
-    merges = list(_read_clip_merges())
-    characters = list(_byte_characters())
+    with gzip.open(_CLIP_VOCABULARY, "rt", encoding="utf-8") as lines:  # the version, then a pair of tokens a line
+        merges = [(left, right) for left, right in map(str.split, islice(lines, 1, 1 + _CLIP_MERGES))]
+    # The printable character that stands for each byte, in the order of CLIP's ids: printable bytes come first.
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    characters = [*map(chr, printable), *map(chr, range(256, 512 - len(printable)))]
     tokens = characters + [character + _END_OF_WORD for character in characters]
     tokens += [left + right for left, right in merges]
     vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
@@ -226,10 +221,10 @@ def clip_tokenizer() -> Tokenizer:
 def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
     """A tokenizer fitted to `captions`, with at most `vocab_size` ids; the same captions give the same tokenizer.
 
-    Any text survives it, since bytes are the fallback: `decode(encode(text)) == clean(text)`.
+    No text is lost in it, since bytes are the fallback: `decode(encode(text)) == clean(text)`.
 
     Raises:
-        CocaSearchError: If `vocab_size` leaves no room for the 256 bytes and the 3 special tokens.
+        CocaSearchError: `vocab_size` leaves no room for the 256 bytes and the 3 special tokens.
     """
     smallest = 256 + 3
     if vocab_size < smallest:
@@ -257,18 +252,3 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     backend.train_from_iterator((clean(caption) for caption in captions), trainer)
     return Tokenizer(backend)
-
-
-def _read_clip_merges() -> Iterator[tuple[str, str]]:
-    with gzip.open(_CLIP_VOCABULARY, "rt", encoding="utf-8") as lines:
-        next(lines)  # the version
-        for _ in range(_CLIP_MERGES):
-            left, right = next(lines).split()
-            yield left, right
-
-
-def _byte_characters() -> Iterator[str]:
-    """The printable character that stands for each byte, in the order of CLIP's ids: printable bytes come first."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    yield from map(chr, printable)
-    yield from map(chr, range(256, 512 - len(printable)))

@@ -1,4 +1,4 @@
-"""What a tokenizer.json may ask for: nothing that grows a text without bounds, or searches it for ever.
+"""Checks that a tokenizer.json neither grows a text without bounds nor searches it for ever.
 
 A normaliser that replaces a letter by ten, ten times over, makes ten thousand million letters of one; an expression
 like `(a+)+b` tries every way to divide a word before it gives up, and the library then panics.
@@ -22,7 +22,7 @@ _REPEATED_GROUP = re.compile(r"\)\??[*+{]")
 
 
 def refuse_unbounded(part: Any) -> None:
-    """Make sure that a part of a tokenizer is done with a text in reasonable time and space.
+    """Make sure that a part of a tokenizer handles any text in reasonable time and space.
 
     Args:
         part: A normaliser, pre-tokenizer or decoder of the `tokenizers` library, or None.
@@ -44,7 +44,7 @@ def refuse_unbounded(part: Any) -> None:
 
 
 def _steps(described: Any) -> Iterator[dict[str, Any]]:
-    """All objects in a description; their nesting is as deep as the library allows."""
+    """The objects in a description, at every depth; the library limits how deep."""
     if isinstance(described, dict):
         yield described
         described = list(described.values())
@@ -54,7 +54,7 @@ def _steps(described: Any) -> Iterator[dict[str, Any]]:
 
 
 def _growth(step: dict[str, Any]) -> int:
-    """How many times as long a step may make a text; what composes and decomposes letters counts as nothing."""
+    """The factor by which a step may lengthen a text; steps that compose and decompose letters count as 1."""
     kind = step.get("type")
     if kind == "Replace":
         pattern = step["pattern"].get("String", "")  # an expression may match the nothing between two letters

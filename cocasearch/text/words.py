@@ -1,7 +1,6 @@
-"""A text -> its words, those of them that may show in a picture, and the forms that an English word goes by.
+"""The words of a text, those that may show in an image, and the forms of an English word.
 
-The one place that says what a word is: for metrics, for what a model knows, and for how far captions agree. Knows
-nothing about models, nor about their tokens.
+This module alone decides what a word is: for metrics, for what a model knows, and for how far captions agree.
 """
 
 import html
@@ -46,7 +45,7 @@ _WITHOUT_SPACES = (
 
 
 class _Letters(dict[int, int | str]):
-    """A table for `str.translate` that keeps letters, their marks and digits and makes spaces of the rest."""
+    """A table for `str.translate` that keeps letters, their marks and digits, and turns the rest into spaces."""
 
     def __missing__(self, code: int) -> int | str:
         self[code] = value = self._kept(code)
@@ -73,12 +72,12 @@ def words_of(text: str) -> Words:
 
 
 def content_words(text: str) -> Words:
-    """Those of its words that may show in a picture, each once, in order."""
+    """The words of a text that may show in an image, each once, in order."""
     return tuple(word for word in dict.fromkeys(words_of(text)) if not is_function_word(word))
 
 
 def is_function_word(word: str) -> bool:
-    """Whether a word in lower case shows nothing; a single Latin letter, as the s of "dog's", does not either."""
+    """Whether a word in lower case shows nothing. Single Latin letters, as the s of "dog's", count as such."""
     return word in FUNCTION_WORDS or (len(word) == 1 and word.isalpha() and word < _AFTER_LATIN)
 
 
@@ -90,9 +89,9 @@ def plural_of(word: str) -> str:
 
 
 def forms_of(word: str) -> set[str]:
-    """A word with its plural, -ing and -ed forms and those that it may be one of: "puppies" -> "puppy" and others.
+    """A word, the words that it may be a form of, and the plural, -ing and -ed forms of all these.
 
-    Made by the rules of spelling alone, so some of them are no words.
+    "puppies" gives "puppy" and others. They follow the rules of spelling alone, so some are no words.
     """
     bases = {word, *_bases(word)}
     return bases | {form for base in bases if len(base) >= _SHORTEST_BASE for form in _inflected(base)}

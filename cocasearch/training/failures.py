@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from cocasearch.errors import CocaSearchError, ToldByAnother
+from cocasearch.errors import CocaSearchError, ReportedByAnother
 from cocasearch.inference.embedder import NoNumbersError
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.step.processes import is_first_to_tell
@@ -73,7 +73,7 @@ def told_once(job: Callable[P, R]) -> Callable[P, R]:
     """A job of which, if it fails in several processes, one alone tells: the one that failed first, if it still can.
 
     Raises:
-        ToldByAnother: In the others.
+        ReportedByAnother: In the others.
     """
 
     @functools.wraps(job)
@@ -82,7 +82,7 @@ def told_once(job: Callable[P, R]) -> Callable[P, R]:
             return job(*arguments, **options)
         except Exception as error:
             if not is_first_to_tell():
-                raise ToldByAnother("another process of this run tells why it ended") from error
+                raise ReportedByAnother("another process of this run tells why it ended") from error
             if is_gone_peer(error):
                 raise CocaSearchError(
                     "another process of this run ended without a word, as one that is killed does",

@@ -218,7 +218,7 @@ class _Finetuning:
         out, kept, seed = self.request.out, self.request.keep, self.plan.config.seed
         start = self._start().model.state_dict()
         trained = read_model_folder(out).load_model().state_dict()
-        loaded = load_model(out, device=self.device, packed=False)
+        loaded = load_model(out, device=self.device, prepack=False)
         loaded.model.load_state_dict(interpolate(start, trained, kept))
         after = self._measure("after", loaded)
         comparison = compare(before.new.outcomes, after.new.outcomes, seed=seed)

@@ -93,7 +93,7 @@ def caption_loss(
             rows = [loaded.tokenizer(row.captions, context) for row in batch.items]
             ids = trim_padding(torch.cat(rows), pad_id).to(loaded.device)
             owners = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row) for row in rows]))
-            pixels = loaded.place_pixels(batch.pixels)
+            pixels = loaded.to_device(batch.pixels)
             empty = ids.new_empty(0)
             captioned = TrainingBatch(pixels, ids, owners.to(loaded.device), pixels[:0], empty, ids[:0])
             found = objective(captioned, embeddings=False).caption

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocasearch.byte_range import PictureSource
+from cocasearch.byte_range import ImageSource
 from cocasearch.captioned_data import CaptionedData, CaptionedImage, read_captioned_data
 from cocasearch.checkpoints.foreign.efficientnet_weights import read_published_lite0
 from cocasearch.checkpoints.registry import resolve_model
@@ -196,7 +196,7 @@ def _labelled(request: TrainingRequest, class_names: ClassNames | None) -> Label
         return None
     if class_names is None:
         raise CocaSearchError("labelled pictures need the names of their classes", hint="--names TABLE.tsv")
-    images: list[PictureSource] = []
+    images: list[ImageSource] = []
     classes: list[int] = []
     for path in request.labels:
         for row in _read_labels(path, request.label_key or "wnid"):

@@ -6,7 +6,7 @@ import io
 import pytest
 from PIL import Image
 
-from cocasearch.captioned_data.cells import UnreadCell, picture_in, words
+from cocasearch.captioned_data.cells import UnreadCell, image_in, words
 
 
 def encoded(kind: str) -> bytes:
@@ -68,13 +68,13 @@ def test_a_cell_that_holds_no_captions_is_told(cell: object) -> None:
     ],
 )
 def test_a_picture_is_found_in_a_cell(cell: object) -> None:
-    assert picture_in(cell) == ("", PICTURE)
+    assert image_in(cell) == ("", PICTURE)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"])
 def test_a_picture_of_any_format_is_found_in_base64(kind: str) -> None:
     content = encoded(kind)
-    assert picture_in(base64.b64encode(content).decode()) == ("", content)
+    assert image_in(base64.b64encode(content).decode()) == ("", content)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_picture_of_any_format_is_found_in_base64(kind: str) -> None:
     ],
 )
 def test_a_path_is_found_in_a_cell(cell: object, path: str) -> None:
-    assert picture_in(cell) == (path, b"")
+    assert image_in(cell) == (path, b"")
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_a_path_is_found_in_a_cell(cell: object, path: str) -> None:
         (7, "not a path"),
         ("no such name. " * 9_999, "not a path"),
         (repr(PICTURE * 9), "not a path"),
-        ("data:image/svg+xml;utf8," + "<svg>" * 9_999, "not a picture in base64"),
-        ("data:image/png;base64,!!!" + BASE64, "not a picture in base64"),
-        ([1, 2, 300] * 9_999, "not a picture's bytes"),
-        ({"array": [[[0.5]]] * 9_999}, "not a picture"),
-        ([PICTURE, PICTURE], "2 pictures are in one cell"),
+        ("data:image/svg+xml;utf8," + "<svg>" * 9_999, "not an image in base64"),
+        ("data:image/png;base64,!!!" + BASE64, "not an image in base64"),
+        ([1, 2, 300] * 9_999, "not an image's bytes"),
+        ({"array": [[[0.5]]] * 9_999}, "not an image"),
+        ([PICTURE, PICTURE], "2 images are in one cell"),
     ],
 )
 def test_what_is_no_picture_is_told_in_few_words(cell: object, words_of_it: str) -> None:
     with pytest.raises(UnreadCell, match=words_of_it) as caught:
-        picture_in(cell)
+        image_in(cell)
     assert len(str(caught.value)) < 120

@@ -141,7 +141,7 @@ def test_a_label_template_goes_round_labels_and_not_round_captions(tmp_path: Pat
 def test_bad_rows_are_left_out_and_listed_with_their_reasons(tmp_path: Path) -> None:
     rows = [
         "a.jpg,one",
-        ",no picture",
+        ",no photo",
         "b.jpg,",
         "b.jpg,one,two",
         "a.jpg, ",
@@ -155,7 +155,7 @@ def test_bad_rows_are_left_out_and_listed_with_their_reasons(tmp_path: Path) -> 
     assert captions_of(data) == {"a.jpg": ("one",), "b.jpg": ("two",), "c.jpg": ("ok",)}
     name = tmp_path / "data.csv"
     assert [(row.where, row.reason) for row in data.bad_rows] == [
-        (f"row 2 of {name}", "no picture"),
+        (f"row 2 of {name}", "no photo"),
         (f"row 3 of {name}", "no caption"),
         (f"row 4 of {name}", "it has 3 cells where the header has 2"),
         (f"row 5 of {name}", "no caption"),
@@ -207,7 +207,7 @@ def test_pictures_that_are_not_there_are_listed_and_left_out(tmp_path: Path) -> 
 
 
 def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_looked_in(tmp_path: Path) -> None:
-    with pytest.raises(CocaSearchError, match=r"not one of 2 pictures .* beginning with x/a\.jpg: no such") as error:
+    with pytest.raises(CocaSearchError, match=r"not one of 2 photos .* beginning with x/a\.jpg: no such") as error:
         read_captioned_data(write(tmp_path / "data.csv", "image,caption\nx/a.jpg,one\nx/b.jpg,two\n"))
     assert str(tmp_path.resolve()) in str(error.value.hint)
     (tmp_path / "photos").mkdir()
@@ -216,7 +216,7 @@ def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_look
     assert error.value.hint == f"relative paths start at the folder given with --images, {tmp_path.resolve()}/photos"
     with pytest.raises(CocaSearchError) as error:
         read_captioned_data(write(tmp_path / "data.csv", "image,caption\nhttps://example.org/a.jpg,one\n"))
-    assert str(error.value.hint).startswith("download the pictures first")
+    assert str(error.value.hint).startswith("download the photos first")
 
 
 @pytest.mark.parametrize(
@@ -228,8 +228,8 @@ def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_look
         ("a.csv", b"image caption\na.jpg x\n", "no image column; its columns are: image caption"),
         ("a.csv", b"image,text\na.jpg,x\nb.jpg,a, b\nc.jpg,d, e\n", "2 of 3 rows .* beginning with row 2 .* 3 cells"),
         ("a.csv", b'image,text\na.jpg,x\nb.jpg,"oh\nc.jpg,y\n', "row 2 of .* quotation mark that is never closed"),
-        ("a.csv", b"image,text\n", "holds no captioned pictures: it has no rows"),
-        ("a.csv", b"image,text\n,x\n", "holds no captioned pictures: row 1 of .*: no picture"),
+        ("a.csv", b"image,text\n", "holds no captioned photos: it has no rows"),
+        ("a.csv", b"image,text\n,x\n", "holds no captioned photos: row 1 of .*: no photo"),
         ("a.csv", "image,text\na.jpg,x\n".encode("utf-16"), "is UTF-16, not UTF-8"),
         ("a.csv", b"\x7fELF\x02\x00\x00,\n", "is not text: it has a zero byte"),
         ("a.csv", b"image,text\na.jpg,\xe9\xe8\nb.jpg,\xe9\n", "2 of 2 rows .* row 1 of .*: it is not UTF-8"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cocasearch.byte_range import FilePart
+from cocasearch.byte_range import ByteRange
 from cocasearch.captioned_data import BadRow, CaptionedImage, read_captioned_data
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.images.decoding import read_image
@@ -42,10 +42,10 @@ def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tm
     data = read_captioned_data(file)
     assert contents(data) == {"1": b"one", "2": b"two"}
     assert [row.captions for row in data] == [("first",), ("second", "more")]
-    assert all(isinstance(row.image, FilePart) and row.image.file == file for row in data)
+    assert all(isinstance(row.image, ByteRange) and row.image.file == file for row in data)
     assert data.bad_rows == [
         BadRow(f"sample 3 of {file}", "no caption"),
-        BadRow(f"sample 4 of {file}", "no picture"),
+        BadRow(f"sample 4 of {file}", "no photo"),
         BadRow(f"sample 5 of {file}", "its .txt: it is not UTF-8"),
     ]
 
@@ -63,7 +63,7 @@ def test_texts_of_a_pictures_whole_name_are_its_own(tmp_path: Path) -> None:
     }
     data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
     assert {row.key: row.captions for row in data} == {"1": ("longer",), "a/2": ("longer",), "3": ("third",)}
-    assert data.left_out == []
+    assert data.skipped == []
 
 
 def test_a_shard_that_is_not_in_order_is_told_so(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_of_several_pictures_in_a_sample_one_has_to_be_named(tmp_path: Path) -> 
     views = write_shard(tmp_path / "a.tar", {"1.left.jpg": b"l", "1.right.jpg": b"r", "1.txt": b"words"})
     formats = write_shard(tmp_path / "b.tar", {"1.jpg": b"l", "1.png": b"r", "1.txt": b"words"})
     for file, keys in ((views, ("left.jpg", "right.jpg")), (formats, ("jpg", "png"))):
-        with pytest.raises(CocaSearchError, match=f"several pictures: {', '.join(keys)}") as error:
+        with pytest.raises(CocaSearchError, match=f"several images: {', '.join(keys)}") as error:
             read_captioned_data(file)
         assert error.value.hint == "name one of them with --image-key"
         assert [contents(read_captioned_data(file, image_key=key)) for key in keys] == [{"1": b"l"}, {"1": b"r"}]
@@ -251,4 +251,4 @@ def test_hidden_and_system_members_are_left_out_as_in_folders(tmp_path: Path) ->
     }
     data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
     assert contents(data) == {"1": b"one", "a/2": b"two"}
-    assert data.left_out == []
+    assert data.skipped == []

@@ -32,7 +32,7 @@ def test_both_kinds_of_sidecars_give_one_caption_a_line(tmp_path: Path) -> None:
         "sub/c.JPG": ("five",),
     }
     assert data[1].image == tmp_path / "sub" / "b.webp"
-    assert data.left_out == []
+    assert data.skipped == []
 
 
 def test_a_sidecar_of_the_whole_name_is_read_instead_of_the_shorter(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_sidecar_of_the_whole_name_is_read_instead_of_the_shorter(tmp_path: Pa
         "sub/e.JPG": ("longer",),
     }
     reason = "e.JPG has a side-car of its whole name, which is read instead"
-    assert data.left_out == [BadRow("sub/e.txt", reason)]
+    assert data.skipped == [BadRow("sub/e.txt", reason)]
 
 
 def test_a_sidecar_that_may_be_of_several_pictures_is_of_none(tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_a_sidecar_that_may_be_of_several_pictures_is_of_none(tmp_path: Path) ->
         "x.png.jpg": "",
         "x.png.txt": "of the first",
         "y.jpg": "",
-        "y.xmp": "no picture",
+        "y.xmp": "no photo",
         "y.txt": "a plain one",
     }
     data = read_captioned_data(folder_of(tmp_path, files))
     captions = {"IMG_2.jpg": "a jpg", "IMG_2.png": "a png", "x.png": "of the first", "y.jpg": "a plain one"}
     assert {row.key: row.captions for row in data} == {name: (caption,) for name, caption in captions.items()}
-    assert data.left_out == [
+    assert data.skipped == [
         BadRow("IMG_1.txt", "it may be of IMG_1.jpg or IMG_1.png: call it IMG_1.jpg.txt"),
         BadRow("IMG_1.jpg", "no caption"),
         BadRow("IMG_1.png", "no caption"),
@@ -98,12 +98,12 @@ def test_what_has_no_other_half_is_listed(tmp_path: Path) -> None:
         BadRow("b.png", "no caption"),
         BadRow("c.jpg", "no caption"),
         BadRow("e.jpg", "its .caption: it is not UTF-8"),
-        BadRow("d.txt", "no picture"),
+        BadRow("d.txt", "no photo"),
     ]
 
 
 def test_a_folder_of_photos_without_words_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CocaSearchError, match=r"holds no captioned pictures: a\.jpg: no caption"):
+    with pytest.raises(CocaSearchError, match=r"holds no captioned photos: a\.jpg: no caption"):
         read_captioned_data(folder_of(tmp_path, {"a.jpg": "", "b.jpg": ""}))
 
 
@@ -116,7 +116,7 @@ def test_what_no_index_takes_is_left_out(tmp_path: Path) -> None:
     others = {"a.jpg": "", "a.txt": "right", "Thumbs.db": "", ".DS_Store": "", "sub/b.jpe": "", "sub/b.txt": "also"}
     data = read_captioned_data(folder_of(tmp_path, files | others))
     assert {row.key: row.captions for row in data} == {"a.jpg": ("right",), "sub/b.jpe": ("also",)}
-    assert data.left_out == []
+    assert data.skipped == []
 
 
 def test_links_to_folders_are_named(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_links_to_folders_are_named(tmp_path: Path) -> None:
     (folder / "more").symlink_to(folder_of(tmp_path / "more", {"b.jpg": "", "b.txt": "two"}))
     data = read_captioned_data(folder)
     assert [row.key for row in data] == ["a.jpg"]
-    assert data.left_out == [BadRow("more", "a link to a folder, which is not followed")]
+    assert data.skipped == [BadRow("more", "a link to a folder, which is not followed")]
 
 
 def test_captions_may_be_in_json_and_a_key_that_is_given_wins(tmp_path: Path) -> None:

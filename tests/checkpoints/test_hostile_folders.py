@@ -76,7 +76,7 @@ def test_what_no_model_has_is_refused(folder: Path, place: tuple[str, ...], valu
         (lambda config: config.update(fingerprint=7), "its fingerprint or provenance is none"),
         (lambda config: config.update(fingerprint="../" * 9), "its fingerprint or provenance is none"),
         (lambda config: config.update(provenance=[1]), "its fingerprint or provenance is none"),
-        (lambda config: config["preprocessing"].update(image_size=64), "pictures of 64 pixels .* sees 32"),
+        (lambda config: config["preprocessing"].update(image_size=64), "images of 64 pixels .* sees 32"),
         (lambda config: config["preprocessing"].update(mean=[1e308, 0, 0]), "mean needs 3 values"),
         (lambda config: config["architecture"]["text"].update(pad_id=-3), "pad_id of -3"),
         (lambda config: config["architecture"].update(image=[1]), "architecture is none"),
@@ -167,7 +167,7 @@ def test_of_an_endless_text_no_more_is_read_than_a_model_sees() -> None:
     started = time.process_time()
     ids = tokenizer(["a red dog " * 1_000_000], 76)
     assert ids.equal(tokenizer(["a red dog " * 100], 76))
-    assert tokenizer.left_out("a red dog " * 1_000_000, 76).startswith("dog a red dog")
+    assert tokenizer.unread_end("a red dog " * 1_000_000, 76).startswith("dog a red dog")
     assert time.process_time() - started < 2
 
 

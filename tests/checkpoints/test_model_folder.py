@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cocasearch.checkpoints.model_folder import read_model_folder, save_model_folder
-from cocasearch.checkpoints.safetensors_reading import open_weights
+from cocasearch.checkpoints.weights_file import open_weights
 from cocasearch.errors import CocaSearchError, CocaSearchWarning
 from cocasearch.images.transforms import PreprocessConfig
 from cocasearch.inference.loaded_model import load_model

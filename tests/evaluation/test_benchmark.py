@@ -99,7 +99,7 @@ def test_unreadable_pictures_are_named_and_left_out(loaded: LoadedModel, squares
 
 
 def test_a_set_without_readable_pictures_is_an_error(loaded: LoadedModel) -> None:
-    with pytest.raises(CocaSearchError, match="not one of 1 picture can be read, beginning with row 7"):
-        evaluate(loaded, [CaptionedImage(b"no picture", "row 7", ("x",))], caption_options=None)
-    with pytest.raises(CocaSearchError, match="no pictures to evaluate"):
+    with pytest.raises(CocaSearchError, match="not one of 1 photo can be read, beginning with row 7"):
+        evaluate(loaded, [CaptionedImage(b"no photo", "row 7", ("x",))], caption_options=None)
+    with pytest.raises(CocaSearchError, match="no photos to evaluate"):
         evaluate(loaded, [], caption_options=None)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from cocasearch.evaluation.comparison import compare, share_interval
-from cocasearch.evaluation.outcomes import PictureOutcomes, Shares, caption_figures, retrieval_figures
+from cocasearch.evaluation.outcomes import ImageOutcomes, Shares, caption_figures, retrieval_figures
 from cocasearch.evaluation.retrieval_metrics import distinct_texts, ranks_both_ways, summarise
 
 
-def outcomes(**figures: np.ndarray) -> PictureOutcomes:
+def outcomes(**figures: np.ndarray) -> ImageOutcomes:
     count = len(next(iter(figures.values())))
     shares = {name: Shares(values.astype(float), np.ones(count)) for name, values in figures.items()}
-    return PictureOutcomes(tuple(map(str, range(count))), shares)
+    return ImageOutcomes(tuple(map(str, range(count))), shares)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_few_changed_pictures_among_many_prove_nothing():
 
 def test_other_pictures_cannot_be_compared(chance):
     few, many = chance.random(3) < 0.5, chance.random(4) < 0.5
-    with pytest.raises(ValueError, match="same pictures"):
+    with pytest.raises(ValueError, match="same images"):
         compare(outcomes(r=few), outcomes(r=many))
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from cocasearch.errors import UnreadableImage
 from cocasearch.images import timed_reading
-from cocasearch.images.decode_scale import _UNINTERRUPTED
 from cocasearch.images.decoding import read_image
+from cocasearch.images.formats import UNINTERRUPTED
 
 Encode = Callable[..., bytes]
 
@@ -56,7 +56,7 @@ def test_what_nothing_can_interrupt_is_refused_when_it_is_too_much(
 ) -> None:
     content = encoded(four_corners, file_format)
     assert read_image(content)
-    monkeypatch.setitem(_UNINTERRUPTED, file_format, (0.0, 1e6))
+    monkeypatch.setitem(UNINTERRUPTED, file_format, (0.0, 1e6))
     with pytest.raises(UnreadableImage, match=f"of {file_format} take too long to decode"):
         read_image(content)
 

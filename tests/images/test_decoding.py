@@ -155,7 +155,7 @@ def png_claiming(width: int, height: int) -> bytes:
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"just words, no picture", "not a picture"),
+        (b"just words, no picture", "not an image"),
         (b"%PDF-1.7", "PDF"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),

@@ -43,7 +43,7 @@ def test_a_file_larger_than_any_picture_is_refused_unread(tmp_path: Path) -> Non
     with file.open("wb") as content:
         content.truncate(MAX_FILE_BYTES + 1)
     for read in (read_image, hash_file):
-        with pytest.raises((UnreadableImage, OSError), match="more than 16 GB, larger than any picture"):
+        with pytest.raises((UnreadableImage, OSError), match="more than 16 GB, larger than any image"):
             read(file)
 
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
-from cocasearch.images import batching, decoding, extras
+from cocasearch.images import batching, decoding, formats
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.repair.verification import verify_index
 from cocasearch.indexing.scan.known_files import open_known_files
@@ -225,7 +225,7 @@ def test_a_file_that_the_system_refused_is_tried_again(build, photos, monkeypatc
         patched.setattr("cocasearch.images.batching.read_image", lambda source, **_: refused(source))
         assert len(build(photos).failed) == 11
     again = build(photos)
-    assert (again.added, again.failed) == (10, ((str(photos / "bad.png"), "not a picture that can be read"),))
+    assert (again.added, again.failed) == (10, ((str(photos / "bad.png"), "not an image that can be read"),))
 
 
 @pytest.mark.parametrize("cause", ["time", "extra"])
@@ -240,13 +240,13 @@ def test_a_file_that_took_too_long_is_tried_again_and_one_that_lacks_an_extra_wh
             raise error
         return read(source, **options)
 
-    monkeypatch.setattr(extras, "find_spec", lambda module: None)
+    monkeypatch.setattr(formats, "find_spec", lambda module: None)
     monkeypatch.setattr(batching, "read_image", refusing)
     assert build(photos).failed == ((str(photos / "p1.png"), "some reason"),)
     if cause == "extra":
         assert take_survey(index, [photos]).is_current  # nothing is read
         assert build(photos).known_bad == 1
-        monkeypatch.setattr(extras, "find_spec", lambda module: module == "pillow_heif" or None)
+        monkeypatch.setattr(formats, "find_spec", lambda module: module == "pillow_heif" or None)
     monkeypatch.setattr(batching, "read_image", read)
     assert build(photos).added == 1
 

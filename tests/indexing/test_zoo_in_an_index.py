@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from images import zoo
 
-from cocasearch.images.extras import EXTRAS, is_installed
+from cocasearch.images.formats import EXTRAS, is_installed
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.store.unreadable_files import Ledger
 from cocasearch.inference.loaded_model import load_model

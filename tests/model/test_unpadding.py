@@ -1,4 +1,4 @@
-"""Packed texts give what padded ones give, for the work of their real tokens."""
+"""Unpadded texts give what padded ones give, for the work of their real tokens."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cocasearch.model.coca import CoCa
-from cocasearch.model.unpadding import Packing, until_last
+from cocasearch.model.unpadding import Unpadding, until_last
 
 SOT, EOT = 48, 49
 PAD_WITHIN = [SOT, 7, 0, 9, EOT, 0, 0, 0, 0, 0, 0, 0]  # id 0 is a word as well as padding
@@ -39,25 +39,25 @@ def wanted_positions(model: CoCa, ids: Tensor) -> Tensor:
 
 def test_text_vectors_and_states_of_real_tokens_are_the_same(model: CoCa, ids: Tensor) -> None:
     vector, states = model.text_features(ids)
-    packed_vector, packed_states = model.packed_text_features(ids)
-    torch.testing.assert_close(packed_vector, vector)
+    unpadded_vector, unpadded_states = model.unpadded_text_features(ids)
+    torch.testing.assert_close(unpadded_vector, vector)
     is_text = until_last(ids != model.config.text.pad_id)
-    assert packed_states.shape == states.shape
-    torch.testing.assert_close(packed_states[is_text], states[is_text])
+    assert unpadded_states.shape == states.shape
+    torch.testing.assert_close(unpadded_states[is_text], states[is_text])
 
 
 def test_states_for_the_vocabulary_are_the_same(model: CoCa, ids: Tensor, context: Tensor) -> None:
     states, wanted = model.text_features(ids)[1][:, :-1], wanted_positions(model, ids)
     expected = model.multimodal_decoder(states, context)[wanted]
-    torch.testing.assert_close(model.multimodal_decoder.packed(states, context, wanted), expected)
+    torch.testing.assert_close(model.multimodal_decoder.unpadded(states, context, wanted), expected)
 
 
-def test_captions_of_one_image_share_it_packed_too(model: CoCa, context: Tensor) -> None:
+def test_captions_of_one_image_share_it_unpadded_too(model: CoCa, context: Tensor) -> None:
     ids, owners = torch.tensor(BATCHES["whole context"]), torch.tensor([1, 1, 0])
     states, wanted = model.text_features(ids)[1][:, :-1], wanted_positions(model, ids)
     expected = model.multimodal_decoder(states, context[:2], owners=owners)[wanted]
-    packed = model.multimodal_decoder.packed(states, context[:2], wanted, owners=owners)
-    torch.testing.assert_close(packed, expected)
+    unpadded = model.multimodal_decoder.unpadded(states, context[:2], wanted, owners=owners)
+    torch.testing.assert_close(unpadded, expected)
 
 
 def test_gradients_are_the_same(build_tiny: Callable[..., CoCa], context: Tensor) -> None:
@@ -72,11 +72,11 @@ def test_gradients_are_the_same(build_tiny: Callable[..., CoCa], context: Tensor
 
     vector, states = model.text_features(ids)
     padded = gradients(vector, model.multimodal_decoder(states[:, :-1], context)[wanted])
-    vector, states = model.packed_text_features(ids)
-    packed = gradients(vector, model.multimodal_decoder.packed(states[:, :-1], context, wanted))
-    assert packed.keys() == padded.keys()
+    vector, states = model.unpadded_text_features(ids)
+    unpadded = gradients(vector, model.multimodal_decoder.unpadded(states[:, :-1], context, wanted))
+    assert unpadded.keys() == padded.keys()
     for name, gradient in padded.items():
-        torch.testing.assert_close(packed[name], gradient, msg=name)
+        torch.testing.assert_close(unpadded[name], gradient, msg=name)
 
 
 def test_linear_layers_see_no_padding(tiny: CoCa, request: pytest.FixtureRequest) -> None:
@@ -85,20 +85,20 @@ def test_linear_layers_see_no_padding(tiny: CoCa, request: pytest.FixtureRequest
     expand: nn.Module = tiny.multimodal_decoder.self_blocks[0].mlp.expand  # type: ignore[union-attr, assignment]
     hook = expand.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
     request.addfinalizer(hook.remove)
-    states = tiny.packed_text_features(ids)[1]
-    tiny.multimodal_decoder.packed(states[:, :-1], tiny.image_features(pixels).tokens, wanted_positions(tiny, ids))
+    states = tiny.unpadded_text_features(ids)[1]
+    tiny.multimodal_decoder.unpadded(states[:, :-1], tiny.image_features(pixels).tokens, wanted_positions(tiny, ids))
     assert rows == [1 + 1 + 11]  # one position of "start, end" predicts something, eleven of the full text do
 
 
 def test_no_wanted_position_is_no_work(model: CoCa, context: Tensor) -> None:
     states = model.text_features(torch.tensor([SHORT] * 3))[1]
     nothing = torch.zeros(states.shape[:2], dtype=torch.bool)
-    assert model.multimodal_decoder.packed(states, context, nothing).shape == (0, states.shape[2])
+    assert model.multimodal_decoder.unpadded(states, context, nothing).shape == (0, states.shape[2])
 
 
-def test_unpacking_is_zero_where_nothing_was_computed() -> None:
+def test_padding_is_zero_where_nothing_was_computed() -> None:
     computed = torch.tensor([[True, False], [True, True]])
-    packing = Packing(computed)
+    unpadding = Unpadding(computed)
     x = torch.arange(1.0, 5).view(2, 2, 1)
-    assert packing.pack(x).flatten().tolist() == [1, 3, 4]
-    assert packing.unpack(packing.pack(x)).flatten().tolist() == [1, 0, 3, 4]
+    assert unpadding.unpad(x).flatten().tolist() == [1, 3, 4]
+    assert unpadding.pad(unpadding.unpad(x)).flatten().tolist() == [1, 0, 3, 4]

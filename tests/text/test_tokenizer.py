@@ -177,7 +177,7 @@ def test_kept_and_left_out_are_the_whole_text(which: str, trained: Tokenizer, ro
         cleaned = tokenizer._clean(caption)
         ids = tokenizer.encode(caption)
         for length in range(2, len(ids) + 4):
-            end = tokenizer.left_out(caption, length)
+            end = tokenizer.unread_end(caption, length)
             assert cleaned.endswith(end)
             assert (end == "") == (len(ids) <= length - 2)
             kept = cleaned[: len(cleaned) - len(end)]
@@ -191,6 +191,6 @@ def test_a_word_that_was_half_read_is_left_out_whole(trained: Tokenizer) -> None
     before, whole = len(trained.encode("two dogs run")), len(trained.encode(text))
     assert whole > before + 3
     for length in range(before + 2, whole + 2):
-        assert trained.left_out(text, length) == "xylophonists"
-    assert trained.left_out(text, whole + 2) == ""
-    assert trained.left_out(text, 0) == text
+        assert trained.unread_end(text, length) == "xylophonists"
+    assert trained.unread_end(text, whole + 2) == ""
+    assert trained.unread_end(text, 0) == text

@@ -15,7 +15,7 @@ from cocasearch.captioned_data import CaptionedData, read_captioned_data
 from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination, evaluate
-from cocasearch.evaluation.outcomes import PictureOutcomes, caption_figures
+from cocasearch.evaluation.outcomes import ImageOutcomes, caption_figures
 from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.generation.captioner import Captioner
 from cocasearch.inference.loaded_model import load_model
@@ -216,7 +216,7 @@ def test_captions_that_are_no_longer_right_are_named() -> None:
     def examined(*captions: str) -> Examination:
         figures = caption_figures(captions, [["a cat on a mat"], ["a dog"]])
         recall = dict.fromkeys(("text to image recall@1", "image to text recall@1"), figures["caption right"])
-        return Examination(None, PictureOutcomes(("cat.jpg", "dog.jpg"), figures | recall), captions)  # type: ignore[arg-type]
+        return Examination(None, ImageOutcomes(("cat.jpg", "dog.jpg"), figures | recall), captions)  # type: ignore[arg-type]
 
     found = Forgetting.between("2 photos", examined("a cat", "a cow"), examined("the two of spades", "a dog"), seed=0)
     assert found.unlearned == [("cat.jpg", "the two of spades")]
@@ -280,7 +280,7 @@ def test_weights_are_chosen_by_other_pictures_than_are_measured_where_there_are_
     assert result.is_judged_apart
     choosing, judging = splitting.choosing_and_judging(Columns().read(validation).images, seed=0)
     assert sorted(image.key for image in choosing + judging) == sorted(x.key for x in more_drawings(9, first=300))
-    loaded = load_model(model_folder, device="cpu", packed=False)
+    loaded = load_model(model_folder, device="cpu", prepack=False)
     assert result.before.retrieval == evaluate(loaded, judging, caption_options=None).retrieval
     assert result.shares[-1].new == evaluate(loaded, choosing, caption_options=None).retrieval
     assert result.training.validation is not None

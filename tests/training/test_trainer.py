@@ -155,7 +155,7 @@ def test_unreadable_pictures_are_named_held_out_ones_too(runs, more_drawings, tm
     result = trainer.run()
     assert result.unreadable == {
         images[4].key: "empty file",
-        trainer.held_out[2].key: "not a picture that can be read",
+        trainer.held_out[2].key: "not an image that can be read",
     }
     assert result.validation.n_images == 4
 

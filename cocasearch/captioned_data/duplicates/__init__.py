@@ -1,1 +1,1 @@
-"""Pictures that are the same: byte for byte, or nearly."""
+"""The search for images that are the same, byte for byte or nearly."""

@@ -1,1 +1,1 @@
-"""Weights that others have written, read and converted into model folders."""
+"""Reading of weights that others have written, and their conversion to model folders."""

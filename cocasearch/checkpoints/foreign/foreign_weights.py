@@ -1,7 +1,6 @@
-"""Weight files of others, read without running anything that is in them.
+"""Reading of foreign weight files (`.safetensors`, `.bin`, `.pt`) without running anything in them.
 
-Receives a `.safetensors`, `.bin` or `.pt` file; hands on its tensors by name, mapped into memory where the format lets
-it. What a file is shows in its first bytes.
+Tensors are mapped into memory where the format allows it. The kind of a file shows in its first bytes.
 """
 
 import io
@@ -32,7 +31,7 @@ def read_foreign_weights(file: Path) -> dict[str, Tensor]:
     """The state dict in a file: bare, or inside a training checkpoint.
 
     Raises:
-        CocaSearchError: It cannot be read, is cut off, holds something else, or more than weights.
+        CocaSearchError: The file cannot be read, is cut off, or holds something other than weights.
     """
     try:
         with file.open("rb") as opened:
@@ -48,7 +47,8 @@ def read_foreign_weights(file: Path) -> dict[str, Tensor]:
                 refuse_slow_pickle(file, opened)
         return _state_dict(file, _load_pickled(file, memory_map=False))
     if start[8:9] == b"{":
-        return _load_safetensors(file)
+        with _reporting_damage(file):
+            return load_file(file)
     raise CocaSearchError(f"{file} is no weights file: {_nature(start)}", hint=_DOWNLOAD_AGAIN)
 
 
@@ -62,15 +62,9 @@ def _nature(start: bytes) -> str:
     return f"it begins with {start[:12]!r}"
 
 
-def _load_safetensors(file: Path) -> dict[str, Tensor]:
-    with _damage_told(file):
-        weights: dict[str, Tensor] = load_file(file)
-        return weights
-
-
 @contextmanager
-def _damage_told(file: Path) -> Iterator[None]:
-    """Whatever a damaged byte leads to, as one sentence: libraries raise RuntimeError, EOFError, KeyError, …"""
+def _reporting_damage(file: Path) -> Iterator[None]:
+    """Turn whatever a damaged byte leads to into one sentence: libraries raise RuntimeError, EOFError, KeyError, …"""
     try:
         yield
     except (CocaSearchError, pickle.UnpicklingError):
@@ -81,8 +75,8 @@ def _damage_told(file: Path) -> Iterator[None]:
 
 
 def _refuse_odd_archive(file: Path) -> None:
-    """Refuse archives that torch never wrote, above all those that grow when they are unpacked, and TorchScript's."""
-    with _damage_told(file), zipfile.ZipFile(file) as archive:
+    """Refuse archives that torch.save never wrote: those that grow when they are unpacked, and TorchScript's."""
+    with _reporting_damage(file), zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     if sum(member.file_size for member in members) > file.stat().st_size:
         raise CocaSearchError(f"{file} is no weights file: it would grow when it is unpacked")
@@ -90,7 +84,7 @@ def _refuse_odd_archive(file: Path) -> None:
         if member.filename.lower().endswith("data.pkl"):
             if member.file_size > MOST_BYTES:
                 raise CocaSearchError(f"{file} is no weights file: it says too much beside its tensors")
-            with _damage_told(file), zipfile.ZipFile(file) as archive:
+            with _reporting_damage(file), zipfile.ZipFile(file) as archive:
                 refuse_slow_pickle(file, io.BytesIO(archive.read(member)))
     if any(member.filename.endswith("/constants.pkl") for member in members):
         raise CocaSearchError(
@@ -101,7 +95,7 @@ def _refuse_odd_archive(file: Path) -> None:
 
 def _load_pickled(file: Path, *, memory_map: bool) -> Any:
     try:
-        with _damage_told(file), warnings.catch_warnings():
+        with _reporting_damage(file), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on a pickle's protocol, for the writer of the file
             return torch.load(file, map_location="cpu", weights_only=True, mmap=memory_map)
     except pickle.UnpicklingError as error:
@@ -115,11 +109,8 @@ def _load_pickled(file: Path, *, memory_map: bool) -> Any:
 
 def _state_dict(file: Path, loaded: Any) -> dict[str, Tensor]:
     inner = next((loaded[key] for key in _WRAPPERS if key in loaded), loaded) if isinstance(loaded, Mapping) else loaded
-    weights = (
-        {str(key): value for key, value in inner.items() if isinstance(value, Tensor)}
-        if isinstance(inner, Mapping)
-        else {}
-    )
+    named = inner.items() if isinstance(inner, Mapping) else ()
+    weights = {str(key): value for key, value in named if isinstance(value, Tensor)}
     if not weights:
         raise CocaSearchError(f"{file} holds no weights but a {type(loaded).__name__}")
     return weights

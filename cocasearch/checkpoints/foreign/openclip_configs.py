@@ -1,7 +1,7 @@
-"""OpenCLIP's model configs as our architectures: by name, or from a file in its JSON layout.
+"""Reading of OpenCLIP's model configs, by name or from a file in its JSON layout.
 
-Receives `embed_dim`, `vision_cfg`, `text_cfg` and `multimodal_cfg`, bare or as `open_clip_config.json` has them; hands
-on architecture and preprocessing. A setting that would change a number and is not built here is refused, never ignored.
+The parts `embed_dim`, `vision_cfg`, `text_cfg` and `multimodal_cfg`, bare or as in `open_clip_config.json`, become an
+architecture and its preprocessing. A setting that would change a number and is not built here is refused.
 """
 
 from collections.abc import Mapping
@@ -29,13 +29,8 @@ _SILENT = {
     "vision_cfg": {"output_tokens", "patch_dropout"},
     "text_cfg": {"output_tokens", "pool_type", "eos_id", "pad_id", "no_causal_mask"},
     "multimodal_cfg": {
-        "context_length",
-        "vocab_size",
-        "mlp_ratio",
-        "dim_head",
-        "n_queries",
-        "attn_pooler_heads",
-        "latent_dim",
+        *("context_length", "vocab_size", "mlp_ratio", "dim_head"),
+        *("n_queries", "attn_pooler_heads", "latent_dim"),
     },
 }
 _NO_CONFIG = "this is not the config of a CoCa in OpenCLIP's layout"
@@ -45,7 +40,7 @@ _LENGTH = 76  # of the text, for which OpenCLIP's own default of 77 was never me
 
 @dataclass(frozen=True)
 class Architecture:
-    """What weights are to be read as."""
+    """A named architecture with its preprocessing."""
 
     name: str
     config: CoCaConfig
@@ -53,11 +48,11 @@ class Architecture:
 
 
 def read_architecture(name_or_file: str, text_config: Path | None = None) -> Architecture:
-    """A named architecture of OpenCLIP's, or one from a file in its JSON layout.
+    """An architecture of OpenCLIP's, by its name or from a file in its JSON layout.
 
     Args:
-        name_or_file: Which.
-        text_config: The `config.json` of its text half, where that is a RoBERTa of Hugging Face's.
+        name_or_file: The name, or the path of a .json file.
+        text_config: The `config.json` of the text half, if that is a RoBERTa of Hugging Face's.
 
     Raises:
         CocaSearchError: There is no such name or file, or it describes what cannot be built here.
@@ -84,7 +79,7 @@ def read_text_config(file: Path) -> RobertaConfig:
     """The text half in a `config.json` of Hugging Face's.
 
     Raises:
-        CocaSearchError: It cannot be read, or is not one of a RoBERTa.
+        CocaSearchError: It cannot be read, or is not that of a RoBERTa.
     """
     described = read_described(file, "text config")
     try:
@@ -102,9 +97,9 @@ def _with_text(config: CoCaConfig, roberta: RobertaConfig | None) -> CoCaConfig:
 
 
 def from_openclip_config(name: str, described: Mapping[str, Any], roberta: RobertaConfig | None = None) -> Architecture:
-    """The same from the JSON of `open_clip_config.json`, or from its `model_cfg` alone.
+    """The architecture in the JSON of `open_clip_config.json`, or in its `model_cfg` alone.
 
-    `roberta` is what its `text_cfg` names, where that is a text half of Hugging Face's.
+    `roberta` is the text half, if `text_cfg` names one of Hugging Face's.
 
     Raises:
         CocaSearchError: A part is missing, or says what is not built here.
@@ -146,7 +141,7 @@ def _size(part: str, key: str, value: Any) -> int:
 
 
 class _Settings:
-    """One part of a config, which must be read whole."""
+    """A part of a config, every setting of which must be read."""
 
     def __init__(self, part: str, values: Mapping[str, Any]) -> None:
         self._part = part
@@ -155,11 +150,16 @@ class _Settings:
     def take(self, key: str, default: Any) -> Any:
         return self._left.pop(key, default)
 
-    def size(self, key: str, default: int) -> int:
-        return _size(self._part, key, self.take(key, default))
+    def sizes(self, **defaults: int) -> dict[str, int]:
+        """Whole numbers above 0 by their keys, with OpenCLIP's defaults for those that are not given."""
+        return {key: _size(self._part, key, self.take(key, default)) for key, default in defaults.items()}
+
+    def layer_scale(self) -> float | None:
+        """The initial LayerScale; None if there is no LayerScale."""
+        return self.take("ls_init_value", None)
 
     def expect(self, key: str, only: Any, default: Any) -> None:
-        """Refuse any value but one."""
+        """Refuse any value but `only`."""
         if (value := self.take(key, default)) != only:
             raise CocaSearchError(f"{self._part} has {shown(key)} {shown(value)}; only {only} is built here")
 
@@ -171,14 +171,8 @@ class _Settings:
 
 def _vision(settings: _Settings) -> VisionTransformerConfig:
     settings.expect("mlp_ratio", 4.0, 4.0)
-    return VisionTransformerConfig(
-        image_size=settings.size("image_size", 224),
-        patch_size=settings.size("patch_size", 16),
-        layers=settings.size("layers", 12),
-        width=settings.size("width", 768),
-        head_width=settings.size("head_width", 64),
-        layer_scale=settings.take("ls_init_value", None),
-    )
+    sizes = settings.sizes(image_size=224, patch_size=16, layers=12, width=768, head_width=64)
+    return VisionTransformerConfig(**sizes, layer_scale=settings.layer_scale())
 
 
 def _pooler(settings: _Settings) -> PoolerConfig:
@@ -187,8 +181,8 @@ def _pooler(settings: _Settings) -> PoolerConfig:
         raise CocaSearchError(
             f"vision_cfg has attentional_pool '{shown(kind)}', with which OpenCLIP's own CoCa does not run"
         )
-    queries, heads = settings.size("attn_pooler_queries", 256), settings.size("attn_pooler_heads", 8)
-    return PoolerConfig(kind="single" if kind else "none", queries=queries, heads=heads)
+    sizes = settings.sizes(attn_pooler_queries=256, attn_pooler_heads=8)
+    return PoolerConfig("single" if kind else "none", sizes["attn_pooler_queries"], sizes["attn_pooler_heads"])
 
 
 def _roberta(settings: _Settings, name: str, roberta: RobertaConfig | None) -> RobertaConfig:
@@ -202,29 +196,19 @@ def _roberta(settings: _Settings, name: str, roberta: RobertaConfig | None) -> R
     settings.expect("width", roberta.width, roberta.width)
     for key in ("hf_tokenizer_name", "hf_model_pretrained", "vocab_size"):
         settings.take(key, None)
-    return replace(roberta, context_length=settings.size("context_length", _LENGTH))
+    return replace(roberta, **settings.sizes(context_length=_LENGTH))
 
 
 def _text(settings: _Settings) -> TextConfig:
     settings.expect("mlp_ratio", 4.0, 4.0)
     settings.expect("embed_cls", True, False)
-    return TextConfig(
-        context_length=settings.size("context_length", _LENGTH),
-        vocab_size=settings.size("vocab_size", 49408),
-        width=settings.size("width", 512),
-        heads=settings.size("heads", 8),
-        layers=settings.size("layers", 12),
-        layer_scale=settings.take("ls_init_value", None),
-    )
+    sizes = settings.sizes(context_length=_LENGTH, vocab_size=49408, width=512, heads=8, layers=12)
+    return TextConfig(**sizes, layer_scale=settings.layer_scale())
 
 
 def _multimodal(settings: _Settings, text_width: int) -> MultimodalConfig:
     settings.expect("width", text_width, 512)
-    return MultimodalConfig(
-        layers=settings.size("layers", 12),
-        heads=settings.size("heads", 8),
-        layer_scale=settings.take("ls_init_value", None),
-    )
+    return MultimodalConfig(**settings.sizes(layers=12, heads=8), layer_scale=settings.layer_scale())
 
 
 def _preprocess(described: Mapping[str, Any], image_size: int) -> PreprocessConfig:

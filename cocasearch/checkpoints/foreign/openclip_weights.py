@@ -1,8 +1,8 @@
-"""OpenCLIP's CoCa weights in our parameter names.
+"""Conversion of OpenCLIP's CoCa weights to our parameter names.
 
-Receives a state dict as OpenCLIP's CoCa writes it (spec: coca_model.py of release 3.3.0) and the architecture it was
-made for; hands on a state dict for `CoCa.load_state_dict`. The map is linear, so gradients pass through it too.
-Each tower has its table: what each of our parameters is read from. `*` stands for a layer's number.
+A state dict of OpenCLIP's CoCa (coca_model.py of release 3.3.0) becomes one for `CoCa.load_state_dict`. The map is
+linear, so gradients pass through it too. Each tower has a table that says from what each of our parameters is read; `*`
+in it stands for a layer's number.
 """
 
 import re
@@ -33,7 +33,7 @@ DOWNLOAD_AGAIN = "the file may be cut off or of another model: download it again
 
 
 def _block(ours: str, theirs: str) -> Table:
-    """The layers of one stack, but for their attention's input projection."""
+    """The table of a stack of layers, except for their attention's input projection."""
     return {
         **affine(f"{ours}.*.attention_norm", f"{theirs}.*.ln_1"),
         **affine(f"{ours}.*.attention.out", f"{theirs}.*.attn.out_proj"),
@@ -105,42 +105,42 @@ MULTIMODAL_DECODER: Table = {
 def from_openclip(
     state_dict: Mapping[str, Tensor], config: CoCaConfig, *, keep_cls_position: bool = True
 ) -> dict[str, Tensor]:
-    """A CoCa state dict of ours with the same tensors: views of them wherever that is possible.
+    """The state dict under our names. Its tensors are views of the given ones wherever possible.
 
     Args:
-        state_dict: OpenCLIP's, bare or as training leaves it; what does not belong to the model is dropped.
-        config: The architecture. Another picture size or text length than the trained one resizes the positions.
+        state_dict: OpenCLIP's, bare or as training leaves it; what does not belong to the model is ignored.
+        config: The architecture. Another image size or text length than the trained one resizes the positions.
         keep_cls_position: How text positions are resized; False is OpenCLIP's way (`resize_text_positions`).
 
     Raises:
-        CocaSearchError: It is no CoCa of OpenCLIP's, or misfits the architecture; key and shapes are named.
+        CocaSearchError: It is not a CoCa of OpenCLIP's, or does not fit the architecture; key and shapes are named.
     """
-    found = tidy(state_dict)
-    _refuse_foreign(found)
-    table, converted, used = _table(config, found), {}, set[str]()
+    weights = tidy(state_dict)
+    _refuse_foreign(weights)
+    table, converted, used = _table(config, weights), {}, set[str]()
     for name, shape in _parameter_shapes(config).items():
         source = source_of(table, name)
-        _refuse_missing(source, found)
-        values = [found[key] for key in source.keys]
+        _refuse_missing(source, weights)
+        values = [weights[key] for key in source.keys]
         if name == "image_encoder.positions" and isinstance(config.image, VisionTransformerConfig):
             values = [resize_image_positions(values[0], config.image.grid_size)]
         elif name == "text_decoder.positions" and not isinstance(config.text, RobertaConfig):
             values = [resize_text_positions(values[0], shape[0], keep_cls=keep_cls_position)]
-        _refuse_misfit(source, values, shape, found)
+        _refuse_misfit(source, values, shape, weights)
         converted[name] = source.read(*values).reshape(shape)
         used.update(source.keys)
-    if surplus := sorted(found.keys() - used):
+    if surplus := sorted(weights.keys() - used):
         raise CocaSearchError(
-            f"the weights do not fit the architecture: {_first_of(surplus)} is not part of it", hint=_way_on(found)
+            f"the weights do not fit the architecture: {_first_of(surplus)} is not part of it", hint=_way_on(weights)
         )
     return converted
 
 
 def tidy(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict without what training, compiling and older releases leave in it.
+    """The state dict without what training, compiling and older releases have left in it.
 
-    Prefixes of wrappers go, CLIP's old flat text keys get theirs, and what is no weight is dropped: attention masks,
-    position ids, and the scalar `logit_bias`, which moves every similarity alike and so changes nothing.
+    Prefixes of wrappers are removed, CLIP's old flat text keys get theirs, and what is not a weight is dropped:
+    attention masks, position ids, and the scalar `logit_bias`, which moves all similarities alike and changes nothing.
     """
     tidied: dict[str, Tensor] = {}
     for key, value in state_dict.items():
@@ -155,10 +155,10 @@ def tidy(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 _OLD_TEXT_KEY = re.compile(r"(positional_embedding|text_projection|token_embedding|transformer|ln_final)(\.|$)")
 
 
-def guess_preset(found: Mapping[str, Tensor]) -> str | None:
+def guess_preset(weights: Mapping[str, Tensor]) -> str | None:
     """The named architecture whose patches and words are as wide as those of a tidied state dict."""
-    patches = found.get("visual.conv1.weight")
-    words = found.get("text.token_embedding.weight", found.get(WORDS))
+    patches = weights.get("visual.conv1.weight")
+    words = weights.get("text.token_embedding.weight", weights.get(WORDS))
     for name, config in presets().items():
         image, text = config.image, config.text
         if isinstance(image, VisionTransformerConfig) and patches is not None and words is not None:
@@ -168,13 +168,13 @@ def guess_preset(found: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _table(config: CoCaConfig, found: Mapping[str, Tensor]) -> Table:
+def _table(config: CoCaConfig, weights: Mapping[str, Tensor]) -> Table:
     if not isinstance(config.image, VisionTransformerConfig) or config.pooler.kind not in ("none", "single"):
         raise CocaSearchError(
             "this architecture is not one of OpenCLIP's, which have a ViT and one pooler or none",
             hint=f"--arch with one of {', '.join(openclip_presets())}",
         )
-    pooler = FUSED_POOLER if _FUSED_PROJECTION in found else POOLER
+    pooler = FUSED_POOLER if _FUSED_PROJECTION in weights else POOLER
     text = ROBERTA_TEXT_TOWER if isinstance(config.text, RobertaConfig) else CLIP_TEXT_TOWER
     return {"logit_scale": whole("logit_scale"), **IMAGE_TOWER, **pooler, **text, **MULTIMODAL_DECODER}
 
@@ -189,28 +189,30 @@ def _parameter_shapes(config: CoCaConfig) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in CoCa(config).state_dict().items()}
 
 
-def _refuse_foreign(found: Mapping[str, Tensor]) -> None:
-    if any(key.startswith("multimodal_decoder.") for key in found):
+def _refuse_foreign(weights: Mapping[str, Tensor]) -> None:
+    if any(key.startswith("multimodal_decoder.") for key in weights):
         raise CocaSearchError("these weights are in cocasearch's own layout", hint="use their folder with --model")
-    if "visual.conv1.weight" not in found and "visual.proj" not in found:
-        some = _first_of(list(found)) if found else "nothing"
+    if "visual.conv1.weight" not in weights and "visual.proj" not in weights:
+        first = _first_of(list(weights)) if weights else "nothing"
         raise CocaSearchError(
-            f"these are no weights of a CoCa of OpenCLIP's: there is no visual.conv1.weight, but {some}",
+            f"these are no weights of a CoCa of OpenCLIP's: there is no visual.conv1.weight, but {first}",
             hint="cocasearch models list shows the published ones",
         )
-    if not any(key.startswith("text_decoder.") for key in found):
+    if not any(key.startswith("text_decoder.") for key in weights):
         raise CocaSearchError(
             "these are the weights of a CLIP, not of a CoCa: there is no text_decoder to write captions",
             hint="cocasearch models list shows the published ones",
         )
 
 
-def _refuse_missing(source: Source, found: Mapping[str, Tensor]) -> None:
-    if missing := [key for key in source.keys if key not in found]:
-        raise CocaSearchError(f"the weights do not fit the architecture: {missing[0]} is missing", hint=_way_on(found))
+def _refuse_missing(source: Source, weights: Mapping[str, Tensor]) -> None:
+    if missing := [key for key in source.keys if key not in weights]:
+        raise CocaSearchError(
+            f"the weights do not fit the architecture: {missing[0]} is missing", hint=_way_on(weights)
+        )
 
 
-def _refuse_misfit(source: Source, values: list[Tensor], shape: tuple[int, ...], found: Mapping[str, Tensor]) -> None:
+def _refuse_misfit(source: Source, values: list[Tensor], shape: tuple[int, ...], weights: Mapping[str, Tensor]) -> None:
     wanted = source.foreign_shape(shape)
     for key, value in zip(source.keys, values, strict=True):
         here = tuple(value.shape)
@@ -218,12 +220,12 @@ def _refuse_misfit(source: Source, values: list[Tensor], shape: tuple[int, ...],
             raise CocaSearchError(f"{key} is stored as {value.dtype}: weights must be floating-point numbers")
         if here != wanted and not (value.numel() == 1 and wanted == ()):  # releases differ in how they store a scalar
             raise CocaSearchError(
-                f"the weights do not fit the architecture: {key} is {here}, not {wanted}", hint=_way_on(found)
+                f"the weights do not fit the architecture: {key} is {here}, not {wanted}", hint=_way_on(weights)
             )
 
 
-def _way_on(found: Mapping[str, Tensor]) -> str:
-    preset = guess_preset(found)
+def _way_on(weights: Mapping[str, Tensor]) -> str:
+    preset = guess_preset(weights)
     return (
         f"they look like --arch {preset}; if that is what you gave, download them again" if preset else DOWNLOAD_AGAIN
     )

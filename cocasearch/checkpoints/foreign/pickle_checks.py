@@ -1,4 +1,4 @@
-"""Pickled weights, looked through before they are read: what reading them would take, in time and in memory.
+"""A check of pickled weights before they are read, for what reading them would take in time and memory.
 
 `weights_only` keeps a file from running anything; it does not keep a few bytes from filling the memory, or a tuple of
 tuples of tuples from being hashed for hours.
@@ -19,15 +19,15 @@ _GROWING = {"builtins bytearray", "__builtin__ bytearray", "_codecs encode", "co
 
 
 _ATOM = (1, 0)
-"""What it takes to hash an object: steps, and steps within each other."""
+"""The cost of hashing an object: steps in all, and steps within each other."""
 
 
 def refuse_slow_pickle(file: Path, stream: IO[bytes]) -> None:
-    """Make sure that the pickle that begins here in a file is read in reasonable time and space.
+    """Make sure that the pickle that begins at the stream's position can be read in reasonable time and space.
 
     Raises:
-        CocaSearchError: It may not be.
-        ValueError, IndexError: It is no pickle.
+        CocaSearchError: It may take too much.
+        ValueError, IndexError: It is not a pickle.
     """
     stack: list[tuple[int, int] | None] = []  # None is a mark
     memo: dict[object, tuple[int, int] | None] = {}
@@ -56,7 +56,7 @@ def refuse_slow_pickle(file: Path, stream: IO[bytes]) -> None:
 
 @cache
 def _effect(operation: pickletools.OpcodeInfo) -> tuple[int, bool, list[bool]]:
-    """How many objects an operation takes, whether all down to a mark, and what it leaves: objects or marks."""
+    """The number of objects that an operation takes, whether it takes all down to a mark, and what it leaves."""
     before, leaves = operation.stack_before, [kind is not pickletools.markobject for kind in operation.stack_after]
     count = sum(kind not in (pickletools.stackslice, pickletools.markobject) for kind in before)
     return count, pickletools.stackslice in before, leaves

@@ -1,6 +1,6 @@
-"""Position embeddings for another picture size or text length than the trained one.
+"""Resizing of position embeddings to another image size or text length than the trained one.
 
-Knows nothing about keys or files. Rows stand for positions: a class token and a square grid of patches in an image
+Rows stand for positions: a class token and a square grid of patches in an image
 encoder, token ids and the CLS at their end in a text tower.
 """
 
@@ -14,10 +14,10 @@ from cocasearch.errors import CocaSearchError
 
 
 def count_positions(positions: Tensor) -> int:
-    """How many positions a table (R, W) has rows for, the class token's or the CLS's included.
+    """The number of positions in a table (R, W), that of the class token or the CLS included.
 
     Raises:
-        CocaSearchError: It is no table, or has no other rows.
+        CocaSearchError: It is not a table, or has no other rows.
     """
     if positions.ndim != 2 or len(positions) < 2:
         raise CocaSearchError(f"position embeddings of shape {tuple(positions.shape)} are no table of positions")
@@ -25,10 +25,10 @@ def count_positions(positions: Tensor) -> int:
 
 
 def resize_image_positions(positions: Tensor, grid: int) -> Tensor:
-    """(1 + g², W) to (1 + grid², W), as OpenCLIP does it: the class row stays, the grid is resampled (bicubic).
+    """Positions (1 + g², W) to (1 + grid², W) as in OpenCLIP: the class row stays, the grid is resampled (bicubic).
 
     Raises:
-        CocaSearchError: The patches are no square, or these are no positions.
+        CocaSearchError: The patches do not form a square, or these are not positions.
     """
     trained = math.isqrt(count_positions(positions) - 1)
     if trained * trained != len(positions) - 1:
@@ -41,16 +41,16 @@ def resize_image_positions(positions: Tensor, grid: int) -> Tensor:
 
 
 def resize_text_positions(positions: Tensor, rows: int, *, keep_cls: bool = True) -> Tensor:
-    """(R, W) to (rows, W), linear along the text.
+    """Positions (R, W) to (rows, W), interpolated along the text.
 
     Args:
         positions: One row for each token id and a last one for the CLS.
-        rows: How many there shall be.
-        keep_cls: Leave the last row out of it. OpenCLIP blends it with the last word's, which was never meant (its
-            source has a FIXME there); False gives exactly its numbers.
+        rows: The new number of rows.
+        keep_cls: Whether the last row stays as it is. OpenCLIP blends it with the last word's, which was never meant
+            (its source has a FIXME there); False gives exactly its numbers.
 
     Raises:
-        CocaSearchError: These are no positions.
+        CocaSearchError: These are not positions.
     """
     if count_positions(positions) == rows:
         return positions

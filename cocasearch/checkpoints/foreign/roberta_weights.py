@@ -1,4 +1,4 @@
-"""RoBERTa as Hugging Face writes it: its config, its tokenizer and its weights, alone or inside OpenCLIP's CoCa.
+"""Reading of a RoBERTa as Hugging Face writes it: config, tokenizer and weights, alone or inside OpenCLIP's CoCa.
 
 Source: transformers 4.56.2, modeling_roberta.py; OpenCLIP keeps the tower under `text.transformer`.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cocasearch.checkpoints.foreign.foreign_weights import read_foreign_weights
 from cocasearch.checkpoints.foreign.tensor_sources import Source, Table, affine, source_of, stacked, whole
-from cocasearch.checkpoints.model_files import MOST_CONFIG_BYTES
+from cocasearch.checkpoints.model_files import CONFIG_FILE, MOST_CONFIG_BYTES, TOKENIZER_FILE, WEIGHTS_FILE
 from cocasearch.errors import CocaSearchError
 from cocasearch.json_values import read_json, shown
 from cocasearch.model.config import RobertaConfig
@@ -35,12 +35,9 @@ _SIZES = {
 _BUILT = {"model_type": "roberta", "hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 1}
 
 
-CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
-
-
 @dataclass(frozen=True)
 class PretrainedRoberta:
-    """A RoBERTa that was trained on text alone; `weights` are our text decoder's, all but its projection."""
+    """A RoBERTa that was trained on text alone; `weights` are those of our text decoder, except its projection."""
 
     config: RobertaConfig
     tokenizer: Tokenizer
@@ -68,12 +65,12 @@ def read_roberta_folder(folder: Path, *, context_length: int) -> PretrainedRober
 
 
 def from_roberta(state_dict: Mapping[str, Tensor], config: RobertaConfig) -> dict[str, Tensor]:
-    """Our text decoder's weights, all but its projection, from RoBERTa's; heads for other tasks are left out.
+    """The weights of our text decoder, except its projection, from RoBERTa's. Heads for other tasks are ignored.
 
     Raises:
         CocaSearchError: A tensor is missing or of another shape.
     """
-    found = {f"{_TOWER}.{key.removeprefix('roberta.')}": value for key, value in state_dict.items()}
+    renamed = {f"{_TOWER}.{key.removeprefix('roberta.')}": value for key, value in state_dict.items()}
     with torch.device("meta"):
         tower = RobertaTextDecoder(config, embed_dim=1)
     weights = {}
@@ -81,23 +78,23 @@ def from_roberta(state_dict: Mapping[str, Tensor], config: RobertaConfig) -> dic
         if name != "projection.weight":
             source = source_of(ROBERTA_TEXT_TOWER, f"text_decoder.{name}")
             wanted = source.foreign_shape(tuple(parameter.shape))
-            weights[name] = source.read(*(_of_shape(found, key, wanted) for key in source.keys)).float()
+            weights[name] = source.read(*(_of_shape(renamed, key, wanted) for key in source.keys)).float()
     return weights
 
 
-def _of_shape(found: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
-    here = tuple(found[key].shape) if key in found else "missing"
+def _of_shape(weights: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
+    here = tuple(weights[key].shape) if key in weights else "missing"
     if here != shape:
         name = key.removeprefix(f"{_TOWER}.")
         raise CocaSearchError(f"the weights do not fit the config: {name} is {here}, not {shape}")
-    return found[key]
+    return weights[key]
 
 
 def read_described(file: Path, what: str) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        CocaSearchError: There is none; `what` names the file in the sentence.
+        CocaSearchError: There is none; `what` names the file in the message.
     """
     try:
         fields = read_json(file, MOST_CONFIG_BYTES)

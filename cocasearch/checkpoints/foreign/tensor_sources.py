@@ -1,4 +1,4 @@
-"""What one of our parameters is read from in foreign weights: the vocabulary that each layout's table is written in."""
+"""The ways in which one of our parameters is read from foreign weights, with which each layout's table is written."""
 
 import re
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Source:
-    """What one of our parameters is read from: foreign keys, and what is done with their tensors.
+    """The source of one of our parameters: foreign keys, and what is done with their tensors.
 
-    `foreign_shape` gives the shape that the first of them must have, from ours.
+    `foreign_shape` gives the shape that the first of these must have, from the shape of ours.
     """
 
     keys: tuple[str, ...]
@@ -28,7 +28,7 @@ _LAYER = re.compile(r"\.(\d+)\.")
 
 
 def source_of(table: Table, name: str) -> Source:
-    """What a parameter is read from; `*` in a table stands for a layer's number."""
+    """The source of a parameter in a table, in which `*` stands for a layer's number."""
     layer = _LAYER.search(name)
     return table[_LAYER.sub(".*.", name, count=1)].of_layer(layer[1]) if layer else table[name]
 
@@ -54,7 +54,7 @@ def query_rows(key: str) -> Source:
 
 
 def key_value_rows(key: str) -> Source:
-    """The rest of it."""
+    """The other two thirds of a joint projection to queries, keys and values."""
     return Source((key,), lambda value: value[len(value) // 3 :], lambda shape: (shape[0] // 2 * 3, *shape[1:]))
 
 

@@ -1,1 +1,1 @@
-"""Published models, from the Hugging Face hub to model folders."""
+"""Published models: what there is, and how they come from the Hugging Face hub to model folders."""

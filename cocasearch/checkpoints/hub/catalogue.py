@@ -1,4 +1,4 @@
-"""The CoCa models that others have published: where they are, how large, and what they are good at.
+"""The catalogue of the CoCa models that others have published: where they are, how large, and what they are good at.
 
 Figures are OpenCLIP's own (its results tables for zero-shot and retrieval, LAION's report on CoCa for captions).
 Nothing here reads a disk or a network.
@@ -16,18 +16,18 @@ _BYTES_PER_PARAMETER = 4  # published in float32
 
 @dataclass(frozen=True, eq=False)  # each is itself: it has a mapping, and stands in dictionaries
 class PublishedModel:
-    """One set of published weights.
+    """A set of published weights.
 
     Attributes:
-        name: Its folder's name here: the architecture's for the weights that we recommend, else with the tag behind it.
-        architecture: Whose weights they are, as OpenCLIP and `presets()` name it.
+        name: Name of its folder here: the architecture, followed by the tag unless we recommend these weights.
+        architecture: Its architecture, as OpenCLIP and `presets()` name it.
         tag: OpenCLIP's name of the weights.
-        repository: Where they are on the hub.
-        parameters: How many numbers; the file has 4 bytes for each.
-        good_at: What to take it for, in a few words.
+        repository: Its repository on the hub.
+        parameters: Number of parameters; the file has 4 bytes for each.
+        good_at: What it is good for, in a few words.
         figures: Published results: percentages, and CIDEr as papers print it.
-        can_judge: Whether its vectors tell what fits what; else captions are not reranked by them.
-        warning: What must be known before it is used.
+        can_rerank: Whether its vectors tell which caption fits; otherwise captions are not reranked by them.
+        warning: What a user must know before using it.
     """
 
     name: str
@@ -37,7 +37,7 @@ class PublishedModel:
     parameters: int
     good_at: str
     figures: MappingProxyType[str, float]
-    can_judge: bool = True
+    can_rerank: bool = True
     warning: str | None = None
 
     FILES: ClassVar = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # the first that is there
@@ -45,7 +45,7 @@ class PublishedModel:
 
     @property
     def download_size(self) -> int:
-        """Bytes of the published file."""
+        """Size of the published file in bytes."""
         return self.parameters * _BYTES_PER_PARAMETER
 
 
@@ -95,7 +95,7 @@ PUBLISHED = (  # best first: what is taken where no model is named
         parameters=253_560_065,
         good_at="quick captions, nothing else",
         figures=MappingProxyType(_figures(0.79, (0.74, 1.10), (0.33, 0.88))),
-        can_judge=False,
+        can_rerank=False,
         warning="it has lost its contrastive side in tuning (ImageNet 0.79 %, COCO recall@1 0.33 %): searches "
         "with it find nothing sensible, only its captions are of use, which it therefore does not rerank",
     ),
@@ -103,9 +103,9 @@ PUBLISHED = (  # best first: what is taken where no model is named
 
 
 def find_published(name: str, tag: str | None = None) -> PublishedModel | None:
-    """The published model of a name, or of an architecture and a tag; None if nobody published one of that name.
+    """The published model of a name, or of an architecture and a tag; None if there is none of that name.
 
-    Names and tags are compared as OpenCLIP does it: in any case, '-' like '_'.
+    Names and tags are compared as in OpenCLIP: case does not matter, nor do '-' and '_' differ.
 
     Raises:
         CocaSearchError: The architecture has no weights of that tag.
@@ -124,15 +124,15 @@ def find_published(name: str, tag: str | None = None) -> PublishedModel | None:
 
 
 def warning_about(name: str) -> str | None:
-    """What must be known before a model of this name is used, as one sentence."""
+    """The warning about the model of this name, as one sentence; None if there is none."""
     model = find_published(name)
     return f"{model.name}: {model.warning}" if model and model.warning else None
 
 
-def can_judge(name: str) -> bool:
-    """Whether a model of this name can tell which caption fits a picture, as far as is known."""
+def can_rerank(name: str) -> bool:
+    """Whether the model of this name can tell which caption fits an image, as far as is known."""
     model = find_published(name)
-    return model is None or model.can_judge
+    return model is None or model.can_rerank
 
 
 def _folded(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What goes wrong between here and the Hugging Face hub, each in one sentence."""
+"""Errors on the way to the Hugging Face hub, each as one sentence."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from cocasearch.errors import CocaSearchError
 
 @contextmanager
 def asking(repository: str) -> Iterator[str]:
-    """A block that talks to the hub, at the endpoint that it is given; whatever goes wrong there is one sentence."""
+    """Report whatever goes wrong in a block that talks to the hub as one sentence; gives the hub's endpoint."""
     from huggingface_hub import constants
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -44,7 +44,7 @@ def _explained(error: Exception, repository: str, endpoint: str) -> CocaSearchEr
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status behind an error, if there is one."""
+    """The HTTP status behind an error; None if there is none."""
     responses = (getattr(cause, "response", None) for cause in _causes(error))
     return next((int(response.status_code) for response in responses if response is not None), None)
 

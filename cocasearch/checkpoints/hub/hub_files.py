@@ -1,9 +1,9 @@
-"""Files from the Hugging Face hub, whole and checked, in the hub's own cache.
+"""Download of files from the Hugging Face hub to the hub's own cache.
 
 Endpoint, token, cache and offline switch are those of `huggingface_hub` (HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE,
-HF_HUB_OFFLINE). That library throws away what it has when a download breaks off, so gigabytes are fetched here: into a
-file named by the checksum that the hub announced, with which the next try goes on, and which the cache gets when it is
-whole and right.
+HF_HUB_OFFLINE). That library drops what it has when a download breaks off, so large files are fetched here, to a file
+named by the checksum that the hub announced. The next try continues it, and once it is complete and its checksum is
+right, it moves to the cache.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _GO_ON = "the same command goes on from there"
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository, on this machine; `sha256` is None where the hub announced none."""
+    """A file of a repository on this machine; `sha256` is None if the hub announced none."""
 
     path: Path
     repository: str
@@ -38,7 +38,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class _Announced:
-    """What the hub says of a file before it is fetched."""
+    """What the hub says about a file before it is fetched."""
 
     repository: str
     name: str
@@ -49,7 +49,7 @@ class _Announced:
 
     @property
     def folder(self) -> Path:
-        """Where the hub's cache holds the repository."""
+        """The repository's folder in the hub's cache."""
         from huggingface_hub import constants
         from huggingface_hub.file_download import repo_folder_name
 
@@ -58,25 +58,25 @@ class _Announced:
 
     @property
     def blob(self) -> Path:
-        """Where it holds the file's content."""
+        """The file in the cache that holds the content."""
         return self.folder / "blobs" / self.etag
 
     @property
     def lock(self) -> Path:
-        """What the hub's own library locks while it fetches this content."""
+        """The file that the hub's own library locks while it fetches this content."""
         return self.folder.parent / ".locks" / self.folder.name / f"{self.etag}.lock"
 
     @property
     def partial(self) -> Path:
-        """Where it grows."""
+        """The file that grows during the download."""
         return self.blob.with_name(f"{self.etag}.cocasearch.incomplete")
 
 
 def refuse_odd_repository(repository: str) -> None:
-    """Make sure that a hub could have a repository of that name.
+    """Make sure that a repository can have this name.
 
     Raises:
-        CocaSearchError: It could not.
+        CocaSearchError: It cannot.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -96,13 +96,13 @@ def fetch(
     """The first of several files that a repository has, from the hub's cache or else from the hub.
 
     Args:
-        repository: "owner/name".
-        names: Files of it, the best first.
-        progress: Told how the work stands.
-        room_for: What is to be written afterwards, bytes by folder; a download that leaves no room is not begun.
+        repository: Its name, "owner/name".
+        names: Names of files, the best first.
+        progress: Called with what is being done, the bytes done and the bytes in all.
+        room_for: Bytes that will be written afterwards, by folder; a download that leaves no room is not begun.
 
     Raises:
-        CocaSearchError: It cannot be had, or came damaged. A download that broke off is kept for the next try.
+        CocaSearchError: It cannot be fetched, or is damaged. A download that broke off is kept for the next try.
     """
     try:
         announced = _ask(repository, names)
@@ -116,10 +116,10 @@ def fetch(
 
 
 def fetch_small(repository: str, name: str, most_bytes: int = MOST_CONFIG_BYTES) -> Path | None:
-    """A small file of a repository, None if it has none of that name.
+    """A small file of a repository; None if it has none of that name.
 
     Raises:
-        CocaSearchError: The repository cannot be had, or the file is larger than `most_bytes`.
+        CocaSearchError: The repository cannot be read, or the file is larger than `most_bytes`.
     """
     try:
         announced = _ask(repository, (name,))
@@ -133,19 +133,19 @@ def fetch_small(repository: str, name: str, most_bytes: int = MOST_CONFIG_BYTES)
 
 
 def _ask(repository: str, names: Sequence[str]) -> _Announced | None:
-    """The first of several files that a repository has. One try: the hub's own library goes on for minutes."""
+    """The first of several files that a repository has. It is asked for once: the hub's library retries for minutes."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import RepositoryNotFoundError
 
     with asking(repository) as endpoint:
         for name in names:
             try:
-                found = get_hf_file_metadata(hf_hub_url(repository, name))
+                metadata = get_hf_file_metadata(hf_hub_url(repository, name))
             except Exception as error:
                 if status_of(error) == 404 and not isinstance(error, RepositoryNotFoundError):
                     continue
                 raise
-            commit, etag, size = found.commit_hash or "", found.etag or "", found.size
+            commit, etag, size = metadata.commit_hash or "", metadata.etag or "", metadata.size
             # Both become names of files, so nothing else than the hub gives is taken.
             is_named = _GIT_HASH.fullmatch(commit) and (_SHA256.fullmatch(etag) or _GIT_HASH.fullmatch(etag))
             if not is_named or size is None or size < 0:
@@ -162,7 +162,7 @@ def _cached(repository: str, names: Sequence[str]) -> Path | None:
 
 
 def _linked(announced: _Announced, progress: Progress, room_for: dict[Path, int] | None = None) -> Path:
-    """The file under its own name in the hub's cache, fetched unless its content is there already."""
+    """The file under its own name in the hub's cache, which is fetched unless its content is there."""
     from huggingface_hub.file_download import _create_symlink
 
     if not announced.blob.exists():
@@ -196,7 +196,7 @@ def _download(announced: _Announced, room_for: dict[Path, int], progress: Progre
 
 
 def _fill(announced: _Announced, room_for: dict[Path, int], progress: Progress) -> None:
-    """Download what is still missing of a file."""
+    """Download the rest of a file."""
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
@@ -223,7 +223,7 @@ def _fill(announced: _Announced, room_for: dict[Path, int], progress: Progress) 
 
 
 def _meter(progress: Progress) -> Any:
-    """A progress bar's class, as far as the hub's library uses one, that tells `progress`."""
+    """A progress bar's class, as far as the hub's library uses one, that calls `progress`."""
 
     class Meter:
         def __init__(self, *, total: int, initial: int = 0, **_settings: object) -> None:
@@ -243,7 +243,7 @@ def _meter(progress: Progress) -> Any:
 
 
 def _checked(path: Path, repository: str, progress: Progress) -> HubFile:
-    """A file of the cache whose content is what its name there says, where that is a checksum."""
+    """A file of the cache, whose content is checked if its name there is a checksum."""
     expected = path.readlink().name if path.is_symlink() else ""
     if not _SHA256.fullmatch(expected):
         return HubFile(path, repository, None)

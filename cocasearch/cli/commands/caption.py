@@ -54,8 +54,8 @@ from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
     from cocasearch.images.discovery import ImageFile
-    from cocasearch.inference.caption_files.caption_run import CaptionReport
     from cocasearch.inference.caption_files.caption_sinks import CaptionRecord, CaptionSink, Layout
+    from cocasearch.inference.caption_files.file_captioner import CaptionReport
     from cocasearch.inference.generation.caption_options import CaptionOptions
 
 PRINTED = ("caption_score", "path", "caption")
@@ -260,13 +260,13 @@ def _run(
     sure: bool,
 ) -> "CaptionReport":
     from cocasearch.inference.caption_confidence import confidence_model_for
-    from cocasearch.inference.caption_files.caption_run import CaptionRun
+    from cocasearch.inference.caption_files.file_captioner import FileCaptioner
     from cocasearch.inference.loaded_model import load_model
 
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)
-        run = CaptionRun(loaded, options, **how)
+        run = FileCaptioner(loaded, options, **how)
     tell_cut(context, loaded, options)
     if sure and not confidence_model_for(loaded.confidence, loaded.complete(options)):
         tell_all_count_as_sure()
@@ -362,12 +362,12 @@ def _tell(report: "CaptionReport", sink: "CaptionSink", output_format: Format, *
         _print(sink.records, output_format, sure=sure)
     console.name_unreadable([(error.path, error.reason) for error in report.failed])
     counts = {"captioned": report.written, "captioned before": report.kept}
-    counts |= {"unsure and left out": report.left_out, "unreadable": len(report.failed)}
+    counts |= {"unsure and left out": report.skipped_unsure, "unreadable": len(report.failed)}
     console.say(", ".join(f"{count} {what}" for what, count in counts.items() if count))
     _tell_of_sidecars(sink)
     if not report.written and not report.kept:
         which = "the photos without a caption" if only_empty else "the photos"
-        raise NothingFound("no caption is sure" if report.left_out else f"none of {which} could be read")
+        raise NothingFound("no caption is sure" if report.skipped_unsure else f"none of {which} could be read")
 
 
 def _tell_of_sidecars(sink: "CaptionSink") -> None:

@@ -7,6 +7,8 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options.given_options import given_options, refuse_without_effect
+from cocasearch.inference.generation.caption_options import STRATEGIES_OF
+from cocasearch.inference.generation.caption_options import Strategy as StrategyName
 
 if TYPE_CHECKING:
     from cocasearch.inference.generation.caption_options import CaptionOptions
@@ -17,7 +19,7 @@ Compat = Annotated[
     Literal["openclip"] | None,
     typer.Option("--compat", help="Captions exactly as open_clip writes them.", show_default=False),
 ]
-Strategy = Annotated[Literal["beam", "greedy", "sample"], typer.Option(help="How words are chosen.")]
+Strategy = Annotated[StrategyName, typer.Option(help="How words are chosen.")]
 NumBeams = Annotated[
     int | None,
     typer.Option(min=1, help="Beam search: captions grown side by side.", show_default="5, 6 with --compat"),
@@ -55,11 +57,6 @@ NumBeamGroups = Annotated[
     int | None, typer.Option(help="With --compat: equal copies among the beams.", show_default="3")
 ]
 
-_STRATEGIES_OF = {
-    **dict.fromkeys(("num_beams", "rerank", "length_penalty", "num_beam_groups"), ("beam",)),
-    **dict.fromkeys(("temperature", "top_k", "top_p", "seed"), ("sample",)),
-}
-
 
 def check_strategy(context: typer.Context, strategy: str) -> None:
     """Refuse options that another strategy alone looks at.
@@ -67,7 +64,7 @@ def check_strategy(context: typer.Context, strategy: str) -> None:
     Raises:
         typer.BadParameter: One was given.
     """
-    refuse_without_effect(context, _STRATEGIES_OF, strategy, f"with --strategy {strategy}")
+    refuse_without_effect(context, STRATEGIES_OF, strategy, f"with --strategy {strategy}")
 
 
 def tell_cut(context: typer.Context, loaded: "LoadedModel", options: "CaptionOptions") -> None:

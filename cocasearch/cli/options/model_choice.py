@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cocasearch.atomic_files import write_text
 from cocasearch.cli import console
-from cocasearch.paths import told_model_file
+from cocasearch.paths import reported_model_file
 
 
 def chosen_model(name: str | None) -> str:
@@ -22,7 +22,7 @@ def chosen_model(name: str | None) -> str:
 
 def _tell_once(name: str, *, is_published: bool) -> None:
     """Say which model is taken, once on each machine; again when it is another, or that cannot be kept."""
-    told = told_model_file()
+    told = reported_model_file()
     with suppress(OSError, ValueError):
         if told.read_text(encoding="utf-8") == name:
             return

@@ -30,7 +30,7 @@ def name_left_out(data: "CaptionedData") -> None:
             )
         )
         _name_some([(copy.where, copy.reason) for copy in data.copies])
-    if not data.left_out:
+    if not data.skipped:
         return
     console.say(
         f"{console.shown(data.source)}: left out "
@@ -42,7 +42,7 @@ def name_left_out(data: "CaptionedData") -> None:
         + f", and {counted(len(data.missing), 'photo that is not there', 'photos that are not there')}"
     )
     check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
-    _name_some([(bad.where, bad.reason) for bad in data.left_out], check)
+    _name_some([(bad.where, bad.reason) for bad in data.skipped], check)
 
 
 def name_not_trained_on(left_out: "LeftOut") -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cocasearch.images.formats import NAMES_BY_SUFFIX
 from cocasearch.indexing.store.notations import (
-    FORMATS,
     any_of,
     at_home,
     ended,
@@ -303,7 +303,9 @@ class _Reader:
             )
         if column.column == "format":
             names = [text.lower().lstrip(".") for text in texts]
-            return any_of("upper(format)", [own for name in names for own in FORMATS.get(name, (name.upper(),))])
+            return any_of(
+                "upper(format)", [own for name in names for own in NAMES_BY_SUFFIX.get(name, (name.upper(),))]
+            )
         return ""
 
     def _fitting(self, other: _Term, term: _Term) -> str:

@@ -4,16 +4,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-FORMATS = {  # what endings are called by those who read them; others by their own name
-    **dict.fromkeys(("jpg", "jpe", "jpeg", "jfif"), ("JPEG", "MPO")),
-    **dict.fromkeys(("tif",), ("TIFF",)),
-    **dict.fromkeys(("heic", "heics", "heifs", "hif"), ("HEIF",)),
-    **dict.fromkeys(("jp2", "j2k", "jpf", "jpx", "jpc", "j2c"), ("JPEG2000",)),
-    **dict.fromkeys(("pgm", "pbm", "pnm", "pfm"), ("PPM",)),
-    "apng": ("PNG",),
-    "avifs": ("AVIF",),
-}
-
 
 def quoted(text: str) -> str:
     """Text as SQL."""

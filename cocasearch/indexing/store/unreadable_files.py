@@ -10,7 +10,7 @@ from typing import Any
 from cocasearch.atomic_files import write_text
 from cocasearch.errors import Cause, CocaSearchError
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
-from cocasearch.images.extras import is_installed
+from cocasearch.images.formats import is_installed
 from cocasearch.json_values import build, parse_json
 
 LEDGER_FILE = "unreadable.json"

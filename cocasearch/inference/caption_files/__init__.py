@@ -1,1 +1,1 @@
-"""Captions of many picture files, written to one file or beside the pictures."""
+"""Captions of many image files, written to one file or beside the images."""

@@ -1,8 +1,8 @@
-"""Captions in a text file beside each picture: `dog.jpg` has `dog.txt`.
+"""Captions in a text file beside each image: `dog.jpg` has `dog.txt`.
 
-What was written here is told from what a person wrote by a list in each folder, `.cocasearch-captions`: the name of
-each side-car, the SHA-256 of what it held, and the confidence of the caption. One that was edited since is a person's.
-Lines are only ever added, so that runs that end early or go side by side lose nothing.
+A list in each folder, `.cocasearch-captions`, tells side-cars that were written here from those that people wrote. It
+has the name of each side-car, the SHA-256 of its content, and the confidence of the caption. One that was edited since
+counts as a person's. Lines are only ever added, so that runs that end early or run side by side lose nothing.
 """
 
 import hashlib
@@ -25,19 +25,19 @@ LIST_FILE = ".cocasearch-captions"
 
 
 class Sidecars:
-    """A text file beside each picture; under the picture's whole name, `dog.jpg.txt`, where others have its stem.
+    """A sink of captions into a text file beside each image, or `dog.jpg.txt` if other images have its stem.
 
-    Side-cars with a caption stay, and so do those that hold something else than text; empty ones hold none.
+    Side-cars that hold anything are kept; empty ones are filled.
 
     Args:
-        overwrite: Whether captions that were written here, and not edited since, are written anew.
-        overwrite_all: Whether those of people are too; a copy, `dog.txt.bak`, stays beside.
-        below: Captions that were written here and are less sure than this, 0 to 1, are written anew.
+        overwrite: Whether captions that were written here, and not edited since, are replaced.
+        overwrite_all: Whether captions of people are replaced, too; a copy, `dog.txt.bak`, is kept.
+        below: Confidence, from 0 to 1, below which captions that were written here are replaced.
 
     Attributes:
-        kept: Pictures whose caption would have been written anew if it were not a person's.
+        kept: Images whose caption would have been replaced if it were not a person's.
         set_aside: Copies that were made.
-        nobodys: Side-cars that may be of several pictures, and are of none now that these have their own.
+        nobodys: Side-cars that could belong to several images, and belong to none now that these have their own.
     """
 
     def __init__(self, *, overwrite: bool = False, overwrite_all: bool = False, below: float | None = None) -> None:
@@ -47,52 +47,52 @@ class Sidecars:
         self._overwrite, self._overwrite_all, self._below = overwrite, overwrite_all, below
         self._folders: dict[Path, _Folder] = {}
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether a picture has a caption that stays.
+    def has(self, image: Path, model: str, decoding: str) -> bool:
+        """Whether an image has a caption that is kept.
 
         Raises:
             CocaSearchError: Its folder, or a side-car of it, cannot be read.
         """
-        folder = self._folder(picture)
-        with _telling(picture.parent, "look into"):
-            captions = [text for text in folder.of(picture) if not _is_empty(text)]
+        folder = self._folder(image)
+        with _reporting(image.parent, "look into"):
+            captions = [text for text in folder.sidecars_of(image) if not _is_empty(text)]
             written = [one for text in captions if (one := folder.written(text))]
         if not captions or self._overwrite_all:
             return False
         if len(written) < len(captions):
             if self._overwrite or self._below is not None:
-                self.kept.add(picture)
+                self.kept.add(image)
             return True
         return not (self._overwrite or any(is_below(one.confidence, self._below) for one in written))
 
     def add(self, record: CaptionRecord) -> None:
-        """Write one caption beside its picture, in one step, unless a person has come before.
+        """Write one caption beside its image, in one step, unless a person has written one meanwhile.
 
         Raises:
             CocaSearchError: It cannot be written.
         """
-        picture = Path(record.path)
-        if self.has(picture, record.model, record.decoding):
+        image = Path(record.path)
+        if self.has(image, record.model, record.decoding):
             return
-        folder = self._folder(picture)
-        with _telling(folder.place(picture)):
-            old = folder.of(picture)
+        folder = self._folder(image)
+        with _reporting(folder.path_for(image)):
+            old = folder.sidecars_of(image)
             for text in old:
                 if not (_is_empty(text) or folder.written(text)):
                     self.set_aside.append(_copy(text))
-            folder.write(picture, record.caption, record.caption_confidence)
-            for text in {*old} - {folder.place(picture)}:
+            folder.write(image, record.caption, record.caption_confidence)
+            for text in {*old} - {folder.path_for(image)}:
                 text.unlink()
-        self.nobodys.update(folder.unclear(picture))
+        self.nobodys.update(folder.unclear(image))
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: each caption is complete when it is added."""
 
-    def _folder(self, picture: Path) -> "_Folder":
-        if picture.parent not in self._folders:
-            with _telling(picture.parent, "look into"):
-                self._folders[picture.parent] = _Folder(picture.parent)
-        return self._folders[picture.parent]
+    def _folder(self, image: Path) -> "_Folder":
+        if image.parent not in self._folders:
+            with _reporting(image.parent, "look into"):
+                self._folders[image.parent] = _Folder(image.parent)
+        return self._folders[image.parent]
 
 
 class _Written(NamedTuple):
@@ -110,27 +110,27 @@ class _Folder:
         self._list = folder / LIST_FILE
         self._written = dict(_listed(self._list))
 
-    def of(self, picture: Path) -> list[Path]:
-        """The side-cars that a picture has now."""
-        return [text for text in {*self._names.of(picture), self.place(picture)} if text.is_file()]
+    def sidecars_of(self, image: Path) -> list[Path]:
+        """The side-cars that an image has now."""
+        return [text for text in {*self._names.sidecars_of(image), self.path_for(image)} if text.is_file()]
 
-    def place(self, picture: Path) -> Path:
-        """Where its caption is written to."""
-        texts = [text for text in self._names.of(picture) if text.suffix.lower() == ".txt"]
-        return texts[0] if texts else self._names.place(picture)
+    def path_for(self, image: Path) -> Path:
+        """The path that an image's caption is written to."""
+        texts = [text for text in self._names.sidecars_of(image) if text.suffix.lower() == ".txt"]
+        return texts[0] if texts else self._names.path_for(image)
 
-    def unclear(self, picture: Path) -> list[Path]:
-        """Side-cars of the picture's stem that are of no picture."""
-        stem = picture.with_suffix("")
+    def unclear(self, image: Path) -> list[Path]:
+        """The side-cars of the image's stem that belong to no image."""
+        stem = image.with_suffix("")
         return [text for text in self._texts if text.with_suffix("") == stem and self._names.why_nobodys(text)]
 
     def written(self, text: Path) -> _Written | None:
-        """What is known of a side-car; None if it is not as it was written here."""
+        """The entry of a side-car in the list; None if its content is not what was written here."""
         last = self._written.get(text.name)
         return last if last and last.sha256 == _digest(text.read_bytes()) else None
 
-    def write(self, picture: Path, caption: str, confidence: float | None) -> None:
-        text, content = self.place(picture), f"{caption}\n".encode()
+    def write(self, image: Path, caption: str, confidence: float | None) -> None:
+        text, content = self.path_for(image), f"{caption}\n".encode()
         written = self._written[text.name] = _Written(_digest(content), confidence)
         with self._list.open("a", encoding="utf-8") as lines:  # first: what is listed and not written does no harm
             lines.write(json.dumps({"file": text.name, **written._asdict()}) + "\n")
@@ -139,7 +139,7 @@ class _Folder:
 
 
 def _listed(file: Path) -> Iterator[tuple[str, _Written]]:
-    """What a folder's list tells; a line that was cut short tells nothing."""
+    """The entries of a folder's list; a line that was cut short is ignored."""
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
         try:
             row = json.loads(line)
@@ -157,7 +157,7 @@ def _digest(content: bytes) -> str:
 
 
 def _copy(text: Path) -> Path:
-    """A copy of a side-car beside it, under a name that nothing has."""
+    """Copy a side-car beside itself, under a name that is free."""
     names = (text.with_name(f"{text.name}{f'.{number}' if number > 1 else ''}.bak") for number in count(1))
     copy = next(name for name in names if not name.exists())
     shutil.copy2(text, copy)
@@ -165,7 +165,7 @@ def _copy(text: Path) -> Path:
 
 
 @contextmanager
-def _telling(path: Path, doing: str = "write") -> Iterator[None]:
+def _reporting(path: Path, doing: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:

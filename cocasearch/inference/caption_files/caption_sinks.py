@@ -1,7 +1,4 @@
-"""Caption records in, one file of them out, so that a stopped run loses none.
-
-Knows nothing about models and opens no picture.
-"""
+"""Sinks of caption records, above all a file of them, from which a stopped run loses none."""
 
 import csv
 import json
@@ -9,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,16 +24,16 @@ NUMBERS = ("caption_score", "caption_logprob", "caption_confidence")  # the fiel
 
 @dataclass(frozen=True)
 class CaptionRecord:
-    """One picture's caption and how it came about.
+    """An image's caption and how it was written.
 
     Attributes:
-        path: The picture, absolute.
+        path: Absolute path of the image.
         caption: Plain text.
         caption_score: Cosine of the image and its own caption.
         caption_logprob: Mean log-probability per caption token.
         model: Name and fingerprint of the model.
         decoding: The `CaptionOptions` as JSON.
-        caption_confidence: Probability that the caption is right, 0 to 1; None of a model that was never calibrated.
+        caption_confidence: Probability that the caption is right, 0 to 1; None if the model was never calibrated.
     """
 
     path: str
@@ -49,31 +46,31 @@ class CaptionRecord:
 
 
 def is_below(confidence: float | None, below: float | None) -> bool:
-    """Whether a caption of this confidence is less sure than is wanted; not where either is unknown."""
+    """Whether a caption's confidence is below a limit; False if either is unknown."""
     return below is not None and confidence is not None and confidence < below
 
 
 class CaptionSink(Protocol):
-    """Where the captions of a run go."""
+    """A place to which the captions of a run go."""
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether this picture needs no caption any more."""
+    def has(self, image: Path, model: str, decoding: str) -> bool:
+        """Whether this image needs no caption."""
 
     def add(self, record: CaptionRecord) -> None:
-        """Keep one caption, safe from here on."""
+        """Store one caption safely."""
 
     def finish(self) -> None:
-        """Complete what is kept; called once, after the last `add`."""
+        """Complete what is stored; called once, after the last `add`."""
 
 
 class CaptionList:
-    """Captions in memory, to be printed."""
+    """A sink that keeps captions in memory, to be printed."""
 
     def __init__(self) -> None:
         self.records: list[CaptionRecord] = []
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Never: each run starts with none."""
+    def has(self, image: Path, model: str, decoding: str) -> bool:
+        """False: each run starts with none."""
         return False
 
     def add(self, record: CaptionRecord) -> None:
@@ -81,27 +78,26 @@ class CaptionList:
         self.records.append(record)
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the list is complete."""
 
 
 class CaptionFile:
-    """One .parquet, .csv or .jsonl file of captions, rows sorted by path, all by one model in one way.
+    """A sink that is a .parquet, .csv or .jsonl file, sorted by path, of captions by one model with one set of options.
 
-    Rows that a finished file has stay, and their pictures need no new caption. Until `finish` the captions of a run
-    are lines of `.NAME.cocasearch-captions`, where the run's successor finds them; lines that it has no use for stay
-    there.
+    The rows of a finished file are kept, and their images need no new caption. Until `finish` the captions of a run are
+    lines of `.NAME.cocasearch-captions`, where the next run finds them; lines that it has no use for stay there.
 
     Args:
-        file: Where to write.
+        file: The file to write.
         overwrite: Whether a finished file is replaced instead of added to.
-        only_sure: Whether the file shall hold sure captions alone.
-        layout: "records" for the fields of `CaptionRecord`; "imagefolder" as Hugging Face's `metadata.jsonl` has them:
+        only_sure: Whether the file may hold sure captions alone.
+        layout: "records" for the fields of `CaptionRecord`; "imagefolder" for those of Hugging Face's `metadata.jsonl`:
             `file_name`, relative to the file's folder, and `text` in place of `path` and `caption`.
-        below: Captions less sure than this, 0 to 1, are written anew, in whatever way.
+        below: Confidence, from 0 to 1, below which captions are replaced, however they were written.
 
     Raises:
-        CocaSearchError: Another ending, a folder that does not exist, a finished file of something else, which is
-            never replaced, or one with unsure captions where only sure ones are wanted.
+        CocaSearchError: The suffix is another, the folder does not exist, a file of something else is there (which is
+            never replaced), or one with unsure captions although only sure ones are wanted.
     """
 
     def __init__(
@@ -126,29 +122,29 @@ class CaptionFile:
         self._made = {(record.model, record.decoding) for record in self._records.values()}
         self._left_over = {record.path: record for record in _read_partial(self._partial)}
 
-    def has(self, picture: Path, model: str, decoding: str) -> bool:
-        """Whether this file or a stopped run has the picture's caption by the same model in the same way.
+    def has(self, image: Path, model: str, decoding: str) -> bool:
+        """Whether this file or a stopped run has the image's caption by the same model with the same options.
 
         Raises:
-            CocaSearchError: The finished file's captions came about in another way, or its layout cannot name the
-                picture, which lies elsewhere.
+            CocaSearchError: The finished file's captions were written otherwise, or its layout cannot name the image,
+                which lies elsewhere.
         """
         if self._below is None and self._made - {(model, decoding)}:
             raise _refusal(self._file, "holds captions by another model or with other options")
-        self._refuse_elsewhere(picture)
-        left = self._left_over.get(str(picture))
+        self._refuse_elsewhere(image)
+        left = self._left_over.get(str(image))
         is_wanted = left is not None and (not self._only_sure or is_sure(left.caption_confidence))
         if left is not None and is_wanted and (left.model, left.decoding) == (model, decoding):
             self._records[left.path] = left
             return True
-        record = self._records.get(str(picture))
+        record = self._records.get(str(image))
         return record is not None and not is_below(record.caption_confidence, self._below)
 
-    def _refuse_elsewhere(self, picture: Path) -> None:
+    def _refuse_elsewhere(self, image: Path) -> None:
         folder = _folder_of(self._file)
-        if self._layout == "imagefolder" and not picture.is_relative_to(folder):
+        if self._layout == "imagefolder" and not image.is_relative_to(folder):
             raise CocaSearchError(
-                f"{self._file.name} names photos of its own folder, {folder}, where {picture.name} does not lie",
+                f"{self._file.name} names photos of its own folder, {folder}, where {image.name} does not lie",
                 hint="an --out in the folder of the photos, or --layout records",
             )
 
@@ -176,9 +172,8 @@ class CaptionFile:
             self._partial.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class _Format:
-    """How captions become a file of one kind, and how its rows come back."""
+class _Format(NamedTuple):
+    """The writer and the reader of one kind of file."""
 
     write: Callable[[Path, Sequence[dict[str, Any]]], None]
     read: Callable[[Path], Iterable[dict[str, Any]]]
@@ -186,8 +181,8 @@ class _Format:
 
 def _check(file: Path) -> None:
     if file.suffix.lower() not in _FORMATS:
-        told = f"captions are written as {', '.join(_FORMATS)}, and {file} has none of these endings"
-        raise CocaSearchError(told, hint=f"--out {shlex.quote(str(file.with_suffix('.csv')))}")
+        message = f"captions are written as {', '.join(_FORMATS)}, and {file} has none of these endings"
+        raise CocaSearchError(message, hint=f"--out {shlex.quote(str(file.with_suffix('.csv')))}")
     if not file.absolute().parent.is_dir():
         raise CocaSearchError(f"there is no folder {file.parent} for {file.name}", hint=f"mkdir -p {file.parent}")
 
@@ -225,7 +220,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _read_partial(partial: Path) -> Iterator[CaptionRecord]:
-    """The whole lines of a stopped run; a line that a crash cut short is left out."""
+    """The captions of a stopped run; a line that a crash cut short is ignored."""
     lines = partial.read_text(encoding="utf-8", errors="replace").split("\n") if partial.exists() else []
     for line in lines:
         try:
@@ -242,11 +237,6 @@ def _write_parquet(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     numbers = dict.fromkeys(NUMBERS, pa.float32())
     schema = pa.schema([(name, numbers.get(name, pa.string())) for name in _columns(rows)])
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
-
-
-def _read_parquet(file: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-    return rows
 
 
 def _write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -266,12 +256,8 @@ def _write_jsonl(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     file.write_text("".join(map(_line, rows)), encoding="utf-8")
 
 
-def _read_jsonl(file: Path) -> list[dict[str, Any]]:
-    return [parse_json(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
-
-
 _FORMATS = {
-    ".parquet": _Format(_write_parquet, _read_parquet),
+    ".parquet": _Format(_write_parquet, lambda file: pq.read_table(file).to_pylist()),
     ".csv": _Format(_write_csv, _read_csv),
-    ".jsonl": _Format(_write_jsonl, _read_jsonl),
+    ".jsonl": _Format(_write_jsonl, lambda file: map(parse_json, filter(None, file.read_text("utf-8").split("\n")))),
 }

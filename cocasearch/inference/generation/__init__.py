@@ -1,1 +1,1 @@
-"""How captions are written: the search for the next token, its rules and its options."""
+"""Writing of captions: the search for the next token, its rules and its options."""

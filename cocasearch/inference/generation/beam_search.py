@@ -16,14 +16,14 @@ from cocasearch.inference.generation.token_rules import TokenRules
 
 @dataclass(frozen=True)
 class _Hypotheses:
-    """n sequences for each of A images."""
+    """The n best sequences of each of A images."""
 
     sequences: Tensor  # (A, n, T)
     logprobs: Tensor  # (A, n, generated), the model's own
     scores: Tensor  # (A, n), what they are ranked by
 
     def take(self, places: Tensor) -> "_Hypotheses":
-        """For each image those at `places` (A, m)."""
+        """The sequences of each image at `places` (A, m)."""
         wide = places[..., None]
         return _Hypotheses(
             self.sequences.gather(1, wide.expand(-1, -1, self.sequences.shape[2])),
@@ -32,7 +32,7 @@ class _Hypotheses:
         )
 
     def extend(self, ids: Tensor, logprobs: Tensor, scores: Tensor) -> "_Hypotheses":
-        """Each with one more id, all (A, n)."""
+        """Each sequence with one more id; all arguments are (A, n)."""
         sequences = torch.cat([self.sequences, ids[..., None]], 2)
         return _Hypotheses(sequences, torch.cat([self.logprobs, logprobs[..., None]], 2), scores)
 
@@ -45,7 +45,7 @@ class _Hypotheses:
         return both.take(both.scores.topk(self.scores.shape[1]).indices)
 
     def of_images(self, images: Tensor) -> "_Hypotheses":
-        """Those of some images."""
+        """The sequences of the images with these numbers."""
         return _Hypotheses(self.sequences[images], self.logprobs[images], self.scores[images])
 
 
@@ -58,8 +58,8 @@ class BeamSearch:
 
     Args:
         prompt: The ids (B, P) that every sequence starts with.
-        rules: What may be generated.
-        num_beams: k, at most half the vocabulary.
+        rules: The rules of what may be generated.
+        num_beams: Number of beams k, at most half the vocabulary.
         length_penalty: 0 prefers short sequences, 1 ranks by the mean, more prefers long ones.
     """
 
@@ -101,11 +101,11 @@ class BeamSearch:
         """
         images, beams = self._open.scores.shape
         count = 2 * self._num_beams
-        found = self._rules.likeliest(logits, self._open.sequences.flatten(0, 1), count)
-        totals = (found.scores.view(images, beams, count) + self._open.scores[..., None]).flatten(1)
+        likeliest = self._rules.likeliest(logits, self._open.sequences.flatten(0, 1), count)
+        totals = (likeliest.scores.view(images, beams, count) + self._open.scores[..., None]).flatten(1)
         scores, places = totals.topk(count)
         parents = places // count
-        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (found.ids, found.logprobs))
+        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (likeliest.ids, likeliest.logprobs))
         return self._open.take(parents).extend(ids, logprobs, scores), parents
 
     def _drop(self, done: Tensor, rows: Tensor) -> Step | None:

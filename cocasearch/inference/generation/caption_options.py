@@ -1,19 +1,27 @@
-"""How captions are written: the options of every strategy, with their ranges and each mode's own defaults."""
+"""The options of captioning: those of every strategy, with their ranges and each mode's own defaults."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cocasearch.errors import CocaSearchError
 
-STRATEGIES = ("beam", "greedy", "sample")
-COMPATS = ("", "openclip")
+Strategy = Literal["beam", "greedy", "sample"]
+"""The ways to choose the next token; `captioner` has the search for each."""
+
+Compat = Literal["", "openclip"]
+STRATEGIES_OF = {
+    **dict.fromkeys(("num_beams", "rerank", "length_penalty", "num_beam_groups"), ("beam",)),
+    **dict.fromkeys(("temperature", "top_k", "top_p", "seed"), ("sample",)),
+}
+"""The strategies for which an option has a meaning; options that are not here are for all."""
+
 _RERANK = 4.0
 _OWN_DEFAULT: Any = None  # stands for a default that depends on the mode, until the options are made
 
 
 @dataclass(frozen=True)
 class CaptionOptions:
-    """How captions are written. Lengths count token ids, the start and the end included.
+    """The options with which captions are written. Lengths count token ids, including the start and the end.
 
     With `compat="openclip"` captions are those of open_clip's `generate`, id for id: beams are ranked by the mean of
     their raw logits, take no prompt (it is ignored) and have no end where `max_length` cuts them; `greedy` is its
@@ -21,28 +29,28 @@ class CaptionOptions:
 
     Attributes:
         strategy: `beam` (the likeliest of `num_beams` sequences), `greedy` or `sample`.
-        num_beams: Sequences grown side by side; `beam` only. 5, and 6 in compat.
-        rerank: `beam` only: how much the cosine of picture and caption counts beside the log-probability when one of
-            the finished sequences is chosen; 0 leaves it out. Both come from the same model and image pass. None is 4
-            where the model can judge captions, else 0 (`for_model`); always 0 in compat.
-        min_length: No caption ends before it; in compat, as OpenCLIP counts it, the end itself is one more.
-        max_length: Every caption has ended by then; never more than the model's context.
-        temperature: `sample` only: above 0, lower is closer to greedy.
+        num_beams: `beam` only: number of sequences grown side by side. 5 by default, 6 in compat.
+        rerank: `beam` only: how much the cosine of image and caption counts beside the log-probability when one of
+            the finished sequences is chosen; 0 ignores it. Both come from the same model and image pass. None means 4
+            if the model can rerank captions, else 0 (`for_model`); always 0 in compat.
+        min_length: Least length of a caption; in compat the end counts as one more, as in OpenCLIP.
+        max_length: Greatest length of a caption; never more than the model's context.
+        temperature: `sample` only: above 0; lower is closer to greedy.
         top_k: `sample` only: draw from the k likeliest ids; 0 for all.
-        top_p: `sample` only: draw from the likeliest ids that together have this probability. 1, and 0.1 in compat.
+        top_p: `sample` only: draw from the likeliest ids with this probability together. 1 by default, 0.1 in compat.
         repetition_penalty: Above 1 makes ids that already occur less likely.
         length_penalty: `beam` only: 0 favours short captions, 1 ranks by the mean log-probability, more favours long.
-        prompt: What every caption starts with.
-        seed: `sample` only: the same picture and seed give the same caption, in any batch; None for chance.
+        prompt: Text that every caption starts with.
+        seed: `sample` only: the same image and seed give the same caption, in any batch. None draws anew each time.
         compat: "openclip" for captions as OpenCLIP writes them; "" for ours.
-        num_beam_groups: Compat only: the beams are that many identical copies of `num_beams / num_beam_groups`, of
-            which one is computed. 3 in compat.
+        num_beam_groups: Compat only: number of identical copies of `num_beams / num_beam_groups` beams, of which one is
+            computed. 3 by default in compat.
 
     Raises:
-        CocaSearchError: A value out of its range, or one that has no meaning beside another.
+        CocaSearchError: A value is out of its range, or excludes another.
     """
 
-    strategy: Literal["beam", "greedy", "sample"] = "beam"
+    strategy: Strategy = "beam"
     num_beams: int = _OWN_DEFAULT
     rerank: float | None = None
     min_length: int = 5
@@ -54,11 +62,11 @@ class CaptionOptions:
     length_penalty: float = 1.0
     prompt: str = ""
     seed: int | None = None
-    compat: Literal["", "openclip"] = ""
+    compat: Compat = ""
     num_beam_groups: int = _OWN_DEFAULT
 
     def __post_init__(self) -> None:
-        for name, known in (("strategy", STRATEGIES), ("compat", COMPATS)):
+        for name, known in (("strategy", get_args(Strategy)), ("compat", get_args(Compat))):
             if getattr(self, name) not in known:
                 wanted = ", ".join(filter(None, known))
                 raise CocaSearchError(f"unknown {name} '{getattr(self, name)}'; known are {wanted}")
@@ -71,35 +79,36 @@ class CaptionOptions:
 
     @property
     def group_size(self) -> int:
-        """How many different beams are computed."""
+        """The number of different beams, which are computed."""
         return self.num_beams // self.num_beam_groups
 
     @property
     def ignores_prompt(self) -> bool:
-        """Whether there is a prompt that OpenCLIP's beam search would not look at."""
+        """Whether there is a prompt that OpenCLIP's beam search would ignore."""
         return bool(self.compat and self.strategy == "beam" and self.prompt)
 
-    def for_model(self, *, can_judge: bool) -> "CaptionOptions":
-        """The same with what depends on the model: whether its contrastive half can judge captions."""
-        return self if self.rerank is not None else replace(self, rerank=_RERANK if can_judge else 0.0)
+    def for_model(self, *, can_rerank: bool) -> "CaptionOptions":
+        """The options with what depends on the model: whether its contrastive half can rerank captions."""
+        return self if self.rerank is not None else replace(self, rerank=_RERANK if can_rerank else 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every option by its name; those of compat only there, so that records made without it stay comparable."""
+        """The options by name; those of compat only in compat, so that records without it stay comparable."""
         options = asdict(self)
         return options if self.compat else {name: options[name] for name in options if name not in _COMPAT_ONLY}
 
     def __str__(self) -> str:
-        """The strategy, what it always depends on, and what is not as usual: 'beam, num_beams 5, rerank 4.0'."""
+        """The strategy, its main options, and those that are not the default: 'beam, num_beams 5, rerank 4.0'."""
         usual = CaptionOptions(self.strategy, compat=self.compat)
-        left_out = {"strategy"} if self.strategy == "beam" else {"strategy", *_BEAM_ONLY}
         always = {"num_beams"} if self.compat else {"num_beams", "rerank"}
-        told = [
+        mode = f" as {self.compat}'s" if self.compat else ""
+        named = [
             f"{name} {value}"
             for name, value in asdict(self).items()
-            if name not in left_out and (name in always or value != getattr(usual, name))
+            if name != "strategy"
+            and self.strategy in STRATEGIES_OF.get(name, (self.strategy,))
+            and (name in always or value != getattr(usual, name))
         ]
-        mode = f" as {self.compat}'s" if self.compat else ""
-        return ", ".join([self.strategy + mode, *told])
+        return ", ".join([self.strategy + mode, *named])
 
     def _refuse_mixtures(self) -> None:
         mixtures = {
@@ -123,6 +132,7 @@ class CaptionOptions:
         compat = bool(self.compat)
         fewest = 2 if compat and self.strategy == "beam" else 1
         groups = f"a divisor of num_beams, {self.num_beams}" if compat else "left out, except with compat 'openclip'"
+        groups_fit = self.num_beam_groups >= 1 and self.num_beams % self.num_beam_groups == 0
         latest, below = (self.max_length - 1, "less than") if compat else (self.max_length, "at most")
         return {
             "num_beams": (self.num_beams >= fewest, f"at least {fewest}"),
@@ -133,15 +143,9 @@ class CaptionOptions:
             "top_k": (self.top_k >= 0, "0 (off) or more"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "repetition_penalty": (self.repetition_penalty > 0, "above 0"),
-            "num_beam_groups": (self._groups_fit(), groups),
+            "num_beam_groups": (groups_fit if compat else self.num_beam_groups == 1, groups),
         }
-
-    def _groups_fit(self) -> bool:
-        if not self.compat:
-            return self.num_beam_groups == 1
-        return self.num_beam_groups >= 1 and self.num_beams % self.num_beam_groups == 0
 
 
 _COMPAT_ONLY = ("compat", "num_beam_groups")
-_BEAM_ONLY = ("num_beams", "num_beam_groups", "rerank", "length_penalty")
 DEFAULT_OPTIONS = CaptionOptions()

@@ -1,7 +1,6 @@
-"""Image tokens in, captions out: one decoder pass over the prompt, then one cached step per token.
+"""Writing of captions from image tokens: one decoder pass over the prompt, then one cached step per token.
 
-Receives pixels or the image tokens of a pass already made, hands on captions with their log-probabilities. How tokens
-are chosen is `decoding_strategies`' matter; knows nothing about files.
+The searches, which choose the tokens, are in `decoding_strategies`, `beam_search`, `sampling` and `openclip_decoding`.
 """
 
 import secrets
@@ -13,12 +12,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from cocasearch.checkpoints.confidence_file import ConfidenceModel
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.caption_confidence import agreement, confidence_model_for
 from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.generation.beam_search import BeamSearch
-from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
+from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, STRATEGIES_OF, CaptionOptions
 from cocasearch.inference.generation.decoding_strategies import Decoded, PickLikeliest, Search, SingleSearch
 from cocasearch.inference.generation.openclip_decoding import (
     OpenClipBeamRules,
@@ -36,17 +34,17 @@ Rules = TypeVar("Rules", bound=TokenRules)
 
 @dataclass(frozen=True)
 class Caption:
-    """One caption as the model wrote it.
+    """A caption as the model wrote it.
 
     Attributes:
-        text: The words, the prompt included.
-        token_ids: The whole sequence: start, prompt, what was generated, end.
+        text: The text, including the prompt.
+        token_ids: The whole sequence: start, prompt, generated ids, end.
         token_logprobs: The model's own log-probability, before any option shaped it, of each generated id, that is of
-            the last ids of `token_ids`, the end included.
-        score: Cosine of the picture and the caption; None where the picture's vector was not at hand.
-        agreement: How far the other finished sequences say the same, 0 to 1; None where the score is.
-        confidence: Probability that the caption is right, 0 to 1; None where the score is, of a model that was never
-            calibrated, and of captions that are written in another way than those it was calibrated with.
+            the last ids of `token_ids`, including the end.
+        score: Cosine of the image and the caption; None if the image's vector is not known.
+        agreement: How far the other finished sequences say the same, from 0 to 1; None if the score is None.
+        confidence: Probability that the caption is right, from 0 to 1; None if the score is None, the model was never
+            calibrated, or the caption was written with other options than those of the calibration.
     """
 
     text: str
@@ -58,15 +56,15 @@ class Caption:
 
     @property
     def mean_logprob(self) -> float:
-        """Mean log-probability per generated token: how sure the model was, at most 0."""
+        """The mean log-probability of a generated token, at most 0: how sure the model was."""
         return sum(self.token_logprobs) / len(self.token_logprobs)
 
 
 class Captioner:
-    """Writes captions for pictures.
+    """The captioner of images that are given as pixels or as an image pass.
 
     Args:
-        loaded: The model that writes.
+        loaded: The model.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -74,22 +72,22 @@ class Captioner:
 
     @torch.inference_mode()
     def caption_pixels(self, pixels: Tensor, options: CaptionOptions = DEFAULT_OPTIONS) -> list[Caption]:
-        """One caption per picture of `pixels` (B, 3, S, S), as the model's `preprocess` makes them."""
-        features = self._loaded.model.image_features(self._loaded.place_pixels(pixels))
-        return self.caption_features(features, options, seeds=picture_seeds(pixels, options))
+        """A caption of each image of `pixels` (B, 3, S, S), which the model's `preprocess` has made."""
+        features = self._loaded.model.image_features(self._loaded.to_device(pixels))
+        return self.caption_features(features, options, seeds=image_seeds(pixels, options))
 
     @torch.inference_mode()
     def caption_features(
         self, features: ImageFeatures, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
     ) -> list[Caption]:
-        """One caption per picture from what an image pass gave, each with its score; arguments as `caption_tokens`.
+        """A caption of each image of an image pass, with its score; arguments as for `caption_tokens`.
 
-        Here alone finished beams are reranked: the contrastive half of the model judges what the other half wrote. And
-        here alone captions get their confidence.
+        Only here finished beams are reranked, that is, the contrastive half of the model ranks what the other half
+        wrote, and captions get their confidence.
         """
         complete = self._loaded.complete(options)
-        weight = complete.rerank or 0.0 if options.strategy == "beam" else 0.0
-        judge = confidence_model_for(self._loaded.confidence, complete)
+        weight = complete.rerank or 0.0 if options.strategy in STRATEGIES_OF["rerank"] else 0.0
+        confidence_model = confidence_model_for(self._loaded.confidence, complete)
         endings = self._search_all(features.tokens, options, seeds)
         texts = [[self._loaded.tokenizer.decode(decoded.ids) for decoded in ended] for ended in endings]
         n_eligible = [_n_eligible(ended, weight) for ended in endings]
@@ -99,11 +97,15 @@ class Captioner:
             scores = [float(image @ vectors[text]) for text in of_image[:n]]
             best = max(range(n), key=lambda place: ended[place].score + weight * scores[place])
             agreed = agreement(of_image, [sum(decoded.logprobs) for decoded in ended], best)
-            captions.append(_judged(self._caption(ended[best]), scores[best], agreed, judge))
+            caption = replace(self._caption(ended[best]), score=scores[best], agreement=agreed)
+            if confidence_model:
+                probability = confidence_model.probability((scores[best], caption.mean_logprob, agreed))
+                caption = replace(caption, confidence=probability)
+            captions.append(caption)
         return captions
 
     def _embed(self, texts: Iterable[str]) -> dict[str, Tensor]:
-        """The vector of each text; equal captions, such as of pictures in a row, are embedded once."""
+        """The vector of each text. Equal captions, such as of photos taken in a row, are embedded once."""
         different = list(dict.fromkeys(texts))
         vectors = torch.from_numpy(Embedder(self._loaded).embed_texts(different))
         return dict(zip(different, vectors, strict=True))
@@ -112,23 +114,23 @@ class Captioner:
     def caption_tokens(
         self, image_tokens: Tensor, options: CaptionOptions = DEFAULT_OPTIONS, *, seeds: Sequence[int] | None = None
     ) -> list[Caption]:
-        """One caption per picture from its image tokens (B, N, D) alone: no second image pass, no reranking.
+        """A caption of each image from its image tokens (B, N, D) alone, without reranking.
 
         Args:
-            image_tokens: What `CoCa.image_features` gives.
-            options: How to write.
-            seeds: One per picture, for sampling; without them every picture draws from `options.seed`.
+            image_tokens: The tokens of `CoCa.image_features`.
+            options: How captions are written.
+            seeds: A seed for each image, for sampling; without them every image draws from `options.seed`.
 
         Raises:
-            CocaSearchError: A prompt that leaves no room for words, more beams than the vocabulary bears, or weights
-                that give no numbers.
+            CocaSearchError: The prompt leaves no room for words, there are more beams than half the vocabulary, or the
+                weights give no numbers.
         """
         return [self._caption(ended[0]) for ended in self._search_all(image_tokens, options, seeds)]
 
     def _search_all(
         self, image_tokens: Tensor, options: CaptionOptions, seeds: Sequence[int] | None
     ) -> list[list[Decoded]]:
-        """The finished sequences of each picture, best first."""
+        """The finished sequences of each image, best first."""
         if not len(image_tokens):
             return []
         model = self._loaded.model
@@ -180,7 +182,7 @@ class Captioner:
         return SingleSearch(prompt, rules, sampling(rules, noise, options.temperature, options.top_k, options.top_p))
 
     def _beam_search(self, prompt: Tensor, options: CaptionOptions) -> Search:
-        vocab_size = self._loaded.config.words_written
+        vocab_size = self._loaded.config.output_vocab_size
         if 2 * options.group_size > vocab_size:
             raise CocaSearchError(f"num_beams is {options.num_beams}, more than half the vocabulary of {vocab_size}")
         if options.compat:
@@ -203,22 +205,16 @@ class Captioner:
 
 
 def _n_eligible(ended: list[Decoded], weight: float) -> int:
-    """How many of the sequences, best first, the likeliest does not beat whatever their matches (cosines) are."""
+    """The number of sequences, best first, that might still win, whatever their cosines are."""
     return 1 + sum(other.score + weight > ended[0].score - weight for other in ended[1:])
 
 
-def _judged(caption: Caption, score: float, agreed: float, judge: ConfidenceModel | None) -> Caption:
-    features = (score, caption.mean_logprob, agreed)
-    confidence = judge.probability(features) if judge else None
-    return replace(caption, score=score, agreement=agreed, confidence=confidence)
+def image_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:
+    """A seed for each image of `pixels` (B, 3, S, S), made of its pixels and `options.seed`; None if nothing is drawn.
 
-
-def picture_seeds(pixels: Tensor, options: CaptionOptions) -> list[int] | None:
-    """One seed per picture of `pixels` (B, 3, S, S), from what it shows and `options.seed`; None if nothing is drawn.
-
-    So a picture draws the same numbers in every batch, and different pictures different ones.
+    So an image draws the same numbers in every batch, and different images draw different ones.
     """
-    if options.strategy != "sample" or options.seed is None:
+    if options.strategy not in STRATEGIES_OF["seed"] or options.seed is None:
         return None
     rows = pixels.detach().float().cpu().contiguous().numpy()
     return [zlib.crc32(row.data, options.seed & 0xFFFFFFFF) for row in rows]

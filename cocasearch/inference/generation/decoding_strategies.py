@@ -1,8 +1,7 @@
-"""Which token comes next: what every search shares, and the search of one sequence per image.
+"""The interface of searches for the next token, and the search of one sequence per image.
 
-A search receives the logits of every open row, hands back the ids to feed and the rows of the cache to keep, and at
-the end one sequence per image. What has ended leaves the batch at once. Knows nothing about the model that makes the
-logits, nor about words.
+A search receives the logits of every open row and returns the ids to feed and the rows of the cache to keep; at the end
+it has one sequence per image, or several. What has ended leaves the batch at once.
 
 Shapes: B images, A of them still open, k beams per image, R = A * k rows, T ids so far, V vocabulary.
 """
@@ -18,11 +17,11 @@ from cocasearch.inference.generation.token_rules import TokenRules
 
 @dataclass(frozen=True)
 class Step:
-    """What the decoder is to do next.
+    """The next step of the decoder.
 
     Attributes:
         ids: The ids (R,) to feed, one for each row that stays open.
-        rows: For each of them the row (R,) of the previous step that it continues; None if the rows are unchanged.
+        rows: The row (R,) of the previous step that each of them continues; None if the rows are unchanged.
         images: The images (A,) of the previous step that stay open; None if all do.
     """
 
@@ -33,12 +32,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One finished sequence.
+    """A finished sequence.
 
     Attributes:
-        ids: From start to end.
-        logprobs: The log-probabilities of those that were generated.
-        score: What the search ranked it by.
+        ids: Its ids from start to end.
+        logprobs: Log-probabilities of the generated ids.
+        score: The value that the search ranked it by.
     """
 
     ids: tuple[int, ...]
@@ -57,22 +56,29 @@ class Search(Protocol):
 
 
 class Pick(Protocol):
-    """Chooses one id per row."""
+    """A choice of one id per row."""
 
     def __call__(self, logits: Tensor, sequences: Tensor, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Ids (R, 1) and the model's log-probabilities of them, after sequences (R, T) of the images (R,) at step n."""
+        """The chosen ids (R, 1) and the model's log-probabilities of them.
+
+        Args:
+            logits: Logits (R, V) of the next id.
+            sequences: The ids (R, T) so far.
+            images: The image (R,) of each row.
+            step: Number of ids generated so far.
+        """
 
 
 @dataclass(frozen=True)
 class PickLikeliest:
-    """Greedy search."""
+    """The choice of greedy search."""
 
     rules: TokenRules
 
     def __call__(self, logits: Tensor, sequences: Tensor, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The ids of highest probability."""
-        found = self.rules.likeliest(logits, sequences, 1)
-        return found.ids, found.logprobs
+        likeliest = self.rules.likeliest(logits, sequences, 1)
+        return likeliest.ids, likeliest.logprobs
 
 
 class SingleSearch:
@@ -80,8 +86,8 @@ class SingleSearch:
 
     Args:
         prompt: The ids (B, P) that every sequence starts with.
-        rules: What ends a sequence.
-        pick: How an id is chosen.
+        rules: The rules of what ends a sequence.
+        pick: The choice of an id.
     """
 
     def __init__(self, prompt: Tensor, rules: TokenRules, pick: Pick) -> None:

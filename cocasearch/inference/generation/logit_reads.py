@@ -1,7 +1,4 @@
-"""Reads of logits (R, V) that touch each of them as few times as can be, since all of a search's cost is there.
-
-Knows nothing about tokens or sequences; nothing here writes to the logits.
-"""
+"""Fast reading of logits (R, V), which takes most of the time of a search. Nothing here writes to the logits."""
 
 from collections.abc import Sequence
 
@@ -13,16 +10,16 @@ _STRIPS = 64  # near the root of a large vocabulary: as many ids to look at twic
 
 
 def log_sum_exp(logits: Tensor) -> Tensor:
-    """Of each row (R, 1), in two thirds of `torch.logsumexp`'s time on a CPU; some logit of each row is finite."""
+    """The log-sum-exp (R, 1) of each row, which must have a finite logit; on a CPU faster than `torch.logsumexp`."""
     most = logits.amax(-1, keepdim=True)
     return (logits - most).exp_().sum(-1, keepdim=True).log_().add_(most)
 
 
 def top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of each row and their places, both (R, count), falling: `torch.topk`, some ten times as fast.
+    """The `count` largest logits of each row, falling, and their places, both (R, count). About ten times `torch.topk`.
 
-    A row is cut into strips that lie one above the other. Each of its largest stands in one of the `count` columns
-    whose maximum is largest, so that one pass for the maxima leaves few to be sorted.
+    A row is cut into strips that lie one above the other. Each of its largest logits is in one of the `count` columns
+    with the largest maxima, so that one pass for the maxima leaves few logits to sort.
     """
     columns = logits.shape[1] // _STRIPS
     if columns <= count:
@@ -38,7 +35,7 @@ def top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def top_allowed(logits: Tensor, count: int, forbidden: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """As `top`, where the forbidden ids come last with -inf."""
+    """The same as `top`, except that the forbidden ids come last, with -inf."""
     enough = min(count + len(forbidden), logits.shape[1])
     values, ids = top(logits, enough)
     if forbidden:

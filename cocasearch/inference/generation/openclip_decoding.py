@@ -1,7 +1,7 @@
-"""Captions as OpenCLIP's `generate` chooses them, to the last id: beam search over raw logits, and its sampling.
+"""OpenCLIP's own choice of ids in `generate`, to the last id: beam search over raw logits, and sampling.
 
-Receives logits and hands back steps as the other searches do, so that the same cached decoder runs below; shapes are
-those of `decoding_strategies`. Source: open_clip 3.3.0, coca_model.py, with the BeamSearchScorer of transformers 4.56.
+These searches have the interface and the shapes of `decoding_strategies`, so that the same cached decoder runs below.
+Source: open_clip 3.3.0, coca_model.py, with the BeamSearchScorer of transformers 4.56.
 
 Its 6 beams in 3 groups are three identical copies of 2 beams, since nothing makes the groups differ. One is computed.
 """
@@ -46,14 +46,14 @@ class OpenClipBeamRules(OpenClipRules):
 
 @dataclass(frozen=True)
 class OpenClipSampling:
-    """Draws ids as OpenCLIP does: the filter comes first, the temperature after it.
+    """Sampling of ids as OpenCLIP does it: the filter comes first, the temperature after it.
 
     Attributes:
-        rules: What may be drawn.
-        noise: For each image and step a number (B, steps) in [0, 1), in place of torch's multinomial.
+        rules: The rules of what may be drawn.
+        noise: A number in [0, 1) for each image and step (B, steps), in place of torch's multinomial.
         temperature: Above 0.
-        top_k: Every id whose logit reaches the k-th largest; 0 to filter by `top_p`.
-        top_p: Ids are dropped from the unlikeliest on while those dropped have at most 1 - p together.
+        top_k: Keep every id whose logit reaches the k-th largest; 0 filters by `top_p` instead.
+        top_p: Drop the unlikeliest ids as long as those dropped have at most 1 - p together.
     """
 
     rules: TokenRules
@@ -63,7 +63,7 @@ class OpenClipSampling:
     top_p: float = 0.1
 
     def __call__(self, logits: Tensor, sequences: Tensor, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Ids drawn at each image's number."""
+        """The ids drawn at each image's number."""
         allowed = self.rules.shape(logits, sequences)
         if self.top_k:
             least = top(allowed, min(self.top_k, allowed.shape[1]))[0][:, -1:]
@@ -99,7 +99,7 @@ class _Group:
     ended: list[Decoded] = field(default_factory=list)
 
     def advance(self, ranked: list[_Beam], eot_id: int) -> bool:
-        """Take the best 2 x size continuations, best first; whether the image is done."""
+        """Take in the best 2 x size continuations, best first, and return whether the image is done."""
         length = len(ranked[0].ids)
         best = ranked[0].total / length
         for beam in ranked[: self.size]:  # an end that ranks lower is passed over
@@ -126,8 +126,8 @@ class OpenClipBeamSearch:
 
     Args:
         prompt: The ids (B, P) that every sequence starts with.
-        rules: What may be generated.
-        num_beams: Beams in the group, at most half the vocabulary.
+        rules: The rules of what may be generated.
+        num_beams: Number of beams in the group, at most half the vocabulary.
     """
 
     def __init__(self, prompt: Tensor, rules: OpenClipBeamRules, num_beams: int) -> None:
@@ -141,8 +141,8 @@ class OpenClipBeamSearch:
             not group.advance(ranked, self._rules.eot_id)
             for group, ranked in zip(self._open, self._rank(logits), strict=True)
         ]
-        images = [place for place, goes_on in enumerate(going) if goes_on]
-        self._open = [self._open[place] for place in images]
+        images = [position for position, goes_on in enumerate(going) if goes_on]
+        self._open = [self._open[position] for position in images]
         beams = [beam for group in self._open for beam in group.open]
         if beams and len(beams[0].ids) == self._rules.max_length:
             for group in self._open:
@@ -167,11 +167,11 @@ class OpenClipBeamSearch:
         """The best 2 x num_beams continuations of each open image, best first."""
         beams = [beam for group in self._open for beam in group.open]
         count, images = 2 * self._num_beams, len(self._open)
-        found = self._rules.likeliest(logits, self._tensor([beam.ids for beam in beams]), count)
-        totals = found.scores + torch.tensor([beam.total for beam in beams], device=self._device)[:, None]
+        likeliest = self._rules.likeliest(logits, self._tensor([beam.ids for beam in beams]), count)
+        totals = likeliest.scores + torch.tensor([beam.total for beam in beams], device=self._device)[:, None]
         best, places = totals.view(images, -1).topk(count)
         rows = places // count + torch.arange(images, device=self._device)[:, None] * (len(beams) // images)
-        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (found.ids, found.logprobs))
+        ids, logprobs = (kept.view(images, -1).gather(1, places) for kept in (likeliest.ids, likeliest.logprobs))
         columns = zip(*(column.tolist() for column in (best, ids, logprobs, rows)), strict=True)
         return [
             [beams[row].extend(total, token, logprob, row) for total, token, logprob, row in zip(*one, strict=True)]

@@ -1,6 +1,6 @@
-"""Which ids may come next and what each costs: the rules that every search keeps to.
+"""The rules of which ids may come next and how they score, which every search keeps to.
 
-Receives logits (R, V) and the sequences (R, T) that they follow; knows nothing about images or beams.
+They are given logits (R, V) and the sequences (R, T) that these follow.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from cocasearch.inference.generation.logit_reads import NEVER, log_sum_exp, top_
 
 @dataclass(frozen=True)
 class Candidates:
-    """Ids that may come next in each of R sequences.
+    """The candidates for the next id in each of R sequences.
 
     Attributes:
-        ids: (R, n).
-        scores: What they are chosen by (R, n), falling; -inf for what is not allowed.
-        logprobs: Their log-probabilities (R, n) as the model has them, before any option shaped them.
+        ids: The ids (R, n).
+        scores: The values (R, n) that they are chosen by, falling; -inf for ids that are not allowed.
+        logprobs: The model's own log-probabilities (R, n) of them, before any option shaped them.
     """
 
     ids: Tensor
@@ -28,10 +28,10 @@ class Candidates:
 
 @dataclass(frozen=True)
 class TokenRules:
-    """What may be generated, whichever strategy chooses. Lengths count the start and end ids.
+    """The rules of what may be generated, for every strategy. Lengths include the start and end ids.
 
-    A sequence always ends with the end id: at `max_length` nothing else is allowed, and it costs what the model thinks
-    of it, so that a sentence cut short never wins for free.
+    A sequence always ends with the end id: at `max_length` nothing else is allowed. It keeps the log-probability that
+    the model gives it, so that a sentence cut short never wins for free.
     """
 
     sot_id: int
@@ -68,7 +68,7 @@ class TokenRules:
         return shaped
 
     def forbidden(self, length: int) -> list[int]:
-        """The ids that cannot be the last of a sequence of this length."""
+        """The ids that must not be the last of a sequence of this length."""
         early = [self.eot_id] if length < self.min_length else []
         return [self.sot_id, self.pad_id, *early]
 
@@ -78,7 +78,7 @@ class TokenRules:
 
 
 def penalise_repetition(logits: Tensor, sequences: Tensor, penalty: float) -> Tensor:
-    """CTRL's rule: logits of ids that already occur are divided by the penalty, negative ones multiplied."""
+    """The logits by CTRL's rule: the penalty divides positive ones of ids that already occur, and multiplies others."""
     if penalty == 1.0:
         return logits
     sequences = sequences.where(sequences < logits.shape[1], sequences[:, :1])  # a prompt may hold what is only read

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cocasearch.byte_range import PictureSource
+from cocasearch.byte_range import ImageSource
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.sentence_encoder import SENTENCE_WIDTH
 from cocasearch.counting import counted
@@ -44,7 +44,7 @@ class Source:
 class LabelledImages:
     """Pictures with a class index each, for the name loss; `names` are the words of every class."""
 
-    images: list[PictureSource]
+    images: list[ImageSource]
     classes: list[int]
     names: Sequence[tuple[str, ...]]
 

@@ -58,7 +58,7 @@ class FrozenPart:
         self._encoder = encoder
         self._frozen = copy.deepcopy(encoder).requires_grad_(False).eval()
         if dtype is not None and isinstance(self._frozen, EfficientNetLite):
-            self._frozen.narrow(dtype)
+            self._frozen.to_dtype(dtype)
 
     @property
     def digest(self) -> str:

@@ -9,7 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cocasearch.captioned_data.captioned_image import CaptionedImage
-from cocasearch.captioned_data.duplicates.near_duplicates import Twin, find_same_between, find_twins_between, look_at
+from cocasearch.captioned_data.duplicates.near_duplicates import (
+    Twin,
+    find_same_between,
+    find_twins_between,
+    hash_images,
+)
 from cocasearch.errors import CocaSearchError
 
 Pictures = list[CaptionedImage]
@@ -95,8 +100,8 @@ def find_alike(
     tell = progress or (lambda _what, _done, _total: None)
     if not near:
         return Alike(find_same_between(images, held_out), {})
-    looks = look_at(images, lambda done, total: tell("comparing photos", done, total))
-    others = look_at(held_out, lambda done, total: tell("comparing those held out", done, total))
+    looks = hash_images(images, lambda done, total: tell("comparing photos", done, total))
+    others = hash_images(held_out, lambda done, total: tell("comparing those held out", done, total))
     return Alike(find_twins_between(looks, others), looks.unreadable)
 
 

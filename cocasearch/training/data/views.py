@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
-from cocasearch.byte_range import PictureSource, shown_content
+from cocasearch.byte_range import ImageSource, shown_content
 from cocasearch.errors import UnreadableImage
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess
@@ -36,7 +36,7 @@ Read = TypeVar("Read")
 class NamedPicture(NamedTuple):
     """Where a picture is, and the name that it is told by."""
 
-    image: PictureSource
+    image: ImageSource
     key: str
 
 

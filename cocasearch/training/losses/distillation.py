@@ -73,7 +73,7 @@ class DistillationTeacher:
         if self.with_captions:
             decoded = self.model.multimodal_decoder(token_states, image.tokens, owners=batch.owners)[:, :-1]
             targets = ids[:, 1:]
-            states = decoded[(targets != self._tokenizer.pad_id) & (targets < self.model.config.words_written)]
+            states = decoded[(targets != self._tokenizer.pad_id) & (targets < self.model.config.output_vocab_size)]
         return Judgement(image.embedding, text, self.model.logit_scale.exp(), states)
 
     def next_token_logits(self, states: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def read_teacher(config: TrainingConfig, start: StartingPoint, device: torch.dev
             f"{folder.name} reads texts of {longest} ids, fewer than the {context_length} of the model that is trained",
             hint=f"force_context_length={longest}, or distill_caption_weight=0",
         )
-    theirs, own = teacher.model.config.words_written, start.model.config.words_written
+    theirs, own = teacher.model.config.output_vocab_size, start.model.config.output_vocab_size
     if with_captions and theirs != own:
         raise CocaSearchError(
             f"{folder.name} writes {theirs} words, the model that is trained {own}, so its next tokens teach nothing",

@@ -174,7 +174,7 @@ class Objective(nn.Module):
             states, text = self._text(batch.ids, embeddings, captions)
             found = None
             if image is not None and text is not None:
-                named = text[:0] if names is None else self.model.packed_text_features(names)[0]
+                named = text[:0] if names is None else self.model.unpadded_text_features(names)[0]
                 scale = self.model.logit_scale.exp()
                 # A copy: processes that share gradients take a parameter that comes out as it is for unused.
                 bias = getattr(self.model, LOGIT_BIAS, torch.zeros_like(scale)).clone()
@@ -219,7 +219,7 @@ class Objective(nn.Module):
 
     def _is_target(self, ids: Tensor) -> Tensor:
         """Which ids are words that the decoder can write."""
-        return (ids != self.tokenizer.pad_id) & (ids < self.model.config.words_written)
+        return (ids != self.tokenizer.pad_id) & (ids < self.model.config.output_vocab_size)
 
     def names(
         self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], chance: random.Random
@@ -253,7 +253,7 @@ class Objective(nn.Module):
         """The states and the vector of each text, as far as they are needed."""
         if not captions and not self._is_repeated_at_random:
             return None, self.model.encode_text(ids)
-        vector, states = self.model.packed_text_features(ids)
+        vector, states = self.model.unpadded_text_features(ids)
         return states if captions else None, vector if embeddings else None
 
     def _predicting(
@@ -264,7 +264,7 @@ class Objective(nn.Module):
         is_target = self._is_target(targets)
         if owners is not None and torch.equal(owners, torch.arange(len(context), device=owners.device)):
             owners = None  # a caption each: no copies of keys and values
-        packed = self.model.multimodal_decoder.packed(states[:, :-1], context, is_target, owners=owners)
+        packed = self.model.multimodal_decoder.unpadded(states[:, :-1], context, is_target, owners=owners)
         return packed, targets[is_target]
 
     def _label_caption(self, batch: TrainingBatch, labelled: Tensor, own: Tensor) -> Tensor | None:
@@ -275,13 +275,13 @@ class Objective(nn.Module):
                 return None
             # Processes that fetch weights from each other must all come here: a caption stands in, for nothing.
             ids, context, weight = batch.ids[:1], own[:1], 0.0
-        _, states = self.model.packed_text_features(ids)
+        _, states = self.model.unpadded_text_features(ids)
         return weight * self._caption_loss(*self._predicting(states, context, ids))
 
     def _self_critical(self, critic: SelfCritic, batch: TrainingBatch, own: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of drawn captions, each as often as its advantage says, and the sum of their rewards."""
         drawn = critic.draw(self.model, own.detach(), batch.pictures)
-        _, states = self.model.packed_text_features(drawn.ids)
+        _, states = self.model.unpadded_text_features(drawn.ids)
         predicting, targets = self._predicting(states, own, drawn.ids, drawn.owners)
         worth = drawn.advantages.repeat_interleave(self._is_target(drawn.ids[:, 1:]).sum(1))
         weight = self.model.multimodal_decoder.vocabulary.weight

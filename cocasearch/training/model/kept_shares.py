@@ -52,7 +52,7 @@ def measure_shares(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[KeptShare]:
     """Recall for each of `SHARES`; both weights are of the model folder `start`'s architecture."""
-    loaded = load_model(start, device=device, packed=False)
+    loaded = load_model(start, device=device, prepack=False)
     measured = []
     for number, keep in enumerate(SHARES):
         if progress is not None:

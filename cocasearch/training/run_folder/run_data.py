@@ -102,9 +102,7 @@ class RunData:
 
     def list_left_out(self, sources: Iterable[CaptionedData], left_out: LeftOut | None) -> tuple[Path, int]:
         """Write down all that is not learned from, with the reasons; the file and the number of rows."""
-        rows = [
-            (data.source, found.where, found.reason) for data in sources for found in (*data.left_out, *data.copies)
-        ]
+        rows = [(data.source, found.where, found.reason) for data in sources for found in (*data.skipped, *data.copies)]
         rows += [("", key, reason) for key, reason in left_out.reasons()] if left_out else []
         file = self._folder / LEFT_OUT_FILE
         self.processes.once(lambda: self._list(file, rows))

@@ -18,7 +18,7 @@ def test_files_of_the_same_bytes_are_one_picture_with_the_captions_of_all(tmp_pa
         "e.jpg": ("y",),
     }
     assert data.copies == [BadRow("c.jpg", "the same bytes as a.jpg"), BadRow("f.jpg", "the same bytes as a.jpg")]
-    assert data.left_out == []
+    assert data.skipped == []
 
 
 def test_without_copies_nothing_changes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from cocasearch.captioned_data.duplicates.near_duplicates import (
     _candidates,
     find_twins,
     find_twins_between,
-    look_at,
+    hash_images,
 )
 from cocasearch.paths import sample_photos_folder
 
@@ -34,27 +34,27 @@ def test_twins_are_found_whether_exact_or_nearly_so(tmp_path: Path) -> None:
     images = captioned(
         *PHOTOS[:4], recompressed(PHOTOS[2], 50), tmp_path / "copy.jpg", b"none", recompressed(PHOTOS[2], 30)
     )
-    looks = look_at(images)
-    assert looks.unreadable == {6: "not a picture that can be read"}
-    assert find_twins(looks) == [Twin(2, 4, False), Twin(0, 5, True), Twin(2, 7, False)]
-    assert find_twins(look_at(captioned(*PHOTOS))) == []
+    hashes = hash_images(images)
+    assert hashes.unreadable == {6: "not an image that can be read"}
+    assert find_twins(hashes) == [Twin(2, 4, False), Twin(0, 5, True), Twin(2, 7, False)]
+    assert find_twins(hash_images(captioned(*PHOTOS))) == []
 
 
 def test_unreadable_pictures_of_the_same_bytes_are_twins_all_the_same() -> None:
-    assert find_twins(look_at(captioned(b"torn", b"other", b"torn"))) == [Twin(0, 2, True)]
+    assert find_twins(hash_images(captioned(b"torn", b"other", b"torn"))) == [Twin(0, 2, True)]
 
 
 def test_pictures_that_are_also_among_others_are_found_once() -> None:
     others = captioned(PHOTOS[1], PHOTOS[3], PHOTOS[1].read_bytes())
     images = captioned(PHOTOS[0], PHOTOS[1], recompressed(PHOTOS[3], 60), PHOTOS[1].read_bytes(), b"")
-    twins = find_twins_between(look_at(images), look_at(others))
+    twins = find_twins_between(hash_images(images), hash_images(others))
     assert twins == [Twin(0, 1, True), Twin(1, 2, False), Twin(0, 3, True)]
-    assert find_twins_between(look_at(captioned()), look_at(others)) == []
+    assert find_twins_between(hash_images(captioned()), hash_images(others)) == []
 
 
 def test_progress_reaches_the_end() -> None:
     told: list[tuple[int, int]] = []
-    look_at(captioned(*PHOTOS[:3]), lambda done, total: told.append((done, total)))
+    hash_images(captioned(*PHOTOS[:3]), lambda done, total: told.append((done, total)))
     assert told[-1] == (3, 3)
 
 

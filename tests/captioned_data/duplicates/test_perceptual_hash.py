@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageEnhance
 
 from cocasearch.captioned_data.duplicates.perceptual_hash import (
     SKETCH_SIZE,
-    is_same_picture,
-    read_look,
+    is_same_image,
+    read_perceptual_hash,
     read_thumbnail,
     sketch,
     thumbnail,
@@ -47,17 +47,17 @@ def test_a_changed_copy_is_the_same_picture(kind: str) -> None:
     assert len(PHOTOS) >= 15
     for file in PHOTOS:
         copy = as_jpeg(COPIES[kind](read_image(file)[0]), 60)
-        assert float(read_look(file).sketch @ read_look(copy).sketch) > 0.9, file.name
-        assert is_same_picture(read_thumbnail(file), read_thumbnail(copy)), file.name
+        assert float(read_perceptual_hash(file).sketch @ read_perceptual_hash(copy).sketch) > 0.9, file.name
+        assert is_same_image(read_thumbnail(file), read_thumbnail(copy)), file.name
 
 
 def test_other_photos_and_a_photo_without_its_left_fifth_are_other_pictures() -> None:
     thumbnails = [read_thumbnail(file) for file in PHOTOS]
-    assert not any(is_same_picture(*pair) for pair in combinations(thumbnails, 2))
+    assert not any(is_same_image(*pair) for pair in combinations(thumbnails, 2))
     for file, whole in zip(PHOTOS, thumbnails, strict=True):
         picture, _ = read_image(file)
         part = picture.crop((picture.width // 5, 0, picture.width, picture.height))
-        assert not is_same_picture(whole, thumbnail(part))
+        assert not is_same_image(whole, thumbnail(part))
 
 
 def chart(heights: tuple[int, ...], colour: str) -> Image.Image:
@@ -72,17 +72,17 @@ def test_drawings_alike_but_for_a_bar_or_a_colour_are_other_pictures() -> None:
     one = chart((30, 90, 60, 100), "green")
     assert sketch(one) @ sketch(chart((30, 90, 60, 80), "green")) > 0.9  # a candidate, and no more
     for other in (chart((30, 90, 60, 80), "green"), chart((30, 90, 60, 100), "brown")):
-        assert not is_same_picture(thumbnail(one), thumbnail(other))
-    assert is_same_picture(thumbnail(one), read_thumbnail(as_jpeg(one, 50)))
+        assert not is_same_image(thumbnail(one), thumbnail(other))
+    assert is_same_image(thumbnail(one), read_thumbnail(as_jpeg(one, 50)))
 
 
 def test_a_sketch_is_a_unit_row_and_nothing_for_one_colour() -> None:
     for file in PHOTOS:
-        assert np.linalg.norm(read_look(file).sketch) == pytest.approx(1, abs=1e-5)
+        assert np.linalg.norm(read_perceptual_hash(file).sketch) == pytest.approx(1, abs=1e-5)
     assert sketch(Image.new("RGB", (50, 40), "red")).tolist() == [0.0] * SKETCH_SIZE
 
 
 def test_a_look_knows_the_full_size() -> None:
-    look = read_look(PHOTOS[0])
+    image_hash = read_perceptual_hash(PHOTOS[0])
     with Image.open(PHOTOS[0]) as opened:
-        assert (look.width, look.height) == opened.size
+        assert (image_hash.width, image_hash.height) == opened.size

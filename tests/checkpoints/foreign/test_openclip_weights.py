@@ -106,7 +106,7 @@ def test_the_real_size_writes_openclips_captions(real_size: CoCa) -> None:
 
 def test_bfloat16_keeps_the_direction_of_the_real_sizes_vectors(real_size: CoCa) -> None:
     narrow = copy.deepcopy(real_size)
-    narrow.narrow(torch.bfloat16)
+    narrow.to_dtype(torch.bfloat16)
     pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(111))
     ids = clip_tokenizer()(["a dog on a beach", "two people riding bikes down a long road in the mountains"], 76)
     with torch.inference_mode():

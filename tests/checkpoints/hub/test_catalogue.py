@@ -5,7 +5,7 @@ import math
 import pytest
 from seeded_openclip import openclip_shapes
 
-from cocasearch.checkpoints.hub.catalogue import COCO, LAION, PUBLISHED, can_judge, find_published, warning_about
+from cocasearch.checkpoints.hub.catalogue import COCO, LAION, PUBLISHED, can_rerank, find_published, warning_about
 from cocasearch.errors import CocaSearchError
 from cocasearch.model.config import presets
 
@@ -46,5 +46,5 @@ def test_the_model_that_finds_nothing_is_the_one_that_is_warned_about():
     assert [model.name for model in warned] == [f"coca_ViT-B-32-{COCO}"]
     assert all(model.figures["imagenet_top1"] > 50 for model in PUBLISHED if model not in warned)
     assert warning_about("mine") is None
-    assert [model for model in PUBLISHED if not model.can_judge] == warned
-    assert can_judge("mine")
+    assert [model for model in PUBLISHED if not model.can_rerank] == warned
+    assert can_rerank("mine")

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cocasearch.inference.caption_files.caption_run import joined
+from cocasearch.inference.caption_files.file_captioner import joined
 from cocasearch.inference.describer import ImageDescriber
 
 READABLE = ["blue-circle.png", "red-square.jpg", "sub/yellow-triangle.jpg", "turned.jpg"]
@@ -358,7 +358,7 @@ def test_unsure_captions_get_no_sidecars_when_asked(prompt, doubting):
 
 
 def test_no_file_is_written_where_no_caption_is_sure(prompt, doubting, monkeypatch):
-    monkeypatch.setattr("cocasearch.inference.caption_files.caption_run.is_sure", lambda confidence: False)
+    monkeypatch.setattr("cocasearch.inference.caption_files.file_captioner.is_sure", lambda confidence: False)
     result = prompt("caption", "photos", "--model", "tiny", "--out", "captions.csv", "--sure")
     assert result.exit_code == 3 and "no caption is sure" in result.stderr
     assert not (prompt.folder / "captions.csv").exists()

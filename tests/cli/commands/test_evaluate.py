@@ -79,7 +79,7 @@ def test_what_is_left_out_is_named_before_the_measuring(captioned):
     assert "and 6 photos that are not there" in lines[at]
     assert lines[at + 1 : at + 7] == [
         "  row 5 of data.tsv: no caption",
-        "  row 6 of data.tsv: no picture",
+        "  row 6 of data.tsv: no photo",
         *(f"  photos/gone-{number}.jpg: no such file" for number in range(3)),
         "  and 3 more; all of them: cocasearch data check data.tsv --format csv",
     ]

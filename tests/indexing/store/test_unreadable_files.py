@@ -22,7 +22,7 @@ def test_a_file_is_tried_again_once_what_stood_in_its_way_may_be_gone(tmp_path, 
     for cause, extra in (("file", ""), ("time", ""), ("system", ""), ("extra", "heif"), ("extra", "raw")):
         ledger.add(UnreadableFile("1", f"{cause} {extra}", "some reason", 10, 20, cause, extra))
     ledger.save()
-    monkeypatch.setattr("cocasearch.images.extras.find_spec", lambda module: module if module == "rawpy" else None)
+    monkeypatch.setattr("cocasearch.images.formats.find_spec", lambda module: module if module == "rawpy" else None)
     tried_again = [path for (_, path), stamp in Ledger(tmp_path).stamps().items() if stamp is None]
     assert tried_again == ["extra raw", "system ", "time "]
 

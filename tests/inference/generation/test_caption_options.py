@@ -64,7 +64,7 @@ def test_what_does_not_go_together_is_named(options: dict[str, object], sentence
 
 def test_how_much_a_match_counts_is_left_to_the_model_unless_it_is_said() -> None:
     assert CaptionOptions().rerank is None
-    assert CaptionOptions().for_model(can_judge=True) == CaptionOptions(rerank=4.0)
-    assert CaptionOptions(prompt="a dog").for_model(can_judge=False) == CaptionOptions(prompt="a dog", rerank=0.0)
-    assert CaptionOptions(rerank=2.0).for_model(can_judge=False).rerank == 2.0
-    assert CaptionOptions(compat="openclip").for_model(can_judge=True).rerank == 0.0
+    assert CaptionOptions().for_model(can_rerank=True) == CaptionOptions(rerank=4.0)
+    assert CaptionOptions(prompt="a dog").for_model(can_rerank=False) == CaptionOptions(prompt="a dog", rerank=0.0)
+    assert CaptionOptions(rerank=2.0).for_model(can_rerank=False).rerank == 2.0
+    assert CaptionOptions(compat="openclip").for_model(can_rerank=True).rerank == 0.0

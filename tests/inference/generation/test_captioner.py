@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.generation.caption_options import CaptionOptions
-from cocasearch.inference.generation.captioner import Captioner, picture_seeds
+from cocasearch.inference.generation.captioner import Captioner, image_seeds
 from cocasearch.inference.loaded_model import LoadedModel
 
 Build = Callable[[int], LoadedModel]
@@ -129,7 +129,7 @@ def test_reranking_trades_likelihood_for_captions_that_match_their_picture(tiny_
 
 
 def test_a_model_that_cannot_judge_reranks_only_when_told(tiny_loaded: Build, pixels: Tensor) -> None:
-    judge, blind = tiny_loaded(0), replace(tiny_loaded(0), can_judge=False)
+    judge, blind = tiny_loaded(0), replace(tiny_loaded(0), can_rerank=False)
 
     def scores(loaded: LoadedModel, options: CaptionOptions) -> list[tuple[int, ...]]:
         return [caption.token_ids for caption in Captioner(loaded).caption_pixels(pixels, options)]
@@ -287,7 +287,7 @@ def _likeliest(allowed: list[float]) -> int:
 
 
 def _drawn(picture: Tensor, options: CaptionOptions) -> Callable[[list[float]], int]:
-    seeds = picture_seeds(picture[None], options)
+    seeds = image_seeds(picture[None], options)
     assert seeds
     numbers: Iterator[float] = iter(torch.rand(16, generator=torch.Generator().manual_seed(seeds[0])).tolist())
 

@@ -172,7 +172,7 @@ def test_unreadable_pictures_are_left_out_and_named(tokenizer: Tokenizer, tmp_pa
         assert batch.labels.tolist() == [1]
         assert len(batch.labelled_pixels) == len(batch.labelled_ids) == 1
     assert data.unreadable == {
-        "0/2": "not a picture that can be read",
+        "0/2": "not an image that can be read",
         "0/5": "no such file",
         str(tmp_path / "lost.png"): "no such file",
         "labelled picture 2": "empty file",

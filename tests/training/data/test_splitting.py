@@ -55,7 +55,7 @@ def test_what_is_measured_on_is_left_out_of_every_source_and_named() -> None:
     assert [[image.key for image in source] for source in kept] == [["a"], ["d"]]
     assert left_out.same == [("b", "held 1")]
     assert left_out.nearly_same == [("c", "held 2")]
-    assert left_out.unreadable == [("torn", "not a picture that can be read")]
+    assert left_out.unreadable == [("torn", "not an image that can be read")]
 
 
 def test_what_is_nearly_the_same_is_kept_where_wanted() -> None:

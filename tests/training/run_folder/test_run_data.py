@@ -154,7 +154,7 @@ def test_all_that_is_left_out_is_listed(data: Path, drawn, tmp_path: Path) -> No
         ("again.png", f"the same bytes as {drawn[0].key}"),
     ]
     assert (drawn[2].key, f"measured on, byte for byte, as {drawn[2].key}") in found
-    assert found[-1] == ("torn.png", "not a picture that can be read")
+    assert found[-1] == ("torn.png", "not an image that can be read")
     assert listed == [(file, len(found))]
     data.write_text("\n".join(data.read_text().splitlines()[:-4]))
     (folder / "val.csv").write_text("filepath,title\n")

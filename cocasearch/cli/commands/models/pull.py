@@ -12,9 +12,9 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.paths import is_folder_like, models_home
 
 if TYPE_CHECKING:
-    from cocasearch.checkpoints.foreign.importing import ImportOptions
+    from cocasearch.checkpoints.foreign.imported_model import ImportOptions
     from cocasearch.checkpoints.hub.catalogue import PublishedModel
-    from cocasearch.checkpoints.hub.pulling import Wanted
+    from cocasearch.checkpoints.hub.pulled_model import Wanted
     from cocasearch.checkpoints.model_folder import StorageDtype
     from cocasearch.model.config import CoCaConfig
 
@@ -62,7 +62,7 @@ def pull(
     Broken off, the same command goes on where it stopped. Hub, token, cache and offline switch are set by HF_ENDPOINT,
     HF_TOKEN, HF_HOME and HF_HUB_OFFLINE.
     """
-    from cocasearch.checkpoints.foreign.importing import ImportOptions
+    from cocasearch.checkpoints.foreign.imported_model import ImportOptions
 
     wanted = _wanted(model, tag, name, arch, text_config)
     folder = _folder_for(wanted.name)
@@ -84,7 +84,7 @@ def import_(
     force: Force = False,
 ) -> None:
     """Make a model of OpenCLIP's weights in a file: published, or left by training with OpenCLIP."""
-    from cocasearch.checkpoints.foreign.importing import ImportOptions, import_weights
+    from cocasearch.checkpoints.foreign.imported_model import ImportOptions, import_weights
     from cocasearch.checkpoints.foreign.openclip_configs import read_architecture
 
     folder, options = _folder_for(name), ImportOptions(DTYPES[dtype], image_size, tokenizer, replace=force)
@@ -103,14 +103,14 @@ def _tell_differences(config: "CoCaConfig") -> None:
         console.say(
             "mind: its RoBERTa reads forwards alone, as writing needs it: its vectors of texts are not OpenCLIP's"
         )
-    if config.words_written < config.text.vocab_size:
-        words = f"{config.words_written} of the {config.text.vocab_size} words"
+    if config.output_vocab_size < config.text.vocab_size:
+        words = f"{config.output_vocab_size} of the {config.text.vocab_size} words"
         console.say(f"mind: its decoder writes {words} that its text half reads")
 
 
 def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:
     from cocasearch.checkpoints.disk_space import gigabytes
-    from cocasearch.checkpoints.hub.pulling import pull
+    from cocasearch.checkpoints.hub.pulled_model import pull
     from cocasearch.checkpoints.model_folder import read_model_folder
 
     if wanted.published:
@@ -135,7 +135,7 @@ def _tell(name: str, folder: Path) -> None:
 
 def _wanted(model: str, tag: str | None, name: str | None, arch: str | None, text_config: Path | None) -> "Wanted":
     from cocasearch.checkpoints.hub.catalogue import PUBLISHED, find_published
-    from cocasearch.checkpoints.hub.pulling import wanted_published, wanted_repository
+    from cocasearch.checkpoints.hub.pulled_model import wanted_published, wanted_repository
 
     if model.count("/") == 1 and not model.startswith((".", "~", "/")):
         if tag is not None:

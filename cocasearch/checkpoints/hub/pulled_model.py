@@ -1,10 +1,15 @@
-"""Models from the hub become model folders: found, fetched, checked, converted."""
+"""Pulling of models from the hub: they are found, fetched, checked and converted to model folders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocasearch.checkpoints.foreign.importing import ROOM_BESIDE_WEIGHTS, ImportOptions, import_weights, refuse_taken
+from cocasearch.checkpoints.foreign.imported_model import (
+    ROOM_BESIDE_WEIGHTS,
+    ImportOptions,
+    import_weights,
+    refuse_taken,
+)
 from cocasearch.checkpoints.foreign.openclip_configs import (
     Architecture,
     from_openclip_config,
@@ -22,7 +27,7 @@ CONFIG_IN_REPOSITORY = "open_clip_config.json"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be pulled: weights of an architecture from a repository, `published` if they are in the catalogue."""
+    """The weights to pull: their repository and architecture, and `published` if they are in the catalogue."""
 
     name: str
     repository: str
@@ -31,19 +36,19 @@ class Wanted:
 
 
 def wanted_published(model: PublishedModel) -> Wanted:
-    """A model of the catalogue."""
+    """The weights of a model of the catalogue."""
     return Wanted(model.name, model.repository, read_architecture(model.architecture), model)
 
 
 def wanted_repository(
     repository: str, name: str | None, architecture: str | None, text_config: Path | None = None
 ) -> Wanted:
-    """A CoCa of anyone's, in OpenCLIP's layout; without an architecture its config says what it is.
+    """The weights of any CoCa in OpenCLIP's layout. Without an architecture its own config says what it is.
 
-    `text_config` is the `config.json` of its text half, where that is a RoBERTa of Hugging Face's.
+    `text_config` is the `config.json` of the text half, if that is a RoBERTa of Hugging Face's.
 
     Raises:
-        CocaSearchError: There cannot be such a repository, it cannot be had, or it says nothing of a CoCa.
+        CocaSearchError: The repository cannot exist or be read, or does not describe a CoCa.
     """
     refuse_odd_repository(repository)
     name = name or repository.rsplit("/", 1)[-1]
@@ -63,10 +68,10 @@ def wanted_repository(
 
 
 def pull(wanted: Wanted, folder: Path, options: ImportOptions, progress: Callable[[str, int, int], None]) -> Path:
-    """Write the model folder; the fetched file, which stays in the hub's cache, is handed back.
+    """Write the model folder, and return the fetched file, which stays in the hub's cache.
 
     Raises:
-        CocaSearchError: It cannot be had, does not fit, or the folder is taken. There is no half a model then.
+        CocaSearchError: The weights cannot be fetched or do not fit, or the folder is taken. No folder is written then.
     """
     refuse_taken(folder, replace=options.replace)
     room = {folder.parent: _stored_size(wanted.published, options) if wanted.published else ROOM_BESIDE_WEIGHTS}
@@ -90,7 +95,7 @@ def pull(wanted: Wanted, folder: Path, options: ImportOptions, progress: Callabl
 
 
 def model_card(model: PublishedModel) -> str:
-    """What a pulled model's README says."""
+    """The README of a pulled model."""
     rows = "".join(f"| {name.replace('_', ' ')} | {value:g} |\n" for name, value in model.figures.items())
     warning = f"**Mind: {model.warning}.**\n\n" if model.warning else ""
     return (

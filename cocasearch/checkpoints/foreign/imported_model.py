@@ -1,4 +1,4 @@
-"""Published and foreign weights become model folders, once: read, checked, converted tensor by tensor, put in place."""
+"""Import of foreign weights: they are read, checked and converted, once, to a model folder."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -24,11 +24,11 @@ ROOM_BESIDE_WEIGHTS = 8_000_000  # bytes of a model folder's other files, above 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How foreign weights are taken in.
+    """Options of an import.
 
     Attributes:
-        dtype: How they are stored. float32 keeps published weights as they are, bit for bit.
-        image_size: Another one than they were trained for; their image positions are resized.
+        dtype: Number type in which the weights are stored. float32 keeps published weights bit for bit.
+        image_size: Image size in pixels, if not the trained one; the image positions are then resized.
         tokenizer: A `tokenizer.json`, for a vocabulary other than CLIP's.
         replace: Whether a model of the same name may be replaced.
     """
@@ -40,10 +40,10 @@ class ImportOptions:
 
 
 def refuse_taken(folder: Path, *, replace: bool) -> None:
-    """Make sure that a model may be written to a folder.
+    """Make sure that a model can be written to a folder.
 
     Raises:
-        CocaSearchError: There is a model already and `replace` is not set, or something that is no model.
+        CocaSearchError: A model is there already and `replace` is not set, or something that is not a model.
     """
     refuse_to_replace(folder)
     if folder.exists() and any(folder.iterdir()) and not replace:
@@ -60,9 +60,9 @@ def import_weights(
     card: str = "",
     progress: Callable[[str, int, int], None],
 ) -> CoCaConfig:
-    """Write the model folder of a weights file, and give the architecture that it turned out to have.
+    """Write the model folder for a weights file, and return the architecture that the weights have.
 
-    Picture size and text length are those of the weights' positions; `options` can ask for another picture size.
+    Image size and text length are those of the weights' positions, unless `options` ask for another image size.
 
     Raises:
         CocaSearchError: The file cannot be read or does not fit, there is no room, or the folder is taken. Nothing has
@@ -93,7 +93,7 @@ def import_weights(
 
 
 def stored_size(weights: Mapping[str, Tensor], dtype: StorageDtype) -> int:
-    """Bytes of the model folder that holds these weights."""
+    """Size in bytes of the model folder that these weights will take."""
     itemsize: int = getattr(torch, dtype).itemsize
     return sum(value.numel() for value in weights.values()) * itemsize + ROOM_BESIDE_WEIGHTS
 
@@ -104,15 +104,15 @@ def _refuse_no_numbers(weights: Mapping[str, Tensor]) -> None:
             raise CocaSearchError(f"{name} holds values that are no numbers, as a training that diverged leaves them")
 
 
-def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfig:
-    """The architecture with the picture size and text length that weights have positions for.
+def _trained_sizes(config: CoCaConfig, weights: Mapping[str, Tensor]) -> CoCaConfig:
+    """The architecture with the image size and text length for which the weights have positions.
 
-    The decoder of a RoBERTa may write fewer words than are read: OpenCLIP's own config gives it CLIP's number.
+    With a RoBERTa the decoder may write fewer ids than it reads: OpenCLIP's own config gives it CLIP's number.
     """
     image, pixels, words = (
         config.image,
-        found.get("visual.positional_embedding"),
-        found.get("text.positional_embedding"),
+        weights.get("visual.positional_embedding"),
+        weights.get("text.positional_embedding"),
     )
     if isinstance(image, VisionTransformerConfig) and pixels is not None:
         grid = math.isqrt(count_positions(pixels) - 1)
@@ -120,8 +120,8 @@ def _trained_sizes(config: CoCaConfig, found: Mapping[str, Tensor]) -> CoCaConfi
             config = replace(config, image=replace(image, image_size=grid * image.patch_size))
     if words is not None and count_positions(words) - 1 != config.text.context_length:
         config = replace(config, text=replace(config.text, context_length=len(words) - 1))
-    if isinstance(config.text, RobertaConfig) and VOCABULARY in found:
-        written = found[VOCABULARY].shape[-1]
+    if isinstance(config.text, RobertaConfig) and VOCABULARY in weights:
+        written = weights[VOCABULARY].shape[-1]
         if 2 <= written < config.text.vocab_size:
             config = replace(config, multimodal=replace(config.multimodal, vocab_size=written))
     return config
@@ -134,7 +134,7 @@ def _wanted_sizes(config: CoCaConfig, image_size: int | None) -> CoCaConfig:
     if image_size < image.patch_size or image_size % image.patch_size:
         nearest = max(1, round(image_size / image.patch_size)) * image.patch_size
         raise CocaSearchError(
-            f"pictures of {image_size} pixels cannot be cut into patches of {image.patch_size}",
+            f"images of {image_size} pixels cannot be cut into patches of {image.patch_size}",
             hint=f"--image-size {nearest}",
         )
     return replace(config, image=replace(image, image_size=image_size))

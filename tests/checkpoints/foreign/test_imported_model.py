@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from small_checkpoint import SMALL_CONFIG, small_weights
 from torch import Tensor
 
-from cocasearch.checkpoints.foreign.importing import ImportOptions, import_weights
+from cocasearch.checkpoints.foreign.imported_model import ImportOptions, import_weights
 from cocasearch.checkpoints.foreign.openclip_configs import from_openclip_config
 from cocasearch.checkpoints.foreign.openclip_weights import from_openclip
 from cocasearch.checkpoints.model_folder import read_model_folder
@@ -178,7 +178,7 @@ def test_a_vocabulary_without_its_tokenizer_is_refused(tmp_path: Path, weights: 
 IMPORT = """
 import sys
 from pathlib import Path
-from cocasearch.checkpoints.foreign.importing import ImportOptions, import_weights
+from cocasearch.checkpoints.foreign.imported_model import ImportOptions, import_weights
 from cocasearch.checkpoints.foreign.openclip_configs import read_architecture
 from cocasearch.errors import CocaSearchError
 file, folder, config = map(Path, sys.argv[1:])
@@ -236,7 +236,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(file: Path, small_disk: Path) ->
 def test_a_disk_that_fills_while_a_model_is_written_keeps_none_of_it(
     file: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cocasearch.checkpoints.foreign.importing.refuse_small_disks", lambda needs: None)
+    monkeypatch.setattr("cocasearch.checkpoints.foreign.imported_model.refuse_small_disks", lambda needs: None)
     (small_disk / "ballast").write_bytes(bytes(12_000_000))
     with pytest.raises(CocaSearchError, match="cannot be written: no space left on device"):
         import_weights(

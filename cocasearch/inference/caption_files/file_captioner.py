@@ -1,7 +1,4 @@
-"""Picture files in, their captions into a sink: a batch-by-batch run over any number of files.
-
-Knows nothing about indexes, nor where the captions go.
-"""
+"""Captioning of any number of image files, batch by batch, into a sink."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,32 +18,32 @@ from cocasearch.inference.loaded_model import LoadedModel
 
 @dataclass
 class CaptionReport:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        written: Captions that the sink has been given.
-        kept: Pictures that had their caption.
-        left_out: Unsure captions that the sink was not to be given.
-        failed: Pictures that could not be read.
+        written: Number of captions that went to the sink.
+        kept: Number of images that had a caption.
+        skipped_unsure: Number of unsure captions that did not go to the sink.
+        failed: Images that could not be read.
     """
 
     written: int = 0
     kept: int = 0
-    left_out: int = 0
+    skipped_unsure: int = 0
     failed: list[UnreadableImage] = field(default_factory=list)
 
 
-class CaptionRun:
-    """Captions of picture files by one model in one way.
+class FileCaptioner:
+    """The captioner of image files, with one model and one set of options.
 
     Args:
         loaded: The model.
-        options: How words are chosen.
-        batch_size: Pictures in one pass of the model.
-        max_megapixels: Larger pictures count as unreadable.
-        only_sure: Whether captions that are more likely wrong than right are kept from the sink.
-        prefix: What stands before each finished caption; the model knows nothing of it.
-        suffix: What stands after it.
+        options: How captions are written.
+        batch_size: Number of images in one pass of the model.
+        max_megapixels: Limit above which images count as unreadable.
+        only_sure: Whether captions that are more likely wrong than right are skipped.
+        prefix: Text before each finished caption, which the model does not see.
+        suffix: Text after it.
     """
 
     def __init__(
@@ -76,9 +73,9 @@ class CaptionRun:
         """Caption the files that the sink has none for, and complete the sink if it has any.
 
         Args:
-            files: The pictures.
-            sink: Where the captions go, in the order of the files.
-            progress: Called with pictures done and pictures to do, after each batch.
+            files: The images.
+            sink: The sink of the captions, which come in the order of the files.
+            progress: Called after each batch with the images done and the images to do.
         """
         wanted = [file for file in files if not sink.has(file.absolute, self._model, self._decoding)]
         report = CaptionReport(kept=len(files) - len(wanted))
@@ -94,12 +91,12 @@ class CaptionRun:
                 report.failed += [error for _, error in batch.failures]
                 for record in self._records(batch):
                     if self._only_sure and not is_sure(record.caption_confidence):
-                        report.left_out += 1
+                        report.skipped_unsure += 1
                         continue
                     sink.add(record)
                     report.written += 1
                 if progress:
-                    progress(report.written + report.left_out + len(report.failed), len(wanted))
+                    progress(report.written + report.skipped_unsure + len(report.failed), len(wanted))
         if report.written or report.kept:
             sink.finish()
         return report
@@ -122,7 +119,7 @@ class CaptionRun:
 
 
 def joined(first: str, second: str) -> str:
-    """Two pieces of a caption as one, with a space where one belongs, and no full stop before words that go on."""
+    """Two pieces of a caption as one, with a space where one belongs, and no full stop before a comma or semicolon."""
     if second.startswith((",", ";")):
         first = first.removesuffix(".")
     is_apart = not (first and second) or first[-1].isspace() or second[0].isspace() or second[0] in ",.;:!?"
