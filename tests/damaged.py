@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel, read_confidence, write_confidence
@@ -20,7 +17,6 @@ from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.indexing.edit.review_file import PhotoKey, Reviewed, read_corrections, write_review
-from cocasearch.indexing.exchange.clip_retrieval import EmbeddingsFolder
 from cocasearch.indexing.scan.hashing import Hashes
 from cocasearch.indexing.scan.known_files import Counts, KnownFiles, _write, recall_known_files
 from cocasearch.indexing.store.manifest import Manifest, Root, find_manifest, write_manifest
@@ -239,14 +235,6 @@ def _review(name: str) -> Callable[[Path], None]:
     return write
 
 
-def _embeddings(folder: Path) -> None:
-    (folder / "img_emb").mkdir(parents=True, exist_ok=True)
-    (folder / "metadata").mkdir(exist_ok=True)
-    np.save(folder / "img_emb" / "img_emb_0.npy", np.eye(4, 16, dtype=np.float16))
-    table = pa.table({"image_path": list("abcd"), "caption": ["a dog", None, "", "a cat"]})
-    pq.write_table(table, folder / "metadata" / "metadata_0.parquet")
-
-
 def _checkpoint(folder: Path) -> None:
     run = RunCheckpoint(folder)
     run.begin()
@@ -319,10 +307,6 @@ OF_INDEXES_AND_RUNS = [
     *(
         Kind(f"review {name}", _review(name), name, lambda folder, name=name: read_corrections(folder / name))
         for name in ("review.csv", "review.tsv", "review.jsonl")
-    ),
-    *(
-        Kind(f"embeddings {name}", _embeddings, name, lambda folder: list(EmbeddingsFolder(folder).batches()))
-        for name in ("img_emb/img_emb_0.npy", "metadata/metadata_0.parquet")
     ),
     Kind(
         "run checkpoint",

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.indexing.snapshot.snapshots import open_snapshot
 from cocasearch.indexing.snapshot.vectors import SnapshotRow
-from cocasearch.indexing.store.manifest import UNKNOWN_MODEL, check_model, index_command, index_name, read_manifest
+from cocasearch.indexing.store.manifest import check_model, index_command, index_name, read_manifest
 from cocasearch.indexing.store.records import hash_file
 from cocasearch.indexing.store.versions import UnreadableTable, VersionGone
 from cocasearch.search.hits import SearchHit
 from cocasearch.search.query_terms import Query, as_query
 from cocasearch.search.ranking import Mode, RankedRow, Ranker
-from cocasearch.search.stored_examples import embed_with_stored, find_position
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -153,10 +152,7 @@ class Searcher:
             CocaSearchError: A picture that is not there or cannot be read, or a model that cannot be loaded or is not
                 the index's.
         """
-        wanted = as_query(query)
-        if self._manifest.model_fingerprint == UNKNOWN_MODEL:
-            return embed_with_stored(wanted, self._snapshot, self._roots, self._index)
-        return self._query_encoder().embed(wanted)
+        return self._query_encoder().embed(as_query(query))
 
     @property
     def known_words(self) -> "KnownWords | None":
@@ -193,10 +189,7 @@ class Searcher:
         Raises:
             CocaSearchError: The model cannot be loaded or is not the index's.
         """
-        texts = as_query(query).texts
-        if not texts or self._manifest.model_fingerprint == UNKNOWN_MODEL:
-            return []
-        return [end for text in texts if (end := self._query_encoder().left_out(text))]
+        return [end for text in as_query(query).texts if (end := self._query_encoder().left_out(text))]
 
     def _query_encoder(self) -> "QueryEncoder":
         from cocasearch.search.query_encoder import QueryEncoder  # brings torch, which not every search needs
@@ -238,9 +231,19 @@ class Searcher:
         """Positions of the files with the content of each example, those of the example itself first."""
         groups = []
         for image, content_hash in hashes.items():
-            own = find_position(image, self._snapshot, self._roots)
+            own = self._position(image)
             groups.append(sorted(self._snapshot.with_content(content_hash).tolist(), key=lambda at: (at != own, at)))
         return groups
+
+    def _position(self, image: Path) -> int | None:
+        """Where the row of a photo is in the snapshot; None if the index does not hold it."""
+        for file in (image.absolute(), image.resolve()):  # a linked file is indexed as the link
+            for key, root in self._roots.items():
+                if file.is_relative_to(root):
+                    position = self._snapshot.find(key, file.relative_to(root).as_posix())
+                    if position is not None:
+                        return position
+        return None
 
     def _hits(self, ranked: list[RankedRow]) -> list[SearchHit]:
         rows = self._snapshot.rows_at(np.array([row.position for row in ranked], np.int64))

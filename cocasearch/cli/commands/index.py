@@ -31,7 +31,6 @@ from cocasearch.indexing.scan.surveying import take_survey
 from cocasearch.indexing.store.manifest import (
     DEFAULT_INDEX,
     MANIFEST_FILE,
-    UNKNOWN_MODEL,
     check_model,
     find_manifest,
     find_rebuild,
@@ -196,9 +195,9 @@ def _look_at(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _present_model(folder: Path) -> str | None:
-    """The model that an index was made with; None for an index to be, or one whose model nobody knows."""
+    """The model that an index was made with; None for an index to be."""
     manifest = find_manifest(folder / MANIFEST_FILE)
-    return manifest.model_name if manifest and manifest.model_name != UNKNOWN_MODEL else None
+    return manifest.model_name if manifest else None
 
 
 def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:

@@ -136,12 +136,12 @@ def _find(table: IndexTable, corrections: Sequence[Correction]) -> _Rows:
     keys = {correction.photo.id: correction.photo for correction in corrections}
     for row in table.captions_of(list(keys)):
         key = keys[row["id"]]
-        if row["content_hash"] in (key.content_hash, "") or not key.content_hash:
+        if row["content_hash"] == key.content_hash:
             found[key] = [row]
     taken = {key.id for key in found}
     moved: dict[str, list[PhotoKey]] = {}
     for key in keys.values():
-        if key not in found and key.content_hash:
+        if key not in found:
             moved.setdefault(key.content_hash, []).append(key)
     for row in table.captions_of(list(moved), "content_hash"):
         for key in moved[row["content_hash"]] if row["id"] not in taken else ():

@@ -40,7 +40,7 @@ class HumanCaptions:
     def __init__(self, table: IndexTable | None) -> None:
         self._table = table
         self._by_id = dict(_decisions(table)) if table else {}
-        self._by_hash = {known.content_hash: known for known in self._by_id.values() if known.content_hash}
+        self._by_hash = {known.content_hash: known for known in self._by_id.values()}
 
     def keep(self, record: ImageRecord) -> ImageRecord:
         """A record just made of a photo, with what a person has decided about its caption, if anybody has."""

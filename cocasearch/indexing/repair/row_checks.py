@@ -123,7 +123,7 @@ class FileChecks:
                 if self._is_unchanged(file, (row["size"], row["mtime_ns"])):
                     unchanged[file] = row["content_hash"]
         if self._content:
-            self._check_content({file: kept for file, kept in unchanged.items() if kept})  # imports have read none
+            self._check_content(unchanged)
 
     def _check_content(self, kept: Mapping[Path, str]) -> None:
         for file, found in zip(kept, hash_files(kept), strict=True):

@@ -1,15 +1,13 @@
 """A survey of folders in, what a run has to do out: the second half of a plan.
 
 Reads those files whose size is one that the table knows, to see whether their content is known: what has only been
-moved, copied or touched keeps its vector and caption. Rows without a hash, as an import makes them, are known by name,
-size and time of change. Changes nothing.
+moved, copied or touched keeps its vector and caption. Changes nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from cocasearch.errors import CocaSearchError
@@ -38,7 +36,7 @@ class Reuse(NamedTuple):
 
     def fits(self, held: str | None) -> bool:
         """Whether the donor still holds that content, by its row's hash; None if there is no such row any more."""
-        return held is not None and (self.content_hash is None or held in (self.content_hash, ""))
+        return held is not None and self.content_hash in (None, held)
 
 
 @dataclass
@@ -230,13 +228,8 @@ class _Matching:
         holders: dict[str, list[_Holder]] = {}
         for content_hash, *holder in self._table.holders_of(sorted({hash for hash in hashes.values() if hash})):
             holders.setdefault(content_hash, []).append(_Holder(*holder))
-        unknown = [file for file, content_hash in hashes.items() if content_hash and content_hash not in holders]
-        unhashed: dict[tuple[str, int, int], list[_Holder]] = {}
-        for size, mtime_ns, *holder in self._table.unhashed_of(sorted({file.mtime_ns for file in unknown})):
-            unhashed.setdefault((PurePosixPath(holder[2]).name, size, mtime_ns), []).append(_Holder(*holder))
         for file, content_hash in hashes.items():
-            alike = unhashed.get((PurePosixPath(file.path).name, file.size, file.mtime_ns), ())
-            self._place(file, content_hash, sorted(holders.get(content_hash, alike)))
+            self._place(file, content_hash, sorted(holders.get(content_hash, ())))
 
     def _place(self, file: Candidate, content_hash: str, holders: list[_Holder]) -> None:
         plan, own = self._plan, self._id_of(file.root, file.path)

@@ -25,7 +25,6 @@ from cocasearch.paths import index_folder, indexes_homes, is_folder_like
 SCHEMA_VERSION = 6
 _LARGEST_DIMENSION = 65_536
 DEFAULT_INDEX = "default"
-UNKNOWN_MODEL = "unknown"  # name and fingerprint where vectors were imported and nobody said what made them
 MANIFEST_FILE = "manifest.json"
 COPY_FILE = "manifest-copy.json"  # of the manifest, in case that is lost
 _NAMED = 5  # indexes, where one is not there

@@ -20,7 +20,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.store.full_text import CAPTION_INDEX, ids_with_words, index_words
 from cocasearch.indexing.store.later_columns import add_columns, lacks_columns, with_columns, without_columns
 from cocasearch.indexing.store.records import MISSING_SINCE, ImageRecord, StoredCaption, record_schema, records_to_table
-from cocasearch.indexing.store.row_conditions import ROWS_PER_CHANGE, UNHASHED, WITHOUT_CAPTION, below, conditions
+from cocasearch.indexing.store.row_conditions import ROWS_PER_CHANGE, WITHOUT_CAPTION, below, conditions
 from cocasearch.indexing.store.table_files import VERSIONS_FOLDER, TableFiles
 from cocasearch.indexing.store.versions import LANCE_ERRORS, UnreadableTable, cannot_write, is_of_lance, refuse_if_lost
 
@@ -168,16 +168,6 @@ class IndexTable:
             with self._reading():
                 holders = self._table.search().where(chosen).select(names).to_list()
             yield from ((row["content_hash"], row["id"], row["root"], row["path"]) for row in holders)
-
-    def unhashed_of(self, times: Sequence[int]) -> Iterator[tuple[int, int, str, str, str]]:
-        """Size, time of change (ns), id, root and path of rows without a content hash that have one of these times."""
-        with self._reading():
-            if not times or not self._table.count_rows(UNHASHED):
-                return
-            names = ["size", "mtime_ns", "id", "root", "path"]
-            for chosen in conditions(times, "mtime_ns"):
-                for row in self._table.search().where(f"{UNHASHED} AND {chosen}").select(names).to_list():
-                    yield row["size"], row["mtime_ns"], row["id"], row["root"], row["path"]
 
     def captions_of(
         self, values: Sequence[str], column: Literal["id", "content_hash"] = "id"
