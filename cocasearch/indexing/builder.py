@@ -27,10 +27,12 @@ from cocasearch.indexing.scan.known_files import keep_known_files
 from cocasearch.indexing.scan.plan import BuildPlan, Progress, make_plan
 from cocasearch.indexing.scan.survey import Candidate, Survey, UpdateOptions
 from cocasearch.indexing.scan.surveying import known_to, photos_at_stake, take_survey
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
 from cocasearch.indexing.steady_reading import CarefulReader, Reading
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
-from cocasearch.indexing.store.records import ImageRecord, author_of, record_id, record_schema, records_to_table
+from cocasearch.indexing.store.location import MANIFEST_FILE, AnyIndex, IndexLocation
+from cocasearch.indexing.store.manifest import Manifest, check_model, find_manifest
+from cocasearch.indexing.store.record_rows import record_schema, records_to_table
+from cocasearch.indexing.store.records import ImageRecord, author_of, record_id
 from cocasearch.indexing.table_swap import Generation, end_rebuild, note_decoding, open_generation, publish
 from cocasearch.indexing.write_queue import CommitQueue
 from cocasearch.inference.describer import ImageDescriber, ImageDescription
@@ -56,7 +58,7 @@ class IndexBuilder:
 
     def __init__(
         self,
-        index_folder: str | Path,
+        index_folder: AnyIndex,
         loaded: LoadedModel | Callable[[], LoadedModel],
         *,
         caption_options: CaptionOptions | None = DEFAULT_OPTIONS,
@@ -65,7 +67,7 @@ class IndexBuilder:
         max_megapixels: float = MAX_MEGAPIXELS,
         commit_seconds: float = 15.0,
     ) -> None:
-        self._index = Path(index_folder)
+        self._index = IndexLocation.of(index_folder).folder
         self._source = loaded
         self._caption_options = caption_options
         self._batch_size = batch_size

@@ -28,9 +28,9 @@ from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.scan.plan import BuildPlan, make_plan
 from cocasearch.indexing.scan.survey import Survey, UpdateOptions
 from cocasearch.indexing.scan.surveying import take_survey
+from cocasearch.indexing.store.location import MANIFEST_FILE
 from cocasearch.indexing.store.manifest import (
     DEFAULT_INDEX,
-    MANIFEST_FILE,
     check_model,
     find_manifest,
     find_rebuild,
@@ -120,7 +120,7 @@ def index(
     if plan.needs_model:  # before the progress of what it is for
         loaded = loading()
         if captions and survey.base:
-            tell_other_ways(index_name(folder), survey.base.decodings, loaded.complete(captions))
+            tell_other_ways(index_name(folder), survey.base.caption_settings, loaded.complete(captions))
     from cocasearch.indexing.builder import IndexBuilder
 
     builder = IndexBuilder(
@@ -186,7 +186,7 @@ def _survey(
 def _look_at(folder: Path, paths: Sequence[Path]) -> None:
     """Refuse, before a model is loaded for them, paths without photos, or none where there is no index either."""
     if not paths:
-        read_manifest(folder)
+        read_manifest(folder, to_rebuild=True)
         return
     skipped: list[str] = []
     if not any(next(discover_images(expand_home(path), lambda _, why: skipped.append(why)), None) for path in paths):

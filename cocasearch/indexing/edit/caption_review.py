@@ -20,10 +20,12 @@ from cocasearch.indexing.edit.review_file import (
     write_review,
 )
 from cocasearch.indexing.scan.known_files import keep_known_files
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import index_command, index_name, read_manifest
-from cocasearch.indexing.store.records import StoredCaption, unsure_captions
-from cocasearch.indexing.store.row_conditions import JUDGED
+from cocasearch.indexing.store.record_rows import unsure_captions
+from cocasearch.indexing.store.records import ImageKey, StoredCaption
+from cocasearch.indexing.store.row_filters import JUDGED
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.table_swap import open_all
 from cocasearch.interruption import uninterrupted
@@ -51,11 +53,11 @@ class ReviewReport:
     lost: tuple[str, ...] = ()
 
 
-def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
+def write_unsure(index: AnyIndex, file: Path, *, overwrite: bool = False) -> int:
     """Write the unsure captions of an index, of photos that are there, into a file, the worst first; their number.
 
     Args:
-        index: The index folder.
+        index: The index.
         file: CSV, TSV or JSON lines, by its ending.
         overwrite: Whether a file that is there is replaced: it may hold corrections.
 
@@ -69,11 +71,11 @@ def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
         apply = index_command(index, "--apply", shlex.quote(str(file)), command="caption")
         hint = f"the same command with --overwrite, but take corrections in it back before: {apply}"
         raise CocaSearchError(f"{file} exists already", hint=hint)
-    table, folders = IndexTable(index, manifest.table), manifest.locate_roots(index)
+    table, roots = IndexTable(index, manifest.table), manifest.locate_roots(index)
     _refuse_captionless(table, index)
     rows = [
         Reviewed(
-            str(folders.get(row["root"], Path()) / row["path"]),
+            str(ImageKey(row["root"], row["path"]).file(roots)),
             row["caption"],
             row["caption_confidence"],
             PhotoKey.of(row["id"], row["content_hash"], row["caption"]),
@@ -91,22 +93,23 @@ def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
     return len(rows)
 
 
-def apply_corrections(index: Path, file: Path) -> ReviewReport:
+def apply_corrections(index: AnyIndex, file: Path) -> ReviewReport:
     """Take back what a person has decided about captions: theirs are stored as by a human, and sure.
 
     Args:
-        index: The index folder.
+        index: The index.
         file: As `write_unsure` wrote it, corrected.
 
     Raises:
         CocaSearchError: No index there, the file is not as it must be, another process is writing, or the disk is full.
         NothingFound: The index holds none of the photos.
     """
+    index = IndexLocation.of(index)
     read_manifest(index)
     corrections = read_corrections(file)
-    with writer_lock(index), uninterrupted():
+    with writer_lock(index.folder), uninterrupted():
         reports: list[ReviewReport] = []
-        for generation in open_all(index):
+        for generation in open_all(index.folder):
             found = _find(generation.table, corrections)
             if not found and not reports:
                 raise _nothing_of(file, index)
@@ -117,7 +120,7 @@ def apply_corrections(index: Path, file: Path) -> ReviewReport:
             reports.append(_report(corrections, found, captions))
         table = read_manifest(index).table
         open_snapshot(index, table)
-        keep_known_files(index, table, IndexTable(index, table))
+        keep_known_files(index.folder, table, IndexTable(index, table))
     return reports[0]
 
 
@@ -183,13 +186,13 @@ def _report(corrections: Sequence[Correction], found: _Rows, captions: Mapping[s
     return ReviewReport(changed, confirmed, unchanged, not_found, replaced, tuple(lost))
 
 
-def _nothing_of(file: Path, index: Path) -> NothingFound:
+def _nothing_of(file: Path, index: AnyIndex) -> NothingFound:
     told = f"index '{index_name(index)}' holds none of the photos of {file}; nothing was changed"
     apply = f"cocasearch caption --apply {shlex.quote(str(file))} --index NAME"
     return NothingFound(told, hint=f"name the index that the file was written from: {apply}")
 
 
-def _refuse_captionless(table: IndexTable, index: Path) -> None:
+def _refuse_captionless(table: IndexTable, index: AnyIndex) -> None:
     """Tell an index without captions, or without photos, from one without unsure captions."""
     if not len(table):
         raise NothingFound(f"index '{index_name(index)}' holds no pictures yet", hint=index_command(index, "./photos"))

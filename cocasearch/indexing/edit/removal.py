@@ -12,9 +12,9 @@ from pathlib import Path
 from cocasearch.errors import NothingFound
 from cocasearch.images.discovery import is_utf8
 from cocasearch.indexing.scan.known_files import keep_known_files
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import (
-    MANIFEST_FILE,
     Manifest,
     exclude_of,
     index_name,
@@ -56,20 +56,21 @@ class _Place:
         return root == self.root and (not self.path or f"{path}/".startswith(f"{self.path}/"))
 
 
-def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
+def remove_paths(index: AnyIndex, paths: Sequence[Path]) -> RemovalReport:
     """Take files, and all files below folders, out of an index. They need not exist any more.
 
     Args:
-        index: The index folder.
+        index: The index.
         paths: At least one.
 
     Raises:
         CocaSearchError: No index there, or another process is writing.
         NothingFound: Neither index nor stopped rebuild holds anything at one of the paths; nothing is removed then.
     """
+    index = IndexLocation.of(index)
     read_manifest(index)
-    with writer_lock(index), uninterrupted():
-        present, *others = generations = open_all(index)
+    with writer_lock(index.folder), uninterrupted():
+        present, *others = generations = open_all(index.folder)
         covering = generations[-1].manifest  # a rebuild covers all that the index does, and maybe more
         roots = covering.locate_roots(index)
         places = {path: _places(path, roots) for path in paths}
@@ -82,19 +83,19 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
         taken = dict.fromkeys(roots[place.root] / place.path for place in wanted)
         excluded = [path for path in taken if _is_walked(path, kept, index)]
         manifest = _leaving_out(present.manifest.located(index), list(taken), excluded)
-        write_manifest(manifest, index / MANIFEST_FILE)  # first, so that a killed run is taken up by the same command
-        rows, unreadable = _rows(present), len(present.ledger)
+        write_manifest(manifest, index.manifest)  # first, so that a killed run is taken up by the same command
+        rows, n_unreadable = _rows(present), len(present.ledger)
         for generation in generations:
             _clear(generation, wanted)
         left = _without(manifest, dropped, index)
-        write_manifest(left, index / MANIFEST_FILE)
+        write_manifest(left, index.manifest)
         for generation in others:
             give_roots(replace(generation, manifest=kept), left, manifest)
         open_snapshot(index, manifest.table)
-        keep_known_files(index, manifest.table, present.table)
+        keep_known_files(index.folder, manifest.table, present.table)
         return RemovalReport(
             removed=rows - _rows(present),
-            forgotten=unreadable - len(present.ledger),
+            forgotten=n_unreadable - len(present.ledger),
             roots=tuple(str(roots[key]) for key in dropped),
             excluded=tuple(map(str, excluded)),
             total=len(present.table),
@@ -103,14 +104,14 @@ def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
 
 def _places(path: Path, roots: Mapping[str, Path]) -> list[_Place]:
     """The parts of roots that a path covers, as it is written or, where links lead there, as it is resolved."""
-    found: dict[_Place, None] = {}
+    places: dict[_Place, None] = {}
     for place in dict.fromkeys((_absolute(path), path.resolve())):
         for key, root in roots.items():
             if root.is_relative_to(place):
-                found[_Place(key, "")] = None
+                places[_Place(key, "")] = None
             elif place.is_relative_to(root):
-                found[_Place(key, place.relative_to(root).as_posix())] = None
-    return list(found)
+                places[_Place(key, place.relative_to(root).as_posix())] = None
+    return list(places)
 
 
 def _holds_anything(place: _Place, generations: Iterable[Generation]) -> bool:
@@ -135,12 +136,12 @@ def _clear(generation: Generation, places: Iterable[_Place]) -> None:
     generation.table.compact()
 
 
-def _without(manifest: Manifest, dropped: Iterable[str], index: Path) -> Manifest:
+def _without(manifest: Manifest, dropped: Iterable[str], index: IndexLocation) -> Manifest:
     kept = {key: folder for key, folder in manifest.locate_roots(index).items() if key not in set(dropped)}
     return manifest.with_roots(kept, index, manifest.partial_roots)
 
 
-def _is_walked(path: Path, manifest: Manifest, index: Path) -> bool:
+def _is_walked(path: Path, manifest: Manifest, index: IndexLocation) -> bool:
     """Whether a later run would come across a path."""
     roots = manifest.locate_roots(index).items()
     return any(path.is_relative_to(root) for key, root in roots if key not in manifest.partial_roots)

@@ -17,9 +17,11 @@ from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.scan.known_files import keep_known_files
 from cocasearch.indexing.scan.roots import new_key
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
-from cocasearch.indexing.store.records import record_id
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
+from cocasearch.indexing.store.manifest import index_name, read_manifest, write_manifest
+from cocasearch.indexing.store.record_rows import with_values
+from cocasearch.indexing.store.records import ImageKey
 from cocasearch.indexing.table_swap import Generation, give_roots, open_all
 from cocasearch.interruption import uninterrupted
 from cocasearch.lock import writer_lock
@@ -46,11 +48,11 @@ class _Move:
         return "/".join(filter(None, (self.new_path, inside)))
 
 
-def reroot(index: Path, old: Path, new: Path) -> int:
+def reroot(index: AnyIndex, old: Path, new: Path) -> int:
     """Say that what lay below `old` lies below `new` now; the number of photos, missing ones too, that follow.
 
     Args:
-        index: The index folder.
+        index: The index.
         old: A folder in, at or around roots of the index; it need not exist any more.
         new: An existing folder, with the same files below.
 
@@ -59,12 +61,13 @@ def reroot(index: Path, old: Path, new: Path) -> int:
             another process is writing. Nothing has changed then.
         NothingFound: The index holds nothing below `old`.
     """
+    index = IndexLocation.of(index)
     read_manifest(index)
     status = status_of(new)
     if status is None or not stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(f"there is no folder {new}", hint="give the folder in which the photos are now")
-    with writer_lock(index), uninterrupted():
-        present, *others = open_all(index)
+    with writer_lock(index.folder), uninterrupted():
+        present, *others = open_all(index.folder)
         before = present.manifest.locate_roots(index)
         old, new = _as_indexed(old, before), new.resolve()
         taken = {root.key for generation in (present, *others) for root in generation.manifest.roots}
@@ -77,17 +80,17 @@ def reroot(index: Path, old: Path, new: Path) -> int:
             if move.root in present.manifest.partial_roots and move.new_root not in before
         }
         manifest = present.manifest.located(index).following(old, new).with_roots(roots, index, partial)
-        write_manifest(manifest, index / MANIFEST_FILE)  # first: a row's root must be known at any moment
+        write_manifest(manifest, index.manifest)  # first: a row's root must be known at any moment
         kept = manifest.with_roots({key: roots[key] for key in roots if key not in doomed}, index, partial)
         for generation in others:
             give_roots(generation, manifest, present.manifest)
         for generation in (present, *others):
             _follow(generation, moves, roots)
-        write_manifest(kept, index / MANIFEST_FILE)
+        write_manifest(kept, index.manifest)
         for generation in others:
             give_roots(generation, kept, manifest)
         open_snapshot(index, manifest.table)
-        keep_known_files(index, manifest.table, present.table)
+        keep_known_files(index.folder, manifest.table, present.table)
         return count
 
 
@@ -131,7 +134,7 @@ def _check(
     before: Mapping[str, Path],
     roots: Mapping[str, Path],
     moves: list[_Move],
-    index: Path,
+    index: IndexLocation,
     old: Path,
     new: Path,
 ) -> int:
@@ -181,14 +184,10 @@ def _follow(generation: Generation, moves: list[_Move], roots: Mapping[str, Path
 
 def _moved(batch: pa.RecordBatch, move: _Move) -> pa.Table:
     """The same rows in their new place."""
-    paths = [move.follow(path) for path in batch.column("path").to_pylist()]
-    changed = {
-        "id": [record_id(move.new_root, path) for path in paths],
-        "root": [move.new_root] * len(paths),
-        "path": paths,
-    }
-    columns = {name: changed.get(name, batch.column(name)) for name in batch.schema.names}
-    return pa.table(columns, schema=batch.schema)
+    places = zip(batch.column("path").to_pylist(), batch.column("part").to_pylist(), strict=True)
+    keys = [ImageKey(move.new_root, move.follow(path), part) for path, part in places]
+    changed = {"id": [key.id for key in keys], "root": [key.root for key in keys], "path": [key.path for key in keys]}
+    return with_values(pa.table(batch), changed)
 
 
 def _found_again(generation: Generation, roots: Mapping[str, Path]) -> list[str]:

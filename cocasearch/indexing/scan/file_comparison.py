@@ -10,13 +10,13 @@ from cocasearch.indexing.scan.known_files import Place, Stamp, join
 from cocasearch.indexing.scan.roots import Target, extend_roots, list_target, place_folders, scopes
 from cocasearch.indexing.scan.survey import Candidate, Survey
 from cocasearch.indexing.scan.unmounted import EmptyFolders
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 
 
 class Comparison:
     """Goes through targets and sorts what it meets into a survey."""
 
-    def __init__(self, survey: Survey, ledger: Ledger | None) -> None:
+    def __init__(self, survey: Survey, ledger: UnreadableFiles | None) -> None:
         self._survey = survey
         self._refused = ledger.refused() if ledger else {}
         self._bad = ledger.stamps(survey.options.max_megapixels) if ledger else {}

@@ -9,7 +9,8 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.indexing.compressed_list import PackedList
 from cocasearch.indexing.scan.known_files import KnownFiles, Place
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, Root, find_manifest
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import SCHEMA_VERSION, Manifest, Root, find_manifest
 from cocasearch.indexing.store.versions import latest_version
 
 

@@ -24,9 +24,13 @@ from cocasearch.indexing.scan.known_files import KnownFiles, Place, open_known_f
 from cocasearch.indexing.scan.roots import Target, targets_of
 from cocasearch.indexing.scan.survey import Survey, UpdateOptions
 from cocasearch.indexing.scan.unmounted import EmptyFolders, holds_nothing
-from cocasearch.indexing.store.manifest import (
+from cocasearch.indexing.store.location import (
     MANIFEST_FILE,
     REBUILD_FILE,
+    REBUILD_UNREADABLE_FILE,
+    UNREADABLE_FILE,
+)
+from cocasearch.indexing.store.manifest import (
     Manifest,
     exclude_of,
     find_manifest,
@@ -34,8 +38,9 @@ from cocasearch.indexing.store.manifest import (
     index_command,
     index_name,
     read_manifest,
+    refuse_older,
 )
-from cocasearch.indexing.store.unreadable_files import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.store.versions import latest_version
 from cocasearch.paths import expand_home
 
@@ -51,7 +56,9 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
         NothingFound: There is no image file at all.
     """
     options = options or UpdateOptions()
-    present = find_manifest(index / MANIFEST_FILE) if paths else read_manifest(index)
+    present = find_manifest(index / MANIFEST_FILE) if paths else read_manifest(index, to_rebuild=True)
+    if present and not options.rebuild_with:
+        refuse_older(present, index)
     pending = find_manifest(index / REBUILD_FILE)
     base, ledger = _base(index, present, pending, options.rebuild_with)
     version = latest_version(index, base.table) if base else None
@@ -93,13 +100,13 @@ def _has_pictures(folder: Path) -> bool:
 
 def _base(
     index: Path, present: Manifest | None, pending: Manifest | None, rebuild_with: str
-) -> tuple[Manifest | None, Ledger | None]:
+) -> tuple[Manifest | None, UnreadableFiles | None]:
     """What to compare with: the index; when it is made anew, what a stopped rebuild with this model has left."""
     if not rebuild_with or present is None:
-        return present, Ledger(index, LEDGER_FILE) if present else None
+        return present, UnreadableFiles(index, UNREADABLE_FILE) if present else None
     if pending is None or pending.model_fingerprint != rebuild_with:
         return None, None
-    return pending, Ledger(index, REBUILD_LEDGER_FILE)
+    return pending, UnreadableFiles(index, REBUILD_UNREADABLE_FILE)
 
 
 def _settle_exceptions(survey: Survey, targets: Sequence[Target]) -> None:
@@ -139,14 +146,14 @@ def _is_met(file: Path, folders: Iterable[Path], excludes: Excludes) -> bool:
     return is_walked(file, start, excludes) and is_image_name(file.name)
 
 
-def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Ledger | None) -> list[Target]:
+def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: UnreadableFiles | None) -> list[Target]:
     """What the index covers, where that is to be walked too."""
     targets: list[Target] = []
     if survey.present is None or (paths and not survey.options.rebuild_with):
         return targets
     known, bad = survey.known, ledger
     if survey.base is not survey.present:  # what a rebuild has to read again, the present table knows
-        known, bad = known_to(survey.present, survey.index), Ledger(survey.index)
+        known, bad = known_to(survey.present, survey.index), UnreadableFiles(survey.index)
     for root in survey.roots_before():
         key, folder = root.key, root.locate(survey.index)
         if not folder.is_dir() or (survey.options.rebuild_with and _is_unmounted(folder)):
@@ -192,7 +199,7 @@ def photos_at_stake(survey: Survey, unread: Iterable[Place]) -> int:
     return sum(path in paths[root] for root, path in unread) + sum(1 for _ in hidden)
 
 
-def _note_left_behind(survey: Survey, present: Manifest, ledger: Ledger | None) -> None:
+def _note_left_behind(survey: Survey, present: Manifest, ledger: UnreadableFiles | None) -> None:
     """Note the photos of the present table that the one to be made does not get, nor call unreadable."""
     roots = survey.roots
     kept = {f"{roots[file.root]}/{file.path}" for file in survey.candidates}

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from cocasearch.indexing.snapshot.vector_file import widest_error
+from cocasearch.indexing.snapshot.faiss_file import widest_error
 
 Vector = NDArray[np.float32]
 Positions = NDArray[np.int64]

@@ -12,8 +12,9 @@ from cocasearch.indexing.scan.plan import make_plan
 from cocasearch.indexing.scan.roots import Target, extend_roots
 from cocasearch.indexing.scan.survey import UpdateOptions
 from cocasearch.indexing.scan.surveying import take_survey
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, Manifest, write_manifest
-from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import Manifest, write_manifest
+from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def survey_of(index, monkeypatch):
     """Surveys paths for an index with some roots, known files and bad files."""
 
     def run(paths, roots=None, known=None, bad=(), partial=frozenset(), **options):
-        ledger = Ledger(index)
+        ledger = UnreadableFiles(index)
         for entry in bad:
             ledger.add(entry)
         ledger.save()

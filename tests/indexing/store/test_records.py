@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cocasearch.indexing.batch_halving import do_without_faulty
-from cocasearch.indexing.store.records import record_schema, records_to_table
+from cocasearch.indexing.store.record_rows import record_schema, records_to_table
 from cocasearch.indexing.store.table import IndexTable
 
 DIMENSION = 8

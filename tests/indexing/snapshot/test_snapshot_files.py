@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cocasearch.indexing.repair.verification import verify_index
-from cocasearch.indexing.snapshot.snapshots import find_snapshot, open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import find_snapshot, open_snapshot
 from cocasearch.indexing.store.versions import latest_version
 
 DIMENSION = 8
@@ -88,7 +88,7 @@ import sys
 from pathlib import Path
 from pathlib import Path
 import numpy as np
-from cocasearch.indexing.snapshot.snapshots import open_snapshot, find_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot, find_snapshot
 assert len(open_snapshot(Path({str(tmp_path)!r}), "images-1").nearest(np.eye({DIMENSION}, dtype=np.float32)[0], 5)[0])
 assert not {{"lancedb", "torch"}} & sys.modules.keys()
 """

@@ -2,7 +2,7 @@ import faiss
 import numpy as np
 import pytest
 
-from cocasearch.indexing.snapshot.vector_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
+from cocasearch.indexing.snapshot.faiss_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
 
 
 def rough_vectors(dimension):
@@ -26,7 +26,7 @@ def test_a_file_written_piece_by_piece_is_the_one_that_faiss_writes(tmp_path, ki
 
 
 def test_what_is_written_can_be_read_meanwhile(tmp_path, monkeypatch):
-    monkeypatch.setattr("cocasearch.indexing.snapshot.vector_file._VECTORS_AT_ONCE", 100)
+    monkeypatch.setattr("cocasearch.indexing.snapshot.faiss_file._VECTORS_AT_ONCE", 100)
     vectors = np.random.default_rng(0).standard_normal((301, 24), dtype=np.float32)
     with VectorFileWriter(tmp_path / "ours", no_vectors(24)) as file:
         file.add(vectors[:150])
