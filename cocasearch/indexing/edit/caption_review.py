@@ -25,7 +25,7 @@ from cocasearch.indexing.store.manifest import index_command, index_name, read_m
 from cocasearch.indexing.store.records import StoredCaption, unsure_captions
 from cocasearch.indexing.store.row_conditions import JUDGED
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.table_swap import open_all
+from cocasearch.indexing.table_swap import open_all_for_writing
 from cocasearch.interruption import uninterrupted
 from cocasearch.lock import writer_lock
 
@@ -106,7 +106,7 @@ def apply_corrections(index: Path, file: Path) -> ReviewReport:
     corrections = read_corrections(file)
     with writer_lock(index), uninterrupted():
         reports: list[ReviewReport] = []
-        for generation in open_all(index):
+        for generation in open_all_for_writing(index):
             found = _find(generation.table, corrections)
             if not found and not reports:
                 raise _nothing_of(file, index)

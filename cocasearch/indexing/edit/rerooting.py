@@ -20,7 +20,7 @@ from cocasearch.indexing.scan.roots import new_key
 from cocasearch.indexing.snapshot.snapshots import open_snapshot
 from cocasearch.indexing.store.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
 from cocasearch.indexing.store.records import record_id
-from cocasearch.indexing.table_swap import Generation, give_roots, open_all
+from cocasearch.indexing.table_swap import WritableTable, give_roots, open_all_for_writing
 from cocasearch.interruption import uninterrupted
 from cocasearch.lock import writer_lock
 
@@ -64,7 +64,7 @@ def reroot(index: Path, old: Path, new: Path) -> int:
     if status is None or not stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(f"there is no folder {new}", hint="give the folder in which the photos are now")
     with writer_lock(index), uninterrupted():
-        present, *others = open_all(index)
+        present, *others = open_all_for_writing(index)
         before = present.manifest.locate_roots(index)
         old, new = _as_indexed(old, before), new.resolve()
         taken = {root.key for generation in (present, *others) for root in generation.manifest.roots}
@@ -127,7 +127,7 @@ def _inside(folder: Path, root: Path) -> str:
 
 
 def _check(
-    present: Generation,
+    present: WritableTable,
     before: Mapping[str, Path],
     roots: Mapping[str, Path],
     moves: list[_Move],
@@ -163,7 +163,7 @@ def _check(
     return count
 
 
-def _follow(generation: Generation, moves: list[_Move], roots: Mapping[str, Path]) -> None:
+def _follow(generation: WritableTable, moves: list[_Move], roots: Mapping[str, Path]) -> None:
     for move in moves:
         for batch in generation.table.batches_below(move.root, move.path):
             old_ids = batch.column("id").to_pylist()
@@ -191,7 +191,7 @@ def _moved(batch: pa.RecordBatch, move: _Move) -> pa.Table:
     return pa.table(columns, schema=batch.schema)
 
 
-def _found_again(generation: Generation, roots: Mapping[str, Path]) -> list[str]:
+def _found_again(generation: WritableTable, roots: Mapping[str, Path]) -> list[str]:
     """The ids of missing rows whose file, by its size, is where they say now."""
     columns = ["id", "root", "path", "size", "missing_since"]
     rows = (row for batch in generation.table.batches(columns, with_missing=True) for row in batch.to_pylist())

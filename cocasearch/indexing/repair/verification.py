@@ -35,7 +35,7 @@ from cocasearch.indexing.store.manifest import (
 from cocasearch.indexing.store.table import TABLE_SUFFIX, IndexTable
 from cocasearch.indexing.store.unreadable_files import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.store.versions import UnreadableTable, latest_version
-from cocasearch.indexing.table_swap import drop_rebuild, end_rebuild, open_generation, unnamed_tables
+from cocasearch.indexing.table_swap import drop_rebuild, end_rebuild, open_for_writing, unnamed_tables
 from cocasearch.lock import writer_lock
 
 Progress = Callable[[int, int], None]
@@ -239,7 +239,7 @@ def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
         _repair_ledger(index, manifest)
     is_readable = not findings.has("table", DAMAGED)
     if is_readable:
-        table = open_generation(index, manifest, rebuild=False).table  # sweeps up leftovers
+        table = open_for_writing(index, manifest, rebuild=False).table  # sweeps up leftovers
         if findings.has("table", RowChecks.DOUBLED):
             table.remove_doubles()
         if findings.has("captions"):
