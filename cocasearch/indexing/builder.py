@@ -19,7 +19,7 @@ from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.images.refusals import cause_of
 from cocasearch.indexing.batch_halving import do_without_faulty
-from cocasearch.indexing.compressed_list import PackedList
+from cocasearch.indexing.compressed_list import CompressedList
 from cocasearch.indexing.edit.human_captions import HumanCaptions, captions_to_keep
 from cocasearch.indexing.report import BuildReport, report_nothing_to_do
 from cocasearch.indexing.scan.hashing import forget_hashes
@@ -33,8 +33,8 @@ from cocasearch.indexing.store.location import MANIFEST_FILE, AnyIndex, IndexLoc
 from cocasearch.indexing.store.manifest import Manifest, check_model, find_manifest
 from cocasearch.indexing.store.record_rows import record_schema, records_to_table
 from cocasearch.indexing.store.records import ImageRecord, author_of, record_id
-from cocasearch.indexing.table_swap import Generation, end_rebuild, note_decoding, open_generation, publish
-from cocasearch.indexing.write_queue import CommitQueue
+from cocasearch.indexing.table_swap import WritableTable, end_rebuild, note_decoding, open_for_writing, swap_in
+from cocasearch.indexing.write_queue import WriteQueue
 from cocasearch.inference.describer import ImageDescriber, ImageDescription
 from cocasearch.inference.device import give_back_freed_memory, giving_back_freed_memory
 from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
@@ -133,11 +133,11 @@ class IndexBuilder:
         self._make_folder()
         with writer_lock(self._index):
             survey.check_unchanged()
-            generation = open_generation(
+            generation = open_for_writing(
                 self._index, self._wanted_manifest(survey), rebuild=bool(survey.options.rebuild_with)
             )
-            queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
-            files = PackedList(chain(queue.settle(plan), plan.to_describe()))
+            queue = WriteQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
+            files = CompressedList(chain(queue.settle(plan), plan.to_describe()))
             if files:
                 if self._caption_options:
                     note_decoding(generation, self._model().complete(self._caption_options))
@@ -177,7 +177,7 @@ class IndexBuilder:
         manifest = replace(manifest, excludes=survey.excludes, named=survey.named)
         return manifest.with_roots(survey.roots, self._index, survey.partial)
 
-    def _finish(self, plan: BuildPlan, generation: Generation, queue: CommitQueue, started: float) -> BuildReport:
+    def _finish(self, plan: BuildPlan, generation: WritableTable, queue: WriteQueue, started: float) -> BuildReport:
         """Derive what is derived from the table, let readers find it, and say what was done."""
         survey, name = plan.survey, generation.manifest.table
         generation.table.compact()
@@ -186,7 +186,7 @@ class IndexBuilder:
             known = known_to(survey.present, self._index)
         else:
             open_snapshot(self._index, name)
-            publish(generation, self._index)
+            swap_in(generation, self._index)
             known = keep_known_files(self._index, name, generation.table)
         forget_hashes(self._index)
         end_rebuild(self._index)
@@ -197,7 +197,7 @@ class IndexBuilder:
             failed=(*survey.skipped, *queue.failed),
             known_bad=survey.known_bad,
             empty=tuple(map(str, survey.empty)),
-            away=tuple(plan.away_paths()),
+            unmounted=tuple(plan.unmounted_paths()),
             left_behind=tuple(survey.left_behind),
             videos=len(survey.videos),
             total=counts.present,
@@ -210,7 +210,7 @@ class IndexBuilder:
 
     def _describe_and_store(
         self,
-        files: PackedList[Candidate],
+        files: CompressedList[Candidate],
         run: "_Run",
         progress: Progress | None,
         on_stop: Callable[[], None] | None,
@@ -249,7 +249,7 @@ class _Run:
     loaded: LoadedModel
     describer: ImageDescriber
     reader: CarefulReader
-    queue: CommitQueue
+    queue: WriteQueue
     kept: HumanCaptions
 
     def store(self, batch: DecodedBatch[Candidate]) -> None:

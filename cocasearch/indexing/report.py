@@ -23,7 +23,7 @@ class BuildReport:
         failed: Path and reason of each file found unreadable in this run, and of what the walk had to leave out.
         known_bad: Number of files found unreadable in an earlier run and not changed since; not tried again.
         empty: Paths without any image file, whose images, if the index has some, were kept.
-        away: Empty folders inside roots whose images were kept.
+        unmounted: Empty folders inside roots whose images were kept.
         left_behind: Images of the old table that a rebuild has not met, and the new one has not.
         videos: Videos that were passed over.
         total: Images in the index now.
@@ -47,7 +47,7 @@ class BuildReport:
     failed: tuple[tuple[str, str], ...] = ()
     known_bad: int = 0
     empty: tuple[str, ...] = ()
-    away: tuple[str, ...] = ()
+    unmounted: tuple[str, ...] = ()
     left_behind: tuple[str, ...] = ()
     videos: int = 0
     total: int = 0
@@ -71,7 +71,7 @@ def report_nothing_to_do(survey: Survey, *, captions: bool) -> BuildReport:
         failed=tuple(survey.skipped),
         known_bad=survey.known_bad,
         empty=tuple(map(str, survey.empty)),
-        away=tuple(survey.whole_paths(survey.away)),
+        unmounted=tuple(survey.whole_paths(survey.unmounted)),
         videos=len(survey.videos),
         total=counts.present,
         missing=counts.missing - survey.known.count_excluded(survey.roots, survey.excludes),

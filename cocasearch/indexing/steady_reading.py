@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from cocasearch.images.discovery import stamp_of
+from cocasearch.images.discovery import file_stat
 from cocasearch.indexing.scan.survey import Candidate
 from cocasearch.indexing.store.records import hash_file
 
@@ -35,7 +35,7 @@ class CarefulReader:
         """The file to decode, hashed."""
         path = self.path(file)
         with suppress(OSError):  # decoding will say what is wrong with it
-            size, mtime_ns = stamp_of(path.stat())
+            size, mtime_ns = file_stat(path.stat())
             self._readings[file] = Reading(file._replace(size=size, mtime_ns=mtime_ns), hash_file(path))
         return path
 
@@ -43,7 +43,7 @@ class CarefulReader:
         """How the file was read, which is then forgotten, and whether it is still as it was then."""
         reading = self._readings.pop(file, Reading(file, ""))
         try:
-            stamp = stamp_of(self.path(file).stat())
+            stamp = file_stat(self.path(file).stat())
         except OSError:
             return reading, False
         return reading, bool(reading.content_hash) and stamp == (reading.file.size, reading.file.mtime_ns)

@@ -39,7 +39,7 @@ _OUR_TABLE = re.compile(rf"{_TABLE_PREFIX}\d+")
 
 
 @dataclass(frozen=True)
-class Generation:
+class WritableTable:
     """A table with its list of unreadable files and its manifest, and the file that holds the manifest."""
 
     manifest: Manifest
@@ -48,7 +48,7 @@ class Generation:
     file: Path
 
 
-def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generation:
+def open_for_writing(index: Path, wanted: Manifest, *, rebuild: bool) -> WritableTable:
     """The table to write to, made if need be. For the holder of the writer's lock.
 
     Args:
@@ -79,24 +79,24 @@ def open_generation(index: Path, wanted: Manifest, *, rebuild: bool) -> Generati
     manifest = replace(manifest, roots=wanted.roots, excludes=wanted.excludes, named=wanted.named, updated="")
     write_manifest(manifest, file)
     sweep(index)
-    return Generation(manifest, table, UnreadableFiles(index, unreadable), file)
+    return WritableTable(manifest, table, UnreadableFiles(index, unreadable), file)
 
 
-def open_all(index: Path) -> list[Generation]:
+def open_all_for_writing(index: Path) -> list[WritableTable]:
     """The table of an index, and beside it that of a rebuild that has not been completed. For the lock's holder.
 
     Raises:
         CocaSearchError: No index there.
     """
     present, pending = read_manifest(index), find_rebuild(index)
-    generations = [open_generation(index, present, rebuild=False)]
+    generations = [open_for_writing(index, present, rebuild=False)]
     if pending:
         wanted = replace(pending, roots=_beside(present, pending, present))
-        generations.append(open_generation(index, wanted, rebuild=True))
+        generations.append(open_for_writing(index, wanted, rebuild=True))
     return generations
 
 
-def give_roots(generation: Generation, present: Manifest, before: Manifest) -> None:
+def give_roots(generation: WritableTable, present: Manifest, before: Manifest) -> None:
     """Let a rebuild cover the roots that the index covers now in the place of those that it did before."""
     manifest = replace(generation.manifest, roots=_beside(present, generation.manifest, before))
     write_manifest(manifest, generation.file)
@@ -108,7 +108,7 @@ def _beside(present: Manifest, pending: Manifest, before: Manifest) -> tuple[Roo
     return (*present.roots, *(root for root in pending.roots if root.key not in keys))
 
 
-def note_decoding(generation: Generation, options: CaptionOptions) -> None:
+def note_decoding(generation: WritableTable, options: CaptionOptions) -> None:
     """Let the manifest tell how captions are written, before they are. For the holder of the writer's lock."""
     manifest, decoding = generation.manifest, options.to_dict()
     if decoding not in manifest.caption_settings:
@@ -116,7 +116,7 @@ def note_decoding(generation: Generation, options: CaptionOptions) -> None:
         write_manifest(replace(manifest, caption_settings=settings), generation.file)
 
 
-def publish(generation: Generation, index: Path) -> None:
+def swap_in(generation: WritableTable, index: Path) -> None:
     """Make the generation what readers find, and remove the one that it replaces."""
     if generation.file.name != MANIFEST_FILE:
         generation.ledger.rename(UNREADABLE_FILE)

@@ -24,7 +24,7 @@ _MOST_ROWS = 1_024  # waiting at once
 _COMMITS_BETWEEN_COMPACTIONS = 256  # a table of very many small fragments slows each commit
 
 
-class CommitQueue:
+class WriteQueue:
     """Collects the results of one run and stores them in batches.
 
     Args:

@@ -26,7 +26,7 @@ from cocasearch.indexing.store.location import COPY_FILE, MANIFEST_FILE
 from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.store.unreadable_files import UnreadableFiles
-from cocasearch.indexing.table_swap import open_generation
+from cocasearch.indexing.table_swap import open_for_writing
 from cocasearch.inference.describer import ImageDescriber
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.lock import writer_lock
@@ -354,7 +354,7 @@ def test_nothing_is_taken_for_known_that_a_table_of_the_same_name_knew(build, in
     for file in (MANIFEST_FILE, COPY_FILE):
         (index / file).unlink()
     shutil.rmtree(index / "images-1.lance")  # the next one takes its name
-    table = open_generation(index, wanted, rebuild=False).table
+    table = open_for_writing(index, wanted, rebuild=False).table
     while table.version < version:
         table.remove(["0" * 16])
     assert table.version == version and open_known_files(index, "images-1").counts.present == 0

@@ -435,11 +435,11 @@ def test_photos_of_a_drive_mounted_in_a_folder_are_kept_unless_they_are_found_el
     (photos / "nas").rename(photos.parent / "away")
     (photos / "nas").mkdir()
     report = build(photos, options=UpdateOptions(prune=True))
-    assert (report.removed, report.total, report.away) == (0, total, (str(photos / "nas"),))
+    assert (report.removed, report.total, report.unmounted) == (0, total, (str(photos / "nas"),))
     for away, name in enumerate("12"):
         shutil.move(photos.parent / "away" / f"{name}.png", photos / f"moved{name}.png")
         report = build(photos)
-        assert (report.moved, report.total, len(report.away)) == (1, total, 1 - away)
+        assert (report.moved, report.total, len(report.unmounted)) == (1, total, 1 - away)
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])

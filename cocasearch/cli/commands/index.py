@@ -213,7 +213,7 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
         what = f"; --prune forgets {counted(pruned, 'photo')}, with vectors and captions" if pruned else ""
         console.say(f"plan: {_told(plan.counts())}{what}")
         if is_last:  # else the summary tells
-            _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
+            _tell_empty(survey.index, map(str, survey.empty), plan.unmounted_paths(), survey.roots)
             tell_videos(len(survey.videos))
     return plan
 
@@ -229,10 +229,10 @@ def _told(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
 
 
-def _tell_empty(index: Path, empty: Iterable[str], away: Collection[str], roots: Mapping[str, Path]) -> None:
+def _tell_empty(index: Path, empty: Iterable[str], unmounted: Collection[str], roots: Mapping[str, Path]) -> None:
     """Name folders without photos and, of those that the index has photos of, how to have it forget them."""
-    kept = {*map(str, roots.values()), *away}
-    for path in (*empty, *away):
+    kept = {*map(str, roots.values()), *unmounted}
+    for path in (*empty, *unmounted):
         forget = index_command(index, shlex.quote(path), command="remove")
         hint = f": is its drive away? All is kept, until: {forget}" if path in kept else ""
         console.say(f"no photos in {console.shown(path)}{hint}")
@@ -256,7 +256,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
     console.name_unreadable(report.failed)
     if len(report.failed) > _SHOWN:
         console.say(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
-    _tell_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
+    _tell_empty(folder, report.empty, report.unmounted, read_manifest(folder).locate_roots(folder))
     tell_videos(report.videos)
     if report.vanished:
         console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")

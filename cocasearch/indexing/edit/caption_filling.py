@@ -14,14 +14,14 @@ from typing import NamedTuple
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
-from cocasearch.images.discovery import stamp_of, status_of
+from cocasearch.images.discovery import file_stat, status_of
 from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
 from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import Manifest, check_model, read_manifest
 from cocasearch.indexing.store.records import ImageKey, StoredCaption, author_of
 from cocasearch.indexing.store.row_filters import UNJUDGED
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.table_swap import Generation, note_decoding, open_generation
+from cocasearch.indexing.table_swap import WritableTable, note_decoding, open_for_writing
 from cocasearch.inference.caption_confidence import confidence_model_for
 from cocasearch.inference.caption_files.caption_sinks import is_below
 from cocasearch.inference.describer import ImageDescriber, ImageDescription
@@ -114,7 +114,7 @@ class CaptionFiller:
         with writer_lock(self._index.folder):
             manifest = read_manifest(self._index)
             check_model(manifest, self._loaded.fingerprint, self._loaded.name, self._index)
-            generation = open_generation(self._index.folder, manifest, rebuild=False)
+            generation = open_for_writing(self._index.folder, manifest, rebuild=False)
             report = FillReport()
             photos = list(self._to_caption(generation, report))
             if photos:
@@ -126,7 +126,7 @@ class CaptionFiller:
             report.unjudged = generation.table.count(UNJUDGED) if self._loaded.confidence else 0
             return report
 
-    def _to_caption(self, generation: Generation, report: FillReport) -> Iterator[_Photo]:
+    def _to_caption(self, generation: WritableTable, report: FillReport) -> Iterator[_Photo]:
         roots = generation.manifest.locate_roots(self._index)
         judges = self._judges(generation.manifest)
         for batch in generation.table.batches(_COLUMNS):
@@ -216,4 +216,4 @@ def _stamp(file: Path) -> tuple[int, int] | None:
         status = status_of(file)
     except CocaSearchError:
         return None
-    return stamp_of(status) if status else None
+    return file_stat(status) if status else None

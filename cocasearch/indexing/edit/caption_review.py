@@ -27,7 +27,7 @@ from cocasearch.indexing.store.record_rows import unsure_captions
 from cocasearch.indexing.store.records import ImageKey, StoredCaption
 from cocasearch.indexing.store.row_filters import JUDGED
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.table_swap import open_all
+from cocasearch.indexing.table_swap import open_all_for_writing
 from cocasearch.interruption import uninterrupted
 from cocasearch.lock import writer_lock
 
@@ -109,7 +109,7 @@ def apply_corrections(index: AnyIndex, file: Path) -> ReviewReport:
     corrections = read_corrections(file)
     with writer_lock(index.folder), uninterrupted():
         reports: list[ReviewReport] = []
-        for generation in open_all(index.folder):
+        for generation in open_all_for_writing(index.folder):
             found = _find(generation.table, corrections)
             if not found and not reports:
                 raise _nothing_of(file, index)

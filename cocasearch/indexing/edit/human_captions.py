@@ -18,7 +18,7 @@ from cocasearch.indexing.store.manifest import find_manifest
 from cocasearch.indexing.store.records import ImageRecord
 from cocasearch.indexing.store.row_filters import SETTLED_BY_PEOPLE
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.table_swap import Generation
+from cocasearch.indexing.table_swap import WritableTable
 
 _SAME_PICTURE = 0.95  # cosine of one picture before and after its file was saved anew; most different ones have less
 
@@ -61,7 +61,7 @@ class HumanCaptions:
         return bool(np.asarray(rows["embedding"][0].as_py()) @ record.embedding < _SAME_PICTURE)
 
 
-def captions_to_keep(index: AnyIndex, generation: Generation) -> HumanCaptions:
+def captions_to_keep(index: AnyIndex, generation: WritableTable) -> HumanCaptions:
     """What people have decided in an index: in the table that is written or, in a rebuild, the one to be replaced."""
     present = find_manifest(IndexLocation.of(index).manifest)
     if present is None or present.table == generation.manifest.table:

@@ -21,7 +21,7 @@ from cocasearch.indexing.store.manifest import (
     read_manifest,
     write_manifest,
 )
-from cocasearch.indexing.table_swap import Generation, give_roots, open_all
+from cocasearch.indexing.table_swap import WritableTable, give_roots, open_all_for_writing
 from cocasearch.interruption import uninterrupted
 from cocasearch.lock import writer_lock
 
@@ -70,7 +70,7 @@ def remove_paths(index: AnyIndex, paths: Sequence[Path]) -> RemovalReport:
     index = IndexLocation.of(index)
     read_manifest(index)
     with writer_lock(index.folder), uninterrupted():
-        present, *others = generations = open_all(index.folder)
+        present, *others = generations = open_all_for_writing(index.folder)
         covering = generations[-1].manifest  # a rebuild covers all that the index does, and maybe more
         roots = covering.locate_roots(index)
         places = {path: _places(path, roots) for path in paths}
@@ -114,7 +114,7 @@ def _places(path: Path, roots: Mapping[str, Path]) -> list[_Place]:
     return list(places)
 
 
-def _holds_anything(place: _Place, generations: Iterable[Generation]) -> bool:
+def _holds_anything(place: _Place, generations: Iterable[WritableTable]) -> bool:
     return not place.path or any(
         generation.table.count_below(place.root, place.path)
         or any(place.holds(entry.root, entry.path) for entry in generation.ledger)
@@ -122,11 +122,11 @@ def _holds_anything(place: _Place, generations: Iterable[Generation]) -> bool:
     )
 
 
-def _rows(generation: Generation) -> int:
+def _rows(generation: WritableTable) -> int:
     return len(generation.table) + generation.table.count_missing()
 
 
-def _clear(generation: Generation, places: Iterable[_Place]) -> None:
+def _clear(generation: WritableTable, places: Iterable[_Place]) -> None:
     for place in places:
         generation.table.remove_below(place.root, place.path)
         for entry in list(generation.ledger):

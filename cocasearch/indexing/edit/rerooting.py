@@ -22,7 +22,7 @@ from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import index_name, read_manifest, write_manifest
 from cocasearch.indexing.store.record_rows import with_values
 from cocasearch.indexing.store.records import ImageKey
-from cocasearch.indexing.table_swap import Generation, give_roots, open_all
+from cocasearch.indexing.table_swap import WritableTable, give_roots, open_all_for_writing
 from cocasearch.interruption import uninterrupted
 from cocasearch.lock import writer_lock
 
@@ -67,7 +67,7 @@ def reroot(index: AnyIndex, old: Path, new: Path) -> int:
     if status is None or not stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(f"there is no folder {new}", hint="give the folder in which the photos are now")
     with writer_lock(index.folder), uninterrupted():
-        present, *others = open_all(index.folder)
+        present, *others = open_all_for_writing(index.folder)
         before = present.manifest.locate_roots(index)
         old, new = _as_indexed(old, before), new.resolve()
         taken = {root.key for generation in (present, *others) for root in generation.manifest.roots}
@@ -130,7 +130,7 @@ def _inside(folder: Path, root: Path) -> str:
 
 
 def _check(
-    present: Generation,
+    present: WritableTable,
     before: Mapping[str, Path],
     roots: Mapping[str, Path],
     moves: list[_Move],
@@ -166,7 +166,7 @@ def _check(
     return count
 
 
-def _follow(generation: Generation, moves: list[_Move], roots: Mapping[str, Path]) -> None:
+def _follow(generation: WritableTable, moves: list[_Move], roots: Mapping[str, Path]) -> None:
     for move in moves:
         for batch in generation.table.batches_below(move.root, move.path):
             old_ids = batch.column("id").to_pylist()
@@ -190,7 +190,7 @@ def _moved(batch: pa.RecordBatch, move: _Move) -> pa.Table:
     return with_values(pa.table(batch), changed)
 
 
-def _found_again(generation: Generation, roots: Mapping[str, Path]) -> list[str]:
+def _found_again(generation: WritableTable, roots: Mapping[str, Path]) -> list[str]:
     """The ids of missing rows whose file, by its size, is where they say now."""
     columns = ["id", "root", "path", "size", "missing_since"]
     rows = (row for batch in generation.table.batches(columns, with_missing=True) for row in batch.to_pylist())

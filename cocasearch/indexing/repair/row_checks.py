@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import stamp_of, status_of
+from cocasearch.images.discovery import file_stat, status_of
 from cocasearch.indexing.repair.problems import ABSENT_FOLDERS, Problems, Remedy
 from cocasearch.indexing.scan.hashing import hash_files
 from cocasearch.indexing.snapshot.vector_snapshot import VectorSnapshot
@@ -141,7 +141,7 @@ class FileChecks:
             status = None
         if status is None:
             self._problems.add("files", "photos that are not there any more", "index", str(file))
-        elif stamp_of(status) != stamp:
+        elif file_stat(status) != stamp:
             self._problems.add("files", "photos that have changed since they were indexed", "index", str(file))
         else:
             return True

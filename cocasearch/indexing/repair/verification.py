@@ -37,7 +37,7 @@ from cocasearch.indexing.store.manifest import Manifest, find_rebuild, read_mani
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.store.versions import VERSIONS_FOLDER, UnreadableTable, latest_version
-from cocasearch.indexing.table_swap import drop_rebuild, end_rebuild, open_generation, unnamed_tables
+from cocasearch.indexing.table_swap import drop_rebuild, end_rebuild, open_for_writing, unnamed_tables
 from cocasearch.lock import writer_lock
 
 Progress = Callable[[int, int], None]
@@ -245,7 +245,7 @@ def _repair(index: IndexLocation, manifest: Manifest, problems: Problems) -> Non
         _repair_unreadable_files(index, manifest)
     is_readable = not problems.has("table", DAMAGED)
     if is_readable:
-        table = open_generation(index.folder, manifest, rebuild=False).table  # sweeps up leftovers
+        table = open_for_writing(index.folder, manifest, rebuild=False).table  # sweeps up leftovers
         if problems.has("table", RowChecks.DOUBLED):
             table.remove_doubles()
         if problems.has("captions"):

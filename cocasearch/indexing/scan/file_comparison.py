@@ -5,11 +5,11 @@ from pathlib import Path
 
 from cocasearch.images.discovery import LINKED_FOLDER, VIDEO, Entry, is_excluded, is_walked
 from cocasearch.images.excludes import Excludes
-from cocasearch.indexing.compressed_list import PackedList
-from cocasearch.indexing.scan.known_files import Place, Stamp, join
+from cocasearch.indexing.compressed_list import CompressedList
+from cocasearch.indexing.scan.known_files import FileStat, Place, join
 from cocasearch.indexing.scan.roots import Target, extend_roots, list_target, place_folders, scopes
 from cocasearch.indexing.scan.survey import Candidate, Survey
-from cocasearch.indexing.scan.unmounted import EmptyFolders
+from cocasearch.indexing.scan.unmounted import UnmountedFolders
 from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 
 
@@ -24,9 +24,9 @@ class Comparison:
         self._walked: set[Place] = set()  # folders of which everything has been met
         self._met_bad: set[Place] = set()
         self._met_roots: set[str] = set()
-        self._away: set[Place] = set()
+        self._unmounted: set[Place] = set()
         self._roots: Mapping[str, Path] = {}
-        self._empty = EmptyFolders({}, self._excludes)
+        self._empty = UnmountedFolders({}, self._excludes)
 
     def make(self, targets: Iterable[Target]) -> None:
         survey = self._survey
@@ -35,7 +35,7 @@ class Comparison:
         taken = {root.key for root in survey.pending.roots} if survey.pending else set()
         targets = sorted(dict.fromkeys(targets), key=lambda target: target.names is not None)  # whole folders first
         roots = extend_roots(before, targets, partial, taken)
-        self._roots, self._empty = roots, EmptyFolders(roots, self._excludes)
+        self._roots, self._empty = roots, UnmountedFolders(roots, self._excludes)
         filled = [target for target in targets if self._compare(target, roots)]
         survey.empty += [target.path for target in targets if target not in filled]
         folders = {target.folder for target in filled}
@@ -44,13 +44,13 @@ class Comparison:
         parts = (key for key in survey.roots if key in partial or key not in before)
         survey.partial = frozenset(key for key in parts if not self._is_walked(survey.roots[key], walked))
         if any(target.names for target in targets):  # a rebuild may be told to read what it would anyway
-            survey.candidates = PackedList(dict.fromkeys(survey.candidates))
+            survey.candidates = CompressedList(dict.fromkeys(survey.candidates))
         survey.unfitting = [pattern for pattern in self._excludes.unfitting if pattern in survey.options.excludes]
         self._find_gone(filled)
         survey.bad_roots = frozenset(root for root, _ in self._bad)
         if not survey.options.rebuild_with:  # else the table in question is another one
             survey.forget_emptied(lambda root: any(True for _ in survey.known.paths_in(root)))
-        survey.away = sorted(self._away)
+        survey.unmounted = sorted(self._unmounted)
 
     def _is_walked(self, folder: Path, starts: Iterable[Path]) -> bool:
         """Whether a walk from one of some folders has come to a folder."""
@@ -71,7 +71,7 @@ class Comparison:
 
     def _compare_folder(self, root: str, folder: str, files: list[Entry], *, is_whole: bool) -> None:
         survey = self._survey
-        known = survey.known.stamps(root, folder)
+        known = survey.known.file_stats(root, folder)
         bad = self._bad
         for name, size, mtime_ns in files:
             before = known.pop(name, None)
@@ -83,7 +83,7 @@ class Comparison:
             self._walked.add((root, folder))
             self._note_absent(root, folder, known)
 
-    def _judge(self, file: Candidate, before: Stamp | None) -> None:
+    def _judge(self, file: Candidate, before: FileStat | None) -> None:
         survey, place, stamp = self._survey, (file.root, file.path), [file.size, file.mtime_ns]
         is_stored = before is not None and before[:2] == stamp  # if it is bad, a killed run has left its list behind
         if place in self._bad and not is_stored:
@@ -115,13 +115,13 @@ class Comparison:
         for root, folder in survey.known.folders():
             met_or_hidden = (root, folder) in self._walked or self._is_hidden(root, folder)
             if not met_or_hidden and _is_covered((root, folder), covered):
-                self._note_absent(root, folder, survey.known.stamps(root, folder))
+                self._note_absent(root, folder, survey.known.file_stats(root, folder))
         survey.gone_bad += [
             place
             for place in self._bad
             if place not in self._met_bad
             and _is_covered((place[0], place[1].rpartition("/")[0]), covered)
-            and not (self._is_hidden(*place) or self._is_away(place[0], place[1].rpartition("/")[0]))
+            and not (self._is_hidden(*place) or self._is_unmounted(place[0], place[1].rpartition("/")[0]))
         ]
 
     def _covered(self, filled: Iterable[Target]) -> Iterator[Place]:
@@ -137,8 +137,8 @@ class Comparison:
                 elif folder not in survey.empty:
                     survey.empty.append(folder)
 
-    def _note_absent(self, root: str, folder: str, stamps: Mapping[str, Stamp]) -> None:
-        if stamps and self._is_away(root, folder):
+    def _note_absent(self, root: str, folder: str, stamps: Mapping[str, FileStat]) -> None:
+        if stamps and self._is_unmounted(root, folder):
             return
         survey, start = self._survey, self._roots[root]
         for name, stamp in stamps.items():
@@ -151,11 +151,11 @@ class Comparison:
             else:
                 survey.gone.append(place)
 
-    def _is_away(self, root: str, folder: str) -> bool:
+    def _is_unmounted(self, root: str, folder: str) -> bool:
         """Whether a folder is, or was in, one that is empty now: its drive may not be mounted."""
         empty = self._empty.around(root, folder)
         if empty:
-            self._away.add(empty)
+            self._unmounted.add(empty)
         return empty is not None
 
     def _skip(self, path: Path, reason: str) -> None:

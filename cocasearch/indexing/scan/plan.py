@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import status_of
-from cocasearch.indexing.compressed_list import PackedList
+from cocasearch.indexing.compressed_list import CompressedList
 from cocasearch.indexing.scan.known_files import Place
 from cocasearch.indexing.scan.survey import Candidate, Survey
 
@@ -54,19 +54,19 @@ class BuildPlan:
         gone: Places whose file is not there any more, nor anywhere else.
         excluded: Places whose file is left out from now on.
         still_missing: Places of which that was known before.
-        away: Empty folders inside roots whose photos, not found anywhere else, stay in the index.
+        unmounted: Empty folders inside roots whose photos, not found anywhere else, stay in the index.
     """
 
     survey: Survey
-    new: PackedList[Candidate] = field(default_factory=PackedList)
-    changed: PackedList[Candidate] = field(default_factory=PackedList)
+    new: CompressedList[Candidate] = field(default_factory=CompressedList)
+    changed: CompressedList[Candidate] = field(default_factory=CompressedList)
     moved: list[Reuse] = field(default_factory=list)
     copied: list[Reuse] = field(default_factory=list)
     touched: list[Reuse] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
     excluded: list[Place] = field(default_factory=list)
     still_missing: list[Place] = field(default_factory=list)
-    away: list[Place] = field(default_factory=list)
+    unmounted: list[Place] = field(default_factory=list)
 
     @property
     def needs_model(self) -> bool:
@@ -84,16 +84,16 @@ class BuildPlan:
         places = {kind: [(file.root, file.path) for file in listed] for kind, listed in files.items()}
         places |= {"gone": self.gone, "excluded": self.excluded, "back": self.survey.back}
         paths = {kind: self.survey.whole_paths(listed) for kind, listed in places.items()}
-        empty = [*map(str, self.survey.empty), *self.away_paths()]
+        empty = [*map(str, self.survey.empty), *self.unmounted_paths()]
         return paths | {
             "left behind": self.survey.left_behind,
             "empty": empty,
             _LINKED: list(map(str, self.survey.linked)),
         }
 
-    def away_paths(self) -> list[str]:
-        """The whole paths of `away`."""
-        return self.survey.whole_paths(self.away)
+    def unmounted_paths(self) -> list[str]:
+        """The whole paths of `unmounted`."""
+        return self.survey.whole_paths(self.unmounted)
 
     def counts(self) -> dict[str, int]:
         """The number of files of each kind, by the kind's name."""
@@ -119,7 +119,11 @@ def make_plan(survey: Survey, progress: Progress | None = None, *, keep_hashes: 
         keep_hashes: Whether to note in the index folder what files hold, for the next plan if this run is stopped.
     """
     plan = BuildPlan(
-        survey, gone=survey.gone, excluded=survey.excluded, still_missing=survey.still_missing, away=survey.away
+        survey,
+        gone=survey.gone,
+        excluded=survey.excluded,
+        still_missing=survey.still_missing,
+        unmounted=survey.unmounted,
     )
     twins = dict(_find_twins(survey))
     sizes = survey.known.sizes_among({file.size for file in survey.candidates})
@@ -138,14 +142,14 @@ def make_plan(survey: Survey, progress: Progress | None = None, *, keep_hashes: 
         matching.adopt(twins)
         matching.match(alike, keep_hashes, progress)
         matching.finish()
-        plan.new = PackedList(sorted(plan.new))  # as they were met
-        plan.changed = PackedList(sorted(plan.changed))
+        plan.new = CompressedList(sorted(plan.new))  # as they were met
+        plan.changed = CompressedList(sorted(plan.changed))
     return plan
 
 
 def _find_twins(survey: Survey) -> Iterator[tuple[Candidate, Place]]:
     """New files that the table knows, unchanged, at the same whole path: in a partial root around a new one."""
-    roots, stamps_in = survey.roots, lru_cache(_FOLDERS_AT_HAND)(survey.known.stamps)
+    roots, stamps_in = survey.roots, lru_cache(_FOLDERS_AT_HAND)(survey.known.file_stats)
     around = {
         key: [
             (outer, folder.relative_to(roots[outer]).as_posix())
@@ -210,7 +214,7 @@ class _Matching:
         moved_from = {self._absent[id] for id in self._taken if id in self._absent}
         self._plan.gone = [place for place in self._plan.gone if place not in moved_from]
         self._plan.still_missing = [place for place in self._plan.still_missing if place not in moved_from]
-        self._plan.away = list(filter(self._keeps_photos, self._plan.away))
+        self._plan.unmounted = list(filter(self._keeps_photos, self._plan.unmounted))
         if not self._plan.survey.options.rebuild_with:
             self._plan.survey.forget_emptied(lambda root: self._keeps_photos((root, "")))
 

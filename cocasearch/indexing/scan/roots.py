@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import Entry, Folder, Skip, resolve_start, stamp_of, status_of, walk_folders
+from cocasearch.images.discovery import Entry, Folder, Skip, file_stat, resolve_start, status_of, walk_folders
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.scan.known_files import Place, join
 
@@ -90,7 +90,7 @@ def _look_up(start: Path, names: Iterable[str], on_skip: Skip) -> dict[str, list
             on_skip(start / path, str(error))
             continue
         if status and stat.S_ISREG(status.st_mode):
-            files.append((name, *stamp_of(status)))
+            files.append((name, *file_stat(status)))
     return folders
 
 

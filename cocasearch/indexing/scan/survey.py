@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
-from cocasearch.indexing.compressed_list import PackedList
+from cocasearch.indexing.compressed_list import CompressedList
 from cocasearch.indexing.scan.known_files import KnownFiles, Place
 from cocasearch.indexing.store.location import MANIFEST_FILE
 from cocasearch.indexing.store.manifest import SCHEMA_VERSION, Manifest, Root, find_manifest
@@ -76,7 +76,7 @@ class Survey:
         known_bad: Number of files that could not be read before and have not changed since.
         empty: Paths without any image file, or that are not there. Nothing under them counts as gone: a drive may not
             be mounted.
-        away: Empty folders inside roots from which the index knows photos. Nothing under them counts as gone either.
+        unmounted: Empty folders inside roots from which the index knows photos. Nothing under them is gone either.
         linked: Links to folders, which are not followed.
         videos: Videos, which are passed over.
         skipped: Path and reason of what had to be left out. Nothing under them counts as gone either.
@@ -93,7 +93,7 @@ class Survey:
     partial: frozenset[str] = frozenset()
     excludes: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
-    candidates: PackedList[Candidate] = field(default_factory=PackedList)
+    candidates: CompressedList[Candidate] = field(default_factory=CompressedList)
     back: list[Place] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
     excluded: list[Place] = field(default_factory=list)
@@ -107,7 +107,7 @@ class Survey:
     unchanged: int = 0
     known_bad: int = 0
     empty: list[Path] = field(default_factory=list)
-    away: list[Place] = field(default_factory=list)
+    unmounted: list[Place] = field(default_factory=list)
     linked: list[Path] = field(default_factory=list)
     videos: set[Path] = field(default_factory=set)
     skipped: list[tuple[str, str]] = field(default_factory=list)

@@ -23,7 +23,7 @@ from cocasearch.indexing.scan.file_comparison import Comparison
 from cocasearch.indexing.scan.known_files import KnownFiles, Place, open_known_files, recall_known_files
 from cocasearch.indexing.scan.roots import Target, targets_of
 from cocasearch.indexing.scan.survey import Survey, UpdateOptions
-from cocasearch.indexing.scan.unmounted import EmptyFolders, holds_nothing
+from cocasearch.indexing.scan.unmounted import UnmountedFolders, holds_nothing
 from cocasearch.indexing.store.location import (
     MANIFEST_FILE,
     REBUILD_FILE,
@@ -172,12 +172,12 @@ def _remembered_targets(survey: Survey, paths: Sequence[str | Path], ledger: Unr
 def _refuse_empty_folders(survey: Survey, present: Manifest, known: KnownFiles, paths: Sequence[str | Path]) -> None:
     """Refuse a rebuild if a root, or a folder inside one, is empty or not there from which the index has photos."""
     roots = present.locate_roots(survey.index)
-    empty = EmptyFolders(roots, Excludes(survey.excludes))
+    empty = UnmountedFolders(roots, Excludes(survey.excludes))
     for root, folder in known.folders():
         if root not in roots:  # verify names rows of such, which nobody can find, and a rebuild as their remedy
             continue
         place = (root, "") if roots[root] in survey.empty else empty.around(root, folder)
-        stamps = known.stamps(root, folder).values()
+        stamps = known.file_stats(root, folder).values()
         if place and any(len(stamp) == 2 for stamp in stamps):  # all missing is no loss
             _leave_out(survey, present, roots[root] / place[1], paths)
 

@@ -9,7 +9,7 @@ from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.scan.known_files import Place
 
 
-class EmptyFolders:
+class UnmountedFolders:
     """Finds empty folders inside roots, looking at each folder once.
 
     Args:

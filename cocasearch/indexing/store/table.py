@@ -204,7 +204,7 @@ class IndexTable:
         return self.count(WITHOUT_CAPTION)
 
     def count(self, condition: str, *, with_missing: bool = False) -> int:
-        """The number of rows that meet a condition of `row_conditions`; those of missing files, too, only if wanted."""
+        """The number of rows that meet a condition of `row_filters`; those of missing files, too, only if wanted."""
         with self._reading():
             return int(self._table.count_rows(condition if with_missing else f"{condition} AND {PRESENT}"))
 

@@ -294,8 +294,8 @@ def test_a_drive_mounted_inside_a_root_is_not_gone(tree, survey_of, partial):
     bad = [UnreadableFile("1", "nas/bad.jpg", "truncated", 4, 5)]
     survey = survey_of([], {"1": tree / "a"}, known, bad, partial, prune=True)
     assert (survey.gone, survey.still_missing, survey.gone_bad) == ([("1", "was/x.jpg")], [], [])
-    assert survey.away == [("1", "nas")]
-    assert survey_of([], {"1": tree / "a"}, known, bad, excludes=("nas",)).away == []
+    assert survey.unmounted == [("1", "nas")]
+    assert survey_of([], {"1": tree / "a"}, known, bad, excludes=("nas",)).unmounted == []
     (tree / "a" / "nas" / "README").touch()
     assert ("1", "nas/x.jpg") in survey_of([], {"1": tree / "a"}, known, bad, partial).gone
 
