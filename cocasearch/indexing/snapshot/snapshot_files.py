@@ -65,16 +65,17 @@ def write_snapshot(
         batches: All rows of that version, with the columns of `SNAPSHOT_SCHEMA` and `embedding` (E,) float32.
 
     Raises:
-        CocaSearchError: The disk is full or may not be written to.
+        CocaSearchError: The disk is full or may not be written to, or FAISS does not read what was written.
     """
     files, folder = _files(index, table, version), IndexLocation.of(index).snapshots
     try:
         folder.mkdir(exist_ok=True)
         with ExitStack() as partial:
             _write_batches([partial.enter_context(replacing(file)) for file in files], dimension, batches)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         remove_snapshots(index, table)  # some of its files may have got their names
-        raise CocaSearchError(f"cannot write the search snapshot in {folder}: {error.strerror}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CocaSearchError(f"cannot write the search snapshot in {folder}: {reason}") from error
     remove_snapshots(index, table, except_version=version)
 
 
@@ -110,8 +111,8 @@ def _write_batches(files: Sequence[Path], dimension: int, batches: Iterable[pa.R
         ends = no_vectors(2)
         (ends_as_kept,) = ends.sa_decode(ends.sa_encode(np.array([[lowest, highest]])))
         with VectorFileWriter(rough_file, no_rough_vectors(dimension, *ends_as_kept)) as rough:
-            for some in vectors.written():
-                rough.add(some)
+            for written in vectors.written():
+                rough.add(written)
 
 
 def _take(batch: pa.RecordBatch, vectors: faiss.Index) -> pa.RecordBatch:

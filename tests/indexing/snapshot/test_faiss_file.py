@@ -37,6 +37,16 @@ def test_what_is_written_can_be_read_meanwhile(tmp_path, monkeypatch):
     np.testing.assert_array_equal(map_vectors(tmp_path / "ours").reconstruct_n(0, 301), np.concatenate(pieces))
 
 
+@KINDS
+@pytest.mark.parametrize("change", [lambda header: header[:-1], lambda header: header + b"\0" * 4])
+def test_a_file_that_this_faiss_does_not_read_is_no_snapshot(tmp_path, monkeypatch, kind, change):
+    empty = kind(8)
+    header = change(faiss.serialize_index(empty).tobytes()[:-8])
+    monkeypatch.setattr(VectorFileWriter, "_write_header", lambda file: file._file.write(header + (64).to_bytes(8, "little")))
+    with pytest.raises(RuntimeError), VectorFileWriter(tmp_path / "ours", empty) as file:
+        file.add(np.eye(8, dtype=np.float32))
+
+
 def test_a_file_whose_writing_failed_claims_no_vectors(tmp_path):
     with pytest.raises(KeyError), VectorFileWriter(tmp_path / "ours", no_vectors(8)) as file:
         file.add(np.ones((3, 8), np.float32))

@@ -64,6 +64,21 @@ def test_an_index_that_cannot_be_written_to_is_searched_in_memory(tmp_path, tabl
     np.testing.assert_array_equal(in_memory, on_disk)
 
 
+def test_an_index_is_searched_in_memory_where_faiss_does_not_read_what_was_written(
+    tmp_path, table, record, monkeypatch
+):
+    on_disk = open_snapshot(tmp_path, "images-1").nearest(record("q", 101).embedding, 7)
+    shutil.rmtree(tmp_path / "snapshot")
+
+    def refuse(writer):
+        raise RuntimeError("another format")
+
+    monkeypatch.setattr("cocasearch.indexing.snapshot.faiss_file.VectorFileWriter._read_back", refuse)
+    in_memory = open_snapshot(tmp_path, "images-1").nearest(record("q", 101).embedding, 7)
+    np.testing.assert_array_equal(in_memory, on_disk)
+    assert files(tmp_path) == []
+
+
 def test_the_version_read_from_file_names_is_the_tables(tmp_path, table, record):
     assert latest_version(tmp_path, "images-1") == table.version
     table.remove([record("3.png").id])
