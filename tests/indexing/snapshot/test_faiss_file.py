@@ -42,7 +42,9 @@ def test_what_is_written_can_be_read_meanwhile(tmp_path, monkeypatch):
 def test_a_file_that_this_faiss_does_not_read_is_no_snapshot(tmp_path, monkeypatch, kind, change):
     empty = kind(8)
     header = change(faiss.serialize_index(empty).tobytes()[:-8])
-    monkeypatch.setattr(VectorFileWriter, "_write_header", lambda file: file._file.write(header + (64).to_bytes(8, "little")))
+    monkeypatch.setattr(
+        VectorFileWriter, "_write_header", lambda file: file._file.write(header + (64).to_bytes(8, "little"))
+    )
     with pytest.raises(RuntimeError), VectorFileWriter(tmp_path / "ours", empty) as file:
         file.add(np.eye(8, dtype=np.float32))
 
