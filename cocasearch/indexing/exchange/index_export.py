@@ -64,16 +64,14 @@ def export_file(
     schema, at = _named(columns_there, manifest), columns.get_field_index("path")
     roots = manifest.locate_roots(index)
     unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
-    done, total = 0, _refuse_nothing(len(table) + table.count_missing(), unsure, index)
+    total = _refuse_nothing(len(table) + table.count_missing(), unsure, index)
     with _writing(file, index), writing_rows(file, schema) as write:
-        for batch in _wanted(table.batches(columns.names, with_missing=True), only_sure):
+        rows = table.batches(columns.names, with_missing=True)
+        for batch in _wanted(rows, only_sure=only_sure, total=total, progress=progress):
             paths = _absolute_paths(batch, roots)
             arrays = [*batch.columns[:at], paths, *batch.columns[at + 1 :], batch.column("path"), paths]
             write(pa.record_batch(arrays, schema=schema))
-            done += batch.num_rows
-            if progress:
-                progress(done, total)
-    return done
+    return total
 
 
 def export_clip_retrieval(
@@ -96,7 +94,7 @@ def export_clip_retrieval(
     _check_folder(folder, overwrite=overwrite)
     manifest, table = _open(index)
     roots = manifest.locate_roots(index)
-    done, total = 0, _refuse_nothing(len(table), table.count(UNSURE) if only_sure else 0, index)
+    total = _refuse_nothing(len(table), table.count(UNSURE) if only_sure else 0, index)
     schema = _named(_CLIP_RETRIEVAL_SCHEMA, manifest)
     embeddings_folder, metadata_folder = folder / EMBEDDINGS_FOLDER, folder / METADATA_FOLDER
     with _writing(folder, index):
@@ -111,17 +109,14 @@ def export_clip_retrieval(
         ):
             header = {"descr": "<f2", "fortran_order": False, "shape": (total, table.dimension)}
             np.lib.format.write_array_header_1_0(numbers, header)
-            names = ["root", "path", "caption", "caption_confidence", "embedding"]
-            for batch in _wanted(table.batches(names), only_sure):
+            rows = table.batches(["root", "path", "caption", "caption_confidence", "embedding"])
+            for batch in _wanted(rows, only_sure=only_sure, total=total, progress=progress):
                 numbers.write(batch.column("embedding").flatten().to_numpy().astype("<f2").tobytes())
                 arrays = [_absolute_paths(batch, roots), batch.column("caption")]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
-                done += batch.num_rows
-                if progress:
-                    progress(done, total)
             numbers.flush()
             flush_to_disk(vectors)  # so that both get their names at nearly one moment
-    return done
+    return total
 
 
 def _check_file(file: Path, *, overwrite: bool) -> None:
@@ -190,10 +185,17 @@ def _refuse_nothing(count: int, unsure: int, index: AnyIndex) -> int:
     return count - unsure
 
 
-def _wanted(batches: Iterator[pa.RecordBatch], only_sure: bool) -> Iterator[pa.RecordBatch]:
-    """The rows of some batches, or those of them whose caption is not unsure."""
+def _wanted(
+    batches: Iterator[pa.RecordBatch], *, only_sure: bool, total: int, progress: Progress | None
+) -> Iterator[pa.RecordBatch]:
+    """Batches, or their rows whose caption is not unsure; each counts as done when the next one is asked for."""
+    done = 0
     for batch in batches:
-        yield batch.filter(pc.invert(unsure_captions(batch))) if only_sure else batch
+        wanted = batch.filter(pc.invert(unsure_captions(batch))) if only_sure else batch
+        yield wanted
+        done += wanted.num_rows
+        if progress:
+            progress(done, total)
 
 
 def _named(schema: pa.Schema, manifest: Manifest) -> pa.Schema:

@@ -20,20 +20,8 @@ from cocasearch.indexing.store.records import ImageKey
 
 Vectors = NDArray[np.float32]
 
-COLUMNS = [
-    "id",
-    "root",
-    "path",
-    "part",
-    "content_hash",
-    "size",
-    "mtime_ns",
-    "caption",
-    "caption_confidence",
-    "model_fingerprint",
-    "embedding",
-    "missing_since",
-]
+COLUMNS = ["id", "root", "path", "part", "content_hash", "size", "mtime_ns", "caption", "caption_confidence"]
+COLUMNS += ["model_fingerprint", "embedding", "missing_since"]
 
 _COPIED = ("root", "path", "caption", "caption_confidence")
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -34,7 +33,8 @@ def open_snapshot(index: AnyIndex, table: str) -> VectorSnapshot:
     Raises:
         CocaSearchError: There is no such table, or it cannot be read.
     """
-    snapshot = _present_snapshot(index, table)
+    version = latest_version(index, table)
+    snapshot = find_snapshot(index, table, version) if version is not None else None
     return _derive(index, table) if snapshot is None else snapshot
 
 
@@ -115,12 +115,6 @@ def _write_batches(files: Sequence[Path], dimension: int, batches: Iterable[pa.R
                 rough.add(written)
 
 
-def _take(batch: pa.RecordBatch, vectors: faiss.Index) -> pa.RecordBatch:
-    """Add a batch's embeddings to `vectors`; the rest of it, of `SNAPSHOT_SCHEMA`."""
-    vectors.add(_embeddings(batch, vectors.d))
-    return _rows(batch)
-
-
 def _embeddings(batch: pa.RecordBatch, dimension: int) -> NDArray[np.float32]:
     embeddings: NDArray[np.float32] = batch.column("embedding").flatten().to_numpy()
     return embeddings.reshape(-1, dimension)
@@ -128,11 +122,6 @@ def _embeddings(batch: pa.RecordBatch, dimension: int) -> NDArray[np.float32]:
 
 def _rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.select(SNAPSHOT_SCHEMA.names).cast(SNAPSHOT_SCHEMA)
-
-
-def _present_snapshot(index: AnyIndex, table: str) -> VectorSnapshot | None:
-    version = latest_version(index, table)
-    return find_snapshot(index, table, version) if version is not None else None
 
 
 def _derive(index: AnyIndex, table: str) -> VectorSnapshot:
@@ -155,9 +144,11 @@ def _derive_once(index: AnyIndex, table: str) -> VectorSnapshot:
 
 
 def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
-    vectors = no_vectors(dimension)
-    rows = pa.Table.from_batches([_take(batch, vectors) for batch in batches], SNAPSHOT_SCHEMA)
-    return VectorSnapshot(ExactSearch(vectors), rows, version)
+    vectors, rows = no_vectors(dimension), []
+    for batch in batches:
+        vectors.add(_embeddings(batch, dimension))
+        rows.append(_rows(batch))
+    return VectorSnapshot(ExactSearch(vectors), pa.Table.from_batches(rows, SNAPSHOT_SCHEMA), version)
 
 
 def _files(index: AnyIndex, table: str, version: int) -> tuple[Path, Path, Path]:

@@ -79,7 +79,7 @@ class VectorSnapshot:
 
         Args:
             vector: (E,) unit vector.
-            top_k: So many rows at most.
+            top_k: Number of rows to give at most.
             among: (N,) rows that compete; None for all.
         """
         return self._vectors.nearest(vector, top_k, among)

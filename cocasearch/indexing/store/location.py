@@ -51,11 +51,6 @@ class IndexLocation:
         return self.folder / UNREADABLE_FILE
 
     @property
-    def rebuild_unreadable_files(self) -> Path:
-        """The same of the table that is being made."""
-        return self.folder / REBUILD_UNREADABLE_FILE
-
-    @property
     def snapshots(self) -> Path:
         """The folder of what is derived from tables: vectors to search, and known files."""
         return self.folder / SNAPSHOT_FOLDER

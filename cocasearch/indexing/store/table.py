@@ -180,8 +180,8 @@ class IndexTable:
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in any order; unknown ids are no error."""
         with self._reading():
-            found = [self._table.search().where(chosen).to_arrow() for chosen in conditions(ids)]
-        return pa.concat_tables([self._table.schema.empty_table(), *(rows.cast(self._table.schema) for rows in found)])
+            pieces = [self._table.search().where(chosen).to_arrow() for chosen in conditions(ids)]
+        return pa.concat_tables([self._table.schema.empty_table(), *(rows.cast(self._table.schema) for rows in pieces)])
 
     def put(self, rows: pa.Table, without: Sequence[str] = ()) -> None:
         """Put whole rows in the place of those with the same ids, or beside the others, and delete some, in one step.
@@ -252,8 +252,8 @@ class IndexTable:
                     doubles.append(str(min(row, last[id])))
                 last[id] = max(row, last.get(id, row))
         for start in range(0, len(doubles), ROWS_PER_CHANGE):
-            some = ", ".join(doubles[start : start + ROWS_PER_CHANGE])
-            self._write(methodcaller("delete", f"_rowid IN ({some})"))
+            row_ids = ", ".join(doubles[start : start + ROWS_PER_CHANGE])
+            self._write(methodcaller("delete", f"_rowid IN ({row_ids})"))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -63,9 +63,9 @@ class TableView:
         with self._reading(condition):
             asked = self._read(condition).columns
             listed = {column: texts for column, texts in asked.items() if column not in _OF_ONE_PHOTO}
-            told = {column: _told(self._values(column), texts) for column, texts in listed.items()}
+            near = {column: _in_words(self._values(column), texts) for column, texts in listed.items()}
             starts = list(map(str, (self._roots or {}).values())) if "path" in asked else []
-            return told | ({"path": f"begins with {' or '.join(starts[:_NAMED])}"} if starts else {})
+            return near | ({"path": f"begins with {' or '.join(starts[:_NAMED])}"} if starts else {})
 
     def ids_with_words(
         self, words: str, limit: int, condition: str | None = None
@@ -77,7 +77,7 @@ class TableView:
 
         Args:
             words: What to look for.
-            limit: So many rows at most.
+            limit: Number of rows to give at most.
             condition: SQL that rows must meet to compete at all; scores are the same with and without.
 
         Raises:
@@ -128,7 +128,7 @@ class TableView:
         return has_version(self._index, self._table.name, self._version)
 
 
-def _told(values: list[Any], texts: list[str]) -> str:
+def _in_words(values: list[Any], texts: list[str]) -> str:
     """Some of the values of a column: the least and the greatest number or time, or the texts most like some others."""
     if not values:
         return "is not known of any photo"
