@@ -198,20 +198,22 @@ class IndexBuilder:
             return
         from cocasearch.indexing.edit.human_captions import captions_to_keep
         from cocasearch.indexing.model_pass import ModelPass
+        from cocasearch.indexing.steady_reading import CarefulReader
         from cocasearch.indexing.table_swap import note_decoding
+        from cocasearch.inference.describer import ImageDescriber
 
         if self._caption_options:
             note_decoding(target, self._model().complete(self._caption_options))
-        model_pass = ModelPass(
-            self._model(), self._caption_options, plan.coverage.roots, queue, captions_to_keep(self._index, target)
-        )
+        describer = ImageDescriber(self._model(), self._caption_options)
+        reader = CarefulReader(plan.coverage.roots)
+        model_pass = ModelPass(self._model(), describer, reader, queue, captions_to_keep(self._index, target))
         model_pass.run(
             files,
+            progress,
+            on_stop,
             batch_size=self._batch_size,
             workers=self._workers,
             max_megapixels=self._max_megapixels,
-            progress=progress,
-            on_stop=on_stop,
         )
 
     def _finish(self, plan: BuildPlan, target: "WritableTable", queue: "WriteQueue") -> BuildReport:

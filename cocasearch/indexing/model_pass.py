@@ -3,9 +3,9 @@
 What a run has stored stays stored however the run ends, and the next run goes on from there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
@@ -23,59 +23,51 @@ from cocasearch.indexing.store.records import ImageRecord, author_of, record_id,
 from cocasearch.indexing.write_queue import WriteQueue
 from cocasearch.inference.describer import ImageDescriber, ImageDescription
 from cocasearch.inference.device import give_back_freed_memory
-from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel
 
 
+@dataclass(frozen=True)
 class ModelPass:
     """Describes files and hands their records on.
 
     Args:
         loaded: The model.
-        caption_options: How captions are written; None for none.
-        roots: Present folder of each root by its key.
+        describer: What the model describes images with.
+        reader: Opens the files, and notices which of them change meanwhile.
         queue: Takes the records, and the files that cannot be read.
         human_captions: What people have decided about captions.
     """
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        caption_options: CaptionOptions | None,
-        roots: Mapping[str, Path],
-        queue: WriteQueue,
-        human_captions: HumanCaptions,
-    ) -> None:
-        self._loaded = loaded
-        self._describer = ImageDescriber(loaded, caption_options)
-        self._reader = CarefulReader(roots)
-        self._queue = queue
-        self._human_captions = human_captions
+    loaded: LoadedModel
+    describer: ImageDescriber
+    reader: CarefulReader
+    queue: WriteQueue
+    human_captions: HumanCaptions
 
     def run(
         self,
         files: CompressedList[Candidate],
+        progress: Progress | None,
+        on_stop: Callable[[], None] | None,
         *,
         batch_size: int,
         workers: int,
         max_megapixels: float,
-        progress: Progress | None = None,
-        on_stop: Callable[[], None] | None = None,
     ) -> None:
         """Describe and store files, batch by batch.
 
         Args:
             files: What to describe.
-            batch_size: Images per pass of the model.
+            progress: Called after each batch with the number of files done and their total.
+            on_stop: Called when the run has been interrupted, before what it has done is stored.
+            batch_size: Images per pass of the model, as for `decode_batches`, like what follows.
             workers: Threads that read and decode files.
             max_megapixels: Larger images count as unreadable.
-            progress: Called after each batch.
-            on_stop: Called when the run has been interrupted, before what it has done is stored.
         """
         batches = decode_batches(
             files,
-            self._reader.open,
-            self._loaded.preprocess,
+            self.reader.open,
+            self.loaded.preprocess,
             batch_size=batch_size,
             workers=workers,
             max_megapixels=max_megapixels,
@@ -85,7 +77,7 @@ class ModelPass:
             with closing(batches):  # however the loop ends, the threads end with it
                 for batch in batches:
                     self._store(batch)
-                    if self._queue.commit_if_due():
+                    if self.queue.commit_if_due():
                         give_back_freed_memory()
                     done += len(batch.items) + len(batch.failures)
                     del batch  # its pixels go before those of the next one are put together
@@ -96,44 +88,44 @@ class ModelPass:
                 on_stop()
             raise
         finally:  # an interrupted run keeps what it has done
-            self._queue.commit()
+            self.queue.commit()
 
     def _store(self, batch: DecodedBatch[Candidate]) -> None:
         for file, error in batch.failures:
             self._note_failure(file, error)
-        readings = list(map(self._reader.finish, batch.items))
+        readings = list(map(self.reader.finish, batch.items))
 
         def describe(positions: range) -> None:
-            descriptions = self._describer.describe(batch.pixels[positions.start : positions.stop])
+            descriptions = self.describer.describe(batch.pixels[positions.start : positions.stop])
             records = [
-                self._human_captions.keep(self._record(*readings[at][0], batch.metadata[at], description))
+                self.human_captions.keep(self._record(*readings[at][0], batch.metadata[at], description))
                 for at, description in zip(positions, descriptions, strict=True)
             ]
-            records_to_table(records, record_schema(self._loaded.config.embed_dim))  # as the next commit will
+            records_to_table(records, record_schema(self.loaded.config.embed_dim))  # as the next commit will
             for at, record in zip(positions, records, strict=True):
                 self._put(*readings[at], record)
 
         for at, fault in do_without_faulty(len(readings), describe):
-            path, reason = str(self._reader.path(batch.items[at])), f"cannot be described ({first_line(fault)[:200]})"
+            path, reason = str(self.reader.path(batch.items[at])), f"cannot be described ({first_line(fault)[:200]})"
             cause = "system" if isinstance(fault, torch.OutOfMemoryError) else cause_of(fault)
             refused = UnreadableImage(path, reason, cause=cause)
-            self._queue.put_unreadable(readings[at][0].file, path, refused)
+            self.queue.put_unreadable(readings[at][0].file, path, refused)
 
     def _put(self, reading: Reading, is_same: bool, record: ImageRecord) -> None:
         file = reading.file
         if is_same:
-            self._queue.put(file, record)
-        elif self._reader.is_there(file):  # the next run takes it as it will be then
-            self._queue.failed.append((str(self._reader.path(file)), "changed while it was read"))
+            self.queue.put(file, record)
+        elif self.reader.is_there(file):  # the next run takes it as it will be then
+            self.queue.failed.append((str(self.reader.path(file)), "changed while it was read"))
         else:
-            self._queue.vanished.append((file.root, file.path))
+            self.queue.vanished.append((file.root, file.path))
 
     def _note_failure(self, file: Candidate, error: UnreadableImage) -> None:
-        reading, _ = self._reader.finish(file)
-        if self._reader.is_there(file):  # one that has vanished meanwhile is no bad file
-            self._queue.put_unreadable(reading.file, str(self._reader.path(file)), error)
+        reading, _ = self.reader.finish(file)
+        if self.reader.is_there(file):  # one that has vanished meanwhile is no bad file
+            self.queue.put_unreadable(reading.file, str(self.reader.path(file)), error)
         else:
-            self._queue.vanished.append((file.root, file.path))
+            self.queue.vanished.append((file.root, file.path))
 
     def _record(
         self, file: Candidate, content_hash: str, metadata: ImageMetadata, description: ImageDescription
@@ -145,19 +137,7 @@ class ModelPass:
             content_hash=content_hash,
             size=file.size,
             mtime_ns=file.mtime_ns,
-            width=metadata.width,
-            height=metadata.height,
-            format=metadata.format,
-            taken_at=metadata.taken_at,
-            latitude=metadata.latitude,
-            longitude=metadata.longitude,
-            camera=metadata.camera,
-            caption=description.caption,
-            caption_score=description.caption_score,
-            caption_logprob=description.caption_logprob,
-            model_fingerprint=self._loaded.fingerprint,
-            embedding=description.embedding,
-            caption_confidence=description.caption_confidence,
+            model_fingerprint=self.loaded.fingerprint,
             caption_by=author_of(description.caption),
-            remark=metadata.remark or None,
+            **(vars(metadata) | vars(description) | {"remark": metadata.remark or None}),
         )

@@ -86,7 +86,11 @@ class WriteQueue:
         rows = self._table.rows(sorted(set(ids)))
         hashes = dict(zip(rows["id"].to_pylist(), rows["content_hash"].to_pylist(), strict=True))
         positions = {id: position for position, id in enumerate(hashes)}
-        fit = [(reuse.file, id) for reuse, id in zip(reuses, ids, strict=True) if reuse.fits(hashes.get(id))]
+        fit = [
+            (file, id)
+            for (file, content_hash, _), id in zip(reuses, ids, strict=True)
+            if hashes.get(id) == content_hash
+        ]
         if fit:
             files = [(record_id(*file[:2]), file.root, file.path, file.mtime_ns, hashes[id]) for file, id in fit]
             without = [id for _, id in fit] if change is Change.MOVED else []
@@ -94,7 +98,8 @@ class WriteQueue:
             self.done[change] += len(fit)
         for file, _ in fit:
             self._ledger.discard(file.root, file.path)
-        return [reuse.file for reuse, id in zip(reuses, ids, strict=True) if not reuse.fits(hashes.get(id))]
+        stored = {file for file, _ in fit}
+        return [reuse.file for reuse in reuses if reuse.file not in stored]
 
     def put(self, file: Candidate, record: ImageRecord) -> None:
         """Let a record wait for the next commit."""

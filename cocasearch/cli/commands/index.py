@@ -1,7 +1,8 @@
 """`cocasearch index`: makes photos searchable, and keeps the index of them up to date."""
 
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,6 @@ from cocasearch.indexing.scan.update_options import UpdateOptions
 from cocasearch.indexing.store.manifest import (
     DEFAULT_INDEX,
     MANIFEST_FILE,
-    Manifest,
     find_manifest,
     find_rebuild,
     follow_command,
@@ -97,7 +97,7 @@ def index(
     ones again, follows photos that have moved and hides those that are gone. A link to a folder is followed only if you
     give the link itself.
     """
-    folder = index_folder(name)
+    folder, paths = index_folder(name), paths or []
     if not paths and not rebuild:
         _refuse_nothing(folder, name)
     if as_json and not dry_run:
@@ -106,20 +106,16 @@ def index(
     if not dry_run:
         refuse_if_locked(folder)
     present = find_manifest(folder / MANIFEST_FILE)
-    loading = _Loading(present, model, device, only_image=captions is None)
-    loaded = loading.before_the_scan(folder, paths or [], rebuild=rebuild)
+    load = _loader(model or (present.model_name if present else None), device, only_image=captions is None)
+    if rebuild or (model and not present):
+        _check_first(folder, paths, None if rebuild else model)
+    is_other = present and model and model != present.model_name
+    loaded = load() if rebuild or is_other else load  # now, where it decides what there is to compare with
     builder = IndexBuilder(
         folder, loaded, caption_options=captions, batch_size=batch_size, max_megapixels=max_megapixels
     )
     options = UpdateOptions(tuple(filter(as_written, exclude or ())), forget_excludes, retry_bad, prune)
-    with console.staged_progress("files", "looking through the folders") as show:
-        plan = builder.plan(
-            paths or [],
-            rebuild=rebuild,
-            options=options,
-            progress=lambda done, total: show("comparing", done, total),
-            keep_hashes=not dry_run,
-        )
+    plan = _plan(builder, paths, options, rebuild=rebuild, is_last=dry_run)
     _say_rules(plan, folder)
     if as_json:
         console.write_json({"counts": plan.counts(), **plan.paths()})
@@ -127,13 +123,11 @@ def index(
         _say_plan(plan, folder, is_last=dry_run)
     if dry_run:
         return
-    if plan.needs_model and captions and (base := plan.scan.state.base):  # before the progress of what it is for
-        tell_other_ways(index_name(folder), base.decodings, loading().complete(captions))
-    with console.progress("indexing", "photos") as advance:
-        report = builder.carry_out(
-            plan, progress=advance, on_stop=lambda: console.say("", "stopping: storing what is done ...")
-        )
-    summarise(report, folder)
+    if plan.needs_model:
+        complete = load().complete  # before the progress of what it is for
+        if captions and (base := plan.scan.state.base):
+            tell_other_ways(index_name(folder), base.decodings, complete(captions))
+    summarise(_carry_out(builder, plan), folder)
 
 
 def _refuse_nothing(folder: Path, name: str) -> None:
@@ -144,42 +138,49 @@ def _refuse_nothing(folder: Path, name: str) -> None:
         raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
 
 
-class _Loading:
-    """Loads the model, or what of it sees pictures, when it is first needed, and says so.
+def _loader(name: str | None, device: str, *, only_image: bool) -> "Callable[[], LoadedModel]":
+    """A function that loads the model, or what of it sees pictures, when it is first called, and says so."""
 
-    Args:
-        present: The index's manifest; None for an index to be.
-        name: The model that was asked for; None for that of the index, or the best one.
-        device: Where it shall be.
-        only_image: Whether what sees pictures is enough.
-    """
+    @cache
+    def load() -> "LoadedModel":
+        from cocasearch.inference.loaded_model import load_model
+        from cocasearch.model.coca import TOWERS
 
-    def __init__(self, present: Manifest | None, name: str | None, device: str, *, only_image: bool) -> None:
-        self._present, self._name, self._device, self._only_image = present, name, device, only_image
-        self._loaded: LoadedModel | None = None
+        name_or_folder = chosen_model(name)
+        with console.working("loading the model"):
+            towers = ("image",) if only_image else tuple(TOWERS)
+            return load_model(name_or_folder, device=device, towers=towers)
 
-    def __call__(self) -> "LoadedModel":
-        if self._loaded is None:
-            from cocasearch.inference.loaded_model import load_model
-            from cocasearch.model.coca import TOWERS
+    return load
 
-            name_or_folder = chosen_model(self._name or (self._present.model_name if self._present else None))
-            towers = ("image",) if self._only_image else tuple(TOWERS)
-            with console.working("loading the model"):
-                self._loaded = load_model(name_or_folder, device=self._device, towers=towers)
-        return self._loaded
 
-    def before_the_scan(self, folder: Path, paths: Sequence[Path], *, rebuild: bool) -> "LoadedModel | _Loading":
-        """The model where it decides what there is to compare with; else this, which loads it later."""
-        present, name = self._present, self._name
-        if rebuild or (name and not present):
-            refuse_without_photos(folder, paths)  # said before a model is looked for
-        if name and not (present or rebuild):
-            from cocasearch.checkpoints.registry import resolve_model
+def _check_first(folder: Path, paths: Sequence[Path], model: str | None) -> None:
+    """Refuse paths without photos before a model is looked for, and a name of none before folders are gone through."""
+    refuse_without_photos(folder, paths)
+    if model:
+        from cocasearch.checkpoints.registry import resolve_model
 
-            resolve_model(name)  # a name that nothing has is told before folders are looked through
-        is_other = present and name and name != present.model_name
-        return self() if rebuild or is_other else self
+        resolve_model(model)
+
+
+def _plan(
+    builder: IndexBuilder, paths: Sequence[Path], options: UpdateOptions, *, rebuild: bool, is_last: bool
+) -> BuildPlan:
+    with console.staged_progress("files", "looking through the folders") as show:
+        return builder.plan(
+            paths,
+            rebuild=rebuild,
+            options=options,
+            progress=lambda done, total: show("comparing", done, total),
+            keep_hashes=not is_last,
+        )
+
+
+def _carry_out(builder: IndexBuilder, plan: BuildPlan) -> BuildReport:
+    with console.progress("indexing", "photos") as advance:
+        return builder.carry_out(
+            plan, progress=advance, on_stop=lambda: console.say("", "stopping: storing what is done ...")
+        )
 
 
 def _say_rules(plan: BuildPlan, folder: Path) -> None:

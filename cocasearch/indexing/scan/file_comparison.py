@@ -19,6 +19,7 @@ from cocasearch.indexing.scan.known_files import FileStat, Place, join
 from cocasearch.indexing.scan.roots import assign_roots
 from cocasearch.indexing.scan.unmounted import UnmountedFolders
 from cocasearch.indexing.scan.update_options import UpdateOptions
+from cocasearch.indexing.scan.walk_rules import WalkRules
 
 
 class Candidate(NamedTuple):
@@ -37,11 +38,11 @@ class FileComparison:
     Args:
         state: The index.
         options: What is to be tried again, and whether what is left out is deleted.
+        rules: What is left out, and taken in all the same.
         roots: Every root with its present folder by its key.
-        excludes: What is left out.
-        named: Whole paths of files that are taken all the same.
 
     Attributes:
+        excludes: What is left out, with a note of which patterns have fitted anything.
         candidates: Files that the table does not know, or not like this.
         places: The places of files that are back, gone, excluded or still missing.
         counts: How many files are unchanged, and how many bad ones have not changed.
@@ -51,14 +52,7 @@ class FileComparison:
         met_roots: Keys of the roots in which any file was met.
     """
 
-    def __init__(
-        self,
-        state: IndexState,
-        options: UpdateOptions,
-        roots: Mapping[str, Path],
-        excludes: Excludes,
-        named: Iterable[str],
-    ) -> None:
+    def __init__(self, state: IndexState, options: UpdateOptions, rules: WalkRules, roots: Mapping[str, Path]) -> None:
         unreadable = state.unreadable
         self.candidates: CompressedList[Candidate] = CompressedList()
         kinds = (Change.BACK, Change.GONE, Change.EXCLUDED, Change.MISSING)
@@ -69,17 +63,17 @@ class FileComparison:
         self.passed_over = PassedOver()
         self.met_roots: set[str] = set()
         self._known, self._options, self._roots = state.known, options, roots
-        self._excludes, self._named = excludes, named
+        self._named, self.excludes = rules.named, Excludes(rules.excludes)
         self._refused = unreadable.refused() if unreadable else {}
         self._bad = unreadable.stamps(options.max_megapixels) if unreadable else {}
         self._met_bad: set[Place] = set()
         self._met_folders: set[Place] = set()  # of which everything has been met
-        self._unmounted = UnmountedFolders(roots, excludes)
+        self._unmounted = UnmountedFolders(roots, self.excludes)
 
     def compare(self, target: Target) -> bool:
         """Compare the files of a target; whether there was any."""
         any_file = False
-        listed = list_files(target, self.passed_over, self._excludes, self._named)
+        listed = list_files(target, self.passed_over, self.excludes, self._named)
         for root, folder, files in assign_roots(listed, target.folder, self._roots):
             any_file = True
             self.met_roots.add(root)
@@ -103,10 +97,6 @@ class FileComparison:
             folder = path.rpartition("/")[0]
             if _is_covered(root, folder, covered) and not self._is_hidden(root, path):
                 self.gone_bad += [] if self._is_unmounted(root, folder) else [(root, path)]
-
-    def bad_roots(self) -> frozenset[str]:
-        """The keys of the roots with unreadable files."""
-        return frozenset(root for root, _ in self._bad)
 
     def _compare_folder(self, root: str, folder: str, files: list[Entry], *, is_whole: bool) -> None:
         known = self._known.file_stats(root, folder)
@@ -153,7 +143,7 @@ class FileComparison:
         start = self._roots[root]
         for name, stat in stats.items():
             path, was_hidden = join(folder, name), len(stat) == 3
-            if not is_excluded(start / path, start, self._excludes):
+            if not is_excluded(start / path, start, self.excludes):
                 self.places[Change.MISSING if was_hidden else Change.GONE].append((root, path))
             elif self._options.prune or not was_hidden:
                 self.places[Change.EXCLUDED].append((root, path))

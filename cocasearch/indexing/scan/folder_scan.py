@@ -15,13 +15,12 @@ from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, ONLY_VIDEOS,
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.compressed_list import CompressedList
 from cocasearch.indexing.scan.changes import Change
-from cocasearch.indexing.scan.coverage import Coverage, looked_through, partial_roots
 from cocasearch.indexing.scan.file_comparison import Candidate, FileComparison
 from cocasearch.indexing.scan.file_listing import PassedOver, Target, targets_of
 from cocasearch.indexing.scan.index_state import IndexState, read_index_state
 from cocasearch.indexing.scan.known_files import Place
 from cocasearch.indexing.scan.rebuild_losses import photos_left_behind, refuse_losses
-from cocasearch.indexing.scan.roots import extend_roots
+from cocasearch.indexing.scan.roots import Coverage, extend_roots, looked_through, partial_roots
 from cocasearch.indexing.scan.unmounted import is_empty_folder
 from cocasearch.indexing.scan.update_options import UpdateOptions
 from cocasearch.indexing.scan.walk_rules import WalkRules, settle_rules
@@ -180,13 +179,13 @@ def _compare(
     state: IndexState, options: UpdateOptions, rules: WalkRules, targets: Iterable[Target], absent: Iterable[Path]
 ) -> Scan:
     """List and compare the files of all targets."""
-    excludes = Excludes(rules.excludes)
     targets = sorted(dict.fromkeys(targets), key=lambda target: target.names is not None)  # whole folders first
     before = {root.key: root.locate(state.index) for root in state.roots()}
     partial = frozenset(root.key for root in state.roots() if root.partial)
     taken = {root.key for root in state.pending.roots} if state.pending else set()
     roots = extend_roots(before, targets, partial, taken)
-    comparison = FileComparison(state, options, roots, excludes, rules.named)
+    comparison = FileComparison(state, options, rules, roots)
+    excludes = comparison.excludes
     filled = [target for target in targets if comparison.compare(target)]
     folders = {target.folder for target in filled}
     roots = {key: root for key, root in roots.items() if key in before or root in folders}
@@ -196,12 +195,13 @@ def _compare(
     covered, without_files = looked_through(filled, roots, comparison.met_roots)
     comparison.note_vanished(covered)
     empty = [*absent, *(target.path for target in targets if target not in filled), *without_files]
-    coverage = Coverage(roots, partial, tuple(dict.fromkeys(empty)), comparison.bad_roots())
+    coverage = Coverage(roots, partial, tuple(dict.fromkeys(empty)))
     candidates, left_behind = comparison.candidates, list[str]()
     if any(target.names for target in targets):  # a rebuild may be told to read what it would anyway
         candidates = CompressedList(dict.fromkeys(candidates))
     if not options.rebuild_with:  # else the table in question is another one
-        coverage = coverage.without_emptied(lambda root: any(True for _ in state.known.paths_in(root)))
+        known = {root for root, _ in state.known.folders()} | state.bad_roots()
+        coverage = coverage.without_emptied(known.__contains__)
     elif state.present:
         excluded, left_behind = photos_left_behind(state, coverage.roots, candidates, excludes)
         comparison.places[Change.EXCLUDED] += excluded

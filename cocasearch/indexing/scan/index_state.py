@@ -49,6 +49,10 @@ class IndexState:
         """Whether a rebuild has taken the place of the index, and was stopped just before its end."""
         return bool(self.pending and self.present and self.pending.table == self.present.table)
 
+    def bad_roots(self) -> set[str]:
+        """The keys of the roots with files that could not be read."""
+        return {entry.root for entry in self.unreadable or ()}
+
     def present_files(self) -> KnownFiles:
         """What the present table knows; what it did if it is lost or damaged, which a rebuild is to mend."""
         if self.present is None or self.base is self.present:

@@ -4,8 +4,7 @@ Reads the files whose size is one that the table knows, and compares their hashe
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from cocasearch.errors import CocaSearchError
@@ -16,22 +15,17 @@ from cocasearch.indexing.scan.folder_scan import Scan
 from cocasearch.indexing.scan.known_files import Place
 
 _FILES_AT_ONCE = 2_000
-_FOLDERS_AT_HAND = 16
 
 Progress = Callable[[int, int], None]
 """Called with the number of files done and their total."""
 
 
 class Reuse(NamedTuple):
-    """A file whose content the table knows, with the place of a row of it; the hash is None if nobody looked."""
+    """A file whose content the table knows, with the hash of that and the place of a row that has it."""
 
     file: Candidate
-    content_hash: str | None
+    content_hash: str
     source_row: Place
-
-    def fits(self, row_hash: str | None) -> bool:
-        """Whether the row still has that content, by its own hash; None if there is no such row any more."""
-        return row_hash is not None and self.content_hash in (None, row_hash)
 
 
 class MovedFiles:
@@ -50,11 +44,6 @@ class MovedFiles:
         self.taken: set[Place] = set()
         self._scan, self._roots = scan, scan.coverage.roots
         self._absent = {*scan.places[Change.GONE], *scan.places[Change.MISSING]}
-
-    def adopt(self, twins: Mapping[Candidate, Place]) -> None:
-        """Let files take over the rows of their twins; see `find_twins`."""
-        self.taken.update(twins.values())
-        self.reuses[Change.MOVED] += [Reuse(file, None, place) for file, place in twins.items()]
 
     def match(self, files: Sequence[Candidate], progress: Progress | None, *, keep_hashes: bool) -> None:
         """Find out what files hold, and which rows hold the same.
@@ -91,39 +80,21 @@ class MovedFiles:
             self.unknown.append(file)
         elif own in places:
             self.reuses[Change.TOUCHED].append(Reuse(file, content_hash, own))
-        elif absent := next(filter(self._is_absent, places), None):
-            self.taken.add(absent)
-            self.reuses[Change.MOVED].append(Reuse(file, content_hash, absent))
+        elif place := next((place for place in places if self._is_free(place, file)), None):
+            self.taken.add(place)
+            self.reuses[Change.MOVED].append(Reuse(file, content_hash, place))
         else:
             self.reuses[Change.COPIED].append(Reuse(file, content_hash, places[0]))
 
-    def _is_absent(self, place: Place) -> bool:
-        """Whether the file of a row that is still to be had is not there, wherever this run has walked."""
+    def _is_free(self, place: Place, file: Candidate) -> bool:
+        """Whether a file can take over a row: the one of the row is not there, or is this one in a root around."""
         root, path = place
         if place in self.taken or place in self._absent:
             return place not in self.taken
+        if root not in self._roots:
+            return False
+        whole_path = self._roots[root] / path
         try:
-            return root in self._roots and status_of(self._roots[root] / path) is None
+            return whole_path == self._roots[file.root] / file.path or status_of(whole_path) is None
         except CocaSearchError:  # the system does not say
             return False
-
-
-def find_twins(scan: Scan) -> Iterator[tuple[Candidate, Place]]:
-    """New files that the table knows, unchanged, at the same whole path: in a partial root around a new one."""
-    roots, partial = scan.coverage.roots, scan.coverage.partial
-    stats_in = lru_cache(_FOLDERS_AT_HAND)(scan.state.known.file_stats)
-    around = {
-        key: [
-            (outer, folder.relative_to(roots[outer]).as_posix())
-            for outer in partial
-            if outer != key and folder.is_relative_to(roots[outer])
-        ]
-        for key, folder in roots.items()
-    }
-    for file in scan.candidates:
-        for outer, inside in around[file.root] if not file.known else ():
-            path = f"{inside}/{file.path}"
-            folder, _, name = path.rpartition("/")
-            if stats_in(outer, folder).get(name, [])[:2] == [file.size, file.mtime_ns]:
-                yield file, (outer, path)
-                break

@@ -6,11 +6,11 @@ from itertools import chain
 
 from cocasearch.indexing.compressed_list import CompressedList
 from cocasearch.indexing.scan.changes import Change
-from cocasearch.indexing.scan.coverage import Coverage
 from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.scan.folder_scan import Scan
 from cocasearch.indexing.scan.known_files import Place
-from cocasearch.indexing.scan.moved_files import MovedFiles, Progress, Reuse, find_twins
+from cocasearch.indexing.scan.moved_files import MovedFiles, Progress, Reuse
+from cocasearch.indexing.scan.roots import Coverage
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,16 @@ def make_plan(scan: Scan, progress: Progress | None = None, *, keep_hashes: bool
     """
     state = scan.state
     to_describe = {change: CompressedList[Candidate]() for change in (Change.ADDED, Change.UPDATED)}
-    twins = dict(find_twins(scan))
     known_sizes = state.known.sizes_among({file.size for file in scan.candidates})
     alike: list[Candidate] = []
     for file in scan.candidates:
         if file.size not in known_sizes:
             to_describe[Change.UPDATED if file.known else Change.ADDED].append(file)
-        elif file not in twins:
+        else:
             alike.append(file)
     moved = MovedFiles(scan)
-    if not (alike or twins):
+    if not alike:
         return BuildPlan(scan, scan.coverage, to_describe, moved.reuses, scan.places, scan.unmounted)
-    moved.adopt(twins)
     moved.match(alike, progress, keep_hashes=keep_hashes)
     files = sorted(chain(*to_describe.values(), moved.unknown))  # as they were met
     to_describe = {
@@ -104,6 +102,8 @@ def make_plan(scan: Scan, progress: Progress | None = None, *, keep_hashes: bool
         paths = (path for path in state.known.paths_in(root) if path.startswith(below))
         return any((root, path) not in moved.taken for path in paths)
 
-    coverage = scan.coverage if scan.options.rebuild_with else scan.coverage.without_emptied(keeps_photos)
+    coverage, bad_roots = scan.coverage, state.bad_roots()
+    if not scan.options.rebuild_with:
+        coverage = coverage.without_emptied(lambda root: root in bad_roots or keeps_photos(root))
     unmounted = [place for place in scan.unmounted if keeps_photos(*place)]
     return BuildPlan(scan, coverage, to_describe, moved.reuses, places, unmounted)

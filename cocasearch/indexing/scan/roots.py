@@ -1,11 +1,43 @@
-"""Which root each folder belongs to: the innermost one around it."""
+"""The roots of an index: which one each folder belongs to, and which of them a run has looked through."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cocasearch.images.discovery import Entry, Folder
+from cocasearch.images.discovery import Entry, Folder, is_walked
+from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.scan.file_listing import Target
 from cocasearch.indexing.scan.known_files import Place, join
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The folders that an index covers from a run on.
+
+    Attributes:
+        roots: Every root with its present folder by its key.
+        partial: Keys of the roots that only single files were taken from.
+        empty: Paths without any image file, or that are not there. Nothing under them counts as gone: a drive may not
+            be mounted.
+        forgotten: Folders that were roots, and whose photos have all moved elsewhere.
+    """
+
+    roots: dict[str, Path]
+    partial: frozenset[str]
+    empty: tuple[Path, ...]
+    forgotten: tuple[Path, ...] = ()
+
+    def without_emptied(self, is_known: Callable[[str], bool]) -> "Coverage":
+        """The same without the roots that hold no photo and of which, by their keys, the index knows none either."""
+        roots = self.roots.items()
+        emptied = {key: folder for key, folder in roots if folder in self.empty and not is_known(key)}
+        return replace(
+            self,
+            roots={key: folder for key, folder in roots if key not in emptied},
+            partial=self.partial - emptied.keys(),
+            empty=tuple(folder for folder in self.empty if folder not in emptied.values()),
+            forgotten=(*self.forgotten, *emptied.values()),
+        )
 
 
 def extend_roots(
@@ -52,7 +84,40 @@ def assign_roots(
             yield around, join(prefix, folder) if folder else prefix, files
 
 
-def covered_parts(target: Target, roots: Mapping[str, Path]) -> Iterator[Place]:
+def partial_roots(
+    roots: Mapping[str, Path], may_be: Iterable[str], walked: Iterable[Path], excludes: Excludes
+) -> frozenset[str]:
+    """The keys of the roots that only single files were taken from.
+
+    Args:
+        roots: Every root with its present folder by its key.
+        may_be: Keys of those that are new, or were partial before.
+        walked: Folders that have been looked through with all they hold.
+        excludes: What was left out.
+    """
+    walked = list(walked)
+    return frozenset(key for key in may_be if key in roots and not _is_walked(roots[key], walked, excludes))
+
+
+def looked_through(
+    filled: Iterable[Target], roots: Mapping[str, Path], met_roots: Set[str]
+) -> tuple[list[Place], list[Path]]:
+    """The parts of roots that have been looked through, and the roots among them without any file.
+
+    Of a root within a walked folder, as of any other, something must have been met: where there is nothing, its drive
+    may not be mounted.
+    """
+    covered, without_files = list[Place](), list[Path]()
+    for target in filled:
+        for key, part in _parts_of(target, roots):
+            if part or roots[key] == target.folder or key in met_roots:
+                covered.append((key, part))
+            else:
+                without_files.append(roots[key])
+    return covered, without_files
+
+
+def _parts_of(target: Target, roots: Mapping[str, Path]) -> Iterator[Place]:
     """The parts of roots that a target covers: a root and a path in it, empty for all of it."""
     if not target.whole:
         return
@@ -64,3 +129,9 @@ def covered_parts(target: Target, roots: Mapping[str, Path]) -> Iterator[Place]:
             yield key, ""
         elif target.folder.is_relative_to(root):
             yield key, target.folder.relative_to(root).as_posix()
+
+
+def _is_walked(folder: Path, starts: Iterable[Path], excludes: Excludes) -> bool:
+    """Whether a walk from one of the folders `starts` has come to a folder."""
+    around = filter(folder.is_relative_to, starts)
+    return any(folder == start or is_walked(folder / "x", start, excludes) for start in around)
