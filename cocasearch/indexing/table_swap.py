@@ -89,17 +89,17 @@ def open_all_for_writing(index: Path) -> list[WritableTable]:
         CocaSearchError: No index there.
     """
     present, pending = read_manifest(index), find_rebuild(index)
-    generations = [open_for_writing(index, present, rebuild=False)]
+    tables = [open_for_writing(index, present, rebuild=False)]
     if pending:
         wanted = replace(pending, roots=_beside(present, pending, present))
-        generations.append(open_for_writing(index, wanted, rebuild=True))
-    return generations
+        tables.append(open_for_writing(index, wanted, rebuild=True))
+    return tables
 
 
-def give_roots(generation: WritableTable, present: Manifest, before: Manifest) -> None:
+def give_roots(writable: WritableTable, present: Manifest, before: Manifest) -> None:
     """Let a rebuild cover the roots that the index covers now in the place of those that it did before."""
-    manifest = replace(generation.manifest, roots=_beside(present, generation.manifest, before))
-    write_manifest(manifest, generation.file)
+    manifest = replace(writable.manifest, roots=_beside(present, writable.manifest, before))
+    write_manifest(manifest, writable.file)
 
 
 def _beside(present: Manifest, pending: Manifest, before: Manifest) -> tuple[Root, ...]:
@@ -108,19 +108,19 @@ def _beside(present: Manifest, pending: Manifest, before: Manifest) -> tuple[Roo
     return (*present.roots, *(root for root in pending.roots if root.key not in keys))
 
 
-def note_decoding(generation: WritableTable, options: CaptionOptions) -> None:
+def note_decoding(writable: WritableTable, options: CaptionOptions) -> None:
     """Let the manifest tell how captions are written, before they are. For the holder of the writer's lock."""
-    manifest, decoding = generation.manifest, options.to_dict()
+    manifest, decoding = writable.manifest, options.to_dict()
     if decoding not in manifest.caption_settings:
         settings = (*manifest.caption_settings, decoding)
-        write_manifest(replace(manifest, caption_settings=settings), generation.file)
+        write_manifest(replace(manifest, caption_settings=settings), writable.file)
 
 
-def swap_in(generation: WritableTable, index: Path) -> None:
-    """Make the generation what readers find, and remove the one that it replaces."""
-    if generation.file.name != MANIFEST_FILE:
-        generation.ledger.rename(UNREADABLE_FILE)
-        if complete := find_manifest(generation.file):
+def swap_in(writable: WritableTable, index: Path) -> None:
+    """Make the table what readers find, and remove the one that it replaces."""
+    if writable.file.name != MANIFEST_FILE:
+        writable.ledger.rename(UNREADABLE_FILE)
+        if complete := find_manifest(writable.file):
             write_manifest(complete, index / MANIFEST_FILE)
         sweep(index)
 

@@ -20,8 +20,8 @@ from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.images import batching, decoding, extras
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.repair.verification import verify_index
+from cocasearch.indexing.scan.folder_scan import scan_folders
 from cocasearch.indexing.scan.known_files import open_known_files
-from cocasearch.indexing.scan.surveying import take_survey
 from cocasearch.indexing.store.location import COPY_FILE, MANIFEST_FILE
 from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.table import IndexTable
@@ -245,7 +245,7 @@ def test_a_file_that_took_too_long_is_tried_again_and_one_that_lacks_an_extra_wh
     monkeypatch.setattr(batching, "read_image", refusing)
     assert build(photos).failed == ((str(photos / "p1.png"), "some reason"),)
     if cause == "extra":
-        assert take_survey(index, [photos]).is_current  # nothing is read
+        assert scan_folders(index, [photos]).is_current  # nothing is read
         assert build(photos).known_bad == 1
         monkeypatch.setattr(extras, "find_spec", lambda module: module == "pillow_heif" or None)
     monkeypatch.setattr(batching, "read_image", read)
@@ -262,7 +262,7 @@ def test_times_of_any_century_are_stored_and_cost_no_photo(build, index, photos,
     assert (build(photos).total, encoded.since_last_look()) == (10, 10)
     found = {row["path"]: row["mtime_ns"] for row in rows(index) if row["path"] in stored}
     assert found == {path: min(max(time, 1 - 2**63), 2**63 - 1) for path, time in stored.items()}
-    assert take_survey(index, [photos]).is_current
+    assert scan_folders(index, [photos]).is_current
     assert verify_index(index).problems == ()
 
 

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from cocasearch.indexing.compressed_list import CompressedList
-from cocasearch.indexing.scan.survey import Candidate
+from cocasearch.indexing.scan.file_comparison import Candidate
 
 
 @pytest.mark.parametrize("count", [0, 1, 1_023, 1_024, 3_000])

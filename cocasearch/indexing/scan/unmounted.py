@@ -19,16 +19,16 @@ class UnmountedFolders:
 
     def __init__(self, roots: Mapping[str, Path], excludes: Excludes) -> None:
         self._roots, self._excludes = roots, excludes
-        self._found: dict[Place, Place | None] = {}
+        self._around: dict[Place, Place | None] = {}
 
     def around(self, root: str, folder: str) -> Place | None:
         """The empty folder at or around a place, below its root; None if the innermost one there is not empty."""
         if not folder:
             return None
         place = root, folder
-        if place not in self._found:
-            self._found[place] = self._look(root, folder)
-        return self._found[place]
+        if place not in self._around:
+            self._around[place] = self._look(root, folder)
+        return self._around[place]
 
     def _look(self, root: str, folder: str) -> Place | None:
         start = self._roots[root]
@@ -50,3 +50,11 @@ def holds_nothing(folder: Path) -> bool:
     """
     with os.scandir(folder) as listing:
         return not any(listing)
+
+
+def is_empty_folder(folder: Path) -> bool:
+    """Whether a folder is there, may be listed and holds nothing at all."""
+    try:
+        return holds_nothing(folder)
+    except OSError:
+        return False
