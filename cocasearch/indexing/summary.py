@@ -12,12 +12,7 @@ from typing import Any, Literal
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.scan.known_files import open_known_files
 from cocasearch.indexing.snapshot.snapshots import SNAPSHOT_FOLDER, find_snapshot
-from cocasearch.indexing.store.manifest import (
-    Manifest,
-    find_rebuild,
-    index_name,
-    read_manifest,
-)
+from cocasearch.indexing.store.manifest import Manifest, find_rebuild, index_name, read_manifest
 from cocasearch.indexing.store.row_conditions import BY_PEOPLE, JUDGED, UNSURE, WITH_REMARK
 from cocasearch.indexing.store.unreadable_files import Ledger
 from cocasearch.indexing.store.versions import UnreadableTable, latest_version

@@ -5,14 +5,7 @@ from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.scan.known_files import KnownFiles, open_known_files, recall_known_files
-from cocasearch.indexing.store.manifest import (
-    MANIFEST_FILE,
-    REBUILD_FILE,
-    Manifest,
-    Root,
-    find_manifest,
-    read_manifest,
-)
+from cocasearch.indexing.store.manifest import MANIFEST_FILE, REBUILD_FILE, Manifest, Root, find_manifest, read_manifest
 from cocasearch.indexing.store.unreadable_files import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
 from cocasearch.indexing.store.versions import latest_version
 
