@@ -197,6 +197,7 @@ class IndexBuilder:
         """Let the model see files, if there are any, and store what it says."""
         if not files:
             return
+        from cocasearch.images.batching import decode_batches
         from cocasearch.indexing.edit.human_captions import captions_to_keep
         from cocasearch.indexing.model_pass import ModelPass
         from cocasearch.indexing.steady_reading import CarefulReader
@@ -208,14 +209,15 @@ class IndexBuilder:
         describer = ImageDescriber(self._model(), self._caption_options)
         reader = CarefulReader(plan.coverage.roots)
         model_pass = ModelPass(self._model(), describer, reader, queue, captions_to_keep(self._index, target))
-        model_pass.run(
+        batches = decode_batches(
             files,
-            progress,
-            on_stop,
+            reader.open,
+            self._model().preprocess,
             batch_size=self._batch_size,
             workers=self._workers,
             max_megapixels=self._max_megapixels,
         )
+        model_pass.run(batches, len(files), progress, on_stop)
 
     def _finish(self, plan: BuildPlan, target: "WritableTable", queue: "WriteQueue") -> BuildReport:
         """Derive what is derived from the table, let readers find it, and say what was done."""

@@ -1,20 +1,19 @@
-"""The one pass of the model over each file that needs it: decodes, describes, and hands records to the write queue.
+"""The one pass of the model over each file that needs it: describes it and hands its record to the write queue.
 
 What a run has stored stays stored however the run ends, and the next run goes on from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 
 from cocasearch.errors import UnreadableImage, first_line
-from cocasearch.images.batching import DecodedBatch, decode_batches
+from cocasearch.images.batching import DecodedBatch
 from cocasearch.images.metadata import ImageMetadata
 from cocasearch.images.refusals import cause_of
 from cocasearch.indexing.batch_halving import do_without_faulty
-from cocasearch.indexing.compressed_list import CompressedList
 from cocasearch.indexing.edit.human_captions import HumanCaptions
 from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.scan.moved_files import Progress
@@ -47,32 +46,19 @@ class ModelPass:
 
     def run(
         self,
-        files: CompressedList[Candidate],
+        batches: Generator[DecodedBatch[Candidate], None, None],
+        total: int,
         progress: Progress | None,
         on_stop: Callable[[], None] | None,
-        *,
-        batch_size: int,
-        workers: int,
-        max_megapixels: float,
     ) -> None:
         """Describe and store files, batch by batch.
 
         Args:
-            files: What to describe.
+            batches: The files, opened by the reader.
+            total: The number of files.
             progress: Called after each batch with the number of files done and their total.
             on_stop: Called when the run has been interrupted, before what it has done is stored.
-            batch_size: Images per pass of the model, as for `decode_batches`, like what follows.
-            workers: Threads that read and decode files.
-            max_megapixels: Larger images count as unreadable.
         """
-        batches = decode_batches(
-            files,
-            self.reader.open,
-            self.loaded.preprocess,
-            batch_size=batch_size,
-            workers=workers,
-            max_megapixels=max_megapixels,
-        )
         done = 0
         try:
             with closing(batches):  # however the loop ends, the threads end with it
@@ -83,7 +69,7 @@ class ModelPass:
                     done += len(batch.items) + len(batch.failures)
                     del batch  # its pixels go before those of the next one are put together
                     if progress:
-                        progress(done, len(files))
+                        progress(done, total)
         except KeyboardInterrupt:
             if on_stop:
                 on_stop()

@@ -62,14 +62,14 @@ def report_on(plan: BuildPlan, known: KnownFiles, *, captions: bool) -> BuildRep
         known: What the index knows at its end.
         captions: Whether the run was to write captions.
     """
-    scan, counts, failed = plan.scan, known.counts, tuple(plan.scan.passed_over.skipped)
+    scan, counts, failed = plan.scan, known.counts, tuple(plan.scan.files.passed_over.skipped)
     return BuildReport(
-        counts=scan.counts + Counter({Change.UNREADABLE: len(failed)}),
+        counts=scan.files.counts + Counter({Change.UNREADABLE: len(failed)}),
         failed=failed,
         empty=tuple(map(str, plan.coverage.empty)),
         unmounted=tuple(scan.whole_paths(plan.unmounted)),
         left_behind=scan.left_behind,
-        videos=len(scan.passed_over.videos),
+        videos=len(scan.files.passed_over.videos),
         total=counts.present,
         missing=counts.missing - known.count_excluded(plan.coverage.roots, scan.rules.excludes),
         captionless=counts.captionless if captions else 0,

@@ -13,12 +13,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.scan.known_files import open_known_files
 from cocasearch.indexing.snapshot.snapshot_files import find_snapshot
 from cocasearch.indexing.store.location import SNAPSHOT_FOLDER
-from cocasearch.indexing.store.manifest import (
-    Manifest,
-    find_rebuild,
-    index_name,
-    read_manifest,
-)
+from cocasearch.indexing.store.manifest import Manifest, find_rebuild, index_name, read_manifest
 from cocasearch.indexing.store.row_filters import BY_PEOPLE, JUDGED, UNSURE, WITH_REMARK
 from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.store.versions import UnreadableTable, latest_version

@@ -76,7 +76,7 @@ class WriteQueue:
             self._table.mark_missing(ids[Change.GONE] + ids[Change.EXCLUDED], datetime.now(UTC))
         del ids[Change.MISSING]  # nothing is new about them
         self.done.update({change: len(rows) for change, rows in ids.items()})
-        for place in plan.scan.gone_bad:
+        for place in plan.scan.files.gone_bad:
             self._ledger.discard(*place)
         self._ledger.save()
         return left

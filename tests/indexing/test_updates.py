@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cocasearch.errors import CocaSearchError, UnreadableImage
-from cocasearch.indexing import model_pass
+from cocasearch.images import batching
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.edit.removal import remove_paths
 from cocasearch.indexing.scan import hashing
@@ -277,7 +277,7 @@ def test_a_plan_that_has_been_overtaken_is_refused(update, build, index, photos,
 @pytest.mark.parametrize("what", ["vanishes", "changes"])
 def test_a_file_that_vanishes_or_changes_while_it_is_read(update, build, index, photos, rows, draw, monkeypatch, what):
     draw(photos / "new.png", 98)
-    decode = model_pass.decode_batches
+    decode = batching.decode_batches
 
     def meddling(files, open_file, *args, **options):
         def opened(file):
@@ -292,7 +292,7 @@ def test_a_file_that_vanishes_or_changes_while_it_is_read(update, build, index, 
             yield batch
 
     with monkeypatch.context() as patched:
-        patched.setattr(model_pass, "decode_batches", meddling)
+        patched.setattr(batching, "decode_batches", meddling)
         report = build(photos)
     assert report.added == 0
     assert "new.png" not in by_path(rows(index))

@@ -11,14 +11,7 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options, tell_other_ways
 from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.shared_options import (
-    PHOTOS_HELP,
-    BatchSize,
-    Device,
-    IndexName,
-    MaxMegapixels,
-    ModelName,
-)
+from cocasearch.cli.options.shared_options import PHOTOS_HELP, BatchSize, Device, IndexName, MaxMegapixels, ModelName
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
@@ -48,30 +41,22 @@ if TYPE_CHECKING:
 _LONGEST = 200  # characters of a pattern
 _SHOWN = 10  # photos that a rebuild leaves behind
 
-Rebuild = Annotated[
-    bool, typer.Option("--rebuild", help="Make the whole index anew, as for another model. Queries go on meanwhile.")
-]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make the whole index anew, as another model needs it.")]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
         "--exclude",
         metavar="GLOB",
-        help="Pattern of files and folders to leave out, by name or path: '*.gif', 'raw/2019'. Later runs remember it. "
-        "May be given more than once.",
+        help="Leave out files and folders of this name or path: '*.gif', 'raw/2019'. Later runs remember the pattern. "
+        "The option can be repeated.",
         show_default=False,
     ),
 ]
-ForgetExcludes = Annotated[
-    bool, typer.Option("--forget-excludes", help="Forget the patterns of earlier runs, and take in what they left out.")
-]
-Prune = Annotated[
-    bool, typer.Option("--prune", help="Delete photos whose file is gone from the index, instead of hiding them.")
-]
+ForgetExcludes = Annotated[bool, typer.Option("--forget-excludes", help="Take in what --exclude has left out so far.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Forget photos whose file is gone, instead of hiding them.")]
 RetryBad = Annotated[bool, typer.Option("--retry-bad", help="Try the files again that could not be read before.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would be done, and do nothing.")]
-PlanAsJson = Annotated[
-    bool, typer.Option("--json", help="Print the whole plan as JSON on stdout. Goes with --dry-run.")
-]
+PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print the whole plan as JSON on stdout.")]
 
 
 def index(
@@ -205,7 +190,7 @@ def _say_plan(plan: BuildPlan, folder: Path, *, is_last: bool) -> None:
     if is_last:
         empty, unmounted = map(str, plan.coverage.empty), plan.scan.whole_paths(plan.unmounted)
         _tell_empty(folder, empty, unmounted, plan.coverage.roots.values())
-        tell_videos(len(plan.scan.passed_over.videos))
+        tell_videos(len(plan.scan.files.passed_over.videos))
 
 
 def _tell_empty(index: Path, empty: Iterable[str], unmounted: Collection[str], roots: Iterable[Path]) -> None:

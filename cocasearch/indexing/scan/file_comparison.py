@@ -6,6 +6,7 @@ changed or only moved, `plan` finds out.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from cocasearch.indexing.scan.unmounted import UnmountedFolders
 from cocasearch.indexing.scan.update_options import UpdateOptions
 from cocasearch.indexing.scan.walk_rules import WalkRules
 
+_PLACED = (Change.BACK, Change.GONE, Change.EXCLUDED, Change.MISSING)
+
 
 class Candidate(NamedTuple):
     """A file that may need work, as it was met; `known` if the table has a row for its place."""
@@ -30,6 +33,27 @@ class Candidate(NamedTuple):
     size: int
     mtime_ns: int
     known: bool
+
+
+@dataclass(frozen=True)
+class ComparedFiles:
+    """The files that listings have met, and those that they have not met any more, by what the index knows of them.
+
+    Attributes:
+        candidates: Files that the table does not know, or not like this.
+        places: The places of files that are back, gone, excluded or still missing.
+        counts: How many files are unchanged, and how many bad ones have not changed.
+        gone_bad: Places of unreadable files that are not there any more.
+        unmounted: Empty folders inside roots from which the index knows photos. Nothing under them counts as gone.
+        passed_over: What the listings have passed over.
+    """
+
+    candidates: CompressedList[Candidate] = field(default_factory=CompressedList)
+    places: dict[Change, list[Place]] = field(default_factory=lambda: {change: [] for change in _PLACED})
+    counts: Counter[Change] = field(default_factory=Counter)
+    gone_bad: list[Place] = field(default_factory=list)
+    unmounted: set[Place] = field(default_factory=set)
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 class FileComparison:
@@ -42,28 +66,16 @@ class FileComparison:
         roots: Every root with its present folder by its key.
 
     Attributes:
+        files: The result.
         excludes: What is left out, with a note of which patterns have fitted anything.
-        candidates: Files that the table does not know, or not like this.
-        places: The places of files that are back, gone, excluded or still missing.
-        counts: How many files are unchanged, and how many bad ones have not changed.
-        gone_bad: Places of unreadable files that are not there any more.
-        unmounted: Empty folders inside roots from which the index knows photos. Nothing under them counts as gone.
-        passed_over: What the listings have passed over.
         met_roots: Keys of the roots in which any file was met.
     """
 
     def __init__(self, state: IndexState, options: UpdateOptions, rules: WalkRules, roots: Mapping[str, Path]) -> None:
         unreadable = state.unreadable
-        self.candidates: CompressedList[Candidate] = CompressedList()
-        kinds = (Change.BACK, Change.GONE, Change.EXCLUDED, Change.MISSING)
-        self.places: dict[Change, list[Place]] = {change: [] for change in kinds}
-        self.counts = Counter[Change]()
-        self.gone_bad: list[Place] = []
-        self.unmounted: set[Place] = set()
-        self.passed_over = PassedOver()
+        self.files, self.excludes = ComparedFiles(), Excludes(rules.excludes)
         self.met_roots: set[str] = set()
-        self._known, self._options, self._roots = state.known, options, roots
-        self._named, self.excludes = rules.named, Excludes(rules.excludes)
+        self._known, self._options, self._roots, self._named = state.known, options, roots, rules.named
         self._refused = unreadable.refused() if unreadable else {}
         self._bad = unreadable.stamps(options.max_megapixels) if unreadable else {}
         self._met_bad: set[Place] = set()
@@ -73,7 +85,7 @@ class FileComparison:
     def compare(self, target: Target) -> bool:
         """Compare the files of a target; whether there was any."""
         any_file = False
-        listed = list_files(target, self.passed_over, self.excludes, self._named)
+        listed = list_files(target, self.files.passed_over, self.excludes, self._named)
         for root, folder, files in assign_roots(listed, target.folder, self._roots):
             any_file = True
             self.met_roots.add(root)
@@ -95,8 +107,9 @@ class FileComparison:
                 self._note_absent(root, folder, self._known.file_stats(root, folder))
         for root, path in (place for place in self._bad if place not in self._met_bad):
             folder = path.rpartition("/")[0]
-            if _is_covered(root, folder, covered) and not self._is_hidden(root, path):
-                self.gone_bad += [] if self._is_unmounted(root, folder) else [(root, path)]
+            was_looked_at = _is_covered(root, folder, covered) and not self._is_hidden(root, path)
+            if was_looked_at and not self._is_unmounted(root, folder):
+                self.files.gone_bad.append((root, path))
 
     def _compare_folder(self, root: str, folder: str, files: list[Entry], *, is_whole: bool) -> None:
         known = self._known.file_stats(root, folder)
@@ -107,7 +120,7 @@ class FileComparison:
                 unchanged += 1
             else:
                 self._sort(Candidate(root, join(folder, name), size, mtime_ns, before is not None), before)
-        self.counts[Change.UNCHANGED] += unchanged
+        self.files.counts[Change.UNCHANGED] += unchanged
         if is_whole:
             self._met_folders.add((root, folder))
             self._note_absent(root, folder, known)
@@ -119,14 +132,14 @@ class FileComparison:
             self._met_bad.add(place)
             is_as_before = self._bad[place] == tuple(now) or self._is_refused_again(place)
             if is_as_before and not self._options.retry_bad:
-                self.counts[Change.KNOWN_BAD] += 1
+                self.files.counts[Change.KNOWN_BAD] += 1
                 return
         if before == now:
-            self.counts[Change.UNCHANGED] += 1
+            self.files.counts[Change.UNCHANGED] += 1
         elif is_stored:
-            self.places[Change.BACK].append(place)
+            self.files.places[Change.BACK].append(place)
         else:
-            self.candidates.append(file)
+            self.files.candidates.append(file)
 
     def _is_refused_again(self, place: Place) -> bool:
         """Whether the system refuses a file, not to be opened even, as it did before. A rebuild hears it for itself."""
@@ -144,20 +157,20 @@ class FileComparison:
         for name, stat in stats.items():
             path, was_hidden = join(folder, name), len(stat) == 3
             if not is_excluded(start / path, start, self.excludes):
-                self.places[Change.MISSING if was_hidden else Change.GONE].append((root, path))
+                self.files.places[Change.MISSING if was_hidden else Change.GONE].append((root, path))
             elif self._options.prune or not was_hidden:
-                self.places[Change.EXCLUDED].append((root, path))
+                self.files.places[Change.EXCLUDED].append((root, path))
 
     def _is_unmounted(self, root: str, folder: str) -> bool:
         """Whether a folder is, or was in, one that is empty now: its drive may not be mounted."""
         empty = self._unmounted.around(root, folder)
         if empty:
-            self.unmounted.add(empty)
+            self.files.unmounted.add(empty)
         return empty is not None
 
     def _is_hidden(self, root: str, path: str) -> bool:
         """Whether a place lies in what could not be read."""
-        return root in self._roots and self.passed_over.hides(self._roots[root] / path)
+        return root in self._roots and self.files.passed_over.hides(self._roots[root] / path)
 
 
 def _is_covered(root: str, folder: str, covered: Iterable[Place]) -> bool:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import (
+    GIVE_LINKED,
     LINKED_FOLDER,
+    ONLY_VIDEOS,
     VIDEO,
     Entry,
     Folder,
@@ -61,6 +63,11 @@ class PassedOver:
             self.videos.add(path)
         else:
             self.skipped.append((str(path), reason))
+
+    @property
+    def hint(self) -> str | None:
+        """How to go on if that is all that there is."""
+        return GIVE_LINKED if self.linked else ONLY_VIDEOS if self.videos else None
 
     def hides(self, path: Path) -> bool:
         """Whether a path lies in what had to be left out."""

@@ -5,17 +5,16 @@ with those that the index knows, and the result does not change any more. Reads 
 where nothing has changed, a run is over with this.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cocasearch.errors import NothingFound
-from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, ONLY_VIDEOS, VIDEO, discover_images
+from cocasearch.images.discovery import discover_images
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.compressed_list import CompressedList
 from cocasearch.indexing.scan.changes import Change
-from cocasearch.indexing.scan.file_comparison import Candidate, FileComparison
+from cocasearch.indexing.scan.file_comparison import ComparedFiles, FileComparison
 from cocasearch.indexing.scan.file_listing import PassedOver, Target, targets_of
 from cocasearch.indexing.scan.index_state import IndexState, read_index_state
 from cocasearch.indexing.scan.known_files import Place
@@ -39,37 +38,29 @@ class Scan:
         options: What was asked for.
         rules: What was left out, and taken in all the same.
         coverage: The folders that the index covers from now on.
-        candidates: Files that the table does not know, or not like this.
-        places: The places of files that are back, gone, excluded or still missing.
-        counts: How many files are unchanged, and how many unreadable ones have not changed.
-        gone_bad: Unreadable files that are not there any more.
+        files: What there is, and is not any more.
         left_behind: Whole paths of photos that the present table knows, and that a rebuild has not met.
         unfitting: New patterns that fit nothing.
-        unmounted: Empty folders inside roots from which the index knows photos. Nothing under them counts as gone.
-        passed_over: Links to folders, videos, and what else was not looked at.
     """
 
     state: IndexState
     options: UpdateOptions
     rules: WalkRules
     coverage: Coverage
-    candidates: CompressedList[Candidate]
-    places: Mapping[Change, Sequence[Place]]
-    counts: Counter[Change]
-    gone_bad: tuple[Place, ...]
+    files: ComparedFiles
     left_behind: tuple[str, ...]
     unfitting: tuple[str, ...]
-    unmounted: tuple[Place, ...]
-    passed_over: PassedOver
 
     @property
     def is_current(self) -> bool:
         """Whether the index is up to date: there is nothing to store, and no setting that is new."""
-        places, state = self.places, self.state
+        files, places, state = self.files, self.files.places, self.state
         to_store = any(places[change] for change in (Change.BACK, Change.GONE, Change.EXCLUDED))
         to_prune = self.options.prune and places[Change.MISSING]
         is_settled = state.base is state.present and not state.has_published_rebuild
-        return is_settled and not (self.candidates or to_store or self.gone_bad or to_prune or self._has_new_settings())
+        return is_settled and not (
+            files.candidates or to_store or files.gone_bad or to_prune or self._has_new_settings()
+        )
 
     def whole_paths(self, places: Iterable[Place]) -> list[str]:
         """Where places are."""
@@ -89,7 +80,7 @@ class Scan:
             return 0
         known = state.present_files()
         paths = {root: set(known.paths_in(root)) for root in self.coverage.roots}
-        hidden = sum(self.passed_over.hides(Path(path)) for path in self.left_behind)
+        hidden = sum(self.files.passed_over.hides(Path(path)) for path in self.left_behind)
         return hidden + sum(path in paths[root] for root, path in unread)
 
     def _has_new_settings(self) -> bool:
@@ -117,8 +108,8 @@ def scan_folders(index: Path, paths: Sequence[str | Path] = (), options: UpdateO
     rules = settle_rules(state, options, given)
     remembered, absent = _remembered_targets(state, options, rules, list(map(str, paths)))
     scan = _compare(state, options, rules, [*given, *remembered], absent)
-    counts = scan.counts
-    if not (scan.candidates or scan.places[Change.BACK] or counts[Change.UNCHANGED] or counts[Change.KNOWN_BAD]):
+    files, counts = scan.files, scan.files.counts
+    if not (files.candidates or files.places[Change.BACK] or counts[Change.UNCHANGED] or counts[Change.KNOWN_BAD]):
         looked_in = ", ".join(map(str, paths or scan.coverage.empty))
         if not looked_in:
             message = f"index '{index_name(index)}' covers no folder any more"
@@ -137,11 +128,9 @@ def refuse_without_photos(index: Path, paths: Sequence[str | Path]) -> None:
     if not paths:
         read_manifest(index, to_rebuild=True)
         return
-    reasons: list[str] = []
-    found = (discover_images(expand_home(Path(path)), lambda _, why: reasons.append(why)) for path in paths)
-    if not any(any(True for _ in images) for images in found):
-        hint = GIVE_LINKED if LINKED_FOLDER in reasons else ONLY_VIDEOS if VIDEO in reasons else None
-        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}", hint=hint)
+    passed_over = PassedOver()
+    if not any(any(discover_images(expand_home(Path(path)), passed_over)) for path in paths):
+        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}", hint=passed_over.hint)
 
 
 def _remembered_targets(
@@ -189,38 +178,23 @@ def _compare(
     comparison.note_vanished(covered)
     empty = [*absent, *(target.path for target in targets if target not in filled), *without_files]
     coverage = Coverage(roots, partial, tuple(dict.fromkeys(empty)))
-    candidates, left_behind = comparison.candidates, list[str]()
+    files, left_behind = comparison.files, list[str]()
     if any(target.names for target in targets):  # a rebuild may be told to read what it would anyway
-        candidates = CompressedList(dict.fromkeys(candidates))
+        files = replace(files, candidates=CompressedList(dict.fromkeys(files.candidates)))
     if not options.rebuild_with:  # else the table in question is another one
         known = {root for root, _ in state.known.folders()} | state.bad_roots()
         coverage = coverage.without_emptied(known.__contains__)
     elif state.present:
-        excluded, left_behind = photos_left_behind(state, coverage.roots, candidates, excludes)
-        comparison.places[Change.EXCLUDED] += excluded
-    return Scan(
-        state=state,
-        options=options,
-        rules=rules,
-        coverage=coverage,
-        candidates=candidates,
-        places=comparison.places,
-        counts=comparison.counts,
-        gone_bad=tuple(comparison.gone_bad),
-        left_behind=tuple(left_behind),
-        unfitting=unfitting,
-        unmounted=tuple(sorted(comparison.unmounted)),
-        passed_over=comparison.passed_over,
-    )
+        excluded, left_behind = photos_left_behind(state, coverage.roots, files.candidates, excludes)
+        files.places[Change.EXCLUDED].extend(excluded)
+    return Scan(state, options, rules, coverage, files, tuple(left_behind), unfitting)
 
 
 def _how_to_go_on(scan: Scan) -> str | None:
     """What to do where there is no picture, if that may not be as it is meant."""
     index, empty = scan.state.index, scan.coverage.empty
-    if scan.passed_over.linked:
-        return GIVE_LINKED
-    if scan.passed_over.videos:
-        return ONLY_VIDEOS
+    if scan.files.passed_over.hint:
+        return scan.files.passed_over.hint
     if scan.state.present and scan.options.excludes:
         remove = index_command(index, "PATH", command="remove")
         return f"an --exclude that leaves none is not remembered; to take photos out of the index: {remove}"

@@ -43,7 +43,7 @@ class MovedFiles:
         self.unknown: list[Candidate] = []
         self.taken: set[Place] = set()
         self._scan, self._roots = scan, scan.coverage.roots
-        self._absent = {*scan.places[Change.GONE], *scan.places[Change.MISSING]}
+        self._absent = {*scan.files.places[Change.GONE], *scan.files.places[Change.MISSING]}
 
     def match(self, files: Sequence[Candidate], progress: Progress | None, *, keep_hashes: bool) -> None:
         """Find out what files hold, and which rows hold the same.

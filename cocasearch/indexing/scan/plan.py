@@ -48,8 +48,8 @@ class BuildPlan:
         """The number of files of each kind, by the word for it in a plan."""
         scan = self.scan
         counts = {change: len(files) for kinds in self._kinds() for change, files in kinds.items()}
-        counts |= {change: scan.counts[change] for change in (Change.KNOWN_BAD, Change.UNCHANGED)}
-        counts |= {Change.LEFT_BEHIND: len(scan.left_behind), Change.LINKED: len(scan.passed_over.linked)}
+        counts |= {change: scan.files.counts[change] for change in (Change.KNOWN_BAD, Change.UNCHANGED)}
+        counts |= {Change.LEFT_BEHIND: len(scan.left_behind), Change.LINKED: len(scan.files.passed_over.linked)}
         return {change.planned: count for change, count in counts.items()}
 
     def paths(self) -> dict[str, list[str]]:
@@ -60,7 +60,7 @@ class BuildPlan:
         paths = {change.planned: scan.whole_paths(places) for change, places in (files | dict(self.places)).items()}
         return paths | {
             Change.LEFT_BEHIND.planned: list(scan.left_behind),
-            Change.LINKED.planned: list(map(str, scan.passed_over.linked)),
+            Change.LINKED.planned: list(map(str, scan.files.passed_over.linked)),
             "empty": [*map(str, self.coverage.empty), *scan.whole_paths(self.unmounted)],
         }
 
@@ -78,23 +78,23 @@ def make_plan(scan: Scan, progress: Progress | None = None, *, keep_hashes: bool
     """
     state = scan.state
     to_describe = {change: CompressedList[Candidate]() for change in (Change.ADDED, Change.UPDATED)}
-    known_sizes = state.known.sizes_among({file.size for file in scan.candidates})
+    known_sizes = state.known.sizes_among({file.size for file in scan.files.candidates})
     alike: list[Candidate] = []
-    for file in scan.candidates:
+    for file in scan.files.candidates:
         if file.size not in known_sizes:
             to_describe[Change.UPDATED if file.known else Change.ADDED].append(file)
         else:
             alike.append(file)
     moved = MovedFiles(scan)
-    if not alike:
-        return BuildPlan(scan, scan.coverage, to_describe, moved.reuses, scan.places, scan.unmounted)
     moved.match(alike, progress, keep_hashes=keep_hashes)
-    files = sorted(chain(*to_describe.values(), moved.unknown))  # as they were met
-    to_describe = {
-        Change.ADDED: CompressedList(file for file in files if not file.known),
-        Change.UPDATED: CompressedList(file for file in files if file.known),
-    }
-    places = {change: [place for place in listed if place not in moved.taken] for change, listed in scan.places.items()}
+    if moved.unknown:
+        files = sorted(chain(*to_describe.values(), moved.unknown))  # as they were met
+        to_describe = {
+            Change.ADDED: CompressedList(file for file in files if not file.known),
+            Change.UPDATED: CompressedList(file for file in files if file.known),
+        }
+    known_places = scan.files.places.items()
+    places = {change: [place for place in listed if place not in moved.taken] for change, listed in known_places}
 
     def keeps_photos(root: str, folder: str = "") -> bool:
         """Whether not every photo that was below a folder has been found elsewhere."""
@@ -105,5 +105,5 @@ def make_plan(scan: Scan, progress: Progress | None = None, *, keep_hashes: bool
     coverage, bad_roots = scan.coverage, state.bad_roots()
     if not scan.options.rebuild_with:
         coverage = coverage.without_emptied(lambda root: root in bad_roots or keeps_photos(root))
-    unmounted = [place for place in scan.unmounted if keeps_photos(*place)]
+    unmounted = [place for place in sorted(scan.files.unmounted) if keeps_photos(*place)]
     return BuildPlan(scan, coverage, to_describe, moved.reuses, places, unmounted)

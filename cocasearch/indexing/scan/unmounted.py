@@ -32,29 +32,16 @@ class UnmountedFolders:
 
     def _look(self, root: str, folder: str) -> Place | None:
         start = self._roots[root]
-        try:
-            if not holds_nothing(start / folder):
-                return None
-        except (FileNotFoundError, NotADirectoryError):
+        if not os.path.isdir(start / folder):  # noqa: PTH112  no error where the system does not say
             return self.around(root, folder.rpartition("/")[0])
-        except OSError:  # the walk has told
-            return None
-        return (root, folder) if is_walked(start / folder / "x", start, self._excludes) else None
-
-
-def holds_nothing(folder: Path) -> bool:
-    """Whether a folder holds nothing at all, hidden files included.
-
-    Raises:
-        OSError: It is not there or may not be listed.
-    """
-    with os.scandir(folder) as listing:
-        return not any(listing)
+        is_unmounted = is_empty_folder(start / folder) and is_walked(start / folder / "x", start, self._excludes)
+        return (root, folder) if is_unmounted else None
 
 
 def is_empty_folder(folder: Path) -> bool:
-    """Whether a folder is there, may be listed and holds nothing at all."""
+    """Whether a folder is there, may be listed and holds nothing at all, hidden files included."""
     try:
-        return holds_nothing(folder)
+        with os.scandir(folder) as listing:
+            return not any(listing)
     except OSError:
         return False
