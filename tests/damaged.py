@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from cocasearch.checkpoints.confidence_file import ConfidenceModel, read_confidence, write_confidence
@@ -20,11 +17,10 @@ from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess
 from cocasearch.indexing.edit.review_file import PhotoKey, Reviewed, read_corrections, write_review
-from cocasearch.indexing.exchange.clip_retrieval import EmbeddingsFolder
 from cocasearch.indexing.scan.hashing import Hashes
 from cocasearch.indexing.scan.known_files import Counts, KnownFiles, _write, recall_known_files
 from cocasearch.indexing.store.manifest import Manifest, Root, find_manifest, write_manifest
-from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 from cocasearch.inference.caption_files.caption_sinks import CaptionFile, CaptionRecord
 from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
@@ -198,17 +194,17 @@ def _writing(name: str, text: str) -> Callable[[Path], None]:
 def _manifest(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     root = Root("r", "/photos", "../photos")
-    decodings: tuple[dict[str, Any], ...] = ({"strategy": "beam"},)
-    manifest = Manifest("images", "tiny", "0123", 16, (root,), ("*.png",), ("/photos/a.jpg",), decodings)
+    settings: tuple[dict[str, Any], ...] = ({"strategy": "beam"},)
+    manifest = Manifest("images", "tiny", "0123", 16, (root,), ("*.png",), ("/photos/a.jpg",), settings)
     write_manifest(manifest, folder / "manifest.json")
 
 
-def _ledger(folder: Path) -> None:
+def _unreadable(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    ledger = Ledger(folder)
-    ledger.add(UnreadableFile("r", "a.jpg", "12 x 9 pixels are more than 1", 3, 2**60))
-    ledger.add(UnreadableFile("r", "b.heic", "needs an extra", 3, 2**60, "extra", "heif"))
-    ledger.save()
+    unreadable = UnreadableFiles(folder)
+    unreadable.add(UnreadableFile("r", "a.jpg", "12 x 9 pixels are more than 1", 3, 2**60))
+    unreadable.add(UnreadableFile("r", "b.heic", "needs an extra", 3, 2**60, "extra", "heif"))
+    unreadable.save()
 
 
 def _known_files(folder: Path) -> None:
@@ -237,14 +233,6 @@ def _review(name: str) -> Callable[[Path], None]:
         write_review(rows, folder / name)
 
     return write
-
-
-def _embeddings(folder: Path) -> None:
-    (folder / "img_emb").mkdir(parents=True, exist_ok=True)
-    (folder / "metadata").mkdir(exist_ok=True)
-    np.save(folder / "img_emb" / "img_emb_0.npy", np.eye(4, 16, dtype=np.float16))
-    table = pa.table({"image_path": list("abcd"), "caption": ["a dog", None, "", "a cat"]})
-    pq.write_table(table, folder / "metadata" / "metadata_0.parquet")
 
 
 def _checkpoint(folder: Path) -> None:
@@ -293,7 +281,7 @@ _CLASSES = "wnid\tname\tsynonyms\thypernyms\nn01\tdog\thound\tanimal, mammal\nn0
 
 OF_INDEXES_AND_RUNS = [
     Kind("manifest", _manifest, "manifest.json", lambda folder: find_manifest(folder / "manifest.json")),
-    Kind("ledger", _ledger, "unreadable.json", lambda folder: Ledger(folder).stamps()),
+    Kind("unreadable files", _unreadable, "unreadable.json", lambda folder: UnreadableFiles(folder).stamps()),
     Kind(
         "known files",
         _known_files,
@@ -319,10 +307,6 @@ OF_INDEXES_AND_RUNS = [
     *(
         Kind(f"review {name}", _review(name), name, lambda folder, name=name: read_corrections(folder / name))
         for name in ("review.csv", "review.tsv", "review.jsonl")
-    ),
-    *(
-        Kind(f"embeddings {name}", _embeddings, name, lambda folder: list(EmbeddingsFolder(folder).batches()))
-        for name in ("img_emb/img_emb_0.npy", "metadata/metadata_0.parquet")
     ),
     Kind(
         "run checkpoint",

@@ -13,7 +13,7 @@ from cocasearch.cli.commands.caption import OverwriteAllInTwoWords, caption
 from cocasearch.cli.commands.data import check, coco, flickr, sidecars
 from cocasearch.cli.commands.demo import demo
 from cocasearch.cli.commands.evaluate import evaluate
-from cocasearch.cli.commands.export import export, import_
+from cocasearch.cli.commands.export import export
 from cocasearch.cli.commands.finetune import finetune
 from cocasearch.cli.commands.index import index
 from cocasearch.cli.commands.models.calibrate import calibrate
@@ -89,7 +89,6 @@ app.command()(reporting(verify))
 app.command()(reporting(remove))
 app.command()(reporting(reroot))
 app.command()(reporting(export))
-app.command("import")(reporting(import_))
 app.command()(reporting(demo, goes_on=True))
 
 

@@ -185,10 +185,13 @@ def progress(what: str, unit: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def staged_progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A function (what is done now, done, total) that shows each stage of the work like `progress`."""
+def staged_progress(unit: str, first: str = "working") -> Iterator[Callable[[str, int, int], None]]:
+    """A function (what is done now, done, total) that shows each stage of the work like `progress`.
+
+    Until it is first called, `first` is shown.
+    """
     begun: dict[str, float] = {}
-    with live_line("working") as show:
+    with live_line(first) as show:
 
         def tell(what: str, done: int, total: int) -> None:
             started = begun.setdefault(what, time.monotonic())

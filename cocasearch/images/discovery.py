@@ -91,7 +91,7 @@ def discover_images(path: Path, on_skip: Skip = _warn) -> Iterator[ImageFile]:
     """
     start, status = resolve_start(path)
     if not stat.S_ISDIR(status.st_mode):
-        return iter([ImageFile(start.parent, start.name, *stamp_of(status))])
+        return iter([ImageFile(start.parent, start.name, *file_stat(status))])
     return (
         ImageFile(start, f"{folder}/{name}" if folder else name, size, mtime_ns)
         for folder, files in walk_folders(start, on_skip)
@@ -164,8 +164,8 @@ def status_of(path: Path) -> os.stat_result | None:
         raise CocaSearchError(f"cannot look at {path}: {str(reason).lower()}") from error
 
 
-def stamp_of(status: os.stat_result) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds since 1970, within what an index can store.
+def file_stat(status: os.stat_result) -> tuple[int, int]:
+    """Size in bytes and time of the last change in nanoseconds since 1970, as an index can hold and compare them.
 
     Times before 1677 and after 2262, which file systems can hold, are cut to these years.
     """
@@ -244,7 +244,7 @@ def _look_at(entry: os.DirEntry[str]) -> Entry | None:
         if error.errno in _NOT_THERE:
             return None
         raise
-    return (entry.name, *stamp_of(status)) if stat.S_ISREG(status.st_mode) else None
+    return (entry.name, *file_stat(status)) if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_storable(entry: os.DirEntry[str], on_skip: Skip) -> bool:

@@ -1,43 +1,36 @@
-"""Folders in, a searchable index folder out: plans, describes what is new or changed, and stores it batch by batch.
+"""Folders in, a searchable index folder out: makes the plan of a run and carries it out.
 
-Puts together the plan, decoding, the model's one pass per image, the table and its snapshot. What a run has stored
-stays stored however the run ends, and the next run goes on from there. Knows nothing about queries.
+Puts together the scan of the folders, the model's one pass over each image, the table and its snapshot. Knows nothing
+about queries. What needs PyTorch or LanceDB is imported only where there is something to do: most runs find nothing.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from cocasearch.errors import CocaSearchError, UnreadableImage, first_line
-from cocasearch.images.batching import DecodedBatch, decode_batches
+from cocasearch.errors import CocaSearchError
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
-from cocasearch.images.metadata import ImageMetadata
-from cocasearch.images.refusals import cause_of
-from cocasearch.indexing.batch_halving import do_without_faulty
-from cocasearch.indexing.compressed_list import PackedList
-from cocasearch.indexing.edit.human_captions import HumanCaptions, captions_to_keep
-from cocasearch.indexing.report import BuildReport, report_nothing_to_do
-from cocasearch.indexing.scan.hashing import forget_hashes
+from cocasearch.indexing.compressed_list import CompressedList
+from cocasearch.indexing.report import BuildReport, report_on
+from cocasearch.indexing.scan.changes import Change
+from cocasearch.indexing.scan.folder_scan import scan_folders
 from cocasearch.indexing.scan.known_files import keep_known_files
-from cocasearch.indexing.scan.plan import BuildPlan, Progress, make_plan
-from cocasearch.indexing.scan.survey import Candidate, Survey, UpdateOptions
-from cocasearch.indexing.scan.surveying import known_to, photos_at_stake, take_survey
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
-from cocasearch.indexing.steady_reading import CarefulReader, Reading
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
-from cocasearch.indexing.store.records import ImageRecord, author_of, record_id, record_schema, records_to_table
-from cocasearch.indexing.table_swap import Generation, end_rebuild, note_decoding, open_generation, publish
-from cocasearch.indexing.write_queue import CommitQueue
-from cocasearch.inference.describer import ImageDescriber, ImageDescription
-from cocasearch.inference.device import give_back_freed_memory, giving_back_freed_memory
+from cocasearch.indexing.scan.moved_files import Progress
+from cocasearch.indexing.scan.plan import BuildPlan, make_plan
+from cocasearch.indexing.scan.update_options import UpdateOptions
+from cocasearch.indexing.store.location import MANIFEST_FILE, AnyIndex, IndexLocation
+from cocasearch.indexing.store.manifest import Manifest, check_model, find_manifest
 from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
-from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.lock import writer_lock
+
+if TYPE_CHECKING:
+    from cocasearch.indexing.scan.file_comparison import Candidate
+    from cocasearch.indexing.table_swap import WritableTable
+    from cocasearch.indexing.write_queue import WriteQueue
+    from cocasearch.inference.loaded_model import LoadedModel
 
 
 class IndexBuilder:
@@ -56,8 +49,8 @@ class IndexBuilder:
 
     def __init__(
         self,
-        index_folder: str | Path,
-        loaded: LoadedModel | Callable[[], LoadedModel],
+        index_folder: AnyIndex,
+        loaded: "LoadedModel | Callable[[], LoadedModel]",
         *,
         caption_options: CaptionOptions | None = DEFAULT_OPTIONS,
         batch_size: int = 32,
@@ -65,7 +58,7 @@ class IndexBuilder:
         max_megapixels: float = MAX_MEGAPIXELS,
         commit_seconds: float = 15.0,
     ) -> None:
-        self._index = Path(index_folder)
+        self._index = IndexLocation.of(index_folder).folder
         self._source = loaded
         self._caption_options = caption_options
         self._batch_size = batch_size
@@ -81,7 +74,7 @@ class IndexBuilder:
         options: UpdateOptions | None = None,
         progress: Progress | None = None,
     ) -> BuildReport:
-        """Bring the index up to date with the files under `paths`.
+        """Bring the index up to date with the files under `paths`: make a plan and carry it out.
 
         New and changed images are described and stored; moved, copied and touched ones keep what is known of them;
         those whose file is gone are hidden until it is back; the others are left alone. Interrupted, the run keeps
@@ -92,70 +85,86 @@ class IndexBuilder:
             rebuild: Make the whole index anew, `paths` and everything that it covers, as needed for another model.
                 The old one answers queries until the new one is complete; a stopped rebuild is continued.
             options: What to leave out, to try again and to delete.
-            progress: Called after each batch.
+            progress: Called after each batch of images.
 
         Raises:
             CocaSearchError: A path does not exist, another process is writing, the index was made with another model,
                 or the disk is full.
             NothingFound: There is no image file under `paths`.
         """
+        return self.carry_out(self.plan(paths, rebuild=rebuild, options=options), progress=progress)
+
+    def plan(
+        self,
+        paths: str | Path | Sequence[str | Path] = (),
+        *,
+        rebuild: bool = False,
+        options: UpdateOptions | None = None,
+        progress: Progress | None = None,
+        keep_hashes: bool = True,
+    ) -> BuildPlan:
+        """Find out what there is to do to bring the index up to date; `carry_out` does it.
+
+        Args:
+            paths: See `build`, as for `rebuild` and `options`.
+            rebuild: Make the whole index anew.
+            options: What to leave out, to try again and to delete.
+            progress: Called with the number of files looked into, as they may have been moved, and their total.
+            keep_hashes: Note in the index folder what these files hold, for the next plan if this run is stopped;
+                nothing else is written.
+
+        Raises:
+            CocaSearchError: A path does not exist, or the index was made with another model.
+            NothingFound: There is no image file under `paths`.
+        """
         options = replace(options or UpdateOptions(), max_megapixels=self._max_megapixels)
         if rebuild:
             options = replace(options, rebuild_with=self._model().fingerprint)
-        elif present := find_manifest(self._index / MANIFEST_FILE):
-            self.check_model(present)
+        elif not callable(self._source) and (present := find_manifest(self._index / MANIFEST_FILE)):
+            self._check_model(present)
         paths = [paths] if isinstance(paths, str | Path) else paths  # not letter by letter: "/" is all there is
-        survey = take_survey(self._index, paths, options)
-        if survey.is_current:
-            return report_nothing_to_do(survey, captions=self._caption_options is not None)
-        return self.carry_out(make_plan(survey, keep_hashes=True), progress=progress)
+        return make_plan(scan_folders(self._index, paths, options), progress, keep_hashes=keep_hashes)
 
     def carry_out(
         self, plan: BuildPlan, *, progress: Progress | None = None, on_stop: Callable[[], None] | None = None
     ) -> BuildReport:
-        """Do what was planned; the second half of `build`.
+        """Do what was planned.
 
         Args:
             plan: Made for this index and, if it rebuilds, this model.
-            progress: Called after each batch.
+            progress: Called after each batch of images.
             on_stop: Called when the run has been interrupted, before what it has done is stored.
 
         Raises:
             CocaSearchError: Another process is writing or has written since, the index was made with another model, or
                 the disk is full.
         """
-        started = time.perf_counter()
-        survey = plan.survey
-        if plan.needs_model and survey.present and not survey.options.rebuild_with:
-            self.check_model(survey.present)
+        started, state = time.perf_counter(), plan.scan.state
+        if plan.scan.is_current:
+            return report_on(plan, state.known, captions=self._caption_options is not None)
+        if plan.needs_model and state.present and not plan.scan.options.rebuild_with:
+            self._check_model(state.present)
         self._make_folder()
+        from cocasearch.indexing.table_swap import open_for_writing
+        from cocasearch.indexing.write_queue import WriteQueue
+        from cocasearch.inference.device import giving_back_freed_memory
+
         with writer_lock(self._index):
-            survey.check_unchanged()
-            generation = open_generation(
-                self._index, self._wanted_manifest(survey), rebuild=bool(survey.options.rebuild_with)
-            )
-            queue = CommitQueue(generation.table, generation.ledger, seconds=self._commit_seconds)
-            files = PackedList(chain(queue.settle(plan), plan.to_describe()))
-            if files:
-                if self._caption_options:
-                    note_decoding(generation, self._model().complete(self._caption_options))
-                describer = ImageDescriber(self._model(), self._caption_options)
-                kept = captions_to_keep(self._index, generation)
-                run = _Run(self._model(), describer, CarefulReader(survey.roots), queue, kept)
-                self._describe_and_store(files, run, progress, on_stop)
+            state.check_unchanged()
+            wanted, rebuild = self._wanted_manifest(plan), bool(plan.scan.options.rebuild_with)
+            target = open_for_writing(self._index, wanted, rebuild=rebuild)
+            queue = WriteQueue(target.table, target.ledger, seconds=self._commit_seconds)
+            files = chain(queue.settle(plan), plan.to_describe[Change.UPDATED], plan.to_describe[Change.ADDED])
+            self._describe(CompressedList(files), plan, target, queue, progress, on_stop)
             with giving_back_freed_memory():
-                return self._finish(plan, generation, queue, started)
+                report = self._finish(plan, target, queue)
+        return replace(report, seconds=time.perf_counter() - started)
 
-    def check_model(self, manifest: Manifest) -> None:
-        """Refuse to go on with an index that another model has made.
-
-        Raises:
-            CocaSearchError: One has; the hint is the command that rebuilds.
-        """
+    def _check_model(self, manifest: Manifest) -> None:
         check_model(manifest, self._model().fingerprint, self._model().name, self._index)
 
-    def _model(self) -> LoadedModel:
-        if not isinstance(self._source, LoadedModel):
+    def _model(self) -> "LoadedModel":
+        if callable(self._source):
             self._source = self._source()
         return self._source
 
@@ -165,151 +174,70 @@ class IndexBuilder:
         except OSError as error:
             raise CocaSearchError(f"cannot make the index folder {self._index}: {error.strerror}") from error
 
-    def _wanted_manifest(self, survey: Survey) -> Manifest:
-        manifest = survey.base or Manifest(
+    def _wanted_manifest(self, plan: BuildPlan) -> Manifest:
+        """What the manifest is to say from now on, the table's name aside."""
+        manifest = plan.scan.state.base or Manifest(
             table="",
             model_name=self._model().name,
             model_fingerprint=self._model().fingerprint,
             dimension=self._model().config.embed_dim,
         )
-        manifest = replace(manifest, excludes=survey.excludes, named=survey.named)
-        return manifest.with_roots(survey.roots, self._index, survey.partial)
+        manifest = replace(manifest, excludes=plan.scan.rules.excludes, named=plan.scan.rules.named)
+        return manifest.with_roots(plan.coverage.roots, self._index, plan.coverage.partial)
 
-    def _finish(self, plan: BuildPlan, generation: Generation, queue: CommitQueue, started: float) -> BuildReport:
-        """Derive what is derived from the table, let readers find it, and say what was done."""
-        survey, name = plan.survey, generation.manifest.table
-        generation.table.compact()
-        awaited = photos_at_stake(survey, [*queue.vanished, *queue.refused])
-        if survey.present and awaited:
-            known = known_to(survey.present, self._index)
-        else:
-            open_snapshot(self._index, name)
-            publish(generation, self._index)
-            known = keep_known_files(self._index, name, generation.table)
-        forget_hashes(self._index)
-        end_rebuild(self._index)
-        counts = known.counts
-        return BuildReport(
-            **queue.done,
-            unchanged=survey.unchanged,
-            failed=(*survey.skipped, *queue.failed),
-            known_bad=survey.known_bad,
-            empty=tuple(map(str, survey.empty)),
-            away=tuple(plan.away_paths()),
-            left_behind=tuple(survey.left_behind),
-            videos=len(survey.videos),
-            total=counts.present,
-            missing=counts.missing - known.count_excluded(survey.roots, survey.excludes),
-            vanished=len(queue.vanished),
-            awaited=awaited,
-            captionless=counts.captionless if self._caption_options else 0,
-            seconds=time.perf_counter() - started,
-        )
-
-    def _describe_and_store(
+    def _describe(
         self,
-        files: PackedList[Candidate],
-        run: "_Run",
+        files: "CompressedList[Candidate]",
+        plan: BuildPlan,
+        target: "WritableTable",
+        queue: "WriteQueue",
         progress: Progress | None,
         on_stop: Callable[[], None] | None,
     ) -> None:
+        """Let the model see files, if there are any, and store what it says."""
+        if not files:
+            return
+        from cocasearch.images.batching import decode_batches
+        from cocasearch.indexing.edit.human_captions import captions_to_keep
+        from cocasearch.indexing.model_pass import ModelPass
+        from cocasearch.indexing.steady_reading import CarefulReader
+        from cocasearch.indexing.table_swap import note_decoding
+        from cocasearch.inference.describer import ImageDescriber
+
+        if self._caption_options:
+            note_decoding(target, self._model().complete(self._caption_options))
+        describer = ImageDescriber(self._model(), self._caption_options)
+        reader = CarefulReader(plan.coverage.roots)
+        model_pass = ModelPass(self._model(), describer, reader, queue, captions_to_keep(self._index, target))
         batches = decode_batches(
             files,
-            run.reader.open,
-            run.loaded.preprocess,
+            reader.open,
+            self._model().preprocess,
             batch_size=self._batch_size,
             workers=self._workers,
             max_megapixels=self._max_megapixels,
         )
-        done = 0
-        try:
-            with closing(batches):  # however the loop ends, the threads end with it
-                for batch in batches:
-                    run.store(batch)
-                    if run.queue.commit_if_due():
-                        give_back_freed_memory()
-                    done += len(batch.items) + len(batch.failures)
-                    del batch  # its pixels go before those of the next one are put together
-                    if progress:
-                        progress(done, len(files))
-        except KeyboardInterrupt:
-            if on_stop:
-                on_stop()
-            raise
-        finally:  # an interrupted run keeps what it has done
-            run.queue.commit()
+        model_pass.run(batches, len(files), progress, on_stop)
 
+    def _finish(self, plan: BuildPlan, target: "WritableTable", queue: "WriteQueue") -> BuildReport:
+        """Derive what is derived from the table, let readers find it, and say what was done."""
+        from cocasearch.indexing.scan.hashing import forget_hashes
+        from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+        from cocasearch.indexing.table_swap import end_rebuild, swap_in
 
-@dataclass(frozen=True)
-class _Run:
-    """Describes batches of files and hands the records on."""
-
-    loaded: LoadedModel
-    describer: ImageDescriber
-    reader: CarefulReader
-    queue: CommitQueue
-    kept: HumanCaptions
-
-    def store(self, batch: DecodedBatch[Candidate]) -> None:
-        for file, error in batch.failures:
-            self._note_failure(file, error)
-        readings = list(map(self.reader.finish, batch.items))
-
-        def describe(some: range) -> None:
-            descriptions = self.describer.describe(batch.pixels[some.start : some.stop])
-            records = [
-                self.kept.keep(self._record(*readings[at][0], batch.metadata[at], description))
-                for at, description in zip(some, descriptions, strict=True)
-            ]
-            records_to_table(records, record_schema(self.loaded.config.embed_dim))  # as the next commit will
-            for at, record in zip(some, records, strict=True):
-                self._put(*readings[at], record)
-
-        for at, fault in do_without_faulty(len(readings), describe):
-            path, reason = str(self.reader.path(batch.items[at])), f"cannot be described ({first_line(fault)[:200]})"
-            cause = "system" if isinstance(fault, torch.OutOfMemoryError) else cause_of(fault)
-            refused = UnreadableImage(path, reason, cause=cause)
-            self.queue.put_unreadable(readings[at][0].file, path, refused)
-
-    def _put(self, reading: Reading, is_same: bool, record: ImageRecord) -> None:
-        file = reading.file
-        if is_same:
-            self.queue.put(file, record)
-        elif self.reader.is_there(file):  # the next run takes it as it will be then
-            self.queue.failed.append((str(self.reader.path(file)), "changed while it was read"))
+        name = target.manifest.table
+        target.table.compact()
+        awaited = plan.scan.photos_at_stake([*queue.vanished, *queue.refused])
+        if awaited:
+            known = plan.scan.state.present_files()
         else:
-            self.queue.vanished.append((file.root, file.path))
-
-    def _note_failure(self, file: Candidate, error: UnreadableImage) -> None:
-        reading, _ = self.reader.finish(file)
-        if self.reader.is_there(file):  # one that has vanished meanwhile is no bad file
-            self.queue.put_unreadable(reading.file, str(self.reader.path(file)), error)
-        else:
-            self.queue.vanished.append((file.root, file.path))
-
-    def _record(
-        self, file: Candidate, content_hash: str, metadata: ImageMetadata, description: ImageDescription
-    ) -> ImageRecord:
-        return ImageRecord(
-            id=record_id(file.root, file.path),
-            root=file.root,
-            path=file.path,
-            content_hash=content_hash,
-            size=file.size,
-            mtime_ns=file.mtime_ns,
-            width=metadata.width,
-            height=metadata.height,
-            format=metadata.format,
-            taken_at=metadata.taken_at,
-            latitude=metadata.latitude,
-            longitude=metadata.longitude,
-            camera=metadata.camera,
-            caption=description.caption,
-            caption_score=description.caption_score,
-            caption_logprob=description.caption_logprob,
-            model_fingerprint=self.loaded.fingerprint,
-            embedding=description.embedding,
-            caption_confidence=description.caption_confidence,
-            caption_by=author_of(description.caption),
-            remark=metadata.remark or None,
-        )
+            open_snapshot(self._index, name)
+            swap_in(target, self._index)
+            known = keep_known_files(self._index, name, target.table)
+        forget_hashes(self._index)
+        end_rebuild(self._index)
+        report = report_on(plan, known, captions=self._caption_options is not None)
+        counts = report.counts + queue.done
+        counts[Change.UNREADABLE] += len(queue.failed)
+        failed = (*report.failed, *queue.failed)
+        return replace(report, counts=counts, failed=failed, vanished=len(queue.vanished), awaited=awaited)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 _PACKED_TOGETHER = 1_024
 
 
-class PackedList(Generic[T]):
+class CompressedList(Generic[T]):
     """Items that are kept compressed, some at a time, and made anew whenever they are gone through.
 
     Args:

@@ -1,29 +1,24 @@
 """What a run did, in numbers."""
 
+from collections import Counter
 from dataclasses import dataclass
 
-from cocasearch.indexing.scan.survey import Survey
+from cocasearch.indexing.scan.changes import Change
+from cocasearch.indexing.scan.known_files import KnownFiles
+from cocasearch.indexing.scan.plan import BuildPlan
 
 
 @dataclass(frozen=True)
 class BuildReport:
     """What a run did.
 
+    The number of files of each kind is an attribute, too, such as `report.added`: see `Change` for the kinds.
+
     Attributes:
-        added: Images that are new in the index.
-        updated: Images whose file had changed.
-        moved: Images found again in another place, with nothing to describe.
-        copied: Images whose content the index had already, with nothing to describe.
-        touched: Images whose file has a new time of change and nothing else.
-        back: Images that had been missing and are there again.
-        gone: Images hidden because their file is gone.
-        excluded: Images hidden because their file is left out from now on.
-        removed: Images taken out: gone ones that were pruned, and those whose file cannot be read any more.
-        unchanged: Images that needed nothing.
+        counts: The number of files of each kind.
         failed: Path and reason of each file found unreadable in this run, and of what the walk had to leave out.
-        known_bad: Number of files found unreadable in an earlier run and not changed since; not tried again.
         empty: Paths without any image file, whose images, if the index has some, were kept.
-        away: Empty folders inside roots whose images were kept.
+        unmounted: Empty folders inside roots whose images were kept.
         left_behind: Images of the old table that a rebuild has not met, and the new one has not.
         videos: Videos that were passed over.
         total: Images in the index now.
@@ -31,31 +26,27 @@ class BuildReport:
         vanished: Files that were gone when their turn came.
         awaited: Photos of the index that could not be read now, for which a rebuild waits: the index is the old one.
         captionless: Images in the index without a caption, if this run was to write captions; else 0.
-        seconds: From the end of the walk to the complete index.
+        seconds: From the plan to the complete index.
     """
 
-    added: int = 0
-    updated: int = 0
-    moved: int = 0
-    copied: int = 0
-    touched: int = 0
-    back: int = 0
-    gone: int = 0
-    excluded: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    failed: tuple[tuple[str, str], ...] = ()
-    known_bad: int = 0
-    empty: tuple[str, ...] = ()
-    away: tuple[str, ...] = ()
-    left_behind: tuple[str, ...] = ()
-    videos: int = 0
-    total: int = 0
-    missing: int = 0
+    counts: Counter[Change]
+    failed: tuple[tuple[str, str], ...]
+    empty: tuple[str, ...]
+    unmounted: tuple[str, ...]
+    left_behind: tuple[str, ...]
+    videos: int
+    total: int
+    missing: int
     vanished: int = 0
     awaited: int = 0
     captionless: int = 0
     seconds: float = 0.0
+
+    def __getattr__(self, name: str) -> int:
+        """The number of files of the kind of that name."""
+        if name.upper() in Change.__members__:
+            return self.counts[Change[name.upper()]]
+        raise AttributeError(f"a report has no {name}")
 
     @property
     def images_per_second(self) -> float:
@@ -63,17 +54,23 @@ class BuildReport:
         return (self.added + self.updated) / self.seconds if self.seconds else 0.0
 
 
-def report_nothing_to_do(survey: Survey, *, captions: bool) -> BuildReport:
-    """The report of a run that found the index up to date."""
-    counts = survey.known.counts
+def report_on(plan: BuildPlan, known: KnownFiles, *, captions: bool) -> BuildReport:
+    """The report of a run that has found no file to do anything for.
+
+    Args:
+        plan: What the run was to do.
+        known: What the index knows at its end.
+        captions: Whether the run was to write captions.
+    """
+    scan, counts, failed = plan.scan, known.counts, tuple(plan.scan.files.passed_over.skipped)
     return BuildReport(
-        unchanged=survey.unchanged,
-        failed=tuple(survey.skipped),
-        known_bad=survey.known_bad,
-        empty=tuple(map(str, survey.empty)),
-        away=tuple(survey.whole_paths(survey.away)),
-        videos=len(survey.videos),
+        counts=scan.files.counts + Counter({Change.UNREADABLE: len(failed)}),
+        failed=failed,
+        empty=tuple(map(str, plan.coverage.empty)),
+        unmounted=tuple(scan.whole_paths(plan.unmounted)),
+        left_behind=scan.left_behind,
+        videos=len(scan.files.passed_over.videos),
         total=counts.present,
-        missing=counts.missing - survey.known.count_excluded(survey.roots, survey.excludes),
+        missing=counts.missing - known.count_excluded(plan.coverage.roots, scan.rules.excludes),
         captionless=counts.captionless if captions else 0,
     )

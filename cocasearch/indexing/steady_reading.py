@@ -1,11 +1,12 @@
 """Reads files for decoding in a way that notices when they change meanwhile."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from cocasearch.images.discovery import stamp_of
-from cocasearch.indexing.scan.survey import Candidate
+from cocasearch.images.discovery import file_stat
+from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.store.records import hash_file
 
 
@@ -23,7 +24,7 @@ class CarefulReader:
         roots: Present folder of each root by its key.
     """
 
-    def __init__(self, roots: dict[str, Path]) -> None:
+    def __init__(self, roots: Mapping[str, Path]) -> None:
         self._roots = roots
         self._readings: dict[Candidate, Reading] = {}
 
@@ -35,7 +36,7 @@ class CarefulReader:
         """The file to decode, hashed."""
         path = self.path(file)
         with suppress(OSError):  # decoding will say what is wrong with it
-            size, mtime_ns = stamp_of(path.stat())
+            size, mtime_ns = file_stat(path.stat())
             self._readings[file] = Reading(file._replace(size=size, mtime_ns=mtime_ns), hash_file(path))
         return path
 
@@ -43,10 +44,10 @@ class CarefulReader:
         """How the file was read, which is then forgotten, and whether it is still as it was then."""
         reading = self._readings.pop(file, Reading(file, ""))
         try:
-            stamp = stamp_of(self.path(file).stat())
+            now = file_stat(self.path(file).stat())
         except OSError:
             return reading, False
-        return reading, bool(reading.content_hash) and stamp == (reading.file.size, reading.file.mtime_ns)
+        return reading, bool(reading.content_hash) and now == (reading.file.size, reading.file.mtime_ns)
 
     def is_there(self, file: Candidate) -> bool:
         """Whether there is still a file, or the system does not say."""

@@ -5,25 +5,28 @@ Every commit is atomic, and between two of them little work is at stake. Counts 
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from cocasearch.errors import UnreadableImage
+from cocasearch.indexing.scan.changes import Change
+from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.scan.known_files import Place
-from cocasearch.indexing.scan.plan import BuildPlan, Reuse
-from cocasearch.indexing.scan.survey import Candidate
-from cocasearch.indexing.store.records import ImageRecord, record_id, rows_in_new_places
-from cocasearch.indexing.store.row_conditions import ROWS_PER_CHANGE
+from cocasearch.indexing.scan.moved_files import Reuse
+from cocasearch.indexing.scan.plan import BuildPlan
+from cocasearch.indexing.store.record_rows import rows_in_new_places
+from cocasearch.indexing.store.records import ImageRecord, record_id
+from cocasearch.indexing.store.row_filters import ROWS_PER_CHANGE
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 from cocasearch.interruption import uninterrupted
 
 _MOST_ROWS = 1_024  # waiting at once
 _COMMITS_BETWEEN_COMPACTIONS = 256  # a table of very many small fragments slows each commit
 
 
-class CommitQueue:
+class WriteQueue:
     """Collects the results of one run and stores them in batches.
 
     Args:
@@ -32,14 +35,14 @@ class CommitQueue:
         seconds: Longest time that a record waits, as long as records keep coming.
 
     Attributes:
-        done: The number of records of each kind stored or deleted, by the name of its field in a `BuildReport`.
+        done: The number of records stored, hidden or deleted, by what had become of their files.
         failed: Path and reason of each file that could not be read.
         vanished: Places of files that were gone when their turn came.
         refused: Places of files that the system did not let read, and which may be fine.
     """
 
-    def __init__(self, table: IndexTable, ledger: Ledger, *, seconds: float) -> None:
-        self.done: Counter[str] = Counter()
+    def __init__(self, table: IndexTable, ledger: UnreadableFiles, *, seconds: float) -> None:
+        self.done = Counter[Change]()
         self.failed: list[tuple[str, str]] = []
         self.vanished: list[Place] = []
         self.refused: list[Place] = []
@@ -56,49 +59,48 @@ class CommitQueue:
         """Do, at once, all that needs no model.
 
         Returns:
-            Files that need it after all: their donors' rows were overwritten, as when files have changed places.
+            Files that need it after all: their source rows were overwritten, as when files have changed places.
         """
         left: list[Candidate] = []
-        for kind, reuses in {"copied": plan.copied, "touched": plan.touched, "moved": plan.moved}.items():
+        for change in (Change.COPIED, Change.TOUCHED, Change.MOVED):  # a row is copied before it is taken over
+            reuses = plan.reuses[change]
             for start in range(0, len(reuses), ROWS_PER_CHANGE):
-                left += self._reuse(kind, reuses[start : start + ROWS_PER_CHANGE])
-        self._table.mark_found([record_id(*place) for place in plan.survey.back])
-        self.done["back"] += len(plan.survey.back)
-        self._settle_gone(plan)
+                left += self._reuse(change, reuses[start : start + ROWS_PER_CHANGE])
+        ids = {change: [record_id(*place) for place in places] for change, places in plan.places.items()}
+        self._table.mark_found(ids[Change.BACK])
+        if plan.scan.options.prune:
+            absent = ids.pop(Change.GONE) + ids[Change.MISSING]
+            self._table.remove(absent + ids[Change.EXCLUDED])
+            self.done[Change.REMOVED] += len(absent)
+        else:
+            self._table.mark_missing(ids[Change.GONE] + ids[Change.EXCLUDED], datetime.now(UTC))
+        del ids[Change.MISSING]  # nothing is new about them
+        self.done.update({change: len(rows) for change, rows in ids.items()})
+        for place in plan.scan.files.gone_bad:
+            self._ledger.discard(*place)
         self._ledger.save()
         return left
 
-    def _reuse(self, kind: str, reuses: Sequence[Reuse]) -> Iterator[Candidate]:
+    def _reuse(self, change: Change, reuses: Sequence[Reuse]) -> list[Candidate]:
         """Store files by rows of the same content, in one step; those for which that cannot be done."""
-        rows = self._table.rows(sorted({reuse.donor for reuse in reuses}))
-        positions = {donor: position for position, donor in enumerate(rows["id"].to_pylist())}
-        hashes = dict(zip(positions, rows["content_hash"].to_pylist(), strict=True))
-        fit = [reuse for reuse in reuses if reuse.fits(hashes.get(reuse.donor))]
+        ids = [record_id(*reuse.source_row) for reuse in reuses]
+        rows = self._table.rows(sorted(set(ids)))
+        hashes = dict(zip(rows["id"].to_pylist(), rows["content_hash"].to_pylist(), strict=True))
+        positions = {id: position for position, id in enumerate(hashes)}
+        fit = [
+            (file, id)
+            for (file, content_hash, _), id in zip(reuses, ids, strict=True)
+            if hashes.get(id) == content_hash
+        ]
         if fit:
-            files = [
-                (record_id(file.root, file.path), file.root, file.path, file.mtime_ns, content_hash or hashes[donor])
-                for file, content_hash, donor in fit
-            ]
-            sources = [positions[reuse.donor] for reuse in fit]
-            without = [reuse.donor for reuse in fit] if kind == "moved" else []
-            self._table.put(rows_in_new_places(rows, files, sources), without)
-            self.done[kind] += len(fit)
-        for file, *_ in fit:
+            files = [(record_id(*file[:2]), file.root, file.path, file.mtime_ns, hashes[id]) for file, id in fit]
+            without = [id for _, id in fit] if change is Change.MOVED else []
+            self._table.put(rows_in_new_places(rows, files, [positions[id] for _, id in fit]), without)
+            self.done[change] += len(fit)
+        for file, _ in fit:
             self._ledger.discard(file.root, file.path)
-        return (reuse.file for reuse in reuses if not reuse.fits(hashes.get(reuse.donor)))
-
-    def _settle_gone(self, plan: BuildPlan) -> None:
-        gone = [record_id(*place) for place in plan.gone]
-        absent = [*gone, *(record_id(*place) for place in plan.still_missing)]
-        excluded = [record_id(*place) for place in plan.excluded]
-        pruned, hidden = (absent, []) if plan.survey.options.prune else ([], gone)
-        self._table.remove(pruned + (excluded if plan.survey.options.prune else []))
-        self._table.mark_missing(hidden + excluded, datetime.now(UTC))
-        self.done["excluded"] += len(excluded)
-        self.done["removed"] += len(pruned)
-        self.done["gone"] += len(hidden)
-        for place in plan.survey.gone_bad:
-            self._ledger.discard(*place)
+        stored = {file for file, _ in fit}
+        return [reuse.file for reuse in reuses if reuse.file not in stored]
 
     def put(self, file: Candidate, record: ImageRecord) -> None:
         """Let a record wait for the next commit."""
@@ -139,12 +141,12 @@ class CommitQueue:
         outdated, self._outdated = self._outdated, []
         if new:
             self._table.add(new)
-            self.done["added"] += len(new)
+            self.done[Change.ADDED] += len(new)
         if replacing:
             self._table.replace(replacing)
-            self.done["updated"] += len(replacing)
+            self.done[Change.UPDATED] += len(replacing)
         self._table.remove(outdated)
-        self.done["removed"] += len(outdated)
+        self.done[Change.REMOVED] += len(outdated)
         self._ledger.save()
         self._commits += 1
         if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from cocasearch.errors import CocaSearchError, UnreadableImage
-from cocasearch.indexing import builder as builder_module
+from cocasearch.images import batching
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.edit.removal import remove_paths
 from cocasearch.indexing.scan import hashing
+from cocasearch.indexing.scan.folder_scan import scan_folders
 from cocasearch.indexing.scan.plan import make_plan
-from cocasearch.indexing.scan.survey import UpdateOptions
-from cocasearch.indexing.scan.surveying import take_survey
+from cocasearch.indexing.scan.update_options import UpdateOptions
 from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.records import hash_file
 from cocasearch.indexing.store.table import IndexTable
@@ -253,7 +253,7 @@ def test_a_plan_is_made_without_changing_anything(update, index, photos, draw):
     draw(photos / "new.png", 98)
     (photos / "bad.png").write_bytes(b"no picture")
     before = {file: file.read_bytes() for file in index.rglob("*") if file.is_file()}
-    plan = make_plan(take_survey(index, [photos]))
+    plan = make_plan(scan_folders(index, [photos]))
     assert {kind: count for kind, count in plan.counts().items() if count} == {
         "new": 2,
         "changed": 1,
@@ -268,7 +268,7 @@ def test_a_plan_is_made_without_changing_anything(update, index, photos, draw):
 
 def test_a_plan_that_has_been_overtaken_is_refused(update, build, index, photos, loaded, draw):
     draw(photos / "new.png", 98)
-    plan = make_plan(take_survey(index, [photos]))
+    plan = make_plan(scan_folders(index, [photos]))
     build(photos)
     with pytest.raises(CocaSearchError, match="has just been changed by another run"):
         IndexBuilder(index, loaded).carry_out(plan)
@@ -277,7 +277,7 @@ def test_a_plan_that_has_been_overtaken_is_refused(update, build, index, photos,
 @pytest.mark.parametrize("what", ["vanishes", "changes"])
 def test_a_file_that_vanishes_or_changes_while_it_is_read(update, build, index, photos, rows, draw, monkeypatch, what):
     draw(photos / "new.png", 98)
-    decode = builder_module.decode_batches
+    decode = batching.decode_batches
 
     def meddling(files, open_file, *args, **options):
         def opened(file):
@@ -292,7 +292,7 @@ def test_a_file_that_vanishes_or_changes_while_it_is_read(update, build, index, 
             yield batch
 
     with monkeypatch.context() as patched:
-        patched.setattr(builder_module, "decode_batches", meddling)
+        patched.setattr(batching, "decode_batches", meddling)
         report = build(photos)
     assert report.added == 0
     assert "new.png" not in by_path(rows(index))
@@ -307,11 +307,11 @@ def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(update, index
     known = by_path(rows(index))["p1.png"]
     draw(photos / "p1.png", 98)
     os.truncate(photos / "p1.png", known["size"])  # as large as one that is known, so that it is compared
-    survey = take_survey(index, [photos])
-    plan = make_plan(survey) if when == "before it is read" else None
+    scan = scan_folders(index, [photos])
+    plan = make_plan(scan) if when == "before it is read" else None
     (photos / "p1.png").unlink()
     os.mkfifo(photos / "p1.png")
-    report = IndexBuilder(index, loaded).carry_out(plan or make_plan(survey))
+    report = IndexBuilder(index, loaded).carry_out(plan or make_plan(scan))
     assert report.failed == ((str(photos / "p1.png"), "a pipe or a device, not a file"),)
     assert by_path(rows(index))["p1.png"] == known
     assert update().gone == 1
@@ -435,11 +435,11 @@ def test_photos_of_a_drive_mounted_in_a_folder_are_kept_unless_they_are_found_el
     (photos / "nas").rename(photos.parent / "away")
     (photos / "nas").mkdir()
     report = build(photos, options=UpdateOptions(prune=True))
-    assert (report.removed, report.total, report.away) == (0, total, (str(photos / "nas"),))
+    assert (report.removed, report.total, report.unmounted) == (0, total, (str(photos / "nas"),))
     for away, name in enumerate("12"):
         shutil.move(photos.parent / "away" / f"{name}.png", photos / f"moved{name}.png")
         report = build(photos)
-        assert (report.moved, report.total, len(report.away)) == (1, total, 1 - away)
+        assert (report.moved, report.total, len(report.unmounted)) == (1, total, 1 - away)
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
@@ -453,14 +453,14 @@ def test_what_a_stopped_plan_has_looked_into_is_not_read_again(build, index, pho
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_plan(take_survey(index, [photos]), stop, keep_hashes=True)
+        make_plan(scan_folders(index, [photos]), stop, keep_hashes=True)
     if how == "killed":  # within a line
         (kept,) = index.glob("hashes*")
         kept.write_bytes(kept.read_bytes()[:-9])
     read = []
     monkeypatch.setattr(hashing, "hash_file", lambda file: read.append(file) or hash_file(file))
     before = sorted(index.iterdir())
-    make_plan(take_survey(index, [photos]))
+    make_plan(scan_folders(index, [photos]))
     assert (len(read), sorted(index.iterdir())) == (3 if how == "stopped" else 4, before)
     report = build(photos)
     assert (report.touched, list(index.glob("hashes*"))) == (10, [])

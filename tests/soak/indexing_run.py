@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from cocasearch import IndexBuilder, load_model
-from cocasearch.indexing.scan.survey import UpdateOptions
+from cocasearch.indexing.scan.update_options import UpdateOptions
 
 index, photos, model = map(Path, sys.argv[1:4])
 builder = IndexBuilder(index, load_model(model), batch_size=4, commit_seconds=0)

@@ -35,7 +35,6 @@ COMMANDS = {
     "repair": ["verify", "--repair"],
     "remove": ["remove", "photos/b"],
     "reroot": ["reroot", "photos/b", "moved"],
-    "import": ["import", "exported", "--model", "model"],
     "export": ["export", "index/rows.parquet"],
 }
 Run = Callable[..., dict[str, Any]]
@@ -115,9 +114,6 @@ def prepare(run: Run, folder: Path, command: str) -> None:
         shutil.rmtree(next((folder / "index").glob("*.lance/_indices/*")))
     elif command == "reroot":
         shutil.copytree(folder / "photos" / "b", folder / "moved")
-    elif command == "import":
-        done("export", "exported", "--layout", "clip-retrieval")
-        shutil.rmtree(folder / "index")
 
 
 def rows(folder: Path) -> dict[tuple[str, str], list[float]]:

@@ -11,7 +11,7 @@ from soak.changing_photos import ChangingPhotos
 from soak.index_contents import all_rows, assert_same_contents
 
 from cocasearch import IndexBuilder, load_model
-from cocasearch.indexing.scan.survey import UpdateOptions
+from cocasearch.indexing.scan.update_options import UpdateOptions
 
 SECONDS = 300
 

@@ -1,8 +1,8 @@
-"""`cocasearch index`: photos become searchable."""
+"""`cocasearch index`: makes photos searchable, and keeps the index of them up to date."""
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,28 +11,20 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options, tell_other_ways
 from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.shared_options import (
-    PHOTOS_HELP,
-    BatchSize,
-    Device,
-    IndexName,
-    MaxMegapixels,
-    ModelName,
-)
+from cocasearch.cli.options.shared_options import PHOTOS_HELP, BatchSize, Device, IndexName, MaxMegapixels, ModelName
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
-from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, ONLY_VIDEOS, VIDEO, discover_images
 from cocasearch.images.excludes import as_shown, as_written
-from cocasearch.indexing.report import BuildReport, report_nothing_to_do
-from cocasearch.indexing.scan.plan import BuildPlan, make_plan
-from cocasearch.indexing.scan.survey import Survey, UpdateOptions
-from cocasearch.indexing.scan.surveying import take_survey
+from cocasearch.indexing.builder import IndexBuilder
+from cocasearch.indexing.report import BuildReport
+from cocasearch.indexing.scan.changes import Change, format_counts
+from cocasearch.indexing.scan.folder_scan import refuse_without_photos
+from cocasearch.indexing.scan.plan import BuildPlan
+from cocasearch.indexing.scan.update_options import UpdateOptions
+from cocasearch.indexing.store.location import MANIFEST_FILE
 from cocasearch.indexing.store.manifest import (
     DEFAULT_INDEX,
-    MANIFEST_FILE,
-    UNKNOWN_MODEL,
-    check_model,
     find_manifest,
     find_rebuild,
     follow_command,
@@ -41,34 +33,30 @@ from cocasearch.indexing.store.manifest import (
     read_manifest,
 )
 from cocasearch.lock import refuse_if_locked
-from cocasearch.paths import expand_home, index_folder
+from cocasearch.paths import index_folder
 
 if TYPE_CHECKING:
-    from cocasearch.indexing.builder import IndexBuilder
     from cocasearch.inference.loaded_model import LoadedModel
 
 _LONGEST = 200  # characters of a pattern
 _SHOWN = 10  # photos that a rebuild leaves behind
 
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make the whole index anew, as another model needs it.")]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
         "--exclude",
         metavar="GLOB",
-        help="Leave out files and folders of that name, or path: '*.gif', 'raw/2019'. Remembered; repeatable.",
+        help="Leave out files and folders of this name or path: '*.gif', 'raw/2019'. Later runs remember the pattern. "
+        "The option can be repeated.",
         show_default=False,
     ),
 ]
-ForgetExcludes = Annotated[
-    bool, typer.Option("--forget-excludes", help="Take in again what earlier runs were to leave out.")
-]
-Prune = Annotated[
-    bool, typer.Option("--prune", help="Delete what is known of photos that are gone, not only hide them.")
-]
-RetryBad = Annotated[bool, typer.Option("--retry-bad", help="Try again the files that could not be read.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only tell what would be done.")]
-PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: the whole plan as JSON on stdout.")]
+ForgetExcludes = Annotated[bool, typer.Option("--forget-excludes", help="Take in what --exclude has left out so far.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Forget photos whose file is gone, instead of hiding them.")]
+RetryBad = Annotated[bool, typer.Option("--retry-bad", help="Try the files again that could not be read before.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would be done, and do nothing.")]
+PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print the whole plan as JSON on stdout.")]
 
 
 def index(
@@ -90,10 +78,11 @@ def index(
 ) -> None:
     """Make photos searchable and write their captions.
 
-    Run again, with the folders or without, it adds what is new, takes in what has changed, follows what has been moved
-    and hides what is gone. A link to a folder is followed only if it is given itself.
+    Run the command again, with or without folders, to bring the index up to date: it adds new photos, describes changed
+    ones again, follows photos that have moved and hides those that are gone. A link to a folder is followed only if you
+    give the link itself.
     """
-    folder = index_folder(name)
+    folder, paths = index_folder(name), paths or []
     if not paths and not rebuild:
         _refuse_nothing(folder, name)
     if as_json and not dry_run:
@@ -101,33 +90,29 @@ def index(
     captions = default_caption_options(compat, no_captions=no_captions)
     if not dry_run:
         refuse_if_locked(folder)
-    options = UpdateOptions(tuple(filter(as_written, exclude or ())), forget_excludes, retry_bad, prune, max_megapixels)
-    loading = _Loading(model or _present_model(folder), device, only_image=captions is None)
-    survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
-    for pattern in survey.unfitting:
-        console.say(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
-    for path in survey.taken_once:
-        take_in = index_command(folder, "--forget-excludes")
-        console.say(
-            f"{console.shown(path)} is taken in now, but an earlier --exclude leaves it out again when the folder "
-            f"around it is looked through; to take in all that is left out: {take_in}"
-        )
-    if survey.is_current and not dry_run:
-        summarise(report_nothing_to_do(survey, captions=captions is not None), folder)
-        return
-    plan = _plan(survey, as_json=as_json, is_last=dry_run)
+    present = find_manifest(folder / MANIFEST_FILE)
+    load = _loader(model or (present.model_name if present else None), device, only_image=captions is None)
+    if rebuild or (model and not present):
+        _check_first(folder, paths, None if rebuild else model)
+    is_other = present and model and model != present.model_name
+    loaded = load() if rebuild or is_other else load  # now, where it decides what there is to compare with
+    builder = IndexBuilder(
+        folder, loaded, caption_options=captions, batch_size=batch_size, max_megapixels=max_megapixels
+    )
+    options = UpdateOptions(tuple(filter(as_written, exclude or ())), forget_excludes, retry_bad, prune)
+    plan = _plan(builder, paths, options, rebuild=rebuild, is_last=dry_run)
+    _say_rules(plan, folder)
+    if as_json:
+        console.write_json({"counts": plan.counts(), **plan.paths()})
+    elif dry_run or not plan.scan.is_current:
+        _say_plan(plan, folder, is_last=dry_run)
     if dry_run:
         return
-    if plan.needs_model:  # before the progress of what it is for
-        loaded = loading()
-        if captions and survey.base:
-            tell_other_ways(index_name(folder), survey.base.decodings, loaded.complete(captions))
-    from cocasearch.indexing.builder import IndexBuilder
-
-    builder = IndexBuilder(
-        folder, loading, caption_options=captions, batch_size=batch_size, max_megapixels=max_megapixels
-    )
-    summarise(_carry_out(plan, builder), folder)
+    if plan.needs_model:
+        complete = load().complete  # before the progress of what it is for
+        if captions and (base := plan.scan.state.base):
+            tell_other_ways(index_name(folder), base.caption_settings, complete(captions))
+    summarise(_carry_out(builder, plan), folder)
 
 
 def _refuse_nothing(folder: Path, name: str) -> None:
@@ -138,102 +123,80 @@ def _refuse_nothing(folder: Path, name: str) -> None:
         raise typer.BadParameter("give a folder or a photo: cocasearch index ~/Pictures")
 
 
-class _Loading:
-    """Loads the model, or what of it sees pictures, when it is first needed, and says so."""
+def _loader(name: str | None, device: str, *, only_image: bool) -> "Callable[[], LoadedModel]":
+    """A function that loads the model, or what of it sees pictures, when it is first called, and says so."""
 
-    def __init__(self, name: str | None, device: str, *, only_image: bool) -> None:
-        self.name = name
-        self._device = device
-        self._only_image = only_image
-        self._loaded: LoadedModel | None = None
+    @cache
+    def load() -> "LoadedModel":
+        from cocasearch.inference.loaded_model import load_model
+        from cocasearch.model.coca import TOWERS
 
-    def __call__(self) -> "LoadedModel":
-        if self._loaded is None:
-            from cocasearch.inference.loaded_model import load_model
-            from cocasearch.model.coca import TOWERS
+        name_or_folder = chosen_model(name)
+        with console.working("loading the model"):
+            towers = ("image",) if only_image else tuple(TOWERS)
+            return load_model(name_or_folder, device=device, towers=towers)
 
-            name_or_folder = chosen_model(self.name)
-            towers = ("image",) if self._only_image else tuple(TOWERS)
-            with console.working("loading the model"):
-                self._loaded = load_model(name_or_folder, device=self._device, towers=towers)
-        return self._loaded
+    return load
 
 
-def _survey(
-    folder: Path,
-    paths: Sequence[Path],
-    options: UpdateOptions,
-    loading: _Loading,
-    *,
-    rebuild: bool,
-    is_model_given: bool,
-) -> Survey:
-    """Walk and compare; the model is loaded before only where it decides what there is to compare with."""
-    present = find_manifest(folder / MANIFEST_FILE)
-    if rebuild:
-        _look_at(folder, paths)
-        options = replace(options, rebuild_with=loading().fingerprint)
-    elif present and is_model_given and loading.name != present.model_name:
-        check_model(present, loading().fingerprint, loading().name, folder)
-    elif present is None and is_model_given:
+def _check_first(folder: Path, paths: Sequence[Path], model: str | None) -> None:
+    """Refuse paths without photos before a model is looked for, and a name of none before folders are gone through."""
+    refuse_without_photos(folder, paths)
+    if model:
         from cocasearch.checkpoints.registry import resolve_model
 
-        _look_at(folder, paths)
-        resolve_model(loading.name)  # a name that nothing has is told before folders are walked
-    with console.working("looking through the folders"):
-        return take_survey(folder, paths, options)
+        resolve_model(model)
 
 
-def _look_at(folder: Path, paths: Sequence[Path]) -> None:
-    """Refuse, before a model is loaded for them, paths without photos, or none where there is no index either."""
-    if not paths:
-        read_manifest(folder)
-        return
-    skipped: list[str] = []
-    if not any(next(discover_images(expand_home(path), lambda _, why: skipped.append(why)), None) for path in paths):
-        hint = GIVE_LINKED if LINKED_FOLDER in skipped else ONLY_VIDEOS if VIDEO in skipped else None
-        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}", hint=hint)
+def _plan(
+    builder: IndexBuilder, paths: Sequence[Path], options: UpdateOptions, *, rebuild: bool, is_last: bool
+) -> BuildPlan:
+    with console.staged_progress("files", "looking through the folders") as show:
+        return builder.plan(
+            paths,
+            rebuild=rebuild,
+            options=options,
+            progress=lambda done, total: show("comparing", done, total),
+            keep_hashes=not is_last,
+        )
 
 
-def _present_model(folder: Path) -> str | None:
-    """The model that an index was made with; None for an index to be, or one whose model nobody knows."""
-    manifest = find_manifest(folder / MANIFEST_FILE)
-    return manifest.model_name if manifest and manifest.model_name != UNKNOWN_MODEL else None
-
-
-def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
-    """Make the plan and show it."""
-    with console.progress("comparing", "files") as advance:
-        plan = make_plan(survey, advance, keep_hashes=not is_last)
-    if as_json:
-        console.write_json({"counts": plan.counts(), **plan.paths()})
-    else:
-        for forgotten in survey.forgotten:
-            console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
-        pruned = len(plan.gone) + len(plan.excluded) + len(plan.still_missing) if survey.options.prune else 0
-        what = f"; --prune forgets {counted(pruned, 'photo')}, with vectors and captions" if pruned else ""
-        console.say(f"plan: {_told(plan.counts())}{what}")
-        if is_last:  # else the summary tells
-            _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
-            tell_videos(len(survey.videos))
-    return plan
-
-
-def _carry_out(plan: BuildPlan, builder: "IndexBuilder") -> BuildReport:
+def _carry_out(builder: IndexBuilder, plan: BuildPlan) -> BuildReport:
     with console.progress("indexing", "photos") as advance:
         return builder.carry_out(
             plan, progress=advance, on_stop=lambda: console.say("", "stopping: storing what is done ...")
         )
 
 
-def _told(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
+def _say_rules(plan: BuildPlan, folder: Path) -> None:
+    """Say which patterns fit nothing, and which folders are taken in against a pattern."""
+    for pattern in plan.scan.unfitting:
+        console.say(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
+    for path in plan.scan.rules.taken_once:
+        console.say(
+            f"{console.shown(path)} is taken in now, but an earlier --exclude leaves it out again when the folder "
+            "around it is looked through; to take in all that is left out: "
+            f"{index_command(folder, '--forget-excludes')}"
+        )
 
 
-def _tell_empty(index: Path, empty: Iterable[str], away: Collection[str], roots: Mapping[str, Path]) -> None:
+def _say_plan(plan: BuildPlan, folder: Path, *, is_last: bool) -> None:
+    """Say what a run will do; where that is all, also what the last lines of a run would say about folders."""
+    for forgotten in plan.coverage.forgotten:
+        console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
+    photos = counted(plan.n_pruned, "photo")
+    what = f"; --prune forgets {photos}, with vectors and captions" if plan.n_pruned else ""
+    console.say(f"plan: {format_counts(plan.counts())}{what}")
+    if is_last:
+        empty, unmounted = map(str, plan.coverage.empty), plan.scan.whole_paths(plan.unmounted)
+        _tell_empty(folder, empty, unmounted, plan.coverage.roots.values())
+        tell_videos(len(plan.scan.files.passed_over.videos))
+
+
+def _tell_empty(index: Path, empty: Iterable[str], unmounted: Collection[str], roots: Iterable[Path]) -> None:
     """Name folders without photos and, of those that the index has photos of, how to have it forget them."""
-    kept = {*map(str, roots.values()), *away}
-    for path in (*empty, *away):
+    kept = {*map(str, roots), *unmounted}
+    for path in (*empty, *unmounted):
         forget = index_command(index, shlex.quote(path), command="remove")
         hint = f": is its drive away? All is kept, until: {forget}" if path in kept else ""
         console.say(f"no photos in {console.shown(path)}{hint}")
@@ -257,7 +220,7 @@ def summarise(report: BuildReport, folder: Path) -> None:
     console.name_unreadable(report.failed)
     if len(report.failed) > _SHOWN:
         console.say(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
-    _tell_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
+    _tell_empty(folder, report.empty, report.unmounted, read_manifest(folder).locate_roots(folder).values())
     tell_videos(report.videos)
     if report.vanished:
         console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
@@ -267,13 +230,10 @@ def summarise(report: BuildReport, folder: Path) -> None:
             f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
             f"{', '.join(shown)}"
         )
-    kinds = ("added", "updated", "moved", "copied", "touched", "back", "gone", "excluded", "unchanged", "removed")
-    counts = {kind: getattr(report, kind) for kind in kinds}
-    counts |= {"unreadable": len(report.failed), "unreadable as before": report.known_bad}
-    speed = (
-        f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if report.added + report.updated else ""
-    )
-    console.say(f"{_told(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}")
+    is_described = report.added + report.updated
+    speed = f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if is_described else ""
+    counts = {change.value: report.counts[change] for change in Change}
+    console.say(f"{format_counts(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}")
     if report.missing:
         forget_them = index_command(folder, "--prune")
         console.say(

@@ -7,18 +7,18 @@ title or a place is written into it. A person's decision that a photo has no cap
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, find_manifest
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
+from cocasearch.indexing.store.manifest import find_manifest
 from cocasearch.indexing.store.records import ImageRecord
-from cocasearch.indexing.store.row_conditions import SETTLED_BY_PEOPLE
+from cocasearch.indexing.store.row_filters import SETTLED_BY_PEOPLE
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.table_swap import Generation
+from cocasearch.indexing.table_swap import WritableTable
 
 _SAME_PICTURE = 0.95  # cosine of one picture before and after its file was saved anew; most different ones have less
 
@@ -40,7 +40,7 @@ class HumanCaptions:
     def __init__(self, table: IndexTable | None) -> None:
         self._table = table
         self._by_id = dict(_decisions(table)) if table else {}
-        self._by_hash = {known.content_hash: known for known in self._by_id.values() if known.content_hash}
+        self._by_hash = {known.content_hash: known for known in self._by_id.values()}
 
     def keep(self, record: ImageRecord) -> ImageRecord:
         """A record just made of a photo, with what a person has decided about its caption, if anybody has."""
@@ -61,11 +61,11 @@ class HumanCaptions:
         return bool(np.asarray(rows["embedding"][0].as_py()) @ record.embedding < _SAME_PICTURE)
 
 
-def captions_to_keep(index: Path, generation: Generation) -> HumanCaptions:
+def captions_to_keep(index: AnyIndex, writable: WritableTable) -> HumanCaptions:
     """What people have decided in an index: in the table that is written or, in a rebuild, the one to be replaced."""
-    present = find_manifest(index / MANIFEST_FILE)
-    if present is None or present.table == generation.manifest.table:
-        return HumanCaptions(generation.table)
+    present = find_manifest(IndexLocation.of(index).manifest)
+    if present is None or present.table == writable.manifest.table:
+        return HumanCaptions(writable.table)
     with suppress(CocaSearchError):
         return HumanCaptions(IndexTable(index, present.table))
     return HumanCaptions(None)  # that table is lost, and is made anew for that

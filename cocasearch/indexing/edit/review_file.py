@@ -27,12 +27,12 @@ COLUMNS = ("path", "caption", "caption_confidence", "right", "photo")
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = ".jsonl"
-_KEY = re.compile(r"photo-([0-9a-f]{16})-([0-9a-f]{32})?-([0-9a-f]{8})")  # no spreadsheet takes that for a number
+_KEY = re.compile(r"photo-([0-9a-f]{16})-([0-9a-f]{32})-([0-9a-f]{8})")  # no spreadsheet takes that for a number
 _YES, _NO = {"yes", "y", "true", "1", "x", "right"}, {"", "no", "n", "false", "0"}
 
 
 class PhotoKey(NamedTuple):
-    """The row of a photo, its content, and what its caption was; the content hash is empty where nobody looked."""
+    """The row of a photo, its content, and what its caption was."""
 
     id: str
     content_hash: str
@@ -149,8 +149,10 @@ def _separator(file: Path) -> str | None:
     suffix = file.suffix.lower()
     if suffix not in (*_SEPARATORS, _JSON_LINES):
         known = ", ".join((*_SEPARATORS, _JSON_LINES))
-        told = f"captions are reviewed in files that end with {known}, and {file} does not"
-        raise CocaSearchError(told, hint="in a spreadsheet, it can be saved as 'CSV UTF-8'" if file.exists() else None)
+        message = f"captions are reviewed in files that end with {known}, and {file} does not"
+        raise CocaSearchError(
+            message, hint="in a spreadsheet, it can be saved as 'CSV UTF-8'" if file.exists() else None
+        )
     return _SEPARATORS.get(suffix)
 
 
@@ -199,7 +201,7 @@ def _correction(row: dict[str, Any], number: int) -> tuple[int, Correction]:
     words = " ".join((row["caption"] or "").split())
     if words.encode(errors="replace").decode() != words:  # half of a character, as JSON can spell it
         raise ValueError(f"has a caption that is no text in line {number}")
-    photo, path = PhotoKey(key[1], key[2] or "", key[3]), str(row.get("path") or "")
+    photo, path = PhotoKey(*key.groups()), str(row.get("path") or "")
     return number, Correction(photo, words or None, right in _YES, path)
 
 

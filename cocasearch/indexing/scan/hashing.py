@@ -3,19 +3,19 @@ with a terabyte to read, goes on from there.
 """
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
-from cocasearch.indexing.scan.survey import Candidate
+from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.store.records import hash_file
 from cocasearch.json_values import parse_json
 
 _FILE = "hashes.jsonl"
 _WORKERS = 4  # that wait for the disk
 
-Stamped = tuple[str, int, int]
+FileVersion = tuple[str, int, int]
 """Whole path, size and time of change (ns) of a file."""
 
 
@@ -32,18 +32,18 @@ class Hashes:
         self._keep = keep
         self._known = dict(_read(self._file))
 
-    def of(self, files: Sequence[Candidate], roots: dict[str, Path]) -> Iterator[tuple[Candidate, str]]:
+    def hashes_of(self, files: Sequence[Candidate], roots: Mapping[str, Path]) -> Iterator[tuple[Candidate, str]]:
         """Each file with its hash, empty if it cannot be read."""
-        stamped = [(str(roots[file.root] / file.path), file.size, file.mtime_ns) for file in files]
-        hashes = hash_files(Path(stamp[0]) for stamp in stamped if stamp not in self._known)
+        versions = [(str(roots[file.root] / file.path), file.size, file.mtime_ns) for file in files]
+        hashes = hash_files(Path(version[0]) for version in versions if version not in self._known)
         with closing(hashes):
-            for file, stamp in zip(files, stamped, strict=True):
-                content_hash = self._known[stamp] if stamp in self._known else next(hashes)
-                if self._keep and content_hash and stamp not in self._known:
-                    self._append(stamp, content_hash)
+            for file, version in zip(files, versions, strict=True):
+                content_hash = self._known[version] if version in self._known else next(hashes)
+                if self._keep and content_hash and version not in self._known:
+                    self._append(version, content_hash)
                 yield file, content_hash
 
-    def _append(self, file: Stamped, content_hash: str) -> None:
+    def _append(self, file: FileVersion, content_hash: str) -> None:
         with suppress(OSError), self._file.open("a", encoding="utf-8") as kept:
             kept.write(json.dumps([*file, content_hash]) + "\n")
 
@@ -69,7 +69,7 @@ def forget_hashes(index: Path) -> None:
     (index / _FILE).unlink(missing_ok=True)
 
 
-def _read(file: Path) -> Iterator[tuple[Stamped, str]]:
+def _read(file: Path) -> Iterator[tuple[FileVersion, str]]:
     with suppress(OSError), file.open(encoding="utf-8", errors="replace") as kept:
         for line in kept:
             with suppress(ValueError, TypeError):  # a killed run may have broken one off

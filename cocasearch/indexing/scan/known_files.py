@@ -17,7 +17,7 @@ from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import is_excluded
 from cocasearch.images.excludes import Excludes
-from cocasearch.indexing.store.row_conditions import AWAITING_CAPTION
+from cocasearch.indexing.store.row_filters import AWAITING_CAPTION
 from cocasearch.indexing.store.versions import latest_version
 from cocasearch.json_values import shown
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Place = tuple[str, str]
 """Key of a root and a path under it, with forward slashes."""
 
-Stamp = list[int]
+FileStat = list[int]
 """Size and time of the last change (ns) of a file; a third number is there if the file has been missing."""
 
 _FOLDER = "snapshot"
@@ -44,10 +44,10 @@ class Counts:
 
 
 class KnownFiles:
-    """The stamps of a table's files.
+    """The stats of a table's files.
 
     Args:
-        folders: JSON of the stamps by name, for each root and folder in it.
+        folders: JSON of the stats by name, for each root and folder in it.
         counts: How many rows there are.
     """
 
@@ -59,14 +59,14 @@ class KnownFiles:
         """Every folder with known files."""
         return iter(self._folders)
 
-    def stamps(self, root: str, folder: str) -> dict[str, Stamp]:
-        """The stamps of the files in a folder by their names: a mapping of the caller's own.
+    def file_stats(self, root: str, folder: str) -> dict[str, FileStat]:
+        """The stats of the files in a folder by their names: a mapping of the caller's own.
 
         Raises:
             CocaSearchError: They are damaged.
         """
         try:
-            found: dict[str, Stamp] = json.loads(self._folders.get((root, folder), "{}"))
+            found: dict[str, FileStat] = json.loads(self._folders.get((root, folder), "{}"))
             if set(map(type, found.values())) <= {list} and set(map(len, found.values())) <= {2, 3}:
                 return found
         except (ValueError, RecursionError, AttributeError):
@@ -74,13 +74,15 @@ class KnownFiles:
         message = f"what the index keeps in its folder '{_FOLDER}' of the files in '{shown(folder)}' is damaged"
         raise CocaSearchError(message, hint="delete that folder: it is made anew from the index")
 
-    def as_dict(self) -> dict[Place, dict[str, Stamp]]:
-        """All stamps, by folder and name."""
-        return {place: self.stamps(*place) for place in self.folders()}
+    def as_dict(self) -> dict[Place, dict[str, FileStat]]:
+        """All stats, by folder and name."""
+        return {place: self.file_stats(*place) for place in self.folders()}
 
     def paths_in(self, root: str) -> Iterator[str]:
         """The paths in a root of its files."""
-        return (join(folder, name) for key, folder in self._folders if key == root for name in self.stamps(key, folder))
+        return (
+            join(folder, name) for key, folder in self._folders if key == root for name in self.file_stats(key, folder)
+        )
 
     def count_excluded(self, roots: Mapping[str, Path], patterns: Iterable[str]) -> int:
         """The number of files that are hidden because patterns leave them out, and not because they are missing.
@@ -93,15 +95,15 @@ class KnownFiles:
         if not (excludes and self.counts.missing):
             return 0
         return sum(
-            len(stamp) == 3 and is_excluded(roots[root] / folder / name, roots[root], excludes)
+            len(stat) == 3 and is_excluded(roots[root] / folder / name, roots[root], excludes)
             for root, folder in self._folders
             if root in roots
-            for name, stamp in self.stamps(root, folder).items()
+            for name, stat in self.file_stats(root, folder).items()
         )
 
     def sizes_among(self, sizes: Collection[int]) -> set[int]:
         """Those of some sizes that a known file has."""
-        return {stamp[0] for place in self._folders for stamp in self.stamps(*place).values() if stamp[0] in sizes}
+        return {stat[0] for place in self._folders for stat in self.file_stats(*place).values() if stat[0] in sizes}
 
 
 def open_known_files(index: Path, table: str) -> KnownFiles:
@@ -152,9 +154,9 @@ def places_since_changed(index: Path, name: str, table: "IndexTable") -> list[Pl
     kept, own = recall_known_files(index, name), _of_table(table).as_dict()
     return [
         (root, join(folder, file))
-        for (root, folder), stamps in kept.as_dict().items()
-        for file, stamp in stamps.items()
-        if own.get((root, folder), {}).get(file) != stamp
+        for (root, folder), stats in kept.as_dict().items()
+        for file, stat in stats.items()
+        if own.get((root, folder), {}).get(file) != stat
     ]
 
 
@@ -198,8 +200,8 @@ def _read(file: Path) -> KnownFiles | None:
             counts = json.loads(text.readline())
             n_folders = counts.pop("folders")
             lines = (line.split("\t", 1) for line in text)
-            folders = {tuple(json.loads(place)): stamps for place, stamps in lines}
-            is_whole = len(folders) == n_folders and all(stamps.endswith("}\n") for stamps in folders.values())
+            folders = {tuple(json.loads(place)): stats for place, stats in lines}
+            is_whole = len(folders) == n_folders and all(stats.endswith("}\n") for stats in folders.values())
             return KnownFiles(folders, Counts(**counts)) if is_whole else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

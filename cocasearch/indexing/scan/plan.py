@@ -1,262 +1,109 @@
-"""A survey of folders in, what a run has to do out: the second half of a plan.
+"""The plan of a run: what has become of each file, and so what there is to describe, to store and to hide."""
 
-Reads those files whose size is one that the table knows, to see whether their content is known: what has only been
-moved, copied or touched keeps its vector and caption. Rows without a hash, as an import makes them, are known by name,
-size and time of change. Changes nothing.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from itertools import chain
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
 
-from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import status_of
-from cocasearch.indexing.compressed_list import PackedList
+from cocasearch.indexing.compressed_list import CompressedList
+from cocasearch.indexing.scan.changes import Change
+from cocasearch.indexing.scan.file_comparison import Candidate
+from cocasearch.indexing.scan.folder_scan import Scan
 from cocasearch.indexing.scan.known_files import Place
-from cocasearch.indexing.scan.survey import Candidate, Survey
-
-if TYPE_CHECKING:
-    from cocasearch.indexing.store.table import IndexTable
-
-_FILES_AT_ONCE = 2_000
-_FOLDERS_AT_HAND = 16
-_LINKED = "linked folders not followed"
-
-Progress = Callable[[int, int], None]
-"""Called with the number of files done and their total."""
+from cocasearch.indexing.scan.moved_files import MovedFiles, Progress, Reuse
+from cocasearch.indexing.scan.roots import Coverage
 
 
-class Reuse(NamedTuple):
-    """A file whose content the table knows, and the id of a row that holds it; the hash is None if nobody looked."""
-
-    file: Candidate
-    content_hash: str | None
-    donor: str
-
-    def fits(self, held: str | None) -> bool:
-        """Whether the donor still holds that content, by its row's hash; None if there is no such row any more."""
-        return held is not None and (self.content_hash is None or held in (self.content_hash, ""))
-
-
-@dataclass
+@dataclass(frozen=True)
 class BuildPlan:
     """What a run has to do.
 
     Attributes:
-        survey: What it follows from, with what is back, unchanged and known to be bad.
-        new: Files to describe that the table has no row for.
-        changed: Files to describe whose row is outdated.
-        moved: Files whose content was known in a place that is gone, or in a root around a new one, and whose row they
-            take over.
-        copied: Files whose content is known in another place too.
-        touched: Files whose content is that of their row, though their time of change is not.
-        gone: Places whose file is not there any more, nor anywhere else.
-        excluded: Places whose file is left out from now on.
-        still_missing: Places of which that was known before.
-        away: Empty folders inside roots whose photos, not found anywhere else, stay in the index.
+        scan: What it follows from.
+        coverage: The folders that the index covers from now on.
+        to_describe: New files that the table has no row for, and changed ones whose row is outdated.
+        reuses: Files that were moved, copied or touched, each with the row that it takes over.
+        places: The places of files that are back, gone, excluded or still missing.
+        unmounted: Empty folders inside roots whose photos, not found anywhere else, stay in the index.
     """
 
-    survey: Survey
-    new: PackedList[Candidate] = field(default_factory=PackedList)
-    changed: PackedList[Candidate] = field(default_factory=PackedList)
-    moved: list[Reuse] = field(default_factory=list)
-    copied: list[Reuse] = field(default_factory=list)
-    touched: list[Reuse] = field(default_factory=list)
-    gone: list[Place] = field(default_factory=list)
-    excluded: list[Place] = field(default_factory=list)
-    still_missing: list[Place] = field(default_factory=list)
-    away: list[Place] = field(default_factory=list)
+    scan: Scan
+    coverage: Coverage
+    to_describe: Mapping[Change, CompressedList[Candidate]]
+    reuses: Mapping[Change, Sequence[Reuse]]
+    places: Mapping[Change, Sequence[Place]]
+    unmounted: Sequence[Place]
 
     @property
     def needs_model(self) -> bool:
         """Whether there are files that the model has to see."""
-        return bool(self.changed or self.new)
+        return any(self.to_describe.values())
 
-    def to_describe(self) -> Iterator[Candidate]:
-        """The files that the model has to see."""
-        return chain(self.changed, self.new)
-
-    def paths(self) -> dict[str, list[str]]:
-        """The files of each kind that there is something to do for, by the kind's name."""
-        files: dict[str, Iterable[Candidate]] = {"new": self.new, "changed": self.changed}
-        files |= {kind: [reuse.file for reuse in getattr(self, kind)] for kind in ("moved", "copied", "touched")}
-        places = {kind: [(file.root, file.path) for file in listed] for kind, listed in files.items()}
-        places |= {"gone": self.gone, "excluded": self.excluded, "back": self.survey.back}
-        paths = {kind: self.survey.whole_paths(listed) for kind, listed in places.items()}
-        empty = [*map(str, self.survey.empty), *self.away_paths()]
-        return paths | {
-            "left behind": self.survey.left_behind,
-            "empty": empty,
-            _LINKED: list(map(str, self.survey.linked)),
-        }
-
-    def away_paths(self) -> list[str]:
-        """The whole paths of `away`."""
-        return self.survey.whole_paths(self.away)
+    @property
+    def n_pruned(self) -> int:
+        """The number of photos that the index is to forget because they are gone."""
+        kinds = (Change.GONE, Change.EXCLUDED, Change.MISSING)
+        return sum(len(self.places[change]) for change in kinds) if self.scan.options.prune else 0
 
     def counts(self) -> dict[str, int]:
-        """The number of files of each kind, by the kind's name."""
-        survey = self.survey
-        kinds = ("new", "changed", "moved", "copied", "touched", "gone", "excluded")
-        return {
-            **{kind: len(getattr(self, kind)) for kind in kinds},
-            "back": len(survey.back),
-            "missing": len(self.still_missing),
-            "bad": survey.known_bad,
-            "unchanged": survey.unchanged,
-            "left behind": len(survey.left_behind),
-            _LINKED: len(survey.linked),
+        """The number of files of each kind, by the word for it in a plan."""
+        scan = self.scan
+        counts = {change: len(files) for kinds in self._kinds() for change, files in kinds.items()}
+        counts |= {change: scan.files.counts[change] for change in (Change.KNOWN_BAD, Change.UNCHANGED)}
+        counts |= {Change.LEFT_BEHIND: len(scan.left_behind), Change.LINKED: len(scan.files.passed_over.linked)}
+        return {change.planned: count for change, count in counts.items()}
+
+    def paths(self) -> dict[str, list[str]]:
+        """The whole paths of the files of each kind that there is something to do for, by the word for it in a plan."""
+        scan = self.scan
+        files = {change: [file[:2] for file in files] for change, files in self.to_describe.items()}
+        files |= {change: [reuse.file[:2] for reuse in reuses] for change, reuses in self.reuses.items()}
+        paths = {change.planned: scan.whole_paths(places) for change, places in (files | dict(self.places)).items()}
+        return paths | {
+            Change.LEFT_BEHIND.planned: list(scan.left_behind),
+            Change.LINKED.planned: list(map(str, scan.files.passed_over.linked)),
+            "empty": [*map(str, self.coverage.empty), *scan.whole_paths(self.unmounted)],
         }
 
+    def _kinds(self) -> Iterator[Mapping[Change, Sized]]:
+        yield from (self.to_describe, self.reuses, self.places)
 
-def make_plan(survey: Survey, progress: Progress | None = None, *, keep_hashes: bool = False) -> BuildPlan:
+
+def make_plan(scan: Scan, progress: Progress | None = None, *, keep_hashes: bool = False) -> BuildPlan:
     """Look into the files that may have been moved, copied or touched.
 
     Args:
-        survey: What was found.
+        scan: What the folders hold.
         progress: Called with the number of files looked into and their total.
         keep_hashes: Whether to note in the index folder what files hold, for the next plan if this run is stopped.
     """
-    plan = BuildPlan(
-        survey, gone=survey.gone, excluded=survey.excluded, still_missing=survey.still_missing, away=survey.away
-    )
-    twins = dict(_find_twins(survey))
-    sizes = survey.known.sizes_among({file.size for file in survey.candidates})
+    state = scan.state
+    to_describe = {change: CompressedList[Candidate]() for change in (Change.ADDED, Change.UPDATED)}
+    known_sizes = state.known.sizes_among({file.size for file in scan.files.candidates})
     alike: list[Candidate] = []
-    for file in survey.candidates:
-        if file.size not in sizes:
-            (plan.changed if file.known else plan.new).append(file)
-        elif file not in twins:
-            alike.append(file)
-    if (alike or twins) and survey.base:
-        from cocasearch.indexing.store.table import (
-            IndexTable,  # brings LanceDB, which most runs without new files do without
-        )
-
-        matching = _Matching(plan, IndexTable(survey.index, survey.base.table))
-        matching.adopt(twins)
-        matching.match(alike, keep_hashes, progress)
-        matching.finish()
-        plan.new = PackedList(sorted(plan.new))  # as they were met
-        plan.changed = PackedList(sorted(plan.changed))
-    return plan
-
-
-def _find_twins(survey: Survey) -> Iterator[tuple[Candidate, Place]]:
-    """New files that the table knows, unchanged, at the same whole path: in a partial root around a new one."""
-    roots, stamps_in = survey.roots, lru_cache(_FOLDERS_AT_HAND)(survey.known.stamps)
-    around = {
-        key: [
-            (outer, folder.relative_to(roots[outer]).as_posix())
-            for outer in survey.partial
-            if outer != key and folder.is_relative_to(roots[outer])
-        ]
-        for key, folder in roots.items()
-    }
-    for file in survey.candidates:
-        for outer, inside in around[file.root] if not file.known else ():
-            path = f"{inside}/{file.path}"
-            folder, _, name = path.rpartition("/")
-            if stamps_in(outer, folder).get(name, [])[:2] == [file.size, file.mtime_ns]:
-                yield file, (outer, path)
-                break
-
-
-class _Holder(NamedTuple):
-    """A row of some content."""
-
-    id: str
-    root: str
-    path: str
-
-
-class _Matching:
-    """Finds files in a table by their content."""
-
-    def __init__(self, plan: BuildPlan, table: "IndexTable") -> None:
-        from cocasearch.indexing.store.records import record_id
-
-        self._plan = plan
-        self._table = table
-        self._roots = plan.survey.roots
-        self._absent = {record_id(*place): place for place in (*plan.gone, *plan.still_missing)}
-        self._taken: set[str] = set()
-        self._id_of = record_id
-
-    def adopt(self, twins: Mapping[Candidate, Place]) -> None:
-        """Let files take over the rows of others."""
-        for file, place in twins.items():
-            donor = self._id_of(*place)
-            self._taken.add(donor)
-            self._plan.moved.append(Reuse(file, None, donor))
-
-    def match(self, files: list[Candidate], keep_hashes: bool, progress: Progress | None) -> None:
-        """Find out what files hold, and which rows do."""
-        from cocasearch.indexing.scan.hashing import Hashes
-
-        hashes = Hashes(self._plan.survey.index, keep=keep_hashes)
-        for start in range(0, len(files), _FILES_AT_ONCE):
-            some = files[start : start + _FILES_AT_ONCE]
-            found = {}
-            for file, content_hash in hashes.of(some, self._roots):
-                found[file] = content_hash
-                if progress:
-                    progress(start + len(found), len(files))
-            self._match(found)
-
-    def finish(self) -> None:
-        """Leave out of what is gone what has been found elsewhere."""
-        moved_from = {self._absent[id] for id in self._taken if id in self._absent}
-        self._plan.gone = [place for place in self._plan.gone if place not in moved_from]
-        self._plan.still_missing = [place for place in self._plan.still_missing if place not in moved_from]
-        self._plan.away = list(filter(self._keeps_photos, self._plan.away))
-        if not self._plan.survey.options.rebuild_with:
-            self._plan.survey.forget_emptied(lambda root: self._keeps_photos((root, "")))
-
-    def _keeps_photos(self, folder: Place) -> bool:
-        """Whether not every photo that was below a folder has been found elsewhere."""
-        root, path = folder
-        below = (
-            known
-            for known in self._plan.survey.known.paths_in(root)
-            if f"/{known}".startswith(f"/{path}/" if path else "/")
-        )
-        return any(self._id_of(root, known) not in self._taken for known in below)
-
-    def _match(self, hashes: dict[Candidate, str]) -> None:
-        holders: dict[str, list[_Holder]] = {}
-        for content_hash, *holder in self._table.holders_of(sorted({hash for hash in hashes.values() if hash})):
-            holders.setdefault(content_hash, []).append(_Holder(*holder))
-        unknown = [file for file, content_hash in hashes.items() if content_hash and content_hash not in holders]
-        unhashed: dict[tuple[str, int, int], list[_Holder]] = {}
-        for size, mtime_ns, *holder in self._table.unhashed_of(sorted({file.mtime_ns for file in unknown})):
-            unhashed.setdefault((PurePosixPath(holder[2]).name, size, mtime_ns), []).append(_Holder(*holder))
-        for file, content_hash in hashes.items():
-            alike = unhashed.get((PurePosixPath(file.path).name, file.size, file.mtime_ns), ())
-            self._place(file, content_hash, sorted(holders.get(content_hash, alike)))
-
-    def _place(self, file: Candidate, content_hash: str, holders: list[_Holder]) -> None:
-        plan, own = self._plan, self._id_of(file.root, file.path)
-        if not holders:
-            (plan.changed if file.known else plan.new).append(file)
-        elif any(holder.id == own for holder in holders):
-            plan.touched.append(Reuse(file, content_hash, own))
-        elif absent := next(filter(self._is_absent, holders), None):
-            self._taken.add(absent.id)
-            plan.moved.append(Reuse(file, content_hash, absent.id))
+    for file in scan.files.candidates:
+        if file.size not in known_sizes:
+            to_describe[Change.UPDATED if file.known else Change.ADDED].append(file)
         else:
-            plan.copied.append(Reuse(file, content_hash, holders[0].id))
+            alike.append(file)
+    moved = MovedFiles(scan)
+    moved.match(alike, progress, keep_hashes=keep_hashes)
+    if moved.unknown:
+        files = sorted(chain(*to_describe.values(), moved.unknown))  # as they were met
+        to_describe = {
+            Change.ADDED: CompressedList(file for file in files if not file.known),
+            Change.UPDATED: CompressedList(file for file in files if file.known),
+        }
+    known_places = scan.files.places.items()
+    places = {change: [place for place in listed if place not in moved.taken] for change, listed in known_places}
 
-    def _is_absent(self, holder: _Holder) -> bool:
-        """Whether the file of a row that is still to be had is not there, wherever this run has walked."""
-        if holder.id in self._taken:
-            return False
-        if holder.id in self._absent:
-            return True
-        try:
-            return holder.root in self._roots and status_of(self._roots[holder.root] / holder.path) is None
-        except CocaSearchError:  # the system does not say
-            return False
+    def keeps_photos(root: str, folder: str = "") -> bool:
+        """Whether not every photo that was below a folder has been found elsewhere."""
+        below = f"{folder}/" if folder else ""
+        paths = (path for path in state.known.paths_in(root) if path.startswith(below))
+        return any((root, path) not in moved.taken for path in paths)
+
+    coverage, bad_roots = scan.coverage, state.bad_roots()
+    if not scan.options.rebuild_with:
+        coverage = coverage.without_emptied(lambda root: root in bad_roots or keeps_photos(root))
+    unmounted = [place for place in sorted(scan.files.unmounted) if keeps_photos(*place)]
+    return BuildPlan(scan, coverage, to_describe, moved.reuses, places, unmounted)

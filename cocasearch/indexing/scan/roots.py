@@ -1,97 +1,43 @@
-"""What is walked, and which root each folder belongs to: the innermost one around it."""
+"""The roots of an index: which one each folder belongs to, and which of them a run has looked through."""
 
-import stat
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import Entry, Folder, Skip, resolve_start, stamp_of, status_of, walk_folders
+from cocasearch.images.discovery import Entry, Folder, is_walked
 from cocasearch.images.excludes import Excludes
+from cocasearch.indexing.scan.file_listing import Target
 from cocasearch.indexing.scan.known_files import Place, join
 
 
-class Target(NamedTuple):
-    """What to walk.
+@dataclass(frozen=True)
+class Coverage:
+    """The folders that an index covers from a run on.
 
     Attributes:
-        folder: Absolute.
-        names: Paths in it of the files that are wanted; None for whatever it holds.
-        whole: Whether the files found are all that there should be: others that the index knows are gone.
+        roots: Every root with its present folder by its key.
+        partial: Keys of the roots that only single files were taken from.
+        empty: Paths without any image file, or that are not there. Nothing under them counts as gone: a drive may not
+            be mounted.
+        forgotten: Folders that were roots, and whose photos have all moved elsewhere.
     """
 
-    folder: Path
-    names: tuple[str, ...] | None = None
-    whole: bool = True
+    roots: dict[str, Path]
+    partial: frozenset[str]
+    empty: tuple[Path, ...]
+    forgotten: tuple[Path, ...] = ()
 
-    @property
-    def path(self) -> Path:
-        """What its user would call it."""
-        return self.folder / self.names[0] if self.names and len(self.names) == 1 else self.folder
-
-
-def targets_of(paths: Iterable[Path]) -> list[Target]:
-    """The targets that paths of folders and files stand for.
-
-    Raises:
-        CocaSearchError: A path does not exist.
-    """
-    targets = []
-    for path in paths:
-        start, status = resolve_start(path)
-        targets.append(Target(start) if stat.S_ISDIR(status.st_mode) else Target(start.parent, (start.name,), False))
-    return targets
-
-
-def list_target(target: Target, on_skip: Skip, excludes: Excludes, named: Iterable[str] = ()) -> Iterator[Folder]:
-    """The folders of a target with their files, as `walk_folders` gives them; nothing at all if there is no file.
-
-    Args:
-        target: What to walk.
-        on_skip: As for `walk_folders`.
-        excludes: Likewise.
-        named: Whole paths of files that are taken, though they would be left out.
-    """
-    if target.names is None:
-        inside = (Path(path) for path in named if Path(path).is_relative_to(target.folder))
-        odd = _look_up(target.folder, [path.relative_to(target.folder).as_posix() for path in inside], on_skip)
-        return _with_others(walk_folders(target.folder, on_skip, excludes), odd)
-    folders = _look_up(target.folder, target.names, on_skip)
-    if not any(folders.values()):
-        return iter(())
-    is_given = not target.whole  # by its user, just now
-    return iter(folders.items()) if is_given else _without(folders, target.folder, excludes, set(named))
-
-
-def _with_others(walked: Iterable[Folder], others: dict[str, list[Entry]]) -> Iterator[Folder]:
-    """The folders of a walk with some files more, and those that it has left out with such files."""
-    for folder, files in walked:
-        yield folder, sorted({*files, *others.pop(folder, ())}) if others else files
-    yield from ((folder, files) for folder, files in others.items() if files)
-
-
-def _without(folders: Mapping[str, list[Entry]], start: Path, excludes: Excludes, named: Set[str]) -> Iterator[Folder]:
-    """Folders without those of their files that patterns fit."""
-    for folder, files in folders.items():
-        paths = {file: (start / folder / file[0]).as_posix() for file in files}
-        yield folder, [file for file, path in paths.items() if path in named or not excludes.match_within(path)]
-
-
-def _look_up(start: Path, names: Iterable[str], on_skip: Skip) -> dict[str, list[Entry]]:
-    """Those of some files that are there, by folder; a folder without any is there too."""
-    folders: dict[str, list[Entry]] = defaultdict(list)
-    for path in names:
-        folder, _, name = path.rpartition("/")
-        files = folders[folder]
-        try:
-            status = status_of(start / path)
-        except CocaSearchError as error:
-            on_skip(start / path, str(error))
-            continue
-        if status and stat.S_ISREG(status.st_mode):
-            files.append((name, *stamp_of(status)))
-    return folders
+    def without_emptied(self, is_known: Callable[[str], bool]) -> "Coverage":
+        """The same without the roots that hold no photo and of which, by their keys, the index knows none either."""
+        roots = self.roots.items()
+        emptied = {key: folder for key, folder in roots if folder in self.empty and not is_known(key)}
+        return replace(
+            self,
+            roots={key: folder for key, folder in roots if key not in emptied},
+            partial=self.partial - emptied.keys(),
+            empty=tuple(folder for folder in self.empty if folder not in emptied.values()),
+            forgotten=(*self.forgotten, *emptied.values()),
+        )
 
 
 def extend_roots(
@@ -119,14 +65,16 @@ def new_key(taken: Iterable[str]) -> str:
     return str(max(map(int, taken), default=0) + 1)
 
 
-def place_folders(
+def assign_roots(
     listed: Iterable[Folder], start: Path, roots: Mapping[str, Path]
 ) -> Iterator[tuple[str, str, list[Entry]]]:
     """Each folder listed from `start` on, with the innermost root around it and its path there."""
     around = max((key for key in roots if start.is_relative_to(roots[key])), key=lambda key: len(roots[key].parts))
     within = start.relative_to(roots[around]).as_posix()
     prefix = "" if within == "." else within
-    inner = _inner_roots(start, roots)
+    below = (key for key, root in roots.items() if root != start and root.is_relative_to(start))
+    paths = ((roots[key].relative_to(start).as_posix(), key) for key in below)
+    inner = sorted(paths, key=lambda path_and_key: -len(path_and_key[0]))  # the innermost first
     for folder, files in listed:
         for path, key in inner:
             if f"{folder}/".startswith(f"{path}/"):
@@ -136,7 +84,40 @@ def place_folders(
             yield around, join(prefix, folder) if folder else prefix, files
 
 
-def scopes(target: Target, roots: Mapping[str, Path]) -> Iterator[Place]:
+def partial_roots(
+    roots: Mapping[str, Path], may_be: Iterable[str], walked: Iterable[Path], excludes: Excludes
+) -> frozenset[str]:
+    """The keys of the roots that only single files were taken from.
+
+    Args:
+        roots: Every root with its present folder by its key.
+        may_be: Keys of those that are new, or were partial before.
+        walked: Folders that have been looked through with all they hold.
+        excludes: What was left out.
+    """
+    walked = list(walked)
+    return frozenset(key for key in may_be if key in roots and not _is_walked(roots[key], walked, excludes))
+
+
+def looked_through(
+    filled: Iterable[Target], roots: Mapping[str, Path], met_roots: Set[str]
+) -> tuple[list[Place], list[Path]]:
+    """The parts of roots that have been looked through, and the roots among them without any file.
+
+    Of a root within a walked folder, as of any other, something must have been met: where there is nothing, its drive
+    may not be mounted.
+    """
+    covered, without_files = list[Place](), list[Path]()
+    for target in filled:
+        for key, part in _parts_of(target, roots):
+            if part or roots[key] == target.folder or key in met_roots:
+                covered.append((key, part))
+            else:
+                without_files.append(roots[key])
+    return covered, without_files
+
+
+def _parts_of(target: Target, roots: Mapping[str, Path]) -> Iterator[Place]:
     """The parts of roots that a target covers: a root and a path in it, empty for all of it."""
     if not target.whole:
         return
@@ -150,11 +131,7 @@ def scopes(target: Target, roots: Mapping[str, Path]) -> Iterator[Place]:
             yield key, target.folder.relative_to(root).as_posix()
 
 
-def _inner_roots(start: Path, roots: Mapping[str, Path]) -> list[tuple[str, str]]:
-    """Path and key of the roots below a folder, the innermost first."""
-    inner = [
-        (root.relative_to(start).as_posix(), key)
-        for key, root in roots.items()
-        if root != start and root.is_relative_to(start)
-    ]
-    return sorted(inner, key=lambda path_and_key: -len(path_and_key[0]))
+def _is_walked(folder: Path, starts: Iterable[Path], excludes: Excludes) -> bool:
+    """Whether a walk from one of the folders `starts` has come to a folder."""
+    around = filter(folder.is_relative_to, starts)
+    return any(folder == start or is_walked(folder / "x", start, excludes) for start in around)

@@ -69,45 +69,6 @@ def test_no_index_no_export(prompt):
     assert "no index 'default'" in result.stderr
 
 
-def test_an_exported_index_comes_back_and_takes_words(indexed):
-    assert indexed("export", "out", "--layout", "clip-retrieval").exit_code == 0
-    imported = indexed("import", "out", "--index", "again")
-    assert imported.exit_code == 0
-    assert imported.stderr.endswith("4 imported; index 'again' holds 4 photos\n")
-    ours, theirs = (indexed("query", "red", "--index", name, "--format", "paths") for name in ("default", "again"))
-    assert ours.exit_code == 0 and ours.stdout == theirs.stdout
-    refused = indexed("import", "out", "--index", "again")
-    assert refused.exit_code == 1 and "index 'again' exists already" in refused.stderr
-
-
-def test_vectors_without_a_model_refuse_words_and_the_next_index_run(indexed):
-    assert indexed("export", "out", "--layout", "clip-retrieval").exit_code == 0
-    metadata = indexed.folder / "out" / "metadata" / "metadata_0.parquet"
-    pq.write_table(pq.read_table(metadata).replace_schema_metadata(None), metadata)
-    imported = indexed("import", "out", "--index", "again")
-    assert "nobody named the model" in imported.stderr
-    words = indexed("query", "red", "--index", "again")
-    assert words.exit_code == 1 and "words cannot be compared" in words.stderr
-    example = indexed("query", "photos/turned.jpg", "--index", "again", "--top", "1").stdout
-    assert "1.000  photos/turned.jpg" in example
-    refused = indexed("index", "photos", "--index", "again")
-    assert refused.exit_code == 1 and "was built with model unknown@unknown" in refused.stderr
-    assert indexed("index", "--rebuild", "--model", "tiny", "--index", "again").exit_code == 0
-    assert indexed("query", "red", "--index", "again").exit_code == 0
-
-
-def test_rows_that_an_import_leaves_out_are_named(indexed):
-    assert indexed("export", "out", "--layout", "clip-retrieval").exit_code == 0
-    metadata = indexed.folder / "out" / "metadata" / "metadata_0.parquet"
-    table = pq.read_table(metadata)
-    paths = ["photos/a\n\0.png", *table["image_path"].to_pylist()[1:]]
-    column = table.schema.get_field_index("image_path")
-    pq.write_table(table.set_column(column, table.schema.field(column), [paths]), metadata)
-    told = indexed("import", "out", "--index", "again").stderr
-    assert r"photos/a\n\x00.png: embedded null byte" in told
-    assert "3 imported, 1 with a path that is refused and left out; index 'again' holds 3 photos" in told
-
-
 def test_an_index_of_unsure_captions_alone_says_so(indexed, judge):
     judge(circle=("a", 0.1), square=("b", 0.1), triangle=("c", 0.1))
     assert indexed("remove", "photos/turned.jpg").exit_code == 0

@@ -262,13 +262,13 @@ def test_an_unchanged_library_costs_a_walk_and_no_more(indexed):
 STOPPED = """
 import os, signal, sys
 from cocasearch.__main__ import main
-from cocasearch.indexing.write_queue import CommitQueue
+from cocasearch.indexing.write_queue import WriteQueue
 
-due = CommitQueue.commit_if_due
+due = WriteQueue.commit_if_due
 def stopped(queue):
     os.kill(os.getpid(), signal.SIGINT)
     due(queue)
-CommitQueue.commit_if_due = stopped
+WriteQueue.commit_if_due = stopped
 main()
 """
 

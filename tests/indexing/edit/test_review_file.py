@@ -9,7 +9,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.edit.review_file import Correction, PhotoKey, Reviewed, read_corrections, write_review
 
 DOG = PhotoKey.of("0123456789012345", "1" * 32, 'a "red" dog, café\u2028')
-CAT = PhotoKey.of("abcdef0123456789", "", "a cat")
+CAT = PhotoKey.of("abcdef0123456789", "2" * 32, "a cat")
 ROWS = [
     Reviewed("/photos/dog.jpg", 'a "red" dog, café\u2028', 0.0625, DOG),
     Reviewed("/photos/=cat;.jpg", "a cat", 0.49, CAT),

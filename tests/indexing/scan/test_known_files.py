@@ -26,7 +26,7 @@ def test_stamps_are_by_folder_and_tell_missing_files(tmp_path, table):
         ("2", ""): {"a.png": [9, 2]},
     }
     assert known.counts == Counts(present=4, captionless=1, missing=1)
-    assert known.stamps("3", "nowhere") == {}
+    assert known.file_stats("3", "nowhere") == {}
     assert list(known.paths_in("2")) == ["a.png"]
     assert known.sizes_among({7, 8, 9}) == {7, 9}
 
