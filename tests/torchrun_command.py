@@ -9,12 +9,12 @@ from pathlib import Path
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 
 CONFIG = TrainingConfig(
-    passes=2.0,
+    epochs=2.0,
     optimizer="adamw",  # Muon rounds to bfloat16, and so enlarges differences of rounding
-    images_per_step=5,
+    batch_size=5,
     captions_per_image=2,
     dropout=0.0,  # each process draws its own
-    frozen_passes=1.0,
+    frozen_epochs=1.0,
     frozen_blocks=0,
     held_out=4,
     validations=2,
@@ -23,7 +23,7 @@ CONFIG = TrainingConfig(
     ema_decay=0.5,
     augmentation=AugmentationConfig(min_area=0.8, flip=True, color=0.1),
 )
-SETTINGS = ("passes", "images_per_step", "captions_per_image", "dropout", "frozen_passes", "frozen_blocks", "held_out")
+SETTINGS = ("epochs", "batch_size", "captions_per_image", "dropout", "frozen_epochs", "frozen_blocks", "held_out")
 SETTINGS += ("optimizer", "validations", "precision", "checkpoint_minutes", "ema_decay")
 
 

@@ -63,11 +63,11 @@ class AugmentationConfig:
 class TrainingConfig:
     """One run. The defaults suit some thousand captioned pictures; coca-mini's model card has the recipe of its own.
 
-    A pass sees every picture of the first source once, with `captions_per_image` of its captions.
+    An epoch sees every picture of the first source once, with `captions_per_image` of its captions.
     """
 
-    passes: float = 16.0
-    images_per_step: int = 128
+    epochs: float = 16.0
+    batch_size: int = 128
     captions_per_image: int = 3
     labelled_per_step: int = 64
 
@@ -75,7 +75,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3  # AdamW: everything that is not a matrix of a transformer (all, without Muon)
     muon_learning_rate: float = 4e-3
     encoder_learning_rate: float = 6e-5
-    frozen_passes: float = 9.0  # the image encoder keeps its weights this long; infinity: for good
+    frozen_epochs: float = 9.0  # the image encoder keeps its weights this long; infinity: for good
     frozen_blocks: int = 5  # the weights of its first blocks and stem are kept to the end; adapters are not
     weight_decay: float = 0.05
     beta1: float = 0.9
@@ -105,10 +105,10 @@ class TrainingConfig:
     seed: int = 0
     held_out: int = 500  # pictures of the first source that are set aside for validation
     keep_near: bool = False  # learn also from pictures that are nearly the same as one to validate on
-    resampled: bool = False  # each step draws its pictures from all of them, instead of each picture once in a pass
+    resampled: bool = False  # each step draws its pictures from all of them, instead of each picture once in an epoch
     validations: int = 12  # how often it is validated
     checkpoint_minutes: float = 5.0
-    save_passes: float = 0.0  # keep the model of every so many passes, in the run's folder; 0: the best alone
+    save_epochs: float = 0.0  # keep the model of every so many epochs, in the run's folder; 0: the best alone
     saves_kept: int = 0  # so many of them at most, the last ones; 0: all
 
     # The recipe: shares of the run are from 0 to 1.
@@ -140,7 +140,7 @@ class TrainingConfig:
     distill_weight: float = 1.0  # of its similarities of pictures and texts
     distill_caption_weight: float = 1.0  # of its distribution of the next token; needs the same tokenizer
     self_critical_weight: float = (
-        0.0  # of captions that the model draws, judged by people's: above 0, after some passes
+        0.0  # of captions that the model draws, judged by people's: above 0, after some epochs
     )
     self_critical_samples: int = 5  # how many captions of each picture it draws in a step
     invention_price: float = 0.0  # what an object that nobody named costs a drawn caption, beside its CIDEr-D
@@ -259,7 +259,7 @@ _WITHOUT_EFFECT = (
     "checkpoint_minutes",
     "feature_folder",
     "workers",
-    "save_passes",
+    "save_epochs",
     "saves_kept",
     "micro_batch",
     "accumulation",
@@ -270,8 +270,8 @@ _WITHOUT_EFFECT = (
 )
 _LAYER_DECAYS = ("image_layer_decay", "text_layer_decay")
 _ABOVE_ZERO = (
-    "passes",
-    "images_per_step",
+    "epochs",
+    "batch_size",
     "captions_per_image",
     "learning_rate",
     "names_per_step",
@@ -282,7 +282,7 @@ _ABOVE_ZERO = (
     "sigmoid_temperature",
     "sentence_temperature",
 )
-_MAY_BE_INFINITE = {"frozen_passes", "checkpoint_minutes", "max_gradient_norm"}
+_MAY_BE_INFINITE = {"frozen_epochs", "checkpoint_minutes", "max_gradient_norm"}
 _NOT_NEGATIVE = (
     "seed",
     "workers",
@@ -291,7 +291,7 @@ _NOT_NEGATIVE = (
     "max_gradient_norm",
     "muon_learning_rate",
     "encoder_learning_rate",
-    "frozen_passes",
+    "frozen_epochs",
     "frozen_blocks",
     "contrastive_weight",
     "caption_weight",
@@ -303,7 +303,7 @@ _NOT_NEGATIVE = (
     "held_out",
     "validations",
     "checkpoint_minutes",
-    "save_passes",
+    "save_epochs",
     "saves_kept",
     "weight_decay",
     "unlocked_image_groups",

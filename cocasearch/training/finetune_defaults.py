@@ -1,6 +1,6 @@
 """What `finetune` does where it is not told: chosen from the model, the size of the collection and the machine.
 
-The rates, passes and what is frozen were found with coca-mini on 500 rendered charts and shapes: an image encoder that
+The rates, epochs and what is frozen were found with coca-mini on 500 rendered charts and shapes: an image encoder that
 keeps its weights learned them as well, in a quarter of the time, and forgot less of what the model knew.
 """
 
@@ -18,26 +18,26 @@ from cocasearch.training.model.adapters import words
 from cocasearch.training.step.memory_estimate import MemoryEstimate
 
 # Fewer pictures than that teach an image encoder less than it forgets.
-THAWS_FROM = 5_000
-_PICTURES_SEEN = 16_000  # by a small collection, all passes together
+UNFREEZES_FROM = 5_000
+_PICTURES_SEEN = 16_000  # by a small collection, all epochs together
 _RATE, _RATE_WIDTH = 3e-4, 192  # found at coca-mini's width; wider models bear less
 _ENCODER_RATE = 0.1  # of the image encoder, as a share of that of the rest
 _ADAPTER_RATE = 10.0  # of an adapter, as a multiple of a weight's
 
 
 def choose_config(n_images: int, model: CoCaConfig, device: torch.device) -> TrainingConfig:
-    """Gentle settings for a collection of this size: low rates, more passes over fewer pictures."""
-    passes = min(40.0, max(4.0, _PICTURES_SEEN / max(1, n_images)))
+    """Gentle settings for a collection of this size: low rates, more epochs over fewer pictures."""
+    epochs = min(40.0, max(4.0, _PICTURES_SEEN / max(1, n_images)))
     rate = _RATE * min(1.0, _RATE_WIDTH / model.text.width)
-    thaws = n_images >= THAWS_FROM and device.type != "cpu"
+    unfreezes = n_images >= UNFREEZES_FROM and device.type != "cpu"
     return TrainingConfig(
-        passes=passes,
-        images_per_step=max(2, min(64, n_images // 4)),
+        epochs=epochs,
+        batch_size=max(2, min(64, n_images // 4)),
         captions_per_image=3,
         optimizer="adamw",
         learning_rate=rate,
-        encoder_learning_rate=_ENCODER_RATE * rate if thaws else 0.0,
-        frozen_passes=passes / 2 if thaws else passes,
+        encoder_learning_rate=_ENCODER_RATE * rate if unfreezes else 0.0,
+        frozen_epochs=epochs / 2 if unfreezes else epochs,
         frozen_blocks=0,
         ema_decay=0.98,
         # Captions may speak of left and right, of counts and of what is at the edge.
@@ -99,7 +99,7 @@ def settings_of_encoder(config: TrainingConfig, chosen: TrainingConfig, model: C
     is_locked = config.lock_image and config.unlocked_image_groups < 2  # the first group is above the encoder
     has_adapters = config.lora_rank > 0 and isinstance(model.image, VisionTransformerConfig)
     asks = {
-        "frozen_passes": config.frozen_passes < config.passes and config.frozen_passes != chosen.frozen_passes,
+        "frozen_epochs": config.frozen_epochs < config.epochs and config.frozen_epochs != chosen.frozen_epochs,
         "image_layer_decay": config.image_layer_decay != chosen.image_layer_decay,
         "unlocked_image_groups": config.unlocked_image_groups > 1,
         "checkpointed_image_blocks": config.checkpointed_image_blocks > 0,
@@ -114,11 +114,11 @@ def with_trained_encoder(chosen: TrainingConfig, learning_rate: float) -> Traini
 
 
 def consistent(config: TrainingConfig) -> TrainingConfig:
-    """The settings after the user's changes: an image encoder with a rate is thawed a quarter into the run."""
-    if config.encoder_learning_rate == 0 and config.frozen_passes < config.passes:
-        return dataclasses.replace(config, frozen_passes=config.passes)
-    if config.encoder_learning_rate > 0 and config.frozen_passes >= config.passes:
-        return dataclasses.replace(config, frozen_passes=config.passes / 4)
+    """The settings after the user's changes: an image encoder with a rate is unfrozen a quarter into the run."""
+    if config.encoder_learning_rate == 0 and config.frozen_epochs < config.epochs:
+        return dataclasses.replace(config, frozen_epochs=config.epochs)
+    if config.encoder_learning_rate > 0 and config.frozen_epochs >= config.epochs:
+        return dataclasses.replace(config, frozen_epochs=config.epochs / 4)
     return config
 
 
@@ -126,8 +126,8 @@ def fit_memory(config: TrainingConfig, estimate: MemoryEstimate, available: int 
     """The settings with as many pictures in memory at once as fit; the step's result stays the same."""
     if available is None or config.micro_batch or config.accumulation > 1:
         return config
-    images = estimate.images_within(available, config.images_per_step)
-    return config if images == config.images_per_step else dataclasses.replace(config, micro_batch=images)
+    images = estimate.images_within(available, config.batch_size)
+    return config if images == config.batch_size else dataclasses.replace(config, micro_batch=images)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Plan:
     @property
     def images_at_once(self) -> int:
         """Pictures in memory at once."""
-        return -(-self.config.images_per_step // self.config.parts(self.config.images_per_step))
+        return -(-self.config.batch_size // self.config.parts(self.config.batch_size))
 
     @property
     def memory(self) -> int:
@@ -164,21 +164,21 @@ class Plan:
     def sentences(self) -> list[str]:
         """The plan in plain words."""
         config = self.config
-        thaw = config.frozen_passes < config.passes
+        unfreeze = config.frozen_epochs < config.epochs
         encoder = (
-            f"thawed after {config.frozen_passes:g} passes at rate {config.encoder_learning_rate:.2g}"
-            if thaw
+            f"unfrozen after {config.frozen_epochs:g} epochs at rate {config.encoder_learning_rate:.2g}"
+            if unfreeze
             else "kept as it is"
         )
-        if thaw and self.encoder_settings:
+        if unfreeze and self.encoder_settings:
             encoder += f" (for the sake of {', '.join(self.encoder_settings)}; --encoder-lr changes it)"
-        parts = config.parts(config.images_per_step)
-        step = f"{config.images_per_step} a step" + (f" in {parts} parts" if parts > 1 else "")
+        parts = config.parts(config.batch_size)
+        step = f"{config.batch_size} a step" + (f" in {parts} parts" if parts > 1 else "")
         adapters = f"adapters of rank {config.lora_rank}, " if config.lora_rank else ""
         free = f" of {self.available / 2**30:.1f} GB free" if self.available else ""
         rate = f"{adapters}rate {config.learning_rate:.2g}" + (f" ({self.reason})" if self.reason else "")
         said = [
-            f"{self.n_images:,} photos to learn from, {self.n_held_out:,} held out; {config.passes:g} passes, {step}",
+            f"{self.n_images:,} photos to learn from, {self.n_held_out:,} held out; {config.epochs:g} epochs, {step}",
             f"{rate}; image encoder {encoder}; {self.precision} on {self.device.type}",
             f"memory expected: {self.memory / 2**30:.1f} GB{free}",
         ]

@@ -21,7 +21,7 @@ def idle_settings(
         val: It is measured on data of their own.
     """
     image_is_locked = config.lock_image and config.unlocked_image_groups < 2  # the first group is above the encoder
-    encoder_stays = image_is_locked or config.frozen_passes >= config.passes
+    encoder_stays = image_is_locked or config.frozen_epochs >= config.epochs
     color = config.augmentation
     reasons = {  # the first that holds is told
         "without lora_rank (--lora)": (not config.lora_rank, _named("lora_", config) - {"lora_rank"}),
@@ -34,7 +34,7 @@ def idle_settings(
         "without contrastive_loss=sigmoid": (config.contrastive_loss != "sigmoid", _named("sigmoid_", config)),
         "without schedule=const-cooldown": (config.schedule != "const-cooldown", _named("cooldown", config)),
         "beside warmup_steps": (config.warmup_steps > 0, {"warmup"}),
-        "without save_passes": (not config.save_passes, {"saves_kept"}),
+        "without save_epochs": (not config.save_epochs, {"saves_kept"}),
         "without cache_features": (not config.cache_features, {"feature_folder"}),
         "beside gradient_checkpointing": (config.gradient_checkpointing, {"checkpointed_image_blocks"}),
         "without optimizer=muon": (config.optimizer != "muon", {"muon_learning_rate"}),
@@ -51,7 +51,7 @@ def idle_settings(
         "without labelled photos": (not labels, {"labelled_per_step", "label_caption_weight"}),
         "with --val": (val, {"held_out"}),
         "without photos to measure on": (not (val or config.held_out), {"validations", "keep_near"}),
-        "with lock_image": (image_is_locked, {"encoder_learning_rate", "frozen_passes"}),
+        "with lock_image": (image_is_locked, {"encoder_learning_rate", "frozen_epochs"}),
         "while the image encoder is kept as it is": (encoder_stays, {"frozen_blocks", "encoder_learning_rate"}),
         "without augmentation.erase_probability": (not color.erase_probability, {"augmentation.erase_count"}),
         "without augmentation.color or hue": (not (color.color or color.hue), {"augmentation.color_probability"}),

@@ -38,7 +38,7 @@ class TrainingRequest:
     """What `train` is asked for.
 
     Args:
-        data: Captioned data files; the first is the one that passes are counted in and pictures held out of.
+        data: Captioned data files; the first is the one that epochs are counted in and pictures held out of.
         weights: Their shares of each step; by default their numbers of pictures.
         out: The model folder to write.
         preset: The architecture to start from, with `pooler` instead of its own way of pooling; or `model`. coca-mini

@@ -43,7 +43,7 @@ from cocasearch.training.run_folder.run_checkpoint import (
     run_identity,
 )
 from cocasearch.training.run_folder.run_log import RunLog
-from cocasearch.training.run_folder.saved_passes import SavedPasses
+from cocasearch.training.run_folder.saved_epochs import SavedEpochs
 from cocasearch.training.step.learner import Learner
 from cocasearch.training.step.processes import Processes, device_of_process, has_lost_launcher
 from cocasearch.training.step.schedule import is_validated
@@ -119,8 +119,8 @@ class Trainer:
         objective = prepared_objective(start, config, self.device, teacher)
         # Before the learner: a model that it divides among processes cannot be copied.
         self._features = CachedFeatures(objective, data, config, self.run_folder) if config.cache_features else None
-        self.steps_per_pass = data.steps_per_pass(config)
-        self.learner = Learner(objective, config, self.processes, self.steps_per_pass)
+        self.steps_per_epoch = data.steps_per_epoch(config)
+        self.learner = Learner(objective, config, self.processes, self.steps_per_epoch)
         self.state = _State()
         self._kept = 0  # steps
         self._is_asked_to_stop: Callable[[], bool] = lambda: False
@@ -158,7 +158,7 @@ class Trainer:
                 raise
             except Exception as error:
                 self._save_after(error)
-                pictures = -(-self.config.images_per_step // self.processes.count)
+                pictures = -(-self.config.batch_size // self.processes.count)
                 step, kept = self.learner.step, self._kept
                 if (reason := explained(error, self.config, step=step, kept=kept, pictures=pictures)) is not None:
                     raise reason from error
@@ -206,7 +206,7 @@ class Trainer:
             for batch in batches:
                 losses = self.learner.take_step(batch)
                 validation = self._validate() if self._is_validation_due() else None
-                self._save_pass()
+                self._save_epoch()
                 report.add(self.state.losses, losses, validation)
                 if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
                     self._save_checkpoint()
@@ -264,8 +264,8 @@ class Trainer:
         trained = dataclasses.replace(self._trained, folder=folder or self.out)
         return self.processes.once(lambda: trained.write(weights, steps=steps, report=report, words=self._words))
 
-    def _save_pass(self) -> None:
-        saved = SavedPasses(self.run_folder, self.config, self.steps_per_pass)
+    def _save_epoch(self) -> None:
+        saved = SavedEpochs(self.run_folder, self.config, self.steps_per_epoch)
         if (folder := saved.folder_after(self.learner.step)) is not None:
             self._write_model(None, folder)
             self.processes.once(saved.drop_older)

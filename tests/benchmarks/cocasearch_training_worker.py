@@ -21,7 +21,7 @@ OPENCLIPS = TrainingConfig(
     encoder_learning_rate=1e-3,
     weight_decay=0.2,
     caption_weight=2.0,
-    frozen_passes=0.0,
+    frozen_epochs=0.0,
     frozen_blocks=0,
     warmup=0.0,
     schedule="const",
@@ -34,7 +34,7 @@ OPENCLIPS = TrainingConfig(
 def prepare(request: Json) -> Run:
     torch.set_num_threads(request["threads"])
     texts = request["texts"]
-    config = TrainingConfig(**{**vars(OPENCLIPS), "images_per_step": len(texts), **request.get("config", {})})
+    config = TrainingConfig(**{**vars(OPENCLIPS), "batch_size": len(texts), **request.get("config", {})})
     start = from_model_folder(Path(request["model"]))
     images = [CaptionedImage(b"", str(number), (text,)) for number, text in enumerate(texts)]
     length = start.model.config.text.context_length

@@ -16,7 +16,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.model import memory
 from cocasearch.training.step.processes import Processes
 
-TINY_RUN = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "validations=1", "--set", "frozen_passes=0")
+TINY_RUN = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "validations=1", "--set", "frozen_epochs=0")
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def captioned(prompt):
 
 def test_settings_change_fields_by_name_and_type():
     changed = apply_settings(
-        TrainingConfig(), ["passes=2", "optimizer=adamw", "augmentation.flip=false", "frozen_passes=inf"]
+        TrainingConfig(), ["epochs=2", "optimizer=adamw", "augmentation.flip=false", "frozen_epochs=inf"]
     )
-    assert (changed.passes, changed.optimizer, changed.augmentation.flip) == (2.0, "adamw", False)
-    assert changed.frozen_passes == float("inf")
+    assert (changed.epochs, changed.optimizer, changed.augmentation.flip) == (2.0, "adamw", False)
+    assert changed.frozen_epochs == float("inf")
     assert changed.augmentation.min_area == TrainingConfig().augmentation.min_area
 
 
@@ -49,16 +49,18 @@ def test_settings_change_fields_by_name_and_type():
         ("min_area=0.1", "did you mean 'augmentation.min_area'"),
         ("lr=1", "there is no setting 'lr'; did you mean 'learning_rate', which in finetune is also --lr?"),
         ("learning-rate=1", "did you mean 'learning_rate'"),
-        ("batch_size=2", "did you mean 'images_per_step', which in finetune is also --batch-size?"),
-        ("epochs=2", "did you mean 'passes'"),
+        ("images_per_step=2", "did you mean 'batch_size', which in finetune is also --batch-size?"),
+        ("passes=3", "there is no setting 'passes'; did you mean 'epochs', which in finetune is also --epochs?"),
+        ("frozen_passes=2", "did you mean 'frozen_epochs'"),
+        ("save_passes=2", "did you mean 'save_epochs'"),
         ("foo=1", "there is no setting 'foo'$"),
         ("augmentation.foo=1", "there is no setting 'augmentation.foo'$"),
         ("z" * 1000 + "=1", "there is no setting 'z{60}…'$"),
-        ("passes", "the setting 'passes' gives no value"),
+        ("epochs", "the setting 'epochs' gives no value"),
         ("augmentation=3", "'augmentation' has settings of its own, such as augmentation.min_area"),
-        ("passes=many", "'passes' takes a number, not 'many'"),
-        ("passes=" + "9z" * 500, "'passes' takes a number, not '(9z){30}…'$"),
-        ("images_per_step=1.5", "'images_per_step' takes a whole number"),
+        ("epochs=many", "'epochs' takes a number, not 'many'"),
+        ("epochs=" + "9z" * 500, "'epochs' takes a number, not '(9z){30}…'$"),
+        ("batch_size=1.5", "'batch_size' takes a whole number"),
         ("dropout=2", "dropout must be from 0"),
     ],
 )
@@ -70,9 +72,9 @@ def test_wrong_setting_is_named(setting, words):
 
 
 def test_a_setting_is_not_given_two_values():
-    assert apply_settings(TrainingConfig(), ["passes=2"], passes=2.0).passes == 2
-    with pytest.raises(CocaSearchError, match="'passes' is given two values: 1 and 2"):
-        apply_settings(TrainingConfig(), ["passes=2"], passes=1)
+    assert apply_settings(TrainingConfig(), ["epochs=2"], epochs=2.0).epochs == 2
+    with pytest.raises(CocaSearchError, match="'epochs' is given two values: 1 and 2"):
+        apply_settings(TrainingConfig(), ["epochs=2"], epochs=1)
     with pytest.raises(CocaSearchError, match=r"'augmentation\.flip' is given two values: true and false"):
         apply_settings(TrainingConfig(), ["augmentation.flip=true", "augmentation.flip=false"])
 
@@ -82,7 +84,7 @@ def test_all_settings_are_listed_without_anything_else(prompt, command):
     result = prompt(command, "--set", "help")
     assert result.exit_code == 0
     listed = result.stdout.splitlines()
-    assert {"dropout=0.1", "augmentation.flip=true", "frozen_passes=9.0", "distill_from="} <= set(listed)
+    assert {"dropout=0.1", "augmentation.flip=true", "frozen_epochs=9.0", "distill_from="} <= set(listed)
     defaults = TrainingConfig()
     assert apply_settings(defaults, [line for line in listed if not line.endswith("=")]) == defaults
 
@@ -90,7 +92,7 @@ def test_all_settings_are_listed_without_anything_else(prompt, command):
 def test_settings_without_effect_are_said(captioned):
     idle = ("lora_alpha=4", "muon_learning_rate=0.1", "held_out=3")
     (captioned.folder / "val.csv").write_text("image,caption\nphotos/0.png,a turned thing\n")
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--val", "val.csv")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--batch-size", "2", "--val", "val.csv")
     words = [word for setting in (*idle, "keep_near=true") for word in ("--set", setting)]
     result = captioned("finetune", "captions.tsv", *options, *words)
     assert "mind: lora_alpha has no effect without lora_rank (--lora)" in result.stderr.splitlines()
@@ -163,7 +165,7 @@ def test_proof_is_printed_though_the_remote_place_fails(captioned):
     (captioned.folder / "mine.run").mkdir()
     (captioned.folder / "remote").mkdir()
     (captioned.folder / "remote" / "mine.run").write_text("no folder")
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--json")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--batch-size", "2", "--json")
     result = captioned("finetune", "captions.tsv", *options, "--remote-sync", "remote")
     assert result.exit_code == 1
     assert "comparison" in json.loads(result.stdout)
@@ -176,7 +178,7 @@ def test_proof_is_printed_though_the_remote_place_fails(captioned):
 
 
 def test_finetuning_measures_the_same_photos_before_and_after(captioned):
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--json")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--batch-size", "2", "--json")
     result = captioned("finetune", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
@@ -184,7 +186,7 @@ def test_finetuning_measures_the_same_photos_before_and_after(captioned):
     assert {"text to image recall@1", "caption CIDEr-D"} <= {figure["figure"] for figure in report["comparison"]}
     assert report["shares"][0]["keep"] == 0
     assert report["judged_apart"] is False
-    assert report["plan"]["config"]["passes"] == 1
+    assert report["plan"]["config"]["epochs"] == 1
     assert report["plan"]["memory"]["total"] > report["plan"]["memory"]["weights"]
     assert captioned("models", "info", "./mine").exit_code == 0
     rebuilt = captioned("index", "photos", "--model", "./mine", "--rebuild")
@@ -193,11 +195,11 @@ def test_finetuning_measures_the_same_photos_before_and_after(captioned):
 
 
 def test_finetuning_says_what_it_will_do_and_what_came_of_it(captioned):
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--set", "images_per_step=2")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--set", "batch_size=2")
     result = captioned("finetune", "captions.tsv", "--guard", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
     said = result.stderr.splitlines()
-    assert any("photos to learn from, 2 held out; 1 passes, 2 a step" in line for line in said)
+    assert any("photos to learn from, 2 held out; 1 epochs, 2 a step" in line for line in said)
     assert any(line.startswith("memory expected: ") for line in said)
     assert "8 photos of the guard are also learned from, and will not show what is forgotten" in said
     assert any(line.startswith("2 held-out photos prove nothing: of fewer than 6") for line in said)
@@ -276,7 +278,7 @@ def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatc
 
 
 def test_finetuning_takes_the_options_of_recipes(captioned):
-    options = ("--out", "mine", "--model", "tiny", "--passes", "2", "--batch-size", "2", "--lora", "2")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "2", "--batch-size", "2", "--lora", "2")
     result = captioned("finetune", "captions.tsv", *options, "--distill", "tiny", "--precision", "pure_bfloat16")
     assert result.exit_code == 0, result.stderr
     mine = read_model_folder(captioned.folder / "mine")

@@ -153,11 +153,11 @@ def save_untrained(start: StartingPoint, folder: Path) -> Path:
 
 
 TOY = TrainingConfig(
-    passes=4,
-    images_per_step=6,
+    epochs=4,
+    batch_size=6,
     captions_per_image=2,
     labelled_per_step=3,
-    frozen_passes=2,
+    frozen_epochs=2,
     frozen_blocks=1,
     encoder_learning_rate=1e-3,
     warmup=0.1,
@@ -173,7 +173,7 @@ TOY = TrainingConfig(
 
 @dataclass(frozen=True)
 class Runs:
-    """Training runs that differ in nothing but what a test names; 16 steps, the encoder thaws after 8."""
+    """Training runs that differ in nothing but what a test names; 16 steps, the encoder is unfrozen after 8."""
 
     new_start: StartFactory
     class_names: ClassNames
@@ -214,7 +214,7 @@ class Runs:
 
     def plain(self, out: Path, **changes: object) -> Trainer:
         """A run without names, without validation, of few steps."""
-        config = replace(TOY, **{"passes": 1.0, "frozen_passes": 0.0, **changes})  # type: ignore[arg-type]
+        config = replace(TOY, **{"epochs": 1.0, "frozen_epochs": 0.0, **changes})  # type: ignore[arg-type]
         return self.trainer(out, config=config, held_out=0, names=False)
 
 

@@ -9,11 +9,11 @@ from cocasearch.training.config import TrainingConfig
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"passes": 0}, "passes must be above 0, not 0"),
-        ({"passes": float("inf")}, "passes must be a finite number, not inf"),
+        ({"epochs": 0}, "epochs must be above 0, not 0"),
+        ({"epochs": float("inf")}, "epochs must be a finite number, not inf"),
         ({"learning_rate": float("inf")}, "learning_rate must be a finite number, not inf"),
         ({"seed": -1}, "seed must be 0 or above, not -1"),
-        ({"images_per_step": -1}, "images_per_step must be above 0"),
+        ({"batch_size": -1}, "batch_size must be above 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"dropout": 1.0}, "dropout must be from 0 to"),
         ({"ema_decay": -0.1}, "ema_decay must be from 0 to"),
@@ -62,4 +62,4 @@ def test_settings_out_of_range(settings: dict[str, object], message: str) -> Non
 
 
 def test_an_encoder_may_be_frozen_for_good() -> None:
-    assert TrainingConfig(frozen_passes=float("inf")).frozen_passes == float("inf")
+    assert TrainingConfig(frozen_epochs=float("inf")).frozen_epochs == float("inf")

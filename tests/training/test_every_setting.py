@@ -33,15 +33,15 @@ DISTILLED = {"distill_from": "larger"}
 # setting -> what it needs beside it, and a value that makes another model. `names` adds class names and labelled
 # pictures to the run, `vit` replaces its convolutional encoder.
 CHANGES: dict[str, tuple[Settings, object]] = {
-    "passes": ({}, 0.5),
-    "images_per_step": ({}, 5),
+    "epochs": ({}, 0.5),
+    "batch_size": ({}, 5),
     "captions_per_image": ({}, 1),
     "labelled_per_step": (NAMES, 2),
     "optimizer": ({}, "adamw"),
     "learning_rate": ({}, 1e-4),
     "muon_learning_rate": ({}, 1e-4),
     "encoder_learning_rate": ({}, 1e-4),
-    "frozen_passes": ({}, 0.25),
+    "frozen_epochs": ({}, 0.25),
     "frozen_blocks": ({}, 2),
     "weight_decay": ({}, 0.5),
     "beta1": ({}, 0.5),
@@ -125,8 +125,8 @@ SHOWN_ELSEWHERE = {
     "held_out": "test_splitting.py::test_held_out_pictures_are_whole_pictures_chosen_by_the_seed",
     "keep_near": "test_splitting.py::test_what_is_nearly_the_same_is_kept_where_wanted",
     "validations": "test_resume.py::test_the_run_has_what_could_go_wrong",
-    "save_passes": "test_saved_passes.py::test_the_model_of_every_pass_is_kept",
-    "saves_kept": "test_saved_passes.py::test_the_last_ones_alone_stay",
+    "save_epochs": "test_saved_epochs.py::test_the_model_of_every_epoch_is_kept",
+    "saves_kept": "test_saved_epochs.py::test_the_last_ones_alone_stay",
     "invention_price": "test_self_critical.py::test_an_object_that_nobody_named_costs_its_price",
     "cache_features": "test_cached_features.py::test_cached_features_train_as_computed_ones_do",
     "feature_folder": "test_cached_features.py::test_the_file_goes_with_the_run_unless_it_has_a_place_of_its_own",
@@ -183,7 +183,7 @@ def made(runs, new_start, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         nested = {name.removeprefix("augmentation."): settings.pop(name) for name in list(settings) if "." in name}
         augmentation = dataclasses.replace(plain.augmentation, **nested)
         config = dataclasses.replace(
-            plain, **{"passes": 0.75, "precision": "float32", "augmentation": augmentation, **settings}
+            plain, **{"epochs": 0.75, "precision": "float32", "augmentation": augmentation, **settings}
         )
         start = forced(new_start(convolutional=not vit), config)
         out = tmp_path_factory.mktemp("runs") / "model"
@@ -213,7 +213,7 @@ def test_a_setting_is_called_idle_exactly_where_it_lacks_what_it_needs(setting: 
 
     def idle(settings: Settings) -> list[str]:
         names, fields = "names" in settings, {name: settings[name] for name in settings.keys() - {"names", "vit"}}
-        asked = [f"{name}={chosen}" for name, chosen in {"frozen_passes": 0.0, **fields, setting: value}.items()]
+        asked = [f"{name}={chosen}" for name, chosen in {"frozen_epochs": 0.0, **fields, setting: value}.items()]
         return idle_settings(apply_settings(TrainingConfig(), asked), [setting], names=names, labels=names)
 
     assert idle(beside) == []
@@ -222,7 +222,7 @@ def test_a_setting_is_called_idle_exactly_where_it_lacks_what_it_needs(setting: 
 
 def test_a_default_that_is_spelled_out_changes_nothing(made, runs) -> None:
     config = runs.plain(Path("none")).config
-    names = [name for name, (beside, _) in CHANGES.items() if not beside and name not in ("passes", "precision")]
+    names = [name for name, (beside, _) in CHANGES.items() if not beside and name not in ("epochs", "precision")]
     spelled = {name: functools.reduce(getattr, name.split("."), config) for name in names}
     assert same(made(spelled), made({}))
 

@@ -14,7 +14,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.failures import explained, is_out_of_memory
 from cocasearch.training.trainer import Trainer
 
-CONFIG = TrainingConfig(images_per_step=64)
+CONFIG = TrainingConfig(batch_size=64)
 
 
 def no_memory() -> Exception:

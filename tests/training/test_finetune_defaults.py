@@ -16,9 +16,9 @@ MIB_A_PICTURE = np.array([[0.0, 2**20]])
 
 def test_defaults_are_gentle_and_longer_for_fewer_pictures(tiny_config) -> None:
     few, many = choose_config(40, tiny_config, CPU), choose_config(100_000, tiny_config, CPU)
-    assert few.passes > many.passes >= 4
-    assert (few.images_per_step, many.images_per_step) == (10, 64)
-    assert choose_config(1, tiny_config, CPU).images_per_step >= 2
+    assert few.epochs > many.epochs >= 4
+    assert (few.batch_size, many.batch_size) == (10, 64)
+    assert choose_config(1, tiny_config, CPU).batch_size >= 2
     for config in (few, many):
         assert config.learning_rate < TrainingConfig().learning_rate
         assert not config.augmentation.flip  # captions may speak of left and right
@@ -29,22 +29,22 @@ def test_wider_models_learn_more_slowly(tiny_config) -> None:
     assert choose_config(500, wide, CPU).learning_rate == pytest.approx(3e-4 / 4)
 
 
-def test_image_encoder_is_thawed_for_many_pictures_on_a_gpu_or_when_asked(tiny_config) -> None:
+def test_image_encoder_is_unfrozen_for_many_pictures_on_a_gpu_or_when_asked(tiny_config) -> None:
     def frozen(config: TrainingConfig) -> bool:
-        return config.frozen_passes >= config.passes
+        return config.frozen_epochs >= config.epochs
 
     gpu = torch.device("cuda")
     assert frozen(choose_config(500, tiny_config, gpu))
     assert frozen(choose_config(50_000, tiny_config, CPU))
     assert not frozen(choose_config(50_000, tiny_config, gpu))
     asked = consistent(replace(choose_config(500, tiny_config, CPU), encoder_learning_rate=1e-5))
-    assert asked.frozen_passes == asked.passes / 4
-    longer = consistent(replace(choose_config(500, tiny_config, CPU), passes=100.0))
-    assert longer.frozen_passes == 100
+    assert asked.frozen_epochs == asked.epochs / 4
+    longer = consistent(replace(choose_config(500, tiny_config, CPU), epochs=100.0))
+    assert longer.frozen_epochs == 100
 
 
 def test_steps_that_do_not_fit_are_divided() -> None:
-    config = TrainingConfig(images_per_step=64)
+    config = TrainingConfig(batch_size=64)
     estimate = MemoryEstimate(weights=3 << 20, gradients=1 << 20, optimizer=2 << 20, process=0, moments=MIB_A_PICTURE)
     assert fit_memory(config, estimate, None) == config
     assert fit_memory(config, estimate, 1 << 40) == config

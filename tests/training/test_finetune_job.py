@@ -36,15 +36,15 @@ CAPTION_ADAPTERS = {"lora_rank": 2, "lora_towers": "caption", "lora_extras": ""}
 
 
 def quick(config: TrainingConfig) -> TrainingConfig:
-    return replace(config, passes=1.0, keep_near=True)
+    return replace(config, epochs=1.0, keep_near=True)
 
 
 def strongly(config: TrainingConfig) -> TrainingConfig:
     """An untrained model needs more than a gentle push; small drawings of one kind are alike."""
     return replace(
         config,
-        passes=16.0,
-        frozen_passes=1.0,
+        epochs=16.0,
+        frozen_epochs=1.0,
         optimizer="muon",
         learning_rate=3e-3,
         encoder_learning_rate=3e-3,
@@ -122,7 +122,7 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     ("settings", "named"),
     [
         ({"image_layer_decay": 0.1}, "image_layer_decay"),
-        ({"frozen_passes": 0.5}, "frozen_passes"),
+        ({"frozen_epochs": 0.5}, "frozen_epochs"),
         ({"lock_image": True, "unlocked_image_groups": 2}, "unlocked_image_groups"),
         ({"checkpointed_image_blocks": 1}, "checkpointed_image_blocks"),
         ({"lora_rank": 2}, "lora_rank"),
@@ -132,11 +132,11 @@ def test_settings_of_the_image_encoder_have_it_trained(
     data: Path, transformer_folder: Path, tmp_path: Path, settings: dict[str, object], named: str
 ) -> None:
     def asked(config: TrainingConfig) -> TrainingConfig:
-        return replace(config, passes=8.0, learning_rate=2e-3, keep_near=True, **settings)
+        return replace(config, epochs=8.0, learning_rate=2e-3, keep_near=True, **settings)
 
     plan = planned(FinetuneRequest(data, tmp_path / "m", transformer_folder, adjust=asked))
     assert plan.config.encoder_learning_rate == pytest.approx(2e-4)
-    assert plan.config.frozen_passes == settings.get("frozen_passes", 2.0)
+    assert plan.config.frozen_epochs == settings.get("frozen_epochs", 2.0)
     assert {name: getattr(plan.config, name) for name in settings} == settings
     assert f"(for the sake of {named}; --encoder-lr changes it)" in plan.sentences()[1]
 
@@ -167,7 +167,7 @@ def test_adapters_of_the_image_encoder_learn(data: Path, transformer_folder: Pat
         data,
         tmp_path / "m",
         transformer_folder,
-        adjust=lambda config: replace(quick(config), passes=2.0, lora_rank=2, learning_rate=3e-2),
+        adjust=lambda config: replace(quick(config), epochs=2.0, lora_rank=2, learning_rate=3e-2),
     )
     finetune(request, device="cpu")
     trained, start = (
@@ -380,7 +380,7 @@ def test_a_guard_of_which_nothing_can_be_read_is_refused_before_anything_is_meas
 
 def test_a_run_that_diverged_is_told_when_it_is_measured(data: Path, model_folder: Path, tmp_path: Path) -> None:
     def wildly(config: TrainingConfig) -> TrainingConfig:
-        return replace(quick(config), learning_rate=1e30, images_per_step=24, ema_decay=0.0)
+        return replace(quick(config), learning_rate=1e30, batch_size=24, ema_decay=0.0)
 
     with pytest.raises(
         CocaSearchError, match=r"after step 1 the model's vectors are no numbers .* has diverged"
@@ -458,7 +458,7 @@ def test_kind_that_looks_alike_is_learned_from_all_the_same(model_folder: Path, 
     counts: list[int] = []
     columns = Columns(listener=DataListener(look_alike=counts.append))
     request = FinetuneRequest(
-        data, tmp_path / "m", model_folder, columns=columns, adjust=lambda config: replace(config, passes=1.0)
+        data, tmp_path / "m", model_folder, columns=columns, adjust=lambda config: replace(config, epochs=1.0)
     )
     finetune(request, device="cpu")
     assert counts[0] > 4

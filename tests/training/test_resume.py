@@ -18,7 +18,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.trainer import Trainer, TrainingResult
 
-STEPS, THAW = 16, 8
+STEPS, UNFREEZE = 16, 8
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def test_the_run_has_what_could_go_wrong(uninterrupted: Finished) -> None:
     assert all(entry["name_loss"] > 0 for entry in uninterrupted.log)
 
 
-@pytest.mark.parametrize("step", [3, THAW, 13])
+@pytest.mark.parametrize("step", [3, UNFREEZE, 13])
 def test_resumed_after_ctrl_c(runs, uninterrupted: Finished, tmp_path: Path, step: int) -> None:
     out = tmp_path / "model"
     with pytest.raises(KeyboardInterrupt):

@@ -26,7 +26,7 @@ from cocasearch.training.losses.objective import Objective
 from cocasearch.training.model.starting_point import from_model_folder, from_preset
 from cocasearch.training.step.gradients import Gradients
 
-PLAIN = TrainingConfig(images_per_step=6, captions_per_image=1, dropout=0, precision="float32")
+PLAIN = TrainingConfig(batch_size=6, captions_per_image=1, dropout=0, precision="float32")
 
 
 def test_padding_is_robertas_and_is_not_trained(roberta_model_folder: Path, drawings: list) -> None:
@@ -75,7 +75,7 @@ def test_finetuning_teaches_it(
             csv_of(tmp_path / "photos", more_drawings(24)),
             tmp_path / "mine",
             roberta_model_folder,
-            adjust=lambda config: replace(config, passes=12.0, learning_rate=3e-3, keep_near=True),
+            adjust=lambda config: replace(config, epochs=12.0, learning_rate=3e-3, keep_near=True),
         ),
         listener=FinetuneListener(progress=lambda progress: losses.append(progress.caption_loss)),
         device="cpu",

@@ -19,7 +19,7 @@ from cocasearch.training.model.starting_point import from_model_folder
 from cocasearch.training.step.gradients import Gradients
 
 CONFIG = TrainingConfig(
-    images_per_step=7,
+    batch_size=7,
     captions_per_image=2,
     dropout=0,
     frozen_blocks=0,
@@ -73,6 +73,6 @@ def test_a_run_learns_the_bias_and_a_later_one_goes_on_from_it(runs, tmp_path: P
 
 def test_a_softmax_run_after_it_forgets_the_bias(runs, tmp_path: Path) -> None:
     start = replace(runs.new_start(), provenance={"logit_bias": -3.0, "preset": "toy"})
-    config = replace(runs.plain(tmp_path / "none").config, passes=0.25)
+    config = replace(runs.plain(tmp_path / "none").config, epochs=0.25)
     runs.trainer(tmp_path / "model", config=config, start=start, held_out=0, names=False).run()
     assert "logit_bias" not in read_model_folder(tmp_path / "model").provenance

@@ -176,7 +176,7 @@ def test_a_run_goes_on_with_any_number_of_processes_and_any_sharding(
 
 
 def test_fewer_pictures_than_processes_are_refused(data: Path, model_folder: Path, tmp_path: Path) -> None:
-    running = torchrun(2, data, tmp_path / "shared", model_folder, "images_per_step=1")
+    running = torchrun(2, data, tmp_path / "shared", model_folder, "batch_size=1")
     _, stderr = running.communicate(timeout=240)
     assert running.returncode != 0
     assert "error: a step of 1 picture cannot be shared by 2 processes" in stderr

@@ -21,7 +21,7 @@ from cocasearch.training.model.starting_point import from_preset
 from cocasearch.training.train_job import TrainingRequest, _labelled, train
 
 FEW_STEPS = TrainingConfig(
-    passes=2, images_per_step=6, frozen_passes=1, frozen_blocks=1, held_out=4, validations=2, labelled_per_step=3
+    epochs=2, batch_size=6, frozen_epochs=1, frozen_blocks=1, held_out=4, validations=2, labelled_per_step=3
 )
 
 

@@ -25,10 +25,10 @@ def learned(runs, more_drawings, tmp_path_factory: pytest.TempPathFactory) -> tu
     steps: list[TrainingProgress] = []
     config = replace(
         runs.trainer(Path("none")).config,
-        passes=36,
-        images_per_step=12,
+        epochs=36,
+        batch_size=12,
         captions_per_image=3,
-        frozen_passes=0,
+        frozen_epochs=0,
         frozen_blocks=0,
         encoder_learning_rate=3e-3,
         learning_rate=3e-3,
@@ -119,8 +119,8 @@ def test_a_run_that_learns_to_caption_alone_is_judged_by_the_held_out_captions(
     """One sentence learned by heart: of all the others less and less is known."""
     steps: list[TrainingProgress] = []
     images = [replace(image, captions=("a red square.",)) for image in more_drawings(6)]
-    eager = {"optimizer": "adamw", "learning_rate": 3e-3, "schedule": "const", "dropout": 0.0, "frozen_passes": 60.0}
-    config = replace(runs.trainer(tmp_path).config, passes=60, validations=6, **eager, **settings)
+    eager = {"optimizer": "adamw", "learning_rate": 3e-3, "schedule": "const", "dropout": 0.0, "frozen_epochs": 60.0}
+    config = replace(runs.trainer(tmp_path).config, epochs=60, validations=6, **eager, **settings)
     trainer = runs.trainer(
         tmp_path / "model", config=config, progress=steps.append, images=images, held_out=18, names=False
     )

@@ -52,10 +52,12 @@ Guard = Annotated[
     ),
 ]
 Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
-Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
+Epochs = Annotated[
+    float | None, typer.Option(help="Number of times that each photo is seen.", show_default="chosen by their number")
+]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
 EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]
-ImagesPerStep = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Photos in a step.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Photos in a step.")]
 Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
 
 
@@ -67,10 +69,10 @@ def finetune(
     guard: Guard = None,
     keep: Keep = 0.0,
     objective: Objective = None,
-    passes: Passes = None,
+    epochs: Epochs = None,
     learning_rate: Rate = None,
     encoder_learning_rate: EncoderRate = None,
-    images_per_step: ImagesPerStep = None,
+    batch_size: BatchSize = None,
     seed: Seed = None,
     lora: Lora = None,
     distill: Distill = None,
@@ -95,7 +97,7 @@ def finetune(
     from cocasearch.training.finetune_job import finetune as run
     from cocasearch.training.idle_settings import idle_settings
 
-    course = {"passes": passes, "images_per_step": images_per_step, "seed": seed}
+    course = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     rates = {"learning_rate": learning_rate, "encoder_learning_rate": encoder_learning_rate}
     recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
     with training_progress() as progress:

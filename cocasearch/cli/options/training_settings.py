@@ -20,11 +20,13 @@ _DEFAULTS: dict[str, Any] = {
     **{_OUTER + item.name: item.default for item in dataclasses.fields(AugmentationConfig)},
 }
 _LIST = "help"
-_ELSEWHERE = {  # what options of ours and other trainers call a setting
+_OTHER_NAMES = {  # what options of ours, earlier releases and other trainers call a setting
     "lr": "learning_rate",
     "encoder_lr": "encoder_learning_rate",
-    "batch_size": "images_per_step",
-    "epochs": "passes",
+    "passes": "epochs",
+    "frozen_passes": "frozen_epochs",
+    "save_passes": "save_epochs",
+    "images_per_step": "batch_size",
     "lora": "lora_rank",
     "distill": "distill_from",
     "wd": "weight_decay",
@@ -33,8 +35,8 @@ _ELSEWHERE = {  # what options of ours and other trainers call a setting
 _OPTIONS = {
     "learning_rate": "--lr",
     "encoder_learning_rate": "--encoder-lr",
-    "images_per_step": "--batch-size",
-    "passes": "--passes",
+    "batch_size": "--batch-size",
+    "epochs": "--epochs",
 }
 
 
@@ -106,7 +108,7 @@ def say_what_is_idle(sentences: Sequence[str]) -> None:
 
 def _unknown(name: str) -> CocaSearchError:
     plain = name.lower().replace("-", "_").removeprefix(_OUTER)
-    called = {known.removeprefix(_OUTER): known for known in _DEFAULTS} | _ELSEWHERE
+    called = {known.removeprefix(_OUTER): known for known in _DEFAULTS} | _OTHER_NAMES
     near = difflib.get_close_matches(plain, called, n=1)
     message = f"there is no setting '{_cut(name)}'"
     if not near:

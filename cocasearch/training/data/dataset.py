@@ -115,7 +115,7 @@ class TrainingData:
             dict.fromkeys(text for source in self.sources for image in source.images for text in image.captions)
         )
 
-    def steps_per_pass(self, config: TrainingConfig) -> int:
+    def steps_per_epoch(self, config: TrainingConfig) -> int:
         """Steps until every picture of the first source was seen once."""
         return max(1, round(len(self.sources[0].images) / self._shares(config)[0]))
 
@@ -132,7 +132,7 @@ class TrainingData:
         if (pictures := sum(self._shares(config))) < processes:
             raise CocaSearchError(
                 f"a step of {counted(pictures, 'picture')} cannot be shared by {processes} processes",
-                hint=f"images_per_step of {processes} at least, or fewer processes",
+                hint=f"batch_size of {processes} at least, or fewer processes",
             )
         plans = (self._plan(config, step).share(rank, processes) for step in range(first_step, steps))
         work = ((plan, plan.views) for plan in plans)
@@ -142,7 +142,7 @@ class TrainingData:
 
     def _shares(self, config: TrainingConfig) -> list[int]:
         total = sum(source.weight for source in self.sources)
-        shares = [max(1, round(config.images_per_step * source.weight / total)) for source in self.sources]
+        shares = [max(1, round(config.batch_size * source.weight / total)) for source in self.sources]
         # A picture twice in a step would be its own wrong answer.
         return [min(share, len(source.images)) for share, source in zip(shares, self.sources, strict=True)]
 
@@ -249,7 +249,7 @@ class _Plan:
 
 
 def _chosen(size: int, share: int, step: int, config: TrainingConfig, seed: str) -> list[int]:
-    """Which of a source's pictures a step sees: each once in a pass, or any, whatever steps before it saw."""
+    """Which of a source's pictures a step sees: each once in an epoch, or any, whatever steps before it saw."""
     if config.resampled:
         return random.Random(f"{seed}/resampled/{step}").sample(range(size), share)
     return [_shuffled(size, position, seed) for position in range(step * share, (step + 1) * share)]

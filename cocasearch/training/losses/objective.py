@@ -138,7 +138,7 @@ class Objective(nn.Module):
         config = self.config
         return (
             *(["multimodal_decoder."] if config.caption_start or not self.has_captions else []),
-            *(["image_encoder."] if config.frozen_passes else []),
+            *(["image_encoder."] if config.frozen_epochs else []),
             *([] if self.has_embeddings else ["logit_scale", LOGIT_BIAS, "image_projection."]),
         )
 

@@ -68,7 +68,7 @@ class ProgressReport:
             caption_loss=averages[1],
             name_loss=averages[2],
             distillation_loss=averages[3],
-            images_per_second=done * learner.config.images_per_step / seconds,
+            images_per_second=done * learner.config.batch_size / seconds,
             seconds_left=(steps - step) * seconds / done,
             validation=report,
             total_loss=averages[4],

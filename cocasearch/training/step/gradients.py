@@ -72,7 +72,7 @@ class Gradients:
         if self.processes.count > 1 and config.sharding == "full":
             self._sharded = shard(objective, self.processes.count)
         elif self.processes.count > 1:
-            # Which parameters are used changes when the encoder thaws.
+            # Which parameters are used changes when the encoder is unfrozen.
             self._forward = DistributedDataParallel(
                 objective, find_unused_parameters=True, gradient_as_bucket_view=True
             )

@@ -39,15 +39,17 @@ class Learner:
         objective: The model, made ready on its device, and its losses.
         config: How to train.
         processes: Those that take each step together.
-        steps_per_pass: Steps of one pass over the data.
+        steps_per_epoch: Steps of one epoch.
 
     Attributes:
         step: How many steps are taken.
         steps: How many there are in the whole run.
-        thaw_step: The first one that trains the image encoder.
+        unfreeze_step: The first one that trains the image encoder.
     """
 
-    def __init__(self, objective: Objective, config: TrainingConfig, processes: Processes, steps_per_pass: int) -> None:
+    def __init__(
+        self, objective: Objective, config: TrainingConfig, processes: Processes, steps_per_epoch: int
+    ) -> None:
         self.objective, self.config, self.model = objective, config, objective.model
         self.device = self.model.logit_scale.device
         self.scaler = gradient_scaler(config, self.device)
@@ -55,8 +57,8 @@ class Learner:
         self.optimizers = build_optimizers(self.model, config)
         self.average = WeightAverage(self.model, config.ema_decay)
         self.step = 0
-        self.steps = max(1, round(config.passes * steps_per_pass))
-        self.thaw_step = min(self.steps, round(min(config.frozen_passes, config.passes) * steps_per_pass))
+        self.steps = max(1, round(config.epochs * steps_per_epoch))
+        self.unfreeze_step = min(self.steps, round(min(config.frozen_epochs, config.epochs) * steps_per_epoch))
         self._is_updating = False
 
     @property
@@ -74,10 +76,10 @@ class Learner:
         if self.device.type == "cpu" and step % _STEPS_PER_TIDYING == 0:
             give_back_freed_memory()
         self.model.train()
-        set_learning_rates(self.optimizers, config, step=step, steps=self.steps, thaw_step=self.thaw_step)
+        set_learning_rates(self.optimizers, config, step=step, steps=self.steps, unfreeze_step=self.unfreeze_step)
         losses = self.gradients.compute(
             self._placed(batch),
-            encoder_is_frozen=step < self.thaw_step,
+            encoder_is_frozen=step < self.unfreeze_step,
             chance=random.Random(f"{config.seed}/{step}/names"),
             seed=hash((config.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
             caption_share=caption_share(config, step, self.steps),

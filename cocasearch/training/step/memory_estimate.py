@@ -104,7 +104,7 @@ def estimate_run(
         config,
         image_size=start.preprocess.image_size,
         caption_tokens=int((ids != start.tokenizer.pad_id).sum(dim=1).max()),
-        encoder_is_frozen=config.frozen_passes >= config.passes,
+        encoder_is_frozen=config.frozen_epochs >= config.epochs,
     )
 
 

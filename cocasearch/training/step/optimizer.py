@@ -67,16 +67,16 @@ def is_muon_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def set_learning_rates(
-    optimizers: Iterable[torch.optim.Optimizer], config: TrainingConfig, *, step: int, steps: int, thaw_step: int
+    optimizers: Iterable[torch.optim.Optimizer], config: TrainingConfig, *, step: int, steps: int, unfreeze_step: int
 ) -> None:
-    """The rates of one step, as `rate_share` has it; an encoder that thaws later warms up by itself."""
+    """The rates of one step, as `rate_share` has it; an encoder that is unfrozen later warms up by itself."""
     share, warmup = rate_share(config, step, steps), max(1, warmup_steps(config, steps))
-    thawed = float(step >= thaw_step)
-    if thaw_step >= warmup:  # until then the share itself is the warm-up
-        thawed *= min(1.0, (step - thaw_step + 1) / warmup)
+    unfrozen = float(step >= unfreeze_step)
+    if unfreeze_step >= warmup:  # until then the share itself is the warm-up
+        unfrozen *= min(1.0, (step - unfreeze_step + 1) / warmup)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * share * (thawed if group["is_encoder"] else 1.0)
+            group["lr"] = group["peak_lr"] * share * (unfrozen if group["is_encoder"] else 1.0)
 
 
 def learning_rates(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, float]:

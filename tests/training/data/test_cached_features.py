@@ -17,8 +17,8 @@ from cocasearch.training.data.frozen_features import FeatureFile, FrozenPart
 from cocasearch.training.run_folder.progress import TrainingProgress
 
 FIXED = {"fixed_views": 2, "precision": "float32", "dropout": 0.0}
-WHOLE = {"frozen_passes": float("inf"), "frozen_blocks": 0}
-PART = {"frozen_passes": 1.0, "frozen_blocks": 2}
+WHOLE = {"frozen_epochs": float("inf"), "frozen_blocks": 0}
+PART = {"frozen_epochs": 1.0, "frozen_blocks": 2}
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_cached_features_train_as_computed_ones_do(losses, frozen: dict[str, flo
 
 def test_a_picture_has_so_many_views_and_no_more(runs) -> None:
     data = runs.trainer(Path("none"), held_out=0, names=True).data
-    config = TrainingConfig(images_per_step=6, labelled_per_step=2, fixed_views=2)
+    config = TrainingConfig(batch_size=6, labelled_per_step=2, fixed_views=2)
     seen: dict[str, set[bytes]] = {}
     for step in range(30):
         for view in data._plan(config, step).views:
@@ -171,7 +171,7 @@ def test_what_could_not_be_read_is_tried_again_by_the_next_run(tmp_path: Path) -
     ("settings", "reason"),
     [
         ({"fixed_views": 0, **WHOLE}, "fixed_views"),
-        ({"frozen_passes": 0.0, "frozen_blocks": 0}, "never changes"),
+        ({"frozen_epochs": 0.0, "frozen_blocks": 0}, "never changes"),
         ({**WHOLE, "force_patch_dropout": 0.5}, "goes without force_patch_dropout"),
         ({**WHOLE, "distill_from": "coca-mini"}, "coca-mini needs pixels"),
     ],

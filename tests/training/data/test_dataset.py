@@ -1,4 +1,4 @@
-"""What a step trains on: every picture once a pass, sources mixed by weight, the same for the same seed and step."""
+"""What a step trains on: every picture once an epoch, sources mixed by weight, the same for the same seed and step."""
 
 import io
 import os
@@ -20,7 +20,7 @@ from cocasearch.training.data.views import Views, own_cores
 
 LEVELS = Preprocess(PreprocessConfig(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), resize_mode="squash"))
 CONFIG = TrainingConfig(
-    images_per_step=4,
+    batch_size=4,
     captions_per_image=2,
     labelled_per_step=3,
     augmentation=AugmentationConfig(min_area=1.0, flip=False, color=0.0),
@@ -60,11 +60,11 @@ def batches(data: TrainingData, config: TrainingConfig, steps: int, first: int =
 
 def test_every_picture_is_seen_once_a_pass_and_in_another_order_each_time(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(12), 1.0))
-    assert data.steps_per_pass(CONFIG) == 3
+    assert data.steps_per_epoch(CONFIG) == 3
     order = [number for batch in batches(data, CONFIG, 9) for number, _ in seen(batch.pixels)]
-    passes = [order[:12], order[12:24], order[24:]]
-    assert [sorted(numbers) for numbers in passes] == [list(range(12))] * 3
-    assert len({tuple(numbers) for numbers in passes}) == 3
+    epochs = [order[:12], order[12:24], order[24:]]
+    assert [sorted(numbers) for numbers in epochs] == [list(range(12))] * 3
+    assert len({tuple(numbers) for numbers in epochs}) == 3
 
 
 def test_batches_are_the_same_with_any_number_of_workers(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own_cores() == 16
 
 
-def test_passes_need_not_end_with_a_step(tokenizer: Tokenizer) -> None:
+def test_epochs_need_not_end_with_a_step(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(7), 1.0))
     order = [number for batch in batches(data, CONFIG, 7) for number, _ in seen(batch.pixels)]
     assert [sorted(order[first : first + 7]) for first in (0, 7, 14, 21)] == [list(range(7))] * 4
@@ -101,7 +101,7 @@ def test_passes_need_not_end_with_a_step(tokenizer: Tokenizer) -> None:
 
 def test_sources_are_mixed_by_weight(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(9), 3.0), Source(pictures(4, source=1), 1.0))
-    assert data.steps_per_pass(CONFIG) == 3
+    assert data.steps_per_epoch(CONFIG) == 3
     found = [seen(batch.pixels) for batch in batches(data, CONFIG, 8)]
     assert [[source for _, source in step] for step in found] == [[0, 0, 0, 1]] * 8
     second = [number for step in found for number, source in step if source == 1]
@@ -110,7 +110,7 @@ def test_sources_are_mixed_by_weight(tokenizer: Tokenizer) -> None:
 
 def test_a_step_holds_no_picture_twice(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(3), 1.0))
-    assert data.steps_per_pass(CONFIG) == 1
+    assert data.steps_per_epoch(CONFIG) == 1
     assert [sorted(seen(batch.pixels)) for batch in batches(data, CONFIG, 3)] == [[(0, 0), (1, 0), (2, 0)]] * 3
 
 
@@ -182,7 +182,7 @@ def test_unreadable_pictures_are_left_out_and_named(tokenizer: Tokenizer, tmp_pa
 def test_a_step_of_unreadable_pictures_does_not_stop_a_run(tokenizer: Tokenizer) -> None:
     images = [replace(image, image=b"") if number != 3 else image for number, image in enumerate(pictures(5))]
     data = training_data(tokenizer, Source(images, 1.0))
-    assert [seen(batch.pixels) for batch in batches(data, replace(CONFIG, images_per_step=2), 5)] == [[(3, 0)]] * 5
+    assert [seen(batch.pixels) for batch in batches(data, replace(CONFIG, batch_size=2), 5)] == [[(3, 0)]] * 5
     assert sorted(data.unreadable) == ["0/0", "0/1", "0/2", "0/4"]
 
 
@@ -211,17 +211,17 @@ def test_closing_stops_the_workers(tokenizer: Tokenizer) -> None:
 
 def test_resampling_draws_with_replacement_over_steps_and_none_twice_in_a_step(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(40), 1.0))
-    steps = 20  # half a pass each of eight pictures of forty: four passes
+    steps = 20  # half an epoch each of eight pictures of forty: four epochs
     seen_once = [
-        number for batch in batches(data, replace(CONFIG, images_per_step=8), 5) for number, _ in seen(batch.pixels)
+        number for batch in batches(data, replace(CONFIG, batch_size=8), 5) for number, _ in seen(batch.pixels)
     ]
     assert sorted(seen_once) == list(range(40))
-    config = replace(CONFIG, images_per_step=8, resampled=True)
+    config = replace(CONFIG, batch_size=8, resampled=True)
     drawn = [[number for number, _ in seen(batch.pixels)] for batch in batches(data, config, steps)]
     assert all(len(set(numbers)) == 8 for numbers in drawn)
-    first_passes = [len({number for numbers in drawn[at : at + 5] for number in numbers}) for at in range(0, steps, 5)]
+    first_epochs = [len({number for numbers in drawn[at : at + 5] for number in numbers}) for at in range(0, steps, 5)]
     # In five draws of a fifth each a picture is missed with chance 0.8 ** 5: 27 of 40 are seen.
-    assert all(20 <= count <= 34 for count in first_passes)
+    assert all(20 <= count <= 34 for count in first_epochs)
     assert len({number for numbers in drawn for number in numbers}) >= 38
     assert [[number for number, _ in seen(batch.pixels)] for batch in batches(data, config, steps, first=7)] == drawn[
         7:

@@ -26,7 +26,7 @@ from cocasearch.training.step.gradients import Gradients, StepLosses
 
 CPU = torch.device("cpu")
 ALONE = TrainingConfig(
-    images_per_step=7, captions_per_image=2, dropout=0, precision="float32", contrastive_weight=0, caption_weight=0
+    batch_size=7, captions_per_image=2, dropout=0, precision="float32", contrastive_weight=0, caption_weight=0
 )
 
 
@@ -156,7 +156,7 @@ def test_a_student_comes_to_judge_as_its_teacher(runs, teacher_folder: Path, tmp
         distill_from=str(teacher_folder),
         contrastive_weight=0.0,
         caption_weight=0.0,
-        passes=10.0,
+        epochs=10.0,
         frozen_blocks=0,
         dropout=0.0,
         precision="float32",

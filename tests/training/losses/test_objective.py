@@ -21,7 +21,7 @@ from cocasearch.training.step.gradients import Gradients, StepLosses
 
 COLORS = ("red", "green", "blue", "yellow", "black", "purple")
 SHAPES = ("square", "circle", "triangle")
-PLAIN = TrainingConfig(images_per_step=6, captions_per_image=1, dropout=0, precision="float32", names_per_step=12)
+PLAIN = TrainingConfig(batch_size=6, captions_per_image=1, dropout=0, precision="float32", names_per_step=12)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_labels_teach_names_that_the_classifier_does_not_know(start, class_names
     labels = torch.tensor([0, 7, 14])  # red square, green circle, blue triangle
     plain_colors = (4 * torch.eye(3) - 2)[:, :, None, None].expand(3, 3, 32, 32)
     ignorant = NameTeacher(start.model, Classifier(torch.zeros(18, 48), torch.zeros(18)), class_names)
-    config = replace(PLAIN, images_per_step=1, names_per_step=18, contrastive_weight=0, caption_weight=0)
+    config = replace(PLAIN, batch_size=1, names_per_step=18, contrastive_weight=0, caption_weight=0)
     batch = replace(batch_of(start, config, drawings), labelled_pixels=plain_colors, labels=labels)
     objective = Objective(start.model, start.tokenizer, config, ignorant)
     optimizer = torch.optim.AdamW(start.model.parameters(), lr=3e-3)

@@ -98,12 +98,12 @@ def test_what_autocast_keeps_from_drawing_does_not_cut_gradients(objective: Obje
 def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
     """Of drawn shapes: from a model that knows the words, captions without people's words as targets."""
     rewards: list[float] = []
-    settings = {"images_per_step": 12, "captions_per_image": 3, "precision": "float32", "optimizer": "adamw"}
-    first = runs.plain(tmp_path / "words", **settings, passes=30, learning_rate=5e-3, caption_weight=1.0)
+    settings = {"batch_size": 12, "captions_per_image": 3, "precision": "float32", "optimizer": "adamw"}
+    first = runs.plain(tmp_path / "words", **settings, epochs=30, learning_rate=5e-3, caption_weight=1.0)
     first.run()
     start = replace(first.start, model=first.model)
     config = replace(
-        first.config, passes=30, learning_rate=1e-3, caption_weight=0.0, self_critical_weight=1.0, warmup=0.0
+        first.config, epochs=30, learning_rate=1e-3, caption_weight=0.0, self_critical_weight=1.0, warmup=0.0
     )
     own = {"config": config, "start": start, "held_out": 0, "names": False}
     runs.trainer(tmp_path / "own", **own, progress=lambda progress: rewards.append(progress.reward)).run()
@@ -111,7 +111,7 @@ def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
 
 
 def test_a_run_that_learns_captions_alone_is_judged_by_those_that_it_writes(runs, tmp_path: Path) -> None:
-    config = replace(CONFIG, objective="caption", passes=1, images_per_step=12, validations=1, invention_price=0.5)
+    config = replace(CONFIG, objective="caption", epochs=1, batch_size=12, validations=1, invention_price=0.5)
     result = runs.trainer(tmp_path / "model", config=config, names=False).run()
     report = result.validation
     assert report.captions is not None

@@ -154,7 +154,7 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(runs, tmp_path) -> None:
         pytest.skip(problem)
     losses = []
     for is_compiled in (False, True):
-        trainer = runs.plain(tmp_path / str(is_compiled), compile=is_compiled, dropout=0.0, passes=0.75)
+        trainer = runs.plain(tmp_path / str(is_compiled), compile=is_compiled, dropout=0.0, epochs=0.75)
         trainer.run()
         losses.append(trainer.state.losses)
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)

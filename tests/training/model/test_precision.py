@@ -65,7 +65,7 @@ def step_of(start: StartingPoint, images: list[CaptionedImage], precision: str) 
     """Loss and unscaled gradients of one step, in one vector."""
     config = TrainingConfig(precision=precision, optimizer="adamw", dropout=0.0, frozen_blocks=0)
     data = TrainingData([Source(images, 1.0)], start.tokenizer, Preprocess(start.preprocess), 24)
-    batch = next(data.batches(replace(config, images_per_step=6), first_step=0, steps=1))
+    batch = next(data.batches(replace(config, batch_size=6), first_step=0, steps=1))
     prepare(start.model, config, {})
     scaler = torch.amp.GradScaler("cpu", init_scale=256.0, enabled=precision == "float16")
     step = Gradients(Objective(start.model, start.tokenizer, config), config, scaler=scaler)
@@ -77,7 +77,7 @@ def step_of(start: StartingPoint, images: list[CaptionedImage], precision: str) 
 
 @pytest.mark.parametrize("precision", ["pure_bfloat16", "float16"])
 def test_a_run_in_a_narrow_type_learns_as_one_in_float32(runs, tmp_path: Path, precision: str) -> None:
-    settings = {"passes": 3.0, "optimizer": "adamw", "ema_decay": 0.0, "learning_rate": 1e-4, "weight_decay": 0.0}
+    settings = {"epochs": 3.0, "optimizer": "adamw", "ema_decay": 0.0, "learning_rate": 1e-4, "weight_decay": 0.0}
     narrow, plain = (runs.plain(tmp_path / p, precision=p, **settings) for p in (precision, "float32"))
     before = {name: value.clone().float() for name, value in plain.model.state_dict().items()}
     if precision == "float16":  # the usual scale is too large for so few pictures, and would lose the first steps

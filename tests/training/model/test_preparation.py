@@ -90,7 +90,7 @@ RECIPES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_each_recipe_is_resumed_to_the_bit(runs, tmp_path: Path, recipe: str) -> None:
-    settings = {"passes": 1.5, **RECIPES[recipe]}
+    settings = {"epochs": 1.5, **RECIPES[recipe]}
     whole = runs.plain(tmp_path / "whole", **settings)
     whole.run()
     stopped = runs.plain(tmp_path / "stopped", **settings)

@@ -16,7 +16,7 @@ from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_data import RunData
 from cocasearch.training.train_job import TrainingRequest, train
 
-FEW_STEPS = TrainingConfig(passes=1, images_per_step=6, optimizer="adamw", frozen_passes=0, precision="float32")
+FEW_STEPS = TrainingConfig(epochs=1, batch_size=6, optimizer="adamw", frozen_epochs=0, precision="float32")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from cocasearch.training.step.schedule import rate_share
 from cocasearch.training.train_job import TrainingRequest, train
 
 FEW_STEPS = TrainingConfig(
-    passes=2, images_per_step=6, frozen_blocks=1, held_out=4, validations=2, checkpoint_minutes=0, keep_near=True
+    epochs=2, batch_size=6, frozen_blocks=1, held_out=4, validations=2, checkpoint_minutes=0, keep_near=True
 )
 
 
@@ -45,7 +45,7 @@ def request(data: Path, model_folder: Path, out: Path, **reporting: object) -> T
 def test_run_folder_says_how_the_model_came_about(data: Path, model_folder: Path, tmp_path: Path) -> None:
     train(request(data, model_folder, tmp_path / "m"), FEW_STEPS, device="cpu")
     run = json.loads((tmp_path / "m.run" / "run.json").read_text())
-    assert (run["job"], run["seed"], run["config"]["images_per_step"]) == ("train", 0, 6)
+    assert (run["job"], run["seed"], run["config"]["batch_size"]) == ("train", 0, 6)
     assert run["command"]
     assert run["data"][str(data)]["pictures"] == 20
     assert run["data"]["held out"]["pictures"] == 4
@@ -145,7 +145,7 @@ def test_weights_and_biases_gets_a_run_offline(tmp_path: Path, monkeypatch: pyte
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    with open_reporter("wandb", tmp_path / "m.run", {"config": {"passes": 2}}) as reporter:
+    with open_reporter("wandb", tmp_path / "m.run", {"config": {"epochs": 2}}) as reporter:
         reporter.add(TrainingProgress(1, 2, 0.5, 0.25, 0.0, 0.0, 10.0, 1.0))
     assert list((tmp_path / "m.run" / "wandb").glob("offline-run-*/*.wandb"))
 
@@ -295,8 +295,8 @@ def test_run_waits_for_no_copy_before_its_end(tmp_path: Path, monkeypatch: pytes
 
 
 def test_folders_may_go_and_be_replaced_while_they_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, old_pass, remote = tmp_path / "m", tmp_path / "m.run" / "pass-1", tmp_path / "remote"
-    for folder in (model, old_pass):
+    model, old_epoch, remote = tmp_path / "m", tmp_path / "m.run" / "epoch-1", tmp_path / "remote"
+    for folder in (model, old_epoch):
         folder.mkdir(parents=True)
         (folder / "weights").write_text(folder.name)
     (tmp_path / "m.run" / "log.jsonl").write_text("one")
@@ -304,8 +304,8 @@ def test_folders_may_go_and_be_replaced_while_they_are_copied(tmp_path: Path, mo
     assert sync.copy() == ""
 
     def scandir(folder: Any) -> Any:
-        if folder in (old_pass, str(old_pass)):
-            shutil.rmtree(old_pass, ignore_errors=True)
+        if folder in (old_epoch, str(old_epoch)):
+            shutil.rmtree(old_epoch, ignore_errors=True)
         return really_scandir(folder)
 
     really_scandir = os.scandir
@@ -313,7 +313,7 @@ def test_folders_may_go_and_be_replaced_while_they_are_copied(tmp_path: Path, mo
     model.rename(tmp_path / "aside")
     assert sync.copy() == ""
     assert (remote / "m" / "weights").read_text() == "m"
-    assert not (remote / "m.run" / "pass-1" / "weights").exists()
+    assert not (remote / "m.run" / "epoch-1" / "weights").exists()
     assert (remote / "m.run" / "log.jsonl").exists()
 
 

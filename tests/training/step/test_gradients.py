@@ -26,7 +26,7 @@ from cocasearch.training.step.optimizer import build_optimizers
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "openclip"
 PLAIN = TrainingConfig(
-    images_per_step=7, captions_per_image=3, dropout=0, precision="float32", names_per_step=12, caption_weight=2.0
+    batch_size=7, captions_per_image=3, dropout=0, precision="float32", names_per_step=12, caption_weight=2.0
 )
 EXACT = 1e-5  # of a gradient's own length
 

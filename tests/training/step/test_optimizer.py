@@ -106,7 +106,7 @@ def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
 
     def shares(step: int) -> tuple[set[float], set[float]]:
-        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, thaw_step=50)
+        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, unfreeze_step=50)
         parts = [[group for group in groups if group["is_encoder"] == is_encoder] for is_encoder in (True, False)]
         encoder, others = ({round(group["lr"] / group["peak_lr"], 9) for group in part} for part in parts)
         return encoder, others
@@ -116,13 +116,13 @@ def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
         assert shares(step) == ({round(warm * factor, 9)}, {round(factor, 9)})
 
 
-@pytest.mark.parametrize("thaw_step", [0, 3])
-def test_the_encoder_shares_the_warm_up_that_it_thaws_in(new_start, thaw_step: int) -> None:
+@pytest.mark.parametrize("unfreeze_step", [0, 3])
+def test_the_encoder_shares_the_warm_up_that_it_is_unfrozen_in(new_start, unfreeze_step: int) -> None:
     optimizers = build_optimizers(new_start().model, CONFIG)
     for step in range(20):
-        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, thaw_step=thaw_step)
+        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, unfreeze_step=unfreeze_step)
         rates = {group["lr"] for optimizer in optimizers for group in optimizer.param_groups if group["is_encoder"]}
-        assert rates == {6e-5 * rate_share(replace(CONFIG, warmup=0.1), step, 100) if step >= thaw_step else 0.0}
+        assert rates == {6e-5 * rate_share(replace(CONFIG, warmup=0.1), step, 100) if step >= unfreeze_step else 0.0}
 
 
 def test_the_average_forgets_the_start_and_may_be_switched_off() -> None:
