@@ -180,7 +180,7 @@ class _Finetuning:
         (self.training,), self.held_out = split(
             [images], request.validation, request.columns, config, RunData(request.out, self.processes)
         )
-        if not self.held_out and not config.held_out:
+        if not self.held_out and not config.data.held_out:
             raise CocaSearchError(
                 "held_out=0 leaves no pictures to measure on", hint="held_out=1 or more, or --val DATA"
             )
@@ -189,7 +189,7 @@ class _Finetuning:
                 f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",
                 hint="five pictures at least, or --val DATA",
             )
-        self.choosing, self.judging = choosing_and_judging(self.held_out, seed=config.seed)
+        self.choosing, self.judging = choosing_and_judging(self.held_out, seed=config.run.seed)
         plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
         self.plan = dataclasses.replace(plan, encoder_settings=of_encoder)
 
@@ -215,7 +215,7 @@ class _Finetuning:
 
         The folder changes last, and at once, so that a run killed in between finds the trained weights again.
         """
-        out, kept, seed = self.request.out, self.request.keep, self.plan.config.seed
+        out, kept, seed = self.request.out, self.request.keep, self.plan.config.run.seed
         start = self._start().model.state_dict()
         trained = read_model_folder(out).load_model().state_dict()
         loaded = load_model(out, device=self.device, packed=False)
@@ -269,7 +269,7 @@ class _Finetuning:
 
     def _recording(self) -> AbstractContextManager[RunRecord]:
         pictures = {str(self.request.data): self.training, "held out": self.held_out}
-        facts = run_facts("finetune", dataclasses.asdict(self.plan.config), pictures)
+        facts = run_facts("finetune", self.plan.config.values(), pictures)
         return recording(self.request.out, facts, self.request.reporting, is_first=self.processes.is_first)
 
     def _measure(self, moment: str, loaded: LoadedModel) -> "_Measured":

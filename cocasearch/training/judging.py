@@ -39,7 +39,7 @@ def validate(
         only_captions: The run learns to caption and not to find.
         tell: Called after each batch.
     """
-    writes = only_captions and config.self_critical_weight > 0
+    writes = only_captions and config.losses.self_critical_weight > 0
     options = CaptionOptions("greedy") if writes else None
     report = evaluate(loaded, held_out, caption_options=options, batch_size=64, progress=tell)
     if only_captions and not writes:
@@ -56,7 +56,7 @@ def score(report: EvaluationReport, config: TrainingConfig) -> float:
     if report.captions is not None and report.hallucination is not None:
         found = report.hallucination.every
         invented = found.per_object_word * found.n_object_words / report.n_images
-        return report.captions.cider_d - config.invention_price * invented
+        return report.captions.cider_d - config.losses.invention_price * invented
     return retrieval_score(report) if report.caption_loss is None else -report.caption_loss
 
 
@@ -83,8 +83,8 @@ def caption_loss(
         config: The run's, whose precision is kept.
         tell: Called after each batch.
     """
-    plain = dataclasses.replace(
-        config, objective="caption", caption_start=0.0, caption_weight=1.0, label_smoothing=0.0, sentence_weight=0.0
+    plain = config.changed(
+        objective="caption", caption_start=0.0, caption_weight=1.0, label_smoothing=0.0, sentence_weight=0.0
     )
     objective = Objective(loaded.model, loaded.tokenizer, plain)
     context, pad_id, total, tokens = loaded.model.config.text.context_length, loaded.tokenizer.pad_id, 0.0, 0

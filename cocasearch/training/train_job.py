@@ -103,7 +103,7 @@ def _train(
     teacher = _teacher(start, class_names)
     data = training_data(start, sources, _labelled(request, class_names))
     named = {str(name): source.images for name, source in zip(request.data, sources, strict=True)}
-    facts = run_facts("train", dataclasses.asdict(config), {**named, "held out": held_out})
+    facts = run_facts("train", config.values(), {**named, "held out": held_out})
     with recording(request.out, facts, request.reporting, is_first=processes.is_first) as record:
         trainer = Trainer(
             start,
@@ -169,7 +169,7 @@ def _starting_point(
         image_weights=request.image_weights,
         pooler=request.pooler,
         text_model=request.text_model,
-        seed=config.seed,
+        seed=config.run.seed,
     )
 
 

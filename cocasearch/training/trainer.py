@@ -72,7 +72,7 @@ class _State:
     best: float = -math.inf
     best_step: int = 0
     validated_step: int = 0
-    losses: list[float] = field(default_factory=lambda: [0.0] * 6)
+    losses: dict[str, float] = field(default_factory=dict)  # running averages
 
 
 class Trainer:
@@ -118,7 +118,9 @@ class Trainer:
         self.model = start.model
         objective = prepared_objective(start, config, self.device, teacher)
         # Before the learner: a model that it divides among processes cannot be copied.
-        self._features = CachedFeatures(objective, data, config, self.run_folder) if config.cache_features else None
+        self._features = (
+            CachedFeatures(objective, data, config, self.run_folder) if config.data.cache_features else None
+        )
         self.steps_per_epoch = data.steps_per_epoch(config)
         self.learner = Learner(objective, config, self.processes, self.steps_per_epoch)
         self.state = _State()
@@ -158,7 +160,7 @@ class Trainer:
                 raise
             except Exception as error:
                 self._save_after(error)
-                pictures = -(-self.config.batch_size // self.processes.count)
+                pictures = -(-self.config.data.batch_size // self.processes.count)
                 step, kept = self.learner.step, self._kept
                 if (reason := explained(error, self.config, step=step, kept=kept, pictures=pictures)) is not None:
                     raise reason from error
@@ -181,16 +183,16 @@ class Trainer:
     def forget(self) -> None:
         """Drop the checkpoint of a run that is over: what it made is a finished model now."""
         self.processes.once(self._checkpoint.finish)
-        if self._features and not self.config.feature_folder:
+        if self._features and not self.config.data.feature_folder:
             self.processes.once(self._features.drop)
 
     def _learn_meanings(self) -> None:
         """Learn what the captions mean and are made of, where the recipe asks for it."""
-        if self.config.sentence_weight:
+        if self.config.losses.sentence_weight:
             texts = self.data.captions()
             vectors = self.processes.once(lambda: sentence_vectors(texts, self.run_folder, self.device))
             self.data.sentences = SentenceVectors(texts, vectors)
-        if self.config.self_critical_weight:
+        if self.config.losses.self_critical_weight:
             references, tokenizer = self.data.captions_of_pictures(), self.data.tokenizer
             self.learner.objective.critic = SelfCritic(references, tokenizer, self.config)
 
@@ -208,7 +210,7 @@ class Trainer:
                 validation = self._validate() if self._is_validation_due() else None
                 self._save_epoch()
                 report.add(self.state.losses, losses, validation)
-                if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
+                if self.processes.any(time.monotonic() - saved_at > 60 * self.config.run.checkpoint_minutes):
                     self._save_checkpoint()
                     saved_at = time.monotonic()
                 if self.processes.any(self._is_asked_to_stop() or has_lost_launcher()):
@@ -313,7 +315,6 @@ class Trainer:
         self.learner.restore(contents, state.pop("step"))
         self.state = _State(**state)
         self._kept = self.learner.step
-        self.state.losses += [0.0] * (6 - len(self.state.losses))  # an older checkpoint knows fewer
         self.best_report = contents.get("best_report")
         self.resumed(self.learner.step)
 

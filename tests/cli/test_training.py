@@ -36,8 +36,8 @@ def test_settings_change_fields_by_name_and_type():
     changed = apply_settings(
         TrainingConfig(), ["epochs=2", "optimizer=adamw", "augmentation.flip=false", "frozen_epochs=inf"]
     )
-    assert (changed.epochs, changed.optimizer, changed.augmentation.flip) == (2.0, "adamw", False)
-    assert changed.frozen_epochs == float("inf")
+    assert (changed.data.epochs, changed.optimization.optimizer, changed.augmentation.flip) == (2.0, "adamw", False)
+    assert changed.freezing.frozen_epochs == float("inf")
     assert changed.augmentation.min_area == TrainingConfig().augmentation.min_area
 
 
@@ -45,8 +45,8 @@ def test_settings_change_fields_by_name_and_type():
     ("setting", "words"),
     [
         ("dropuot=0.1", "did you mean 'dropout'"),
-        ("augmentation.colour=0.1", "did you mean 'augmentation.color'"),
-        ("min_area=0.1", "did you mean 'augmentation.min_area'"),
+        ("augmentation.colour=0.1", "did you mean 'color'"),
+        ("data.min_area=0.1", "there is no setting 'data.min_area'; did you mean 'min_area'"),
         ("lr=1", "there is no setting 'lr'; did you mean 'learning_rate', which in finetune is also --lr?"),
         ("learning-rate=1", "did you mean 'learning_rate'"),
         ("images_per_step=2", "did you mean 'batch_size', which in finetune is also --batch-size?"),
@@ -57,7 +57,7 @@ def test_settings_change_fields_by_name_and_type():
         ("augmentation.foo=1", "there is no setting 'augmentation.foo'$"),
         ("z" * 1000 + "=1", "there is no setting 'z{60}…'$"),
         ("epochs", "the setting 'epochs' gives no value"),
-        ("augmentation=3", "'augmentation' has settings of its own, such as augmentation.min_area"),
+        ("augmentation=3", "'augmentation' has settings of its own, such as min_area"),
         ("epochs=many", "'epochs' takes a number, not 'many'"),
         ("epochs=" + "9z" * 500, "'epochs' takes a number, not '(9z){30}…'$"),
         ("batch_size=1.5", "'batch_size' takes a whole number"),
@@ -68,25 +68,37 @@ def test_wrong_setting_is_named(setting, words):
     with pytest.raises(CocaSearchError, match=words) as caught:
         apply_settings(TrainingConfig(), [setting])
     if "there is no setting" in str(caught.value):
-        assert caught.value.hint == "--set help lists all settings"
+        assert caught.value.hint == "--settings prints all settings"
 
 
 def test_a_setting_is_not_given_two_values():
     assert apply_settings(TrainingConfig(), ["epochs=2"], epochs=2.0).epochs == 2
     with pytest.raises(CocaSearchError, match="'epochs' is given two values: 1 and 2"):
         apply_settings(TrainingConfig(), ["epochs=2"], epochs=1)
-    with pytest.raises(CocaSearchError, match=r"'augmentation\.flip' is given two values: true and false"):
-        apply_settings(TrainingConfig(), ["augmentation.flip=true", "augmentation.flip=false"])
+    with pytest.raises(CocaSearchError, match="'flip' is given two values: true and false"):
+        apply_settings(TrainingConfig(), ["augmentation.flip=true", "flip=false"])
 
 
 @pytest.mark.parametrize("command", ["train", "finetune"])
-def test_all_settings_are_listed_without_anything_else(prompt, command):
-    result = prompt(command, "--set", "help")
+def test_all_settings_are_printed_without_anything_else(prompt, command):
+    result = prompt(command, "--settings")
     assert result.exit_code == 0
-    listed = result.stdout.splitlines()
-    assert {"dropout=0.1", "augmentation.flip=true", "frozen_epochs=9.0", "distill_from="} <= set(listed)
-    defaults = TrainingConfig()
-    assert apply_settings(defaults, [line for line in listed if not line.endswith("=")]) == defaults
+    printed = result.stdout.splitlines()
+    assert max(map(len, printed)) <= 80
+    settings = [line.split("  (")[0].strip() for line in printed if re.match(r"  \w+=", line)]
+    assert {"dropout=0.1", "flip=true", "frozen_epochs=9.0", "distill_from="} <= set(settings)
+    assert [setting.partition("=")[0] for setting in settings] == list(TrainingConfig().values())
+    assert apply_settings(TrainingConfig(), settings) == TrainingConfig()
+    assert ("      finetune: adamw" in printed) == (command == "finetune")
+
+
+@pytest.mark.parametrize("setting", ["foo=1", "dropout=2", "epochs=many", "unlocked_text_groups=2"])
+def test_a_wrong_setting_is_wrong_usage(captioned, setting):
+    for command in ("train", "finetune"):
+        result = captioned(command, "captions.tsv", "--out", "mine", "--model", "tiny", "--set", setting)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert not (captioned.folder / "mine.run").exists()
 
 
 def test_settings_without_effect_are_said(captioned):

@@ -48,7 +48,7 @@ def test_finetuning_goes_by_its_options(photos):
     as_labels = [json.dumps([f"a photo of a {name}"]).encode() for name in ("red", "blue")]
     assert set(told[0]) == {hashlib.blake2b(text, digest_size=6).hexdigest() for text in as_labels}
     rates = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    assert rates["caption_loss"] == 0 < rates["contrastive_loss"]
+    assert rates["losses"]["caption"] == 0 < rates["losses"]["contrastive"]
 
 
 def test_sources_weigh_and_the_card_reads_as_asked(photos):
@@ -79,7 +79,7 @@ def test_fresh_model_is_shaped_and_taught_as_asked(photos):
     assert named.config.pooler.kind == "parallel"
     assert (named.provenance["preset"], "image_encoder" in named.provenance) == ("coca-mini", True)
     log = json.loads((photos.folder / "named.run" / "log.jsonl").read_text().splitlines()[-1])
-    assert log["name_loss"] > 0
+    assert log["losses"]["name"] > 0
     result = photos("train", "others.csv", "--out", "plain", "--no-image-weights", *few)
     assert result.exit_code == 0, result.stderr
     assert "image_encoder" not in provenance(photos, "plain")

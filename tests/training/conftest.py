@@ -3,7 +3,7 @@
 import io
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from cocasearch.model.config import (
     VisionTransformerConfig,
 )
 from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.class_names import ClassNames
 from cocasearch.training.data.dataset import LabelledImages, Source, TrainingData
 from cocasearch.training.losses.name_teacher import NameTeacher
@@ -152,7 +152,7 @@ def save_untrained(start: StartingPoint, folder: Path) -> Path:
     return folder
 
 
-TOY = TrainingConfig(
+TOY = TrainingConfig().changed(
     epochs=4,
     batch_size=6,
     captions_per_image=2,
@@ -164,7 +164,9 @@ TOY = TrainingConfig(
     ema_decay=0.9,
     names_per_step=10,
     dropout=0.1,
-    augmentation=AugmentationConfig(min_area=0.8, flip=True, color=0.1),
+    min_area=0.8,
+    flip=True,
+    color=0.1,
     precision="float32",
     validations=4,
     checkpoint_minutes=1e9,
@@ -214,7 +216,7 @@ class Runs:
 
     def plain(self, out: Path, **changes: object) -> Trainer:
         """A run without names, without validation, of few steps."""
-        config = replace(TOY, **{"epochs": 1.0, "frozen_epochs": 0.0, **changes})  # type: ignore[arg-type]
+        config = TOY.changed(**{"epochs": 1.0, "frozen_epochs": 0.0, **changes})  # type: ignore[arg-type]
         return self.trainer(out, config=config, held_out=0, names=False)
 
 

@@ -58,8 +58,8 @@ from cocasearch.training.config import TrainingConfig
 )
 def test_settings_out_of_range(settings: dict[str, object], message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
-        TrainingConfig(**settings)  # type: ignore[arg-type]
+        TrainingConfig().changed(**settings)  # type: ignore[arg-type]
 
 
 def test_an_encoder_may_be_frozen_for_good() -> None:
-    assert TrainingConfig(frozen_epochs=float("inf")).frozen_epochs == float("inf")
+    assert TrainingConfig().changed(frozen_epochs=float("inf")).freezing.frozen_epochs == float("inf")

@@ -3,7 +3,6 @@
 A setting that is added without an entry here fails; so does one that changes nothing.
 """
 
-import dataclasses
 import functools
 import re
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from torch import Tensor
 from cocasearch.checkpoints.model_folder import save_model_folder
 from cocasearch.cli.options.training_settings import apply_settings
 from cocasearch.images.transforms import Preprocess
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.idle_settings import idle_settings
 from cocasearch.training.model.resizing import forced
 
@@ -100,19 +99,19 @@ CHANGES: dict[str, tuple[Settings, object]] = {
     "force_resize_mode": ({}, "shortest"),
     "force_interpolation": ({}, "bilinear"),
     "force_patch_dropout": ({"vit": True}, 0.5),
-    "augmentation.min_area": ({}, 0.3),
-    "augmentation.max_area": ({}, 0.85),
-    "augmentation.min_ratio": ({}, 1.0),
-    "augmentation.max_ratio": ({}, 1.1),
-    "augmentation.undistorted": ({}, True),
-    "augmentation.flip": ({}, False),
-    "augmentation.color": ({}, 0.4),
-    "augmentation.hue": ({}, 0.3),
-    "augmentation.color_probability": ({}, 0.3),
-    "augmentation.gray_probability": ({}, 0.5),
-    "augmentation.coarsest": ({}, 8),
-    "augmentation.erase_probability": ({}, 0.5),
-    "augmentation.erase_count": ({"augmentation.erase_probability": 1.0}, 3),
+    "min_area": ({}, 0.3),
+    "max_area": ({}, 0.85),
+    "min_ratio": ({}, 1.0),
+    "max_ratio": ({}, 1.1),
+    "undistorted": ({}, True),
+    "flip": ({}, False),
+    "color": ({}, 0.4),
+    "hue": ({}, 0.3),
+    "color_probability": ({}, 0.3),
+    "gray_probability": ({}, 0.5),
+    "coarsest": ({}, 8),
+    "erase_probability": ({}, 0.5),
+    "erase_count": ({"erase_probability": 1.0}, 3),
 }
 
 # What changes no number of a model, or only several processes' together, and the tests that show what it does.
@@ -139,8 +138,7 @@ SHOWN_ELSEWHERE = {
 
 
 def every_setting() -> set[str]:
-    names = {item.name for item in dataclasses.fields(TrainingConfig)} - {"augmentation"}
-    return names | {f"augmentation.{item.name}" for item in dataclasses.fields(AugmentationConfig)}
+    return set(TrainingConfig().values())
 
 
 def test_every_setting_has_an_effect_that_is_tested() -> None:
@@ -180,11 +178,7 @@ def made(runs, new_start, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         if settings.get("distill_from") == "larger":
             settings["distill_from"] = str(larger / "model")
         plain = runs.plain(Path("none")).config
-        nested = {name.removeprefix("augmentation."): settings.pop(name) for name in list(settings) if "." in name}
-        augmentation = dataclasses.replace(plain.augmentation, **nested)
-        config = dataclasses.replace(
-            plain, **{"epochs": 0.75, "precision": "float32", "augmentation": augmentation, **settings}
-        )
+        config = plain.changed(**{"epochs": 0.75, "precision": "float32", **settings})
         start = forced(new_start(convolutional=not vit), config)
         out = tmp_path_factory.mktemp("runs") / "model"
         trainer = runs.trainer(out, config=config, start=start, held_out=0, names=names)
@@ -221,9 +215,9 @@ def test_a_setting_is_called_idle_exactly_where_it_lacks_what_it_needs(setting: 
 
 
 def test_a_default_that_is_spelled_out_changes_nothing(made, runs) -> None:
-    config = runs.plain(Path("none")).config
+    values = runs.plain(Path("none")).config.values()
     names = [name for name, (beside, _) in CHANGES.items() if not beside and name not in ("epochs", "precision")]
-    spelled = {name: functools.reduce(getattr, name.split("."), config) for name in names}
+    spelled = {name: values[name] for name in names}
     assert same(made(spelled), made({}))
 
 

@@ -36,13 +36,12 @@ CAPTION_ADAPTERS = {"lora_rank": 2, "lora_towers": "caption", "lora_extras": ""}
 
 
 def quick(config: TrainingConfig) -> TrainingConfig:
-    return replace(config, epochs=1.0, keep_near=True)
+    return config.changed(epochs=1.0, keep_near=True)
 
 
 def strongly(config: TrainingConfig) -> TrainingConfig:
     """An untrained model needs more than a gentle push; small drawings of one kind are alike."""
-    return replace(
-        config,
+    return config.changed(
         epochs=16.0,
         frozen_epochs=1.0,
         optimizer="muon",
@@ -132,12 +131,12 @@ def test_settings_of_the_image_encoder_have_it_trained(
     data: Path, transformer_folder: Path, tmp_path: Path, settings: dict[str, object], named: str
 ) -> None:
     def asked(config: TrainingConfig) -> TrainingConfig:
-        return replace(config, epochs=8.0, learning_rate=2e-3, keep_near=True, **settings)
+        return config.changed(epochs=8.0, learning_rate=2e-3, keep_near=True, **settings)
 
     plan = planned(FinetuneRequest(data, tmp_path / "m", transformer_folder, adjust=asked))
-    assert plan.config.encoder_learning_rate == pytest.approx(2e-4)
-    assert plan.config.frozen_epochs == settings.get("frozen_epochs", 2.0)
-    assert {name: getattr(plan.config, name) for name in settings} == settings
+    assert plan.config.optimization.encoder_learning_rate == pytest.approx(2e-4)
+    assert plan.config.freezing.frozen_epochs == settings.get("frozen_epochs", 2.0)
+    assert {name: plan.config.values()[name] for name in settings} == settings
     assert f"(for the sake of {named}; --encoder-lr changes it)" in plan.sentences()[1]
 
 
@@ -158,7 +157,7 @@ def test_image_encoder_is_kept_where_nothing_asks_for_it(
         data, tmp_path / "m", transformer_folder, adjust=lambda config: replace(quick(config), **settings)
     )
     plan = planned(request)
-    assert plan.config.encoder_learning_rate == 0
+    assert plan.config.optimization.encoder_learning_rate == 0
     assert "image encoder kept as it is" in plan.sentences()[1]
 
 
@@ -252,7 +251,7 @@ def test_adapters_get_a_rate_of_their_own_unless_one_is_asked_for(
         )
         with pytest.raises(InterruptedError):
             finetune(request, listener=FinetuneListener(stop), device="cpu")
-        return plans[0].config.learning_rate, plans[0].sentences()[1]
+        return plans[0].config.optimization.learning_rate, plans[0].sentences()[1]
 
     weights, _ = rates()
     adapters, said = rates(lora_rank=2)
@@ -458,7 +457,7 @@ def test_kind_that_looks_alike_is_learned_from_all_the_same(model_folder: Path, 
     counts: list[int] = []
     columns = Columns(listener=DataListener(look_alike=counts.append))
     request = FinetuneRequest(
-        data, tmp_path / "m", model_folder, columns=columns, adjust=lambda config: replace(config, epochs=1.0)
+        data, tmp_path / "m", model_folder, columns=columns, adjust=lambda config: config.changed(epochs=1.0)
     )
     finetune(request, device="cpu")
     assert counts[0] > 4

@@ -137,7 +137,7 @@ def test_another_run_is_not_resumed(runs, tmp_path: Path) -> None:
         runs.trainer(out, progress=stop_at(1, KeyboardInterrupt)).run()
     config, start = runs.trainer(out).config, runs.new_start()
     others = {
-        "settings": runs.trainer(out, config=replace(config, dropout=0.2)),
+        "settings": runs.trainer(out, config=config.changed(dropout=0.2)),
         "number of pictures": runs.trainer(out, images=runs.trainer(out).data.sources[0].images[:20]),
         "held-out pictures": runs.trainer(out, held_out=4),
         "names": runs.trainer(out, names=False),
@@ -147,7 +147,7 @@ def test_another_run_is_not_resumed(runs, tmp_path: Path) -> None:
         with pytest.raises(CocaSearchError, match="holds an interrupted run with other settings or data") as caught:
             other.run()
         assert "delete" in str(caught.value.hint)
-    runs.trainer(out, config=replace(config, checkpoint_minutes=3)).run()  # says nothing about the weights
+    runs.trainer(out, config=config.changed(checkpoint_minutes=3)).run()  # says nothing about the weights
 
 
 def test_a_finished_model_is_never_replaced(runs, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(runs, tmp_path: P
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited))  # bytes
 
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    every_step = replace(runs.plain(tmp_path / "model").config, checkpoint_minutes=0.0)
+    every_step = runs.plain(tmp_path / "model").config.changed(checkpoint_minutes=0.0)
     start = {"config": every_step, "held_out": 0, "names": False}
     try:
         with pytest.raises(CocaSearchError, match=r"cannot write the checkpoint .+checkpoint\.pt: ") as caught:

@@ -45,11 +45,11 @@ def learned(runs, more_drawings, tmp_path_factory: pytest.TempPathFactory) -> tu
 def test_both_losses_fall(learned) -> None:
     _, trainer, steps = learned
     assert [progress.step for progress in steps] == list(range(1, trainer.learner.steps + 1))
-    assert steps[0].contrastive_loss > 2.4  # log 12 pictures and log 36 captions at random
-    assert steps[0].caption_loss > 5  # log 320 tokens
-    assert steps[-1].contrastive_loss < 1.2  # 0.55 where every picture is told from its neighbours
-    assert steps[-1].caption_loss < 1
-    assert {progress.name_loss for progress in steps} == {0}
+    assert steps[0].losses["contrastive"] > 2.4  # log 12 pictures and log 36 captions at random
+    assert steps[0].losses["caption"] > 5  # log 320 tokens
+    assert steps[-1].losses["contrastive"] < 1.2  # 0.55 where every picture is told from its neighbours
+    assert steps[-1].losses["caption"] < 1
+    assert {progress.losses["name"] for progress in steps} == {0}
 
 
 def test_held_out_recall_rises(learned) -> None:

@@ -19,7 +19,7 @@ from cocasearch.cli.options.recipe_options import (
     reporting_of,
 )
 from cocasearch.cli.options.shared_options import CaptionKey, Device, ImageKey, LabelTemplate
-from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, say_what_is_idle
+from cocasearch.cli.options.training_settings import Settings, ShowSettings, apply_settings, names_of, say_what_is_idle
 from cocasearch.cli.output.left_out import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
@@ -104,6 +104,7 @@ def train(
     report_to: ReportTo = None,
     remote_sync: RemoteSync = None,
     settings: Settings = None,
+    show_settings: ShowSettings = False,
     image_key: ImageKey = None,
     caption_key: CaptionKey = None,
     label_template: LabelTemplate = None,

@@ -5,7 +5,7 @@ import random
 
 from PIL import Image, ImageEnhance
 
-from cocasearch.training.config import AugmentationConfig
+from cocasearch.training.config_groups import AugmentationConfig
 
 _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 _ERASED = (122, 116, 104)  # what models are normalised by, so that an erased place is near 0

@@ -87,10 +87,10 @@ def split(
     if others:
         held_out = others[0].images
     else:
-        images[0], held_out = hold_out(images[0], config.held_out, seed=config.seed)
+        images[0], held_out = hold_out(images[0], config.data.held_out, seed=config.run.seed)
     left_out = None
     if held_out:
-        near, together = not config.keep_near, [image for source in images for image in source]
+        near, together = not config.data.keep_near, [image for source in images for image in source]
         alike = run_data.compared(
             together,
             held_out,

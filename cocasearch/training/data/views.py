@@ -72,9 +72,9 @@ class Views:
 
     def draw(self, config: TrainingConfig, number: int, rng: random.Random) -> View:
         """A new view of a picture, or one of the few that there are of it."""
-        if not config.fixed_views:
+        if not config.data.fixed_views:
             return View(self._picture(number), rng.getrandbits(60))
-        return self._fixed(config, rng.randrange(config.fixed_views), number)
+        return self._fixed(config, rng.randrange(config.data.fixed_views), number)
 
     def any_of(self, config: TrainingConfig, number: int) -> View:
         """A view of a picture that can be read if any can."""
@@ -96,7 +96,9 @@ class Views:
     def fixed_keys(self, config: TrainingConfig) -> list[int]:
         """64 bits that name each of the few views that a run sees: the first of every picture, then the second ones."""
         return [
-            self._fixed(config, turn, number).seed for turn in range(config.fixed_views) for number in range(len(self))
+            self._fixed(config, turn, number).seed
+            for turn in range(config.data.fixed_views)
+            for number in range(len(self))
         ]
 
     def read_fixed(
@@ -108,7 +110,7 @@ class Views:
         """
         groups = (numbers[start : start + size] for start in range(0, len(numbers), size))
         work = ((group, [self._fixed(config, *divmod(number, len(self))) for number in group]) for group in groups)
-        with closing(read_ahead(work, lambda view: self._pixels_or_reason(config, view), config.workers)) as read:
+        with closing(read_ahead(work, lambda view: self._pixels_or_reason(config, view), config.data.workers)) as read:
             for group, futures in read:
                 yield group, [future.result() for future in futures]
 
@@ -117,7 +119,7 @@ class Views:
         picture = self._picture(number)
         if number not in self._contents:  # once: a picture in memory is read whole
             self._contents[number] = json.dumps([picture.key, shown_content(picture.image)])
-        of = f"{config.seed}/{turn}/{self._contents[number]}".encode()
+        of = f"{config.run.seed}/{turn}/{self._contents[number]}".encode()
         bits = int.from_bytes(hashlib.blake2b(of, digest_size=8).digest(), "little")
         return View(picture, bits, is_fixed=True)
 

@@ -24,7 +24,7 @@ from cocasearch.training.model.starting_point import StartingPoint
 _SIMILARITIES_ALONE = "distill_caption_weight=0 learns its similarities alone"
 
 
-class Judgement(NamedTuple):
+class TeacherOutput(NamedTuple):
     """What the teacher makes of captioned pictures: unit rows, their scale, and decoder states of what to predict."""
 
     image: Tensor  # (B, E')
@@ -64,7 +64,7 @@ class DistillationTeacher:
         self._from, self._to = preprocess, stored.preprocess
 
     @torch.no_grad()
-    def judge(self, batch: TrainingBatch) -> Judgement:
+    def output(self, batch: TrainingBatch) -> TeacherOutput:
         """The teacher's view of a batch's captioned pictures and their captions."""
         pixels, ids = self._own_pixels(batch.pixels), self._own_ids(batch.ids)
         image = self.model.image_features(pixels)
@@ -74,10 +74,10 @@ class DistillationTeacher:
             decoded = self.model.multimodal_decoder(token_states, image.tokens, owners=batch.owners)[:, :-1]
             targets = ids[:, 1:]
             states = decoded[(targets != self._tokenizer.pad_id) & (targets < self.model.config.words_written)]
-        return Judgement(image.embedding, text, self.model.logit_scale.exp(), states)
+        return TeacherOutput(image.embedding, text, self.model.logit_scale.exp(), states)
 
     def next_token_logits(self, states: Tensor) -> Tensor:
-        """Logits (n, V) of some of a judgement's states (n, D')."""
+        """Logits (n, V) of some of an output's states (n, D')."""
         logits: Tensor = self.model.multimodal_decoder.vocabulary(states)
         return logits
 
@@ -105,10 +105,10 @@ def read_teacher(config: TrainingConfig, start: StartingPoint, device: torch.dev
     Raises:
         CocaSearchError: It is not there, or cannot teach this student.
     """
-    if not config.distill_from:
+    if not config.distillation.distill_from:
         return None
-    with_captions = config.distill_caption_weight > 0 and config.objective != "contrastive"
-    folder = resolve_model(config.distill_from)
+    with_captions = config.distillation.distill_caption_weight > 0 and config.losses.objective != "contrastive"
+    folder = resolve_model(config.distillation.distill_from)
     teacher = DistillationTeacher(folder, start.tokenizer, start.preprocess, with_captions=with_captions)
     longest, context_length = (model.config.text.context_length for model in (teacher.model, start.model))
     if with_captions and longest < context_length:

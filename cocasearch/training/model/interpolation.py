@@ -3,7 +3,6 @@
 Receives weights by name, or model folders, of one architecture; knows nothing about how they were trained.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,5 +121,4 @@ def _further(keep: float, before: ModelFolder, after: ModelFolder) -> float:
 def _forced_settings(trained: ModelFolder) -> TrainingConfig:
     """What training forced upon the model before it began, by the provenance; nothing else."""
     settings = trained.provenance.get("training", {})
-    names = {field.name for field in dataclasses.fields(TrainingConfig) if field.name.startswith("force_")}
-    return TrainingConfig(**{name: settings[name] for name in names & settings.keys()})
+    return TrainingConfig().changed(**{name: value for name, value in settings.items() if name.startswith("force_")})

@@ -41,19 +41,19 @@ def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] |
     """
     model.requires_grad_(True)
     place_weights(model, config)
-    if config.lora_rank:
+    if config.adapters.lora_rank:
         add_adapters(model, config)
-    if config.contrastive_loss == "sigmoid":
+    if config.losses.contrastive_loss == "sigmoid":
         _add_logit_bias(model, config, (provenance or {}).get(LOGIT_BIAS))
-    _freeze_first_blocks(model, config.frozen_blocks)
+    _freeze_first_blocks(model, config.freezing.frozen_blocks)
     lock_towers(model, config)
-    set_dropout(model, config.dropout)
+    set_dropout(model, config.model.dropout)
     _set_patch_dropout(model, config)
-    if config.gradient_checkpointing:
+    if config.computation.gradient_checkpointing:
         checkpoint_blocks(model)
     else:
-        checkpoint_image_blocks(model, config.checkpointed_image_blocks)
-    if config.compile:
+        checkpoint_image_blocks(model, config.computation.checkpointed_image_blocks)
+    if config.computation.compile:
         compile_blocks(model)
 
 
@@ -80,7 +80,7 @@ def prepared_objective(
         CocaSearchError: The recipe does not go with the model, leaves steps with nothing to learn, or needs a package
             that is not installed.
     """
-    if config.sentence_weight:
+    if config.losses.sentence_weight:
         sentence_encoder_folder()
     model = start.model.to(device)
     lay_out_image_encoder(model)
@@ -95,7 +95,7 @@ def prepared_objective(
 def plain_weights(weights: Mapping[str, Tensor], config: TrainingConfig) -> dict[str, Tensor]:
     """The weights of an ordinary model, in float32: adapters merged, the sigmoid loss's bias left out."""
     plain = {name: value.float() for name, value in weights.items() if name != LOGIT_BIAS}
-    return merge_adapters(plain, adapter_scale(config)) if config.lora_rank else plain
+    return merge_adapters(plain, adapter_scale(config)) if config.adapters.lora_rank else plain
 
 
 def with_left_out(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -106,8 +106,8 @@ def with_left_out(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) 
 
 def _add_logit_bias(model: CoCa, config: TrainingConfig, bias: float | None) -> None:
     if bias is None:  # the scale of a softmax means nothing to a sigmoid
-        model.logit_scale.data.fill_(math.log(config.sigmoid_temperature))
-        bias = config.sigmoid_bias
+        model.logit_scale.data.fill_(math.log(config.losses.sigmoid_temperature))
+        bias = config.losses.sigmoid_bias
     model.register_parameter(LOGIT_BIAS, nn.Parameter(torch.tensor(bias, device=model.logit_scale.device)))
 
 
@@ -124,8 +124,8 @@ def _freeze_first_blocks(model: CoCa, count: int) -> None:
 
 def _set_patch_dropout(model: CoCa, config: TrainingConfig) -> None:
     if isinstance(model.image_encoder, VisionTransformer):
-        model.image_encoder.patch_dropout = config.force_patch_dropout
-    elif config.force_patch_dropout:
+        model.image_encoder.patch_dropout = config.model.force_patch_dropout
+    elif config.model.force_patch_dropout:
         raise CocaSearchError(
             "force_patch_dropout leaves out patches of a vision transformer; this model's image encoder is "
             "convolutional and has none"

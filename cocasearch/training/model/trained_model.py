@@ -1,6 +1,5 @@
 """From the weights of a run to an ordinary model: in memory, to be measured, or as a model folder."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ class TrainedModel:
         """
         provenance = {
             **with_left_out(self.start.provenance, weights),
-            "training": {**dataclasses.asdict(self.config), "feature_folder": ""},  # a place of this machine
+            "training": {**self.config.values(), "feature_folder": ""},  # a place of this machine
             "trained_steps": steps,
             "pictures": list(self.pictures),
             "torch": torch.__version__,

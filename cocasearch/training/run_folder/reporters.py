@@ -54,10 +54,7 @@ def scalars(progress: TrainingProgress) -> dict[str, float]:
     """What can be drawn of a step, by name."""
     values = {
         "loss/total": progress.total_loss,
-        "loss/contrastive": progress.contrastive_loss,
-        "loss/caption": progress.caption_loss,
-        "loss/name": progress.name_loss,
-        "loss/distillation": progress.distillation_loss,
+        **{f"loss/{name}": loss for name, loss in progress.losses.items()},
         "reward": progress.reward,
         "speed/images_per_second": progress.images_per_second,
         "logit_scale": progress.logit_scale,

@@ -213,6 +213,4 @@ def _mark_in(run_folder: Path) -> Path:
 def _with_new_settings(identity: str) -> dict[str, Any]:
     """A checkpoint's identity; settings younger than the checkpoint had their defaults then."""
     stored: dict[str, Any] = json.loads(identity)
-    defaults, settings = TrainingConfig().identity(), stored["config"]
-    augmentation = {**defaults["augmentation"], **settings["augmentation"]}
-    return {**stored, "config": {**defaults, **settings, "augmentation": augmentation}}
+    return {**stored, "config": {**TrainingConfig().identity(), **stored["config"]}}

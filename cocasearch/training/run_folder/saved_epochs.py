@@ -19,8 +19,8 @@ class SavedEpochs:
 
     def __init__(self, run_folder: Path, config: TrainingConfig, steps_per_epoch: int) -> None:
         self._folder = run_folder / FOLDER
-        self._epochs, self._kept = config.save_epochs, config.saves_kept
-        self._steps = config.save_epochs * steps_per_epoch
+        self._epochs, self._kept = config.run.save_epochs, config.run.saves_kept
+        self._steps = config.run.save_epochs * steps_per_epoch
 
     def folder_after(self, step: int) -> Path | None:
         """The model folder to write after a step, or None."""

@@ -20,11 +20,12 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingBatch
 from cocasearch.training.failures import NotANumberError
 from cocasearch.training.losses.objective import Objective
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.model.precision import gradient_scaler
-from cocasearch.training.step.gradients import Gradients, StepLosses
+from cocasearch.training.step.gradients import Gradients
 from cocasearch.training.step.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.step.processes import Processes
-from cocasearch.training.step.schedule import caption_share
+from cocasearch.training.step.schedule import caption_ramp
 from cocasearch.training.step.sharding import divided_as, load_model, load_moments, stored_moments, whole
 
 MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
@@ -55,10 +56,12 @@ class Learner:
         self.scaler = gradient_scaler(config, self.device)
         self.gradients = Gradients(objective, config, processes, self.scaler)
         self.optimizers = build_optimizers(self.model, config)
-        self.average = WeightAverage(self.model, config.ema_decay)
+        self.average = WeightAverage(self.model, config.optimization.ema_decay)
         self.step = 0
-        self.steps = max(1, round(config.epochs * steps_per_epoch))
-        self.unfreeze_step = min(self.steps, round(min(config.frozen_epochs, config.epochs) * steps_per_epoch))
+        self.steps = max(1, round(config.data.epochs * steps_per_epoch))
+        self.unfreeze_step = min(
+            self.steps, round(min(config.freezing.frozen_epochs, config.data.epochs) * steps_per_epoch)
+        )
         self._is_updating = False
 
     @property
@@ -80,9 +83,9 @@ class Learner:
         losses = self.gradients.compute(
             self._placed(batch),
             encoder_is_frozen=step < self.unfreeze_step,
-            chance=random.Random(f"{config.seed}/{step}/names"),
-            seed=hash((config.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
-            caption_share=caption_share(config, step, self.steps),
+            chance=random.Random(f"{config.run.seed}/{step}/names"),
+            seed=hash((config.run.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
+            ramp=caption_ramp(config, step, self.steps),
         )
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)

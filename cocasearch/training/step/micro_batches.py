@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cocasearch.training.data.dataset import TrainingBatch
-from cocasearch.training.losses.distillation import Judgement
+from cocasearch.training.losses.distillation import TeacherOutput
 from cocasearch.training.losses.objective import Embeddings
 
 
@@ -21,7 +21,7 @@ class Part:
     batch: TrainingBatch
     tokens: Tensor | None
     names: Tensor | None
-    judgement: Judgement | None
+    teacher_output: TeacherOutput | None
     seed: int
     is_idle: bool = False
 
@@ -61,10 +61,10 @@ def joined(found: Sequence[Embeddings], parts: Sequence[Part]) -> Embeddings:
     return Embeddings(image, text, found[0].names, found[0].logit_scale, found[0].logit_bias)
 
 
-def joined_judgement(judged: Sequence[Judgement]) -> Judgement:
+def joined_teacher_outputs(outputs: Sequence[TeacherOutput]) -> TeacherOutput:
     """What a larger model makes of the vectors of all parts; what it makes of tokens stays with each part."""
-    image, text = torch.cat([own.image for own in judged]), torch.cat([own.text for own in judged])
-    return Judgement(image, text, judged[0].logit_scale, None)
+    image, text = torch.cat([own.image for own in outputs]), torch.cat([own.text for own in outputs])
+    return TeacherOutput(image, text, outputs[0].logit_scale, None)
 
 
 def divided(gradients: Embeddings, parts: Sequence[Part]) -> list[Embeddings]:

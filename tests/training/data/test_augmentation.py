@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.training.config import AugmentationConfig
+from cocasearch.training.config_groups import AugmentationConfig
 from cocasearch.training.data.augmentation import _random_box, augment
 
 NONE = AugmentationConfig(min_area=1.0, flip=False, color=0.0)

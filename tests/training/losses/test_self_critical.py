@@ -18,7 +18,7 @@ from cocasearch.training.losses.objective import Objective
 from cocasearch.training.losses.self_critical import SelfCritic
 from cocasearch.training.step.gradients import Gradients
 
-CONFIG = TrainingConfig(
+CONFIG = TrainingConfig().changed(
     self_critical_weight=2.0, self_critical_samples=3, caption_weight=0.0, dropout=0.0, precision="float32"
 )
 REFERENCES = [
@@ -39,7 +39,7 @@ def test_a_caption_is_worth_what_people_wrote(tokenizer: Tokenizer) -> None:
 
 
 def test_an_object_that_nobody_named_costs_its_price(tokenizer: Tokenizer) -> None:
-    free, dear = (SelfCritic(REFERENCES, tokenizer, replace(CONFIG, invention_price=price)) for price in (0.0, 1.5))
+    free, dear = (SelfCritic(REFERENCES, tokenizer, CONFIG.changed(invention_price=price)) for price in (0.0, 1.5))
     for text, invented in (("a dog on a couch", 0), ("a puppy", 0), ("a dog and a cat", 1), ("a cat and a bus", 2)):
         assert free.reward(text, 0) - dear.reward(text, 0) == pytest.approx(1.5 * invented)
 
@@ -80,7 +80,7 @@ def test_the_gradient_is_that_of_the_expected_reward(objective: Objective) -> No
     logits = model.multimodal_decoder.vocabulary(model.multimodal_decoder(states, context[drawn.owners]))
     of_token = logits[:, :-1].log_softmax(-1).gather(2, drawn.ids[:, 1:, None])[:, :, 0]
     of_caption = (of_token * (drawn.ids[:, 1:] != objective.tokenizer.pad_id)).sum(1)
-    (-CONFIG.self_critical_weight * (drawn.advantages * of_caption).mean()).backward()  # type: ignore[no-untyped-call]
+    (-CONFIG.losses.self_critical_weight * (drawn.advantages * of_caption).mean()).backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.multimodal_decoder.named_parameters():
         torch.testing.assert_close(found[f"multimodal_decoder.{name}"], parameter.grad, atol=1e-5, rtol=1e-3)
     assert any(name.startswith("image_encoder") for name in found), "the reward does not reach the image encoder"
@@ -102,8 +102,8 @@ def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
     first = runs.plain(tmp_path / "words", **settings, epochs=30, learning_rate=5e-3, caption_weight=1.0)
     first.run()
     start = replace(first.start, model=first.model)
-    config = replace(
-        first.config, epochs=30, learning_rate=1e-3, caption_weight=0.0, self_critical_weight=1.0, warmup=0.0
+    config = first.config.changed(
+        epochs=30, learning_rate=1e-3, caption_weight=0.0, self_critical_weight=1.0, warmup=0.0
     )
     own = {"config": config, "start": start, "held_out": 0, "names": False}
     runs.trainer(tmp_path / "own", **own, progress=lambda progress: rewards.append(progress.reward)).run()
@@ -111,7 +111,7 @@ def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
 
 
 def test_a_run_that_learns_captions_alone_is_judged_by_those_that_it_writes(runs, tmp_path: Path) -> None:
-    config = replace(CONFIG, objective="caption", epochs=1, batch_size=12, validations=1, invention_price=0.5)
+    config = CONFIG.changed(objective="caption", epochs=1, batch_size=12, validations=1, invention_price=0.5)
     result = runs.trainer(tmp_path / "model", config=config, names=False).run()
     report = result.validation
     assert report.captions is not None
@@ -136,4 +136,4 @@ def test_a_run_that_learns_captions_alone_is_judged_by_those_that_it_writes(runs
 )
 def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
-        replace(CONFIG, **changes)  # type: ignore[arg-type]
+        CONFIG.changed(**changes)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone(tiny_coca: 
     gradients: list[dict[str, Tensor]] = []
     for count in (0, 1, len(tiny_coca.image_encoder.blocks)):
         model = copy.deepcopy(tiny_coca)
-        prepare(model, TrainingConfig(checkpointed_image_blocks=count, frozen_blocks=0))
+        prepare(model, TrainingConfig().changed(checkpointed_image_blocks=count, frozen_blocks=0))
         total, found = held_bytes(model)
         held.append(total)
         gradients.append(found)

@@ -1,7 +1,6 @@
 """Narrow types compute nearly what float32 does, and lose none of what is learned."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,10 @@ def test_each_precision_has_its_types(new_start) -> None:
         "pure_bfloat16": (torch.bfloat16, torch.bfloat16),
     }
     for precision, (products, weights) in expected.items():
-        model, config = new_start(convolutional=False).model, TrainingConfig(precision=precision, optimizer="adamw")
+        model, config = (
+            new_start(convolutional=False).model,
+            TrainingConfig().changed(precision=precision, optimizer="adamw"),
+        )
         place_weights(model, config)
         assert autocast_dtype(config, CPU) == products
         types = {name: value.dtype for name, value in model.state_dict().items()}
@@ -44,7 +46,7 @@ def test_each_precision_has_its_types(new_start) -> None:
 
 def test_a_convolutional_encoder_stays_float32(new_start) -> None:
     model = new_start().model
-    place_weights(model, TrainingConfig(precision="pure_bfloat16", optimizer="adamw"))
+    place_weights(model, TrainingConfig().changed(precision="pure_bfloat16", optimizer="adamw"))
     assert {p.dtype for p in model.image_encoder.parameters()} == {torch.float32}
     assert {p.dtype for p in model.text_decoder.parameters()} == {torch.bfloat16}
 
@@ -63,9 +65,9 @@ def test_losses_and_gradients_are_nearly_those_of_float32(
 
 def step_of(start: StartingPoint, images: list[CaptionedImage], precision: str) -> tuple[float, Tensor]:
     """Loss and unscaled gradients of one step, in one vector."""
-    config = TrainingConfig(precision=precision, optimizer="adamw", dropout=0.0, frozen_blocks=0)
+    config = TrainingConfig().changed(precision=precision, optimizer="adamw", dropout=0.0, frozen_blocks=0)
     data = TrainingData([Source(images, 1.0)], start.tokenizer, Preprocess(start.preprocess), 24)
-    batch = next(data.batches(replace(config, batch_size=6), first_step=0, steps=1))
+    batch = next(data.batches(config.changed(batch_size=6), first_step=0, steps=1))
     prepare(start.model, config, {})
     scaler = torch.amp.GradScaler("cpu", init_scale=256.0, enabled=precision == "float16")
     step = Gradients(Objective(start.model, start.tokenizer, config), config, scaler=scaler)

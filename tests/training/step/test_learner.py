@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.run_folder.progress import TrainingProgress
-from cocasearch.training.step.gradients import StepLosses
 from cocasearch.training.step.learner import MAX_LOGIT_SCALE
 from cocasearch.training.trainer import Trainer
 
