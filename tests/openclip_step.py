@@ -41,4 +41,4 @@ def compute_gradients(model: CoCa, pixels: Tensor, ids: Tensor, config: Training
     none = torch.empty(0, dtype=torch.long)
     batch = TrainingBatch(pixels, ids, torch.arange(len(ids)), pixels[:0], none, ids[:0])
     step = Gradients(Objective(model.train(), clip_tokenizer(), config), config)
-    return step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
+    return step.compute(batch, encoder_is_frozen=False, rng=random.Random(0))

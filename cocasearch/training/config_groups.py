@@ -14,6 +14,9 @@ from cocasearch.training.setting_fields import (
     setting,
 )
 
+ObjectiveName = Literal["coca", "contrastive", "caption"]
+PrecisionName = Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"]
+
 
 @dataclass(frozen=True)
 class DataConfig(SettingGroup):
@@ -126,7 +129,7 @@ class FreezingConfig(SettingGroup):
 class LossesConfig(SettingGroup):
     """What a step minimises."""
 
-    objective: Literal["coca", "contrastive", "caption"] = setting(
+    objective: ObjectiveName = setting(
         "coca", "Train both halves, or only the one that finds, or only the one that writes."
     )
     contrastive_weight: float = setting(1.0, "Weight of the contrastive loss.", NOT_NEGATIVE)
@@ -203,7 +206,7 @@ class ModelConfig(SettingGroup):
 class ComputationConfig(SettingGroup):
     """How a step is computed, in how much memory, by one process or several."""
 
-    precision: Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"] = setting(
+    precision: PrecisionName = setting(
         "auto", "Number type of a step; auto: bfloat16 where that is faster, else float32."
     )
     micro_batch: int = setting(

@@ -1,4 +1,4 @@
-"""What `finetune` does where it is not told: chosen from the model, the size of the collection and the machine.
+"""What `finetune` chooses by itself, from the model, the size of the collection and the machine.
 
 The rates, epochs and what is frozen were found with coca-mini on 500 rendered charts and shapes: an image encoder that
 keeps its weights learned them as well, in a quarter of the time, and forgot less of what the model knew.

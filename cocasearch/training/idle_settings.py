@@ -1,4 +1,4 @@
-"""Settings that change nothing in a run, because of others or of what the run is given; so that users are told.
+"""Settings that change nothing in a run, because of others or of what the run is given; so that users hear of it.
 
 What contradicts itself is refused by `TrainingConfig`; what is here does no harm, but somebody expects something of it.
 """
@@ -23,7 +23,7 @@ def idle_settings(
     optimization, freezing, losses = config.optimization, config.freezing, config.losses
     augmentation, is_measured = config.augmentation, val or config.data.held_out
     encoder_stays = freezing.locks_image_encoder or config.keeps_image_encoder
-    reasons = {  # the first that holds is told
+    reasons = {  # the first that holds is given
         "without lora_rank (--lora)": (not config.adapters.lora_rank, vars(config.adapters).keys() - {"lora_rank"}),
         "without distill_from (--distill)": (
             not config.distillation.distill_from,

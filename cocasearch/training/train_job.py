@@ -19,7 +19,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.class_names import ClassNames
 from cocasearch.training.data.dataset import LabelledImages, Source
 from cocasearch.training.data.training_sources import Columns, split, training_data
-from cocasearch.training.failures import told_once
+from cocasearch.training.failures import reported_once
 from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.model.resizing import forced
 from cocasearch.training.model.starting_point import StartingPoint, from_model_folder, from_preset, preset_config
@@ -69,7 +69,7 @@ class TrainingRequest:
     reporting: Reporting = dataclasses.field(default_factory=Reporting)
 
 
-@told_once
+@reported_once
 def train(
     request: TrainingRequest, config: TrainingConfig, *, progress: OnProgress | None = None, device: str = "auto"
 ) -> TrainingResult:
@@ -104,7 +104,7 @@ def _train(
     data = training_data(start, sources, _labelled(request, class_names))
     named = {str(name): source.images for name, source in zip(request.data, sources, strict=True)}
     facts = run_facts("train", config.values(), {**named, "held out": held_out})
-    with recording(request.out, facts, request.reporting, is_first=processes.is_first) as record:
+    with recording(request.out, facts, request.reporting, is_first=processes.is_first, progress=progress) as record:
         trainer = Trainer(
             start,
             data,
@@ -112,7 +112,7 @@ def _train(
             request.out,
             held_out=held_out,
             teacher=teacher,
-            progress=record.telling(progress),
+            progress=record,
             card=request.card,
             device=device,
             stage=request.columns.listener.progress,

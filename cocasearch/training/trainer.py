@@ -1,7 +1,7 @@
 """The training loop: starting point and data in, a model folder out, resumable at every moment.
 
 The run's own state (checkpoint, log) lies beside the model folder in `<out>.run`. Several processes go through the loop
-in step; the first alone validates, writes and tells.
+in step; the first alone validates, writes and reports.
 """
 
 import dataclasses
@@ -29,7 +29,6 @@ from cocasearch.training.data.dataset import TrainingData
 from cocasearch.training.data.sentence_vectors import SentenceVectors, sentence_vectors
 from cocasearch.training.data.training_words import known_after_training
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
-from cocasearch.training.judging import score, validate
 from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.losses.self_critical import SelfCritic
 from cocasearch.training.model.preparation import prepared_objective
@@ -44,10 +43,12 @@ from cocasearch.training.run_folder.run_checkpoint import (
 )
 from cocasearch.training.run_folder.run_log import RunLog
 from cocasearch.training.run_folder.saved_epochs import SavedEpochs
+from cocasearch.training.step.launch import has_lost_launcher
 from cocasearch.training.step.learner import Learner
-from cocasearch.training.step.processes import Processes, device_of_process, has_lost_launcher
+from cocasearch.training.step.processes import Processes, device_of_process
 from cocasearch.training.step.schedule import is_validated
 from cocasearch.training.step.sharding import is_sharded, whole
+from cocasearch.training.validation import score, validate
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Trainer:
         return result
 
     def refuse_other_run(self) -> None:
-        """Make sure that `run` will not find another run's checkpoint, which `run` would say only when it begins.
+        """Make sure that `run` will not find another run's checkpoint, which `run` would report only when it begins.
 
         Raises:
             CocaSearchError: It would.
@@ -242,7 +243,7 @@ class Trainer:
     def _measure(self, weights: Mapping[str, Tensor]) -> EvaluationReport:
         model = self._trained.loaded(weights, self.device)
         only_captions = not self.learner.objective.trains_retrieval
-        report = validate(model, self.held_out, self.config, only_captions=only_captions, tell=self._stop_if_asked)
+        report = validate(model, self.held_out, self.config, only_captions=only_captions, progress=self._stop_if_asked)
         self.data.unreadable.update(report.unreadable)
         return report
 
@@ -304,7 +305,7 @@ class Trainer:
         """Save what can be saved after a failure, which the other processes may not have met."""
         is_met_by_all = isinstance(error, NotANumberError)
         if is_met_by_all or not is_sharded(self.model):
-            with suppress(CocaSearchError):  # the failure is what is to be told
+            with suppress(CocaSearchError):  # the failure is what is to be reported
                 self._save_checkpoint(is_unsteady=is_met_by_all, together=is_met_by_all)
 
     def _resume(self) -> None:
@@ -315,7 +316,7 @@ class Trainer:
         self.learner.restore(contents, state.pop("step"))
         self.state = _State(**state)
         self._kept = self.learner.step
-        self.best_report = contents.get("best_report")
+        self.best_report = contents["best_report"]
         self.resumed(self.learner.step)
 
     def _result(self) -> TrainingResult:
@@ -323,7 +324,5 @@ class Trainer:
             fingerprint = self.processes.once(lambda: read_model_folder(self.out).fingerprint)
         else:
             fingerprint = self._write_model(None)
-        unreadable = {
-            key: reason for found in self.processes.gather(self.data.unreadable) for key, reason in found.items()
-        }
+        unreadable = {key: reason for own in self.processes.gather(self.data.unreadable) for key, reason in own.items()}
         return TrainingResult(self.out, fingerprint, self.learner.steps, self.best_report, unreadable)

@@ -13,7 +13,7 @@ from cocasearch.cli.options.training_settings import apply_settings
 from cocasearch.cli.output.training_progress import TrainingLine
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.model import memory
+from cocasearch.training.model import tower_blocks
 from cocasearch.training.step.processes import Processes
 
 TINY_RUN = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "validations=1", "--set", "frozen_epochs=0")
@@ -155,9 +155,7 @@ def test_a_refused_run_leaves_nothing_behind(captioned):
 def test_only_training_by_several_processes_asks_which_this_is(captioned, rank):
     path = os.pathsep.join(sys.path)
     environment = {**os.environ, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "", "PYTHONPATH": path}
-    program = (
-        "from cocasearch.cli.options.recipe_options import process_number as n; from cocasearch.__main__ import main"
-    )
+    program = "from cocasearch.training.step.launch import process_number as n; from cocasearch.__main__ import main"
     command = [sys.executable, "-c", f"{program}; print(n()); main()", "data", "check", "captions.tsv"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -196,8 +194,8 @@ def test_finetuning_measures_the_same_photos_before_and_after(captioned):
     report = json.loads(result.stdout)
     assert report["before"]["n_images"] == report["after"]["n_images"] == 2
     assert {"text to image recall@1", "caption CIDEr-D"} <= {figure["figure"] for figure in report["comparison"]}
-    assert report["shares"][0]["keep"] == 0
-    assert report["judged_apart"] is False
+    assert report["curve"][0]["keep"] == 0
+    assert report["measured_apart"] is False
     assert report["plan"]["config"]["epochs"] == 1
     assert report["plan"]["memory"]["total"] > report["plan"]["memory"]["weights"]
     assert captioned("models", "info", "./mine").exit_code == 0
@@ -234,7 +232,7 @@ def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned
     assert "not trained on, since they are measured on, byte for byte: 1 photo" in lines
     assert "  photos/0.png: photos/0.png" in lines
     assert "  photos/3.png: photos/again.jpg" in lines
-    assert "all 2 of them, with the reasons: trained.run/left_out.csv" in lines
+    assert "all 2 of them, with the reasons: trained.run/excluded.csv" in lines
     assert read_model_folder(folder / "trained").provenance["pictures"] == [8]
     kept = captioned("train", "captions.tsv", "--out", "other", *options[2:], "--set", "keep_near=true")
     assert kept.exit_code == 0, kept.stderr
@@ -282,7 +280,7 @@ def test_options_and_settings_that_need_each_other_are_taken_together(captioned)
 
 
 def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatch):
-    monkeypatch.setattr(memory, "compiler_problem", lambda: "no C++ compiler")
+    monkeypatch.setattr(tower_blocks, "compiler_problem", lambda: "no C++ compiler")
     options = ("--out", "trained", "--model", "tiny", "--set", "compile=true", *TINY_RUN)
     result = captioned("train", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr

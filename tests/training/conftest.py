@@ -45,9 +45,9 @@ VISION_TRANSFORMER = VisionTransformerConfig(image_size=32, patch_size=8, layers
 
 def drawing(color: str, shape: str, seed: int) -> bytes:
     """A PNG of 40 x 32 pixels, the shape somewhere on a light wall."""
-    chance = random.Random(f"{color}/{shape}/{seed}")
-    picture = Image.new("RGB", (40, 32), (chance.randint(215, 255),) * 3)
-    left, top = chance.randint(2, 18), chance.randint(2, 10)
+    rng = random.Random(f"{color}/{shape}/{seed}")
+    picture = Image.new("RGB", (40, 32), (rng.randint(215, 255),) * 3)
+    left, top = rng.randint(2, 18), rng.randint(2, 10)
     pen = ImageDraw.Draw(picture)
     if shape == "square":
         pen.rectangle((left, top, left + 18, top + 18), fill=color)

@@ -131,9 +131,9 @@ SHOWN_ELSEWHERE = {
     "feature_folder": "test_cached_features.py::test_the_file_goes_with_the_run_unless_it_has_a_place_of_its_own",
     "workers": "test_dataset.py::test_batches_are_the_same_with_any_number_of_workers",
     "checkpoint_minutes": "test_resume.py::test_resumed_after_a_kill",
-    "gradient_checkpointing": "test_memory.py::test_checkpointing_gives_the_same_gradients_for_less_memory",
-    "checkpointed_image_blocks": "test_memory.py::test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone",
-    "compile": "test_memory.py::test_compiling_keeps_what_a_block_computes",
+    "gradient_checkpointing": "test_tower_blocks.py::test_checkpointing_gives_the_same_gradients_for_less_memory",
+    "checkpointed_image_blocks": "test_tower_blocks.py::test_first_image_blocks_can_be_checkpointed_alone",
+    "compile": "test_tower_blocks.py::test_compiling_keeps_what_a_block_computes",
 }
 
 

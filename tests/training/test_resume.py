@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import cocasearch.training.judging as judging_module
+import cocasearch.training.validation as validation_module
 from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.run_folder.progress import TrainingProgress
@@ -67,7 +67,7 @@ def test_the_run_has_what_could_go_wrong(uninterrupted: Finished) -> None:
     assert uninterrupted.result.steps == STEPS
     assert [entry["step"] for entry in uninterrupted.log] == list(range(1, STEPS + 1))
     assert [entry["step"] for entry in uninterrupted.log if entry["validation"]] == [4, 8, 12, 16]
-    assert all(entry["name_loss"] > 0 for entry in uninterrupted.log)
+    assert all(entry["losses"]["name"] > 0 for entry in uninterrupted.log)
 
 
 @pytest.mark.parametrize("step", [3, UNFREEZE, 13])
@@ -90,7 +90,7 @@ def test_resumed_after_a_kill(runs, uninterrupted: Finished, tmp_path: Path) -> 
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        every_step = replace(runs.trainer(out).config, checkpoint_minutes=0.0)
+        every_step = runs.trainer(out).config.changed(checkpoint_minutes=0.0)
         runs.trainer(out, config=every_step, progress=progress).run()
     shutil.copy(older, checkpoint)
     with (tmp_path / "model.run" / "log.jsonl").open("a") as log:
@@ -121,8 +121,8 @@ def test_a_validation_that_was_stopped_is_made_up_for(
             raise KeyboardInterrupt
         return evaluate(*arguments, **options)
 
-    evaluate = judging_module.evaluate
-    monkeypatch.setattr(judging_module, "evaluate", stopped)
+    evaluate = validation_module.evaluate
+    monkeypatch.setattr(validation_module, "evaluate", stopped)
     with pytest.raises(KeyboardInterrupt):
         runs.trainer(tmp_path / "model").run()
     monkeypatch.undo()
@@ -148,6 +148,19 @@ def test_another_run_is_not_resumed(runs, tmp_path: Path) -> None:
             other.run()
         assert "delete" in str(caught.value.hint)
     runs.trainer(out, config=config.changed(checkpoint_minutes=3)).run()  # says nothing about the weights
+
+
+def test_a_run_of_another_release_is_refused(runs, tmp_path: Path) -> None:
+    out, checkpoint = tmp_path / "model", tmp_path / "model.run" / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        runs.trainer(out, progress=stop_at(1, KeyboardInterrupt)).run()
+    contents = torch.load(checkpoint, weights_only=False)
+    settings = json.loads(contents["identity"])
+    settings["config"]["passes"] = settings["config"].pop("epochs")
+    torch.save({**contents, "format": None, "identity": json.dumps(settings)}, checkpoint)
+    with pytest.raises(CocaSearchError, match="holds an interrupted run of another release of cocasearch") as caught:
+        runs.trainer(out).run()
+    assert caught.value.hint == f"finish it with that release; delete {tmp_path / 'model.run'} to start anew"
 
 
 def test_a_finished_model_is_never_replaced(runs, tmp_path: Path) -> None:

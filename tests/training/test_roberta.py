@@ -39,7 +39,7 @@ def test_padding_is_robertas_and_is_not_trained(roberta_model_folder: Path, draw
     assert batch.ids.shape[1] <= max(lengths) + 1
 
     step = Gradients(Objective(start.model, start.tokenizer, PLAIN), PLAIN)
-    found = step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
+    found = step.compute(batch, encoder_is_frozen=False, rng=random.Random(0))
     padded = pad(batch.ids, (0, 20 - batch.ids.shape[1]), value=1)
     logits = start.model(batch.pixels, padded).caption_logits
     torch.testing.assert_close(found.values["caption"], caption_loss(logits, padded, pad_id=1).detach())
@@ -60,7 +60,7 @@ def test_words_that_the_decoder_cannot_write_are_no_targets(roberta_model_folder
     writable = batch.ids.where(batch.ids < words, 1)
     assert not torch.equal(writable, batch.ids)
     found = Gradients(Objective(model, start.tokenizer, PLAIN), PLAIN).compute(
-        batch, encoder_is_frozen=False, chance=random.Random(0)
+        batch, encoder_is_frozen=False, rng=random.Random(0)
     )
     logits = model(batch.pixels, batch.ids).caption_logits
     torch.testing.assert_close(found.values["caption"], caption_loss(logits, writable, pad_id=1).detach())

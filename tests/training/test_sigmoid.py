@@ -38,7 +38,7 @@ def test_gradients_are_those_of_the_formula(new_start, drawings, accumulation: i
     data = TrainingData([Source(drawings, 1.0)], start.tokenizer, Preprocess(start.preprocess), 24)
     batch = next(data.batches(config, first_step=0, steps=1))
     step = Gradients(Objective(start.model, start.tokenizer, config), config)
-    losses = step.compute(batch, encoder_is_frozen=False, chance=random.Random(1))
+    losses = step.compute(batch, encoder_is_frozen=False, rng=random.Random(1))
     found = {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 
     start.model.zero_grad()

@@ -14,17 +14,16 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.retrieval_metrics import Recall
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess
-from cocasearch.training.judging import retrieval_score, score
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.validation import retrieval_score, score
 
 
 @pytest.fixture(scope="module")
 def learned(runs, more_drawings, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Trainer, list]:
     """Every kind of drawing twice; the encoder trains from the start."""
     steps: list[TrainingProgress] = []
-    config = replace(
-        runs.trainer(Path("none")).config,
+    config = runs.trainer(Path("none")).config.changed(
         epochs=36,
         batch_size=12,
         captions_per_image=3,
@@ -120,7 +119,7 @@ def test_a_run_that_learns_to_caption_alone_is_judged_by_the_held_out_captions(
     steps: list[TrainingProgress] = []
     images = [replace(image, captions=("a red square.",)) for image in more_drawings(6)]
     eager = {"optimizer": "adamw", "learning_rate": 3e-3, "schedule": "const", "dropout": 0.0, "frozen_epochs": 60.0}
-    config = replace(runs.trainer(tmp_path).config, epochs=60, validations=6, **eager, **settings)
+    config = runs.trainer(tmp_path).config.changed(epochs=60, validations=6, **eager, **settings)
     trainer = runs.trainer(
         tmp_path / "model", config=config, progress=steps.append, images=images, held_out=18, names=False
     )

@@ -15,7 +15,6 @@ from cocasearch.cli.options.recipe_options import (
     Precision,
     RemoteSync,
     ReportTo,
-    process_number,
     refuse_uncopied,
     reporting_of,
 )
@@ -28,10 +27,17 @@ from cocasearch.cli.options.shared_options import (
     LabelTemplate,
     ModelName,
 )
-from cocasearch.cli.options.training_settings import Settings, ShowSettings, apply_settings, names_of, say_what_is_idle
+from cocasearch.cli.options.training_settings import (
+    Settings,
+    ShowSettings,
+    apply_settings,
+    names_of,
+    print_idle_settings,
+)
 from cocasearch.cli.output.left_out import data_listener
-from cocasearch.cli.output.proof import say_what_changed
+from cocasearch.cli.output.proof import print_proof
 from cocasearch.cli.output.training_progress import summary, training_progress
+from cocasearch.training.step.launch import process_number
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.benchmark import EvaluationReport
@@ -51,7 +57,9 @@ Guard = Annotated[
         show_default="15 everyday photos",
     ),
 ]
-Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
+Keep = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Share of the starting weights that is kept (WiSE-FT), 0 to below 1.")
+]
 Epochs = Annotated[
     float | None, typer.Option(help="Number of times that each photo is seen.", show_default="chosen by their number")
 ]
@@ -90,7 +98,7 @@ def finetune(
     """Train the model further on your captioned photos, and measure it before and after on held-out ones.
 
     What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
-    the end tells what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
+    the end shows what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
     """
     console.tell_as_process(process_number())
     from cocasearch.training.data.training_sources import Columns
@@ -117,7 +125,7 @@ def finetune(
         def planned(plan: "Plan") -> None:
             console.say(*plan.sentences())
             chosen = names_of(settings, **course, **rates, **recipe)
-            say_what_is_idle(idle_settings(plan.config, chosen, val=val is not None))
+            print_idle_settings(idle_settings(plan.config, chosen, val=val is not None))
 
         def measured(moment: str, report: "EvaluationReport") -> None:
             share = f", with {keep:g} of the starting weights" if keep and moment == "after" else ""
@@ -125,14 +133,14 @@ def finetune(
 
         listener = FinetuneListener(planned, measured, progress, progress.stage)
         result = run(request, listener=listener, device=device)
-    _tell(result, out, as_json=as_json)
+    _report(result, out, as_json=as_json)
 
 
-def _tell(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
+def _report(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
     console.name_unreadable((result.training.unreadable | dict(result.before.unreadable)).items())
     if as_json:
         console.write_json({"model": str(out), **result.to_dict()})
     else:
-        say_what_changed(result, out)
+        print_proof(result, out)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
     refuse_uncopied(result.training.not_copied, out)

@@ -14,16 +14,22 @@ from cocasearch.cli.options.recipe_options import (
     Precision,
     RemoteSync,
     ReportTo,
-    process_number,
     refuse_uncopied,
     reporting_of,
 )
 from cocasearch.cli.options.shared_options import CaptionKey, Device, ImageKey, LabelTemplate
-from cocasearch.cli.options.training_settings import Settings, ShowSettings, apply_settings, names_of, say_what_is_idle
+from cocasearch.cli.options.training_settings import (
+    Settings,
+    ShowSettings,
+    apply_settings,
+    names_of,
+    print_idle_settings,
+)
 from cocasearch.cli.output.left_out import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.step.launch import process_number
 
 if TYPE_CHECKING:
     from cocasearch.training.trainer import TrainingResult
@@ -124,7 +130,7 @@ def train(
     from cocasearch.training.train_job import train as run
 
     given = {"names": names is not None, "labels": bool(labels), "val": validation is not None}
-    say_what_is_idle(idle_settings(config, names_of(settings, **recipe), **given))
+    print_idle_settings(idle_settings(config, names_of(settings, **recipe), **given))
     with training_progress() as progress:
         request = TrainingRequest(
             data=data,
@@ -144,7 +150,7 @@ def train(
             reporting=reporting_of(report_to, remote_sync),
         )
         result = run(request, config, progress=progress, device=device)
-    _tell(result, out)
+    _report(result, out)
 
 
 def _read_card(file: Path) -> str:
@@ -154,7 +160,7 @@ def _read_card(file: Path) -> str:
         raise CocaSearchError(f"{file} is no text in UTF-8 that could be a model card") from error
 
 
-def _tell(result: "TrainingResult", out: Path) -> None:
+def _report(result: "TrainingResult", out: Path) -> None:
     console.name_unreadable(result.unreadable.items())
     if result.validation:
         console.say(f"best: {summary(result.validation)}")

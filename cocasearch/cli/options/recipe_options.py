@@ -1,12 +1,12 @@
 """Options of training commands for the recipes that are asked for most; `--set` reaches every other setting."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.config_groups import ObjectiveName, PrecisionName
 
 if TYPE_CHECKING:
     from cocasearch.training.run_folder.run_record import Reporting
@@ -22,11 +22,10 @@ Distill = Annotated[
     typer.Option("--distill", metavar="NAME|FOLDER", help="Learn from this model as well.", show_default=False),
 ]
 Precision = Annotated[
-    Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"] | None,
-    typer.Option(help="What a step computes in.", show_default="bfloat16 where that is faster"),
+    PrecisionName | None, typer.Option(help="Number type of a step.", show_default="bfloat16 where that is faster")
 ]
 Objective = Annotated[
-    Literal["coca", "contrastive", "caption"] | None,
+    ObjectiveName | None,
     typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
 ]
 ReportTo = Annotated[
@@ -42,12 +41,6 @@ RemoteSync = Annotated[
         show_default=False,
     ),
 ]
-
-
-def process_number() -> int:
-    """The number of this process among those that `torchrun` has train one model; 0 if it trains alone."""
-    number = os.environ.get("RANK", "0")
-    return int(number) if os.environ.get("WORLD_SIZE", "1") not in ("", "1") and number.isdecimal() else 0
 
 
 def reporting_of(report_to: str | None, remote_sync: str | None) -> "Reporting":

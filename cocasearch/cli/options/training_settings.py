@@ -95,7 +95,7 @@ def names_of(settings: Sequence[str] | None, **asked: Any) -> list[str]:
     return list(dict.fromkeys([*chosen, *(_plain(setting.partition("=")[0]) for setting in settings or ())]))
 
 
-def say_what_is_idle(sentences: Sequence[str]) -> None:
+def print_idle_settings(sentences: Sequence[str]) -> None:
     """Print which of a user's settings have no effect, on stderr."""
     console.say(*(f"mind: {sentence}" for sentence in sentences))
 

@@ -50,7 +50,7 @@ class LabelledImages:
 
     @property
     def pictures(self) -> list[NamedPicture]:
-        """The pictures, each with the name that it is told by."""
+        """The pictures, each with the name that it is reported by."""
         return [
             NamedPicture(image, str(image) if isinstance(image, Path) else f"labelled picture {index}")
             for index, image in enumerate(self.images)
@@ -148,22 +148,22 @@ class TrainingData:
 
     def _plan(self, config: TrainingConfig, step: int) -> "_Plan":
         """Which pictures, captions and labelled pictures a step trains on."""
-        plan, chance = _Plan(), random.Random(f"{config.run.seed}/{step}")
+        plan, rng = _Plan(), random.Random(f"{config.run.seed}/{step}")
         for number, (source, share) in enumerate(zip(self.sources, self._shares(config), strict=True)):
             for index in _chosen(len(source.images), share, step, config, f"{config.run.seed}/{number}"):
                 image, rows = source.images[index], self._ids[number][index]
-                kept = chance.sample(range(len(rows)), min(config.data.captions_per_image, len(rows)))
-                plan.views.append(self.views.draw(config, self.views.first_numbers[number] + index, chance))
+                kept = rng.sample(range(len(rows)), min(config.data.captions_per_image, len(rows)))
+                plan.views.append(self.views.draw(config, self.views.first_numbers[number] + index, rng))
                 plan.pictures.append(self.views.first_numbers[number] + index)
                 plan.captions.append(rows[kept])
                 plan.sentences.append(self._sentences(image, kept))
         if self.labelled is not None:
             for position in range(step * config.data.labelled_per_step, (step + 1) * config.data.labelled_per_step):
                 index = _shuffled(len(self.labelled.images), position, f"{config.run.seed}/labelled")
-                plan.views.append(self.views.draw(config, self.views.first_numbers[-2] + index, chance))
+                plan.views.append(self.views.draw(config, self.views.first_numbers[-2] + index, rng))
                 plan.labels.append(self.labelled.classes[index])
             names = [self.labelled.names[label][0] for label in plan.labels]
-            plan.label_captions = [in_template(name, chance.choice(CAPTION_TEMPLATES)) for name in names]
+            plan.label_captions = [in_template(name, rng.choice(CAPTION_TEMPLATES)) for name in names]
         return plan
 
     def _gather(self, config: TrainingConfig, plan: "_Plan", futures: list[Future[Tensor]]) -> TrainingBatch:
@@ -204,7 +204,7 @@ class TrainingData:
         """What so many of a picture's captions mean, one row each; no rows where no run learns it."""
         if self.sentences is None:
             return torch.empty(0, SENTENCE_WIDTH)
-        return self.sentences.of([image.captions[number] for number in kept])
+        return self.sentences.rows([image.captions[number] for number in kept])
 
     def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor, Tensor, int]:
         """A picture, its captions, what they mean and its number, for a step none of whose own pictures can be read."""

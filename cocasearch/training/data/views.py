@@ -25,6 +25,7 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.augmentation import augment
 from cocasearch.training.data.frozen_features import FeatureFile
+from cocasearch.training.step.launch import processes_of_machine
 
 STEPS_AHEAD = 2
 _MOST_WORKERS = 16
@@ -34,7 +35,7 @@ Read = TypeVar("Read")
 
 
 class NamedPicture(NamedTuple):
-    """Where a picture is, and the name that it is told by."""
+    """Where a picture is, and the name that it is reported by."""
 
     image: PictureSource
     key: str
@@ -119,8 +120,8 @@ class Views:
         picture = self._picture(number)
         if number not in self._contents:  # once: a picture in memory is read whole
             self._contents[number] = json.dumps([picture.key, shown_content(picture.image)])
-        of = f"{config.run.seed}/{turn}/{self._contents[number]}".encode()
-        bits = int.from_bytes(hashlib.blake2b(of, digest_size=8).digest(), "little")
+        identity = f"{config.run.seed}/{turn}/{self._contents[number]}".encode()
+        bits = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "little")
         return View(picture, bits, is_fixed=True)
 
     def _picture(self, number: int) -> NamedPicture:
@@ -168,5 +169,4 @@ def read_ahead(
 def own_cores() -> int:
     """How many threads a process has cores for, among those on its machine that train together: from 2 to 16."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
-    return min(_MOST_WORKERS, max(2, cores // processes))
+    return min(_MOST_WORKERS, max(2, cores // processes_of_machine()))

@@ -227,12 +227,12 @@ class Objective(nn.Module):
         return (ids != self.tokenizer.pad_id) & (ids < self.model.config.words_written)
 
     def names(
-        self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], chance: random.Random
+        self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], rng: random.Random
     ) -> Names | None:
         """The names that a step's pictures are compared with, as `NameTeacher.names` draws them; None without one."""
         if self.teacher is None:
             return None
-        texts, target = self.teacher.names(parts, tokens, self.config.losses.names_per_step, chance)
+        texts, target = self.teacher.names(parts, tokens, self.config.losses.names_per_step, rng)
         ids = self.tokenizer(texts, self.model.config.text.context_length)
         return Names(trim_padding(ids, self.tokenizer.pad_id).to(target.device), target)
 

@@ -38,16 +38,16 @@ class AdaptedLinear(nn.Linear):
         rank: Inner width of the adapter.
         scale: Factor of what the adapter adds.
         dropout: Of the adapter's input, while training.
-        chance: Of its initial values; a run begins with the same ones each time.
+        rng: Of its initial values; a run begins with the same ones each time.
     """
 
-    def __init__(self, linear: nn.Linear, *, rank: int, scale: float, dropout: float, chance: torch.Generator) -> None:
+    def __init__(self, linear: nn.Linear, *, rank: int, scale: float, dropout: float, rng: torch.Generator) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
         self.scale, self.dropout = scale, dropout
         down = torch.empty(rank, linear.in_features)
-        nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=chance)
+        nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=rng)
         self.adapter_down = nn.Parameter(down.to(linear.weight.device))
         self.adapter_up = nn.Parameter(torch.zeros(linear.out_features, rank, device=linear.weight.device))
 
@@ -69,7 +69,7 @@ def add_adapters(model: CoCa, config: TrainingConfig) -> None:
     """
     model.requires_grad_(False)
     _unlock_extras(model, words(config.adapters.lora_extras))
-    count, chance = 0, torch.Generator().manual_seed(config.run.seed)
+    count, rng = 0, torch.Generator().manual_seed(config.run.seed)
     for tower in words(config.adapters.lora_towers):
         if tower not in _TOWERS:
             raise CocaSearchError(f"lora_towers names '{tower}'; a model has the towers {', '.join(_TOWERS)}")
@@ -81,12 +81,12 @@ def add_adapters(model: CoCa, config: TrainingConfig) -> None:
         for part in _TOWERS[tower]:
             for module in list(getattr(model, part).modules()):
                 if isinstance(module, _LAYERS[config.adapters.lora_layers]):
-                    count += _adapt(module, config, chance)
+                    count += _adapt(module, config, rng)
     if not count:
         raise CocaSearchError(f"lora_towers='{config.adapters.lora_towers}' of this model have no layers for adapters")
 
 
-def _adapt(module: nn.Module, config: TrainingConfig, chance: torch.Generator) -> int:
+def _adapt(module: nn.Module, config: TrainingConfig, rng: torch.Generator) -> int:
     layers = [(name, layer) for name, layer in module.named_children() if isinstance(layer, nn.Linear)]
     for name, layer in layers:
         adapted = AdaptedLinear(
@@ -94,7 +94,7 @@ def _adapt(module: nn.Module, config: TrainingConfig, chance: torch.Generator) -
             rank=config.adapters.lora_rank,
             scale=adapter_scale(config),
             dropout=config.adapters.lora_dropout,
-            chance=chance,
+            rng=rng,
         )
         setattr(module, name, adapted)
     return len(layers)

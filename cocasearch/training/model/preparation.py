@@ -23,9 +23,9 @@ from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.losses.objective import Objective
 from cocasearch.training.model.adapters import DOWN, UP, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.model.layer_groups import lock_towers
-from cocasearch.training.model.memory import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
 from cocasearch.training.model.precision import place_weights
 from cocasearch.training.model.starting_point import LOGIT_BIAS, StartingPoint
+from cocasearch.training.model.tower_blocks import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
 
 
 def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] | None = None) -> None:

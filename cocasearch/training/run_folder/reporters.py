@@ -1,4 +1,4 @@
-"""A run's steps, told to TensorBoard or Weights & Biases as they come; each is an extra that a run may go without."""
+"""A run's steps, reported to TensorBoard or Weights & Biases as they come; a run may go without either."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -78,7 +78,7 @@ class _TensorBoard:
         self._writer: Any = None
 
     def add(self, progress: TrainingProgress) -> None:
-        if self._writer is None:  # steps that a killed run told of, and that are taken again, are not shown twice
+        if self._writer is None:  # steps that a killed run reported, and that are taken again, are not shown twice
             self._writer = self._new_writer(str(self._folder), purge_step=progress.step)
         for name, value in scalars(progress).items():
             self._writer.add_scalar(name, value, progress.step)

@@ -55,7 +55,7 @@ class Gradients:
         batch: TrainingBatch,
         *,
         encoder_is_frozen: bool,
-        chance: random.Random,
+        rng: random.Random,
         seed: int = 0,
         ramp: float = 1.0,
     ) -> StepLosses:
@@ -64,11 +64,11 @@ class Gradients:
         Args:
             batch: This process's share of the step.
             encoder_is_frozen: The image encoder gets no gradients.
-            chance: Draws the class names.
+            rng: Draws the class names.
             seed: Of dropout; a process and a micro-batch each get one of their own.
             ramp: Factor of the captioning losses in this step, 0 to 1; at 0 they cost nothing.
         """
-        parts, targets = self._parts(batch, encoder_is_frozen, chance, seed)
+        parts, targets = self._parts(batch, encoder_is_frozen, rng, seed)
         weights = sum_weights(self.config, self._counts(batch), ramp)
         compared = None
         if len(parts) == 1:
@@ -86,7 +86,7 @@ class Gradients:
         return self._losses(compared.values if compared else {}, total, ramp)
 
     def _parts(
-        self, batch: TrainingBatch, encoder_is_frozen: bool, chance: random.Random, seed: int
+        self, batch: TrainingBatch, encoder_is_frozen: bool, rng: random.Random, seed: int
     ) -> tuple[list[Part], Tensor | None]:
         batches = divide(batch, self.config.parts(len(batch.pixels)))
         n_idle = self._n_idle(len(batches))
@@ -97,7 +97,7 @@ class Gradients:
                 tokens = [self.objective.encode(part) for part in batches]
                 for _ in range(n_idle):
                     self.objective.encode(batches[-1])
-        names = self.objective.names(batches, tokens, chance)
+        names = self.objective.names(batches, tokens, rng)
         outputs = [self.objective.teacher_output(part) for part in batches]
         seed += 1_000_003 * self.processes.rank
         ids = [names.ids if names else None, *[None] * (len(batches) - 1)]

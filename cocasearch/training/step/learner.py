@@ -83,7 +83,7 @@ class Learner:
         losses = self.gradients.compute(
             self._placed(batch),
             encoder_is_frozen=step < self.unfreeze_step,
-            chance=random.Random(f"{config.run.seed}/{step}/names"),
+            rng=random.Random(f"{config.run.seed}/{step}/names"),
             seed=hash((config.run.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
             ramp=caption_ramp(config, step, self.steps),
         )
@@ -114,7 +114,7 @@ class Learner:
         self.average.weights = {name: divided_as(x, present[name]) for name, x in stored["average"].items()}
         for optimizer, moments in zip(self.optimizers, stored["optimizers"], strict=True):
             load_moments(optimizer, self.model, moments)
-        self.scaler.load_state_dict(stored.get("scaler", {}))
+        self.scaler.load_state_dict(stored["scaler"])
         self.step = step
 
     def _update(self, *, leave_out: bool) -> None:

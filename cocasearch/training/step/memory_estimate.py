@@ -151,7 +151,7 @@ def _lines(few: Sequence[int], more: Sequence[int]) -> npt.NDArray[np.float64]:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a run may still take on a device; None where nobody tells."""
+    """Bytes that a run may still take on a device; None where that is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -169,7 +169,7 @@ def _trace(gradients: Gradients, batch: TrainingBatch, encoder_is_frozen: bool) 
     model.train()
     counting = _LiveBytes()
     with counting:
-        gradients.compute(batch, encoder_is_frozen=encoder_is_frozen, chance=random.Random(0))
+        gradients.compute(batch, encoder_is_frozen=encoder_is_frozen, rng=random.Random(0))
     for parameter in model.parameters():
         parameter.grad = None
     model.train(was_training)

@@ -70,11 +70,11 @@ def batch_of(start: StartingPoint, images) -> TrainingBatch:
 def gradients_of(
     start: StartingPoint, batch: TrainingBatch, folder: Path, **changes: object
 ) -> tuple[StepLosses, dict[str, Tensor]]:
-    config = replace(ALONE, distill_from=str(folder), **changes)
+    config = ALONE.changed(distill_from=str(folder), **changes)
     teacher = read_teacher(config, start, CPU)
     start.model.train().zero_grad()
     step = Gradients(Objective(start.model, start.tokenizer, config, larger=teacher), config)
-    losses = step.compute(batch, encoder_is_frozen=False, chance=random.Random(1))
+    losses = step.compute(batch, encoder_is_frozen=False, rng=random.Random(1))
     return losses, {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 
 
@@ -164,11 +164,11 @@ def test_a_student_comes_to_judge_as_its_teacher(runs, teacher_folder: Path, tmp
         precision="float32",
     )
     batch = next(trainer.data.batches(trainer.config, first_step=0, steps=1))
-    chance = random.Random(0)
-    before = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
+    rng = random.Random(0)
+    before = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, rng=rng).total
     trainer.model.zero_grad()
     trainer.run()
-    after = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
+    after = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, rng=rng).total
     assert after < 0.5 * before
 
 

@@ -13,10 +13,10 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingBatch
-from cocasearch.training.judging import score
 from cocasearch.training.losses.objective import Objective
 from cocasearch.training.losses.self_critical import SelfCritic
 from cocasearch.training.step.gradients import Gradients
+from cocasearch.training.validation import score
 
 CONFIG = TrainingConfig().changed(
     self_critical_weight=2.0, self_critical_samples=3, caption_weight=0.0, dropout=0.0, precision="float32"
@@ -65,7 +65,7 @@ def test_the_gradient_is_that_of_the_expected_reward(objective: Objective) -> No
     """Against the plain way: the model's own log-probabilities of the same captions, times their advantages."""
     model, batch = objective.model, batch_of(objective, [4, 0, 2])
     gradients = Gradients(objective, CONFIG)
-    losses = gradients.compute(batch, encoder_is_frozen=False, chance=random.Random(0), seed=7)
+    losses = gradients.compute(batch, encoder_is_frozen=False, rng=random.Random(0), seed=7)
     found = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad()
     torch.manual_seed(7)
@@ -89,7 +89,7 @@ def test_the_gradient_is_that_of_the_expected_reward(objective: Objective) -> No
 def test_what_autocast_keeps_from_drawing_does_not_cut_gradients(objective: Objective) -> None:
     objective.autocast = torch.bfloat16
     Gradients(objective, CONFIG).compute(
-        batch_of(objective, [1, 3]), encoder_is_frozen=False, chance=random.Random(0), seed=1
+        batch_of(objective, [1, 3]), encoder_is_frozen=False, rng=random.Random(0), seed=1
     )
     without = [name for name, weight in objective.model.multimodal_decoder.named_parameters() if weight.grad is None]
     assert not without
@@ -131,7 +131,7 @@ def test_a_run_that_learns_captions_alone_is_judged_by_those_that_it_writes(runs
     [
         ({"objective": "contrastive"}, "objective=contrastive does not learn"),
         ({"sharding": "full"}, "sharding=none is needed"),
-        ({"self_critical_samples": 1}, "self_critical_samples must be 2 or more"),
+        ({"self_critical_samples": 1}, "self_critical_samples must be 2 or above"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:

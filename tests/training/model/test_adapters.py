@@ -90,7 +90,7 @@ def test_alpha_scales_what_an_adapter_adds(tiny_config: CoCaConfig, tiny_coca: C
     x, found = torch.randn(7, 4), []
     for alpha in (3.0, 6.0):
         config = CONFIG.changed(lora_alpha=alpha)
-        adapted = AdaptedLinear(linear, rank=3, scale=adapter_scale(config), dropout=0.0, chance=torch.Generator())
+        adapted = AdaptedLinear(linear, rank=3, scale=adapter_scale(config), dropout=0.0, rng=torch.Generator())
         with torch.no_grad():
             adapted.adapter_down.fill_(0.3)
             adapted.adapter_up.fill_(0.2)
@@ -100,7 +100,7 @@ def test_alpha_scales_what_an_adapter_adds(tiny_config: CoCaConfig, tiny_coca: C
 
 
 def test_dropout_is_of_the_adapters_alone() -> None:
-    adapted = AdaptedLinear(torch.nn.Linear(4, 5), rank=3, scale=1.0, dropout=0.5, chance=torch.Generator())
+    adapted = AdaptedLinear(torch.nn.Linear(4, 5), rank=3, scale=1.0, dropout=0.5, rng=torch.Generator())
     x = torch.randn(100, 4)
     assert torch.equal(adapted.train()(x), adapted.eval()(x))  # nothing is added yet
     torch.nn.init.normal_(adapted.adapter_up)

@@ -71,7 +71,7 @@ def step_of(start: StartingPoint, images: list[CaptionedImage], precision: str) 
     prepare(start.model, config, {})
     scaler = torch.amp.GradScaler("cpu", init_scale=256.0, enabled=precision == "float16")
     step = Gradients(Objective(start.model, start.tokenizer, config), config, scaler=scaler)
-    losses = step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
+    losses = step.compute(batch, encoder_is_frozen=False, rng=random.Random(0))
     for optimizer in build_optimizers(start.model, config):
         scaler.unscale_(optimizer)
     return float(losses.total), torch.cat([p.grad.float().flatten() for _, p in start.model.named_parameters()])

@@ -9,7 +9,7 @@ import pytest
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.data.splitting import LeftOut
+from cocasearch.training.data.splitting import Excluded
 from cocasearch.training.data.training_sources import Columns, DataListener, split
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_data import RunData
@@ -113,10 +113,10 @@ def test_data_may_change_before_anything_is_learned_from_them(data: Path, model_
 
 
 def test_pictures_are_compared_once(data: Path, tmp_path: Path) -> None:
-    def compare(out: Path = tmp_path / "m") -> tuple[list[str], list[str], LeftOut]:
+    def compare(out: Path = tmp_path / "m") -> tuple[list[str], list[str], Excluded]:
         seen: list[str] = []
-        told: list[LeftOut] = []
-        listener = DataListener(left_out=told.append, progress=lambda what, _done, _total: seen.append(what))
+        told: list[Excluded] = []
+        listener = DataListener(excluded=told.append, progress=lambda what, _done, _total: seen.append(what))
         columns = Columns(listener=listener)
         (kept,), _ = split([columns.read(data)], None, columns, TrainingConfig().changed(held_out=3), RunData(out))
         return seen, [image.key for image in kept], told[0]
@@ -144,7 +144,7 @@ def test_all_that_is_left_out_is_listed(data: Path, drawn, tmp_path: Path) -> No
     listed: list[tuple[Path, int]] = []
     columns = Columns(listener=DataListener(listed=lambda file, count: listed.append((file, count))))
     split([columns.read(data)], validation, columns, TrainingConfig(), RunData(tmp_path / "m"))
-    file = tmp_path / "m.run" / "left_out.csv"
+    file = tmp_path / "m.run" / "excluded.csv"
     with file.open(encoding="utf-8", newline="") as stream:
         found = [(row["photo_or_row"], row["reason"]) for row in csv.DictReader(stream)]
     assert found[:3] == [

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from object_store_server import serving
@@ -299,7 +299,7 @@ def test_run_waits_for_no_copy_before_its_end(tmp_path: Path, monkeypatch: pytes
     is_reached = threading.Event()
     under_way = []
 
-    def slow(local: IO[bytes], *where: Any) -> None:
+    def slow(local: Path, *where: Any) -> None:
         under_way.append(where)
         is_reached.wait(60)
         copy(local, *where)

@@ -73,7 +73,7 @@ def gradients(case: dict[str, Any], processes: Processes) -> dict[str, Tensor]:
     larger = Larger(model_of(77)) if config.distillation.distill_from else None
     step = Gradients(Objective(model, clip_tokenizer(), config, larger=larger), config, processes)
     own = divide(batch, processes.count)[processes.rank]
-    found = step.compute(own, encoder_is_frozen=False, chance=random.Random(0))
+    found = step.compute(own, encoder_is_frozen=False, rng=random.Random(0))
     losses = torch.stack([found.total, found.values["contrastive"], found.values["caption"]])
     named = step.objective.model.named_parameters()
     return {"losses": losses} | {name: whole(p.grad) for name, p in named if p.grad is not None}

@@ -56,7 +56,7 @@ def gradients_of(
     start.model.train().zero_grad()
     set_dropout(start.model, config.model.dropout)
     step = Gradients(Objective(start.model, start.tokenizer, config, teacher), config)
-    losses = step.compute(batch, encoder_is_frozen=frozen, chance=random.Random(1), seed=5)
+    losses = step.compute(batch, encoder_is_frozen=frozen, rng=random.Random(1), seed=5)
     set_dropout(start.model, 0.0)
     return losses, {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 
@@ -179,7 +179,7 @@ def test_without_a_share_captions_cost_nothing_and_teach_nothing(start, batch) -
         config = PLAIN.changed(**changes)
         start.model.zero_grad()
         computed = Gradients(Objective(start.model, start.tokenizer, config), config).compute(
-            batch, encoder_is_frozen=False, chance=random.Random(1), ramp=share
+            batch, encoder_is_frozen=False, rng=random.Random(1), ramp=share
         )
         return computed, {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 

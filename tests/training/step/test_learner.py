@@ -25,7 +25,7 @@ def test_the_encoder_moves_when_it_may(runs, new_start, tmp_path: Path, convolut
     start = new_start(convolutional=convolutional)
     first = {name: value.clone() for name, value in start.model.image_encoder.state_dict().items()}
     whole = {name: value.clone() for name, value in start.model.state_dict().items()}
-    config = replace(runs.trainer(tmp_path).config, weight_decay=0.5)  # decay moves nothing either
+    config = runs.trainer(tmp_path).config.changed(weight_decay=0.5)  # decay moves nothing either
     trainer = runs.trainer(
         tmp_path / "model", config=config, progress=progress, start=start, held_out=0, names=convolutional
     )

@@ -71,7 +71,7 @@ def measured_peak(images: int) -> None:
     start.model.train()
     for step in range(2):
         gradients.compute(
-            _batch(images, 192, 16, config, CPU), encoder_is_frozen=False, chance=random.Random(step), seed=step
+            _batch(images, 192, 16, config, CPU), encoder_is_frozen=False, rng=random.Random(step), seed=step
         )
         for optimizer in optimizers:
             optimizer.step()
