@@ -90,7 +90,7 @@ def adjusted(
         config = adjust(chosen)
     asked = settings_of_encoder(config, chosen, model) if config.optimization.encoder_learning_rate == 0 else []
     if asked:
-        config = adjust(with_trained_encoder(chosen, config.optimization.learning_rate))
+        config = adjust(chosen.changed(encoder_learning_rate=_ENCODER_RATE * config.optimization.learning_rate))
     return consistent(config), tuple(asked)
 
 
@@ -129,11 +129,6 @@ def settings_of_encoder(config: TrainingConfig, chosen: TrainingConfig, model: C
         "lora_rank": has_adapters and reads_patches and "image" in words(config.adapters.lora_towers),
     }
     return [] if freezing.locks_image_encoder else [name for name, is_asked in asks.items() if is_asked]
-
-
-def with_trained_encoder(chosen: TrainingConfig, learning_rate: float) -> TrainingConfig:
-    """What was chosen, but with a rate for the image encoder: a tenth of that of the rest."""
-    return chosen.changed(encoder_learning_rate=_ENCODER_RATE * learning_rate)
 
 
 def consistent(config: TrainingConfig) -> TrainingConfig:

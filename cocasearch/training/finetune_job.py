@@ -26,13 +26,7 @@ from cocasearch.training.data.dataset import Source
 from cocasearch.training.data.splitting import validation_and_test
 from cocasearch.training.data.training_sources import Columns, split, training_data
 from cocasearch.training.failures import reported_once
-from cocasearch.training.finetune_defaults import (
-    Plan,
-    adjusted,
-    choose_config,
-    fit_memory,
-    reason_of_rate,
-)
+from cocasearch.training.finetune_defaults import Plan, adjusted, choose_config, fit_memory, reason_of_rate
 from cocasearch.training.forgetting import Forgetting, Guard
 from cocasearch.training.model.interpolation import interpolate, known_between, save_interpolated
 from cocasearch.training.model.interpolation_curve import CurvePoint, measure_curve, suggested_point

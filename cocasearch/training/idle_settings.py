@@ -20,42 +20,29 @@ def idle_settings(
         labels: It has labelled pictures.
         val: It is measured on data of their own.
     """
-    optimization, freezing, losses = config.optimization, config.freezing, config.losses
-    augmentation, is_measured = config.augmentation, val or config.data.held_out
+    adapters, distillation, losses = config.adapters, config.distillation, config.losses
+    rates, freezing, augmentation = config.optimization, config.freezing, config.augmentation
+    is_measured = val or config.data.held_out > 0
     encoder_stays = freezing.locks_image_encoder or config.keeps_image_encoder
+    of_comparison = {"contrastive_weight", "contrastive_loss", "local_loss", "gather_with_grad"}
+    of_captions = {"caption_weight", "caption_start", "caption_ramp", "label_smoothing", "label_caption_weight"}
+    of_teacher, of_sigmoid = {"distill_weight", "distill_caption_weight"}, {"sigmoid_temperature", "sigmoid_bias"}
+    of_cooldown = {"cooldown", "cooldown_end", "cooldown_power"}
     reasons = {  # the first that holds is given
-        "without lora_rank (--lora)": (not config.adapters.lora_rank, vars(config.adapters).keys() - {"lora_rank"}),
-        "without distill_from (--distill)": (
-            not config.distillation.distill_from,
-            vars(config.distillation).keys() - {"distill_from"},
-        ),
-        "without self_critical_weight": (
-            not losses.self_critical_weight,
-            {"self_critical_samples", "invention_price"},
-        ),
+        "without lora_rank (--lora)": (not adapters.lora_rank, vars(adapters).keys() - {"lora_rank"}),
+        "without distill_from (--distill)": (not distillation.distill_from, of_teacher),
+        "without self_critical_weight": (not losses.self_critical_weight, {"self_critical_samples", "invention_price"}),
         "without sentence_weight": (not losses.sentence_weight, {"sentence_temperature"}),
-        "without contrastive_loss=sigmoid": (
-            losses.contrastive_loss != "sigmoid",
-            {"sigmoid_temperature", "sigmoid_bias"},
-        ),
-        "without schedule=const-cooldown": (
-            optimization.schedule != "const-cooldown",
-            {"cooldown", "cooldown_end", "cooldown_power"},
-        ),
-        "beside warmup_steps": (optimization.warmup_steps > 0, {"warmup"}),
+        "without contrastive_loss=sigmoid": (losses.contrastive_loss != "sigmoid", of_sigmoid),
+        "without schedule=const-cooldown": (rates.schedule != "const-cooldown", of_cooldown),
+        "beside warmup_steps": (rates.warmup_steps > 0, {"warmup"}),
         "without save_epochs": (not config.run.save_epochs, {"saves_kept"}),
         "without cache_features": (not config.data.cache_features, {"feature_folder"}),
         "beside gradient_checkpointing": (config.computation.gradient_checkpointing, {"checkpointed_image_blocks"}),
-        "without optimizer=muon": (optimization.optimizer != "muon", {"muon_learning_rate"}),
+        "without optimizer=muon": (rates.optimizer != "muon", {"muon_learning_rate"}),
         "without lock_image or lock_text": (not (freezing.lock_image or freezing.lock_text), {"freeze_layer_norm"}),
-        "with objective=caption": (
-            losses.objective == "caption",
-            {"contrastive_weight", "contrastive_loss", "local_loss", "gather_with_grad"},
-        ),
-        "with objective=contrastive": (
-            losses.objective == "contrastive",
-            {"caption_weight", "caption_start", "caption_ramp", "label_smoothing", "label_caption_weight"},
-        ),
+        "with objective=caption": (losses.objective == "caption", of_comparison),
+        "with objective=contrastive": (losses.objective == "contrastive", of_captions),
         "without class names": (not names, {"name_weight", "names_per_step"}),
         "without labelled photos": (not labels, {"labelled_per_step", "label_caption_weight"}),
         "with --val": (val, {"held_out"}),
@@ -68,7 +55,7 @@ def idle_settings(
     sentences = []
     for name in asked:
         reason = next((why for why, (is_so, idle) in reasons.items() if is_so and name in idle), None)
-        is_off = name == "encoder_learning_rate" and optimization.encoder_learning_rate == 0
+        is_off = name == "encoder_learning_rate" and rates.encoder_learning_rate == 0
         if reason is not None and not is_off:
             sentences.append(f"{name} has no effect {reason}")
     return sentences

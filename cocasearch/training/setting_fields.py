@@ -55,11 +55,12 @@ class Range:
             raise SettingError(f"{name} must be a finite number, not {value}")
 
 
-NOT_NEGATIVE = Range()
-OR_INFINITE = Range(has_infinity=True)
-ABOVE_ZERO = Range(excludes_low=True)
-FRACTION = Range(0, 1)
-BELOW_ONE = Range(0, 1, excludes_high=True)
+MIN_0 = Range()
+MIN_0_OR_INF = Range(has_infinity=True)
+ABOVE_0 = Range(excludes_low=True)
+TO_1 = Range(0, 1)
+BELOW_1 = Range(0, 1, excludes_high=True)
+ABOVE_0_TO_1 = Range(0, 1, excludes_low=True)
 
 
 def setting(default: Any, meaning: str, within: Range | None = None, *, changes_result: bool = True) -> Any:
@@ -69,11 +70,15 @@ def setting(default: Any, meaning: str, within: Range | None = None, *, changes_
         default: Its value where nobody chooses one.
         meaning: One plain sentence.
         within: Its range, where it is a number.
-        changes_result: Whether another value makes another model, and not only a run of another speed or size.
+        changes_result: Whether another value makes another model.
     """
-    return dataclasses.field(
-        default=default, metadata={"meaning": meaning, "within": within, "changes_result": changes_result}
-    )
+    metadata = {"meaning": meaning, "within": within, "changes_result": changes_result}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def cost_setting(default: Any, meaning: str, within: Range | None = None) -> Any:
+    """A setting that changes how fast, and in how much room, a run is computed or saved, and not what comes of it."""
+    return setting(default, meaning, within, changes_result=False)
 
 
 @dataclass(frozen=True)

@@ -87,11 +87,7 @@ def train(
 
 
 def _train(
-    request: TrainingRequest,
-    config: TrainingConfig,
-    processes: Processes,
-    progress: OnProgress | None,
-    device: str,
+    request: TrainingRequest, config: TrainingConfig, processes: Processes, progress: OnProgress | None, device: str
 ) -> TrainingResult:
     if request.model is None:  # names first: to read and compare photos takes long
         preset_config(request.preset or "coca-mini")

@@ -2,38 +2,13 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.options import recipe_options, shared_options, training_settings
 from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.recipe_options import (
-    Distill,
-    Lora,
-    Objective,
-    Precision,
-    RemoteSync,
-    ReportTo,
-    refuse_uncopied,
-    reporting_of,
-)
-from cocasearch.cli.options.shared_options import (
-    AsJson,
-    CaptionedData,
-    CaptionKey,
-    Device,
-    ImageKey,
-    LabelTemplate,
-    ModelName,
-)
-from cocasearch.cli.options.training_settings import (
-    Settings,
-    ShowSettings,
-    apply_settings,
-    names_of,
-    print_idle_settings,
-)
 from cocasearch.cli.output.left_out import data_listener
 from cocasearch.cli.output.proof import print_proof
 from cocasearch.cli.output.training_progress import summary, training_progress
@@ -70,30 +45,30 @@ Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_def
 
 
 def finetune(
-    data: CaptionedData,
+    data: shared_options.CaptionedData,
     out: Out = Path("runs/finetuned"),
-    model: ModelName = None,
+    model: shared_options.ModelName = None,
     val: Validation = None,
     guard: Guard = None,
     keep: Keep = 0.0,
-    objective: Objective = None,
+    objective: recipe_options.Objective = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
     encoder_learning_rate: EncoderRate = None,
     batch_size: BatchSize = None,
     seed: Seed = None,
-    lora: Lora = None,
-    distill: Distill = None,
-    precision: Precision = None,
-    report_to: ReportTo = None,
-    remote_sync: RemoteSync = None,
-    settings: Settings = None,
-    show_settings: ShowSettings = False,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    label_template: LabelTemplate = None,
-    as_json: AsJson = False,
-    device: Device = "auto",
+    lora: recipe_options.Lora = None,
+    distill: recipe_options.Distill = None,
+    precision: recipe_options.Precision = None,
+    report_to: recipe_options.ReportTo = None,
+    remote_sync: recipe_options.RemoteSync = None,
+    settings: training_settings.Settings = None,
+    show_settings: training_settings.ShowSettings = False,
+    image_key: shared_options.ImageKey = None,
+    caption_key: shared_options.CaptionKey = None,
+    label_template: shared_options.LabelTemplate = None,
+    as_json: shared_options.AsJson = False,
+    device: shared_options.Device = "auto",
 ) -> None:
     """Train the model further on your captioned photos, and measure it before and after on held-out ones.
 
@@ -104,11 +79,10 @@ def finetune(
     from cocasearch.training.data.training_sources import Columns
     from cocasearch.training.finetune_job import FinetuneListener, FinetuneRequest
     from cocasearch.training.finetune_job import finetune as run
-    from cocasearch.training.idle_settings import idle_settings
 
-    course = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-    rates = {"learning_rate": learning_rate, "encoder_learning_rate": encoder_learning_rate}
-    recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
+    asked: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "learning_rate": learning_rate}
+    asked |= {"encoder_learning_rate": encoder_learning_rate, "lora_rank": lora, "distill_from": distill}
+    asked |= {"precision": precision, "objective": objective}
     with training_progress() as progress:
         request = FinetuneRequest(
             data=data,
@@ -118,14 +92,13 @@ def finetune(
             guard=guard,
             keep=keep,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
-            adjust=lambda config: apply_settings(config, settings, **course, **rates, **recipe),
-            reporting=reporting_of(report_to, remote_sync),
+            adjust=lambda config: training_settings.apply_settings(config, settings, **asked),
+            reporting=recipe_options.reporting_of(report_to, remote_sync),
         )
 
         def planned(plan: "Plan") -> None:
             console.say(*plan.sentences())
-            chosen = names_of(settings, **course, **rates, **recipe)
-            print_idle_settings(idle_settings(plan.config, chosen, val=val is not None))
+            training_settings.print_idle_settings(plan.config, settings, asked, val=val is not None)
 
         def measured(moment: str, report: "EvaluationReport") -> None:
             share = f", with {keep:g} of the starting weights" if keep and moment == "after" else ""
@@ -143,4 +116,4 @@ def _report(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
     else:
         print_proof(result, out)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
-    refuse_uncopied(result.training.not_copied, out)
+    recipe_options.refuse_uncopied(result.training.not_copied, out)

@@ -7,24 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.recipe_options import (
-    Distill,
-    Lora,
-    Objective,
-    Precision,
-    RemoteSync,
-    ReportTo,
-    refuse_uncopied,
-    reporting_of,
-)
-from cocasearch.cli.options.shared_options import CaptionKey, Device, ImageKey, LabelTemplate
-from cocasearch.cli.options.training_settings import (
-    Settings,
-    ShowSettings,
-    apply_settings,
-    names_of,
-    print_idle_settings,
-)
+from cocasearch.cli.options import recipe_options, shared_options, training_settings
 from cocasearch.cli.output.left_out import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
@@ -71,8 +54,7 @@ Labels = Annotated[
     typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
 ]
 LabelKey = Annotated[
-    str | None,
-    typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.", show_default="wnid"),
+    str | None, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.", show_default="wnid")
 ]
 Validation = Annotated[
     str | None,
@@ -84,8 +66,7 @@ Validation = Annotated[
     ),
 ]
 Card = Annotated[
-    Path | None,
-    typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False),
+    Path | None, typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False)
 ]
 
 
@@ -103,18 +84,18 @@ def train(
     label_key: LabelKey = None,
     validation: Validation = None,
     card: Card = None,
-    lora: Lora = None,
-    distill: Distill = None,
-    precision: Precision = None,
-    objective: Objective = None,
-    report_to: ReportTo = None,
-    remote_sync: RemoteSync = None,
-    settings: Settings = None,
-    show_settings: ShowSettings = False,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    label_template: LabelTemplate = None,
-    device: Device = "auto",
+    lora: recipe_options.Lora = None,
+    distill: recipe_options.Distill = None,
+    precision: recipe_options.Precision = None,
+    objective: recipe_options.Objective = None,
+    report_to: recipe_options.ReportTo = None,
+    remote_sync: recipe_options.RemoteSync = None,
+    settings: training_settings.Settings = None,
+    show_settings: training_settings.ShowSettings = False,
+    image_key: shared_options.ImageKey = None,
+    caption_key: shared_options.CaptionKey = None,
+    label_template: shared_options.LabelTemplate = None,
+    device: shared_options.Device = "auto",
 ) -> None:
     """Train a model and write its folder.
 
@@ -122,15 +103,14 @@ def train(
     """
     console.tell_as_process(process_number())
     recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
-    config = apply_settings(TrainingConfig(), settings, **recipe)
+    config = training_settings.apply_settings(TrainingConfig(), settings, **recipe)
     text = _read_card(card) if card else ""
     from cocasearch.training.data.training_sources import Columns
-    from cocasearch.training.idle_settings import idle_settings
     from cocasearch.training.train_job import TrainingRequest
     from cocasearch.training.train_job import train as run
 
     given = {"names": names is not None, "labels": bool(labels), "val": validation is not None}
-    print_idle_settings(idle_settings(config, names_of(settings, **recipe), **given))
+    training_settings.print_idle_settings(config, settings, recipe, **given)
     with training_progress() as progress:
         request = TrainingRequest(
             data=data,
@@ -147,7 +127,7 @@ def train(
             validation=validation,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
             card=text,
-            reporting=reporting_of(report_to, remote_sync),
+            reporting=recipe_options.reporting_of(report_to, remote_sync),
         )
         result = run(request, config, progress=progress, device=device)
     _report(result, out)
@@ -166,4 +146,4 @@ def _report(result: "TrainingResult", out: Path) -> None:
         console.say(f"best: {summary(result.validation)}")
     use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
     console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
-    refuse_uncopied(result.not_copied, out)
+    recipe_options.refuse_uncopied(result.not_copied, out)

@@ -29,8 +29,7 @@ Objective = Annotated[
     typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
 ]
 ReportTo = Annotated[
-    str | None,
-    typer.Option("--report-to", metavar="NAMES", help="tensorboard, wandb, or both.", show_default=False),
+    str | None, typer.Option("--report-to", metavar="NAMES", help="tensorboard, wandb, or both.", show_default=False)
 ]
 RemoteSync = Annotated[
     str | None,

@@ -2,13 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from cocasearch.cli import console
 from cocasearch.training.config import TrainingConfig, group_of
+from cocasearch.training.idle_settings import idle_settings
 from cocasearch.training.setting_fields import SettingError, as_written
 
 _DEFAULTS = TrainingConfig().values()
@@ -89,15 +90,21 @@ def apply_settings(config: TrainingConfig, settings: Sequence[str] | None, **ask
     return config.changed(**changes)
 
 
-def names_of(settings: Sequence[str] | None, **asked: Any) -> list[str]:
-    """The plain names of all settings that a user chose, as `apply_settings` takes them."""
+def print_idle_settings(
+    config: TrainingConfig, settings: Sequence[str] | None, asked: Mapping[str, Any], **given: bool
+) -> None:
+    """Print which of a user's settings have no effect, on stderr; settings as for `apply_settings`.
+
+    Args:
+        config: The run's.
+        settings: NAME=VALUE or GROUP.NAME=VALUE each.
+        asked: Settings that have options of their own, None for those that were not given.
+        given: What the run is given, as `idle_settings` has it.
+    """
     chosen = [name for name, value in asked.items() if value is not None]
-    return list(dict.fromkeys([*chosen, *(_plain(setting.partition("=")[0]) for setting in settings or ())]))
-
-
-def print_idle_settings(sentences: Sequence[str]) -> None:
-    """Print which of a user's settings have no effect, on stderr."""
-    console.say(*(f"mind: {sentence}" for sentence in sentences))
+    chosen += [_plain(setting.partition("=")[0]) for setting in settings or ()]
+    for sentence in idle_settings(config, dict.fromkeys(chosen), **given):
+        console.say(f"mind: {sentence}")
 
 
 def _plain(written: str) -> str:

@@ -58,6 +58,7 @@ class DistillationTeacher:
             )
         self.fingerprint = stored.fingerprint
         self.model = stored.load_model(mapped=False).requires_grad_(False)
+        self.vocabulary = self.model.multimodal_decoder.vocabulary
         self.with_captions = with_captions
         self._tokenizer, self._students = stored.tokenizer, tokenizer
         self._size = stored.preprocess.image_size
@@ -75,11 +76,6 @@ class DistillationTeacher:
             targets = ids[:, 1:]
             states = decoded[(targets != self._tokenizer.pad_id) & (targets < self.model.config.words_written)]
         return TeacherOutput(image.embedding, text, self.model.logit_scale.exp(), states)
-
-    def next_token_logits(self, states: Tensor) -> Tensor:
-        """Logits (n, V) of some of an output's states (n, D')."""
-        logits: Tensor = self.model.multimodal_decoder.vocabulary(states)
-        return logits
 
     def _own_pixels(self, pixels: Tensor) -> Tensor:
         """The student's pixels (B, 3, S, S), in the size and as normalised as the teacher wants them."""

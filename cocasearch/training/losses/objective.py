@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 
-from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa, unit_rows
 from cocasearch.model.losses import distribution_divergence
 from cocasearch.model.text_decoder import trim_padding
@@ -105,42 +104,6 @@ class Objective(nn.Module):
         )
         return self.config.losses.objective != "contrastive" and (weighs or distils)
 
-    def refuse_idle_steps(self) -> None:
-        """Make sure that every step has something to learn.
-
-        Raises:
-            CocaSearchError: No loss has a weight, or none while the captioning loss waits, or none reaches what is
-                trained.
-        """
-        if not (self.has_embeddings or self.has_captions):
-            raise CocaSearchError(
-                f"with objective={self.config.losses.objective} no loss has a weight, so there is nothing to learn",
-                hint="contrastive_weight or caption_weight above 0",
-            )
-        if self.config.losses.caption_start and not self.has_embeddings:
-            raise CocaSearchError(
-                "caption_start leaves steps without anything to learn, since no other loss has a weight",
-                hint="caption_start=0, or contrastive_weight above 0",
-            )
-        # Nothing that a loss reaches in the first step is out of reach of a later one.
-        trained = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-        if trained and all(name.startswith(self._out_of_reach_at_first) for name in trained):
-            parts = ", ".join(sorted({name.partition(".")[0] for name in trained}))
-            raise CocaSearchError(
-                f"the run would begin with steps that learn nothing: it trains {parts}, which no loss reaches then",
-                hint="more to train, such as lora_extras=logit_scale or lora_towers=text",
-            )
-
-    @property
-    def _out_of_reach_at_first(self) -> tuple[str, ...]:
-        """How the names of parameters begin that get no gradients in the first step."""
-        config = self.config
-        return (
-            *(["multimodal_decoder."] if config.losses.caption_start or not self.has_captions else []),
-            *(["image_encoder."] if config.freezing.frozen_epochs else []),
-            *([] if self.has_embeddings else ["logit_scale", LOGIT_BIAS, "image_projection."]),
-        )
-
     @property
     def _compares_with_captions(self) -> bool:
         distils = self.larger is not None and self.config.distillation.distill_weight > 0
@@ -212,7 +175,7 @@ class Objective(nn.Module):
         """
         return self._encode(batch)
 
-    def _encode(self, batch: TrainingBatch) -> Tensor:
+    def _encode(self, batch: TrainingBatch) -> Tensor:  # not `encode`, which fetches divided weights itself
         pixels = torch.cat([batch.pixels, batch.labelled_pixels]) if len(batch.labels) else batch.pixels
         with self._precision(pixels, narrow=isinstance(self.model.image_encoder, VisionTransformer)):
             tokens: Tensor = self.frozen.tokens(pixels) if self.frozen else self.model.image_encoder(pixels)
@@ -303,7 +266,7 @@ class Objective(nn.Module):
 
         def of_some(own: Tensor, theirs: Tensor) -> Tensor:
             assert self.larger is not None
-            return distribution_divergence(vocabulary(own), self.larger.next_token_logits(theirs)).sum()
+            return distribution_divergence(vocabulary(own), self.larger.vocabulary(theirs)).sum()
 
         rows = max(1, LOGITS_AT_ONCE // vocabulary.out_features)
         groups = zip(torch.split(states, rows), torch.split(teacher_states, rows), strict=True)

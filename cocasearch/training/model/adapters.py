@@ -18,11 +18,7 @@ from cocasearch.model.layers import Mlp
 from cocasearch.training.config import TrainingConfig
 
 DOWN, UP = "adapter_down", "adapter_up"
-_TOWERS = {
-    "image": ("image_encoder", "pooling"),
-    "text": ("text_decoder",),
-    "caption": ("multimodal_decoder",),
-}
+_TOWERS = {"image": ("image_encoder", "pooling"), "text": ("text_decoder",), "caption": ("multimodal_decoder",)}
 _LAYERS: dict[str, tuple[type[nn.Module], ...]] = {
     "attention": (SelfAttention, CrossAttention),
     "mlp": (Mlp,),

@@ -69,12 +69,7 @@ def measure_curve(
 def suggested_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
     """The point that finds most of the new kind among those that lose little of the old; None if all lose more."""
     gentle = [point for point in curve[:-1] if point.is_gentle]
-    return max(gentle, key=lambda point: recall_at_1(point.new), default=None)
-
-
-def recall_at_1(scores: RetrievalScores) -> float:
-    """The mean of both ways."""
-    return (scores.text_to_image.at[1] + scores.image_to_text.at[1]) / 2
+    return max(gentle, key=lambda point: point.new.text_to_image.at[1] + point.new.image_to_text.at[1], default=None)
 
 
 def _loss(before: RetrievalScores, after: RetrievalScores, k: int) -> float:

@@ -14,12 +14,7 @@ from cocasearch.model.coca import CoCa
 from cocasearch.model.efficientnet_lite import EfficientNetLite
 from cocasearch.training.config import TrainingConfig
 
-_AUTOCAST = {
-    "float32": None,
-    "bfloat16": torch.bfloat16,
-    "pure_bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "pure_bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolved_precision(config: TrainingConfig, device: torch.device) -> str:

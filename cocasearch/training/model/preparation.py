@@ -88,7 +88,7 @@ def prepared_objective(
     if teacher is not None:
         teacher.place(device)
     objective = Objective(model, start.tokenizer, config, teacher, read_teacher(config, start, device))
-    objective.refuse_idle_steps()
+    _refuse_idle_steps(objective)
     return objective
 
 
@@ -102,6 +102,34 @@ def with_left_out(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) 
     """A provenance with what `plain_weights` leaves out of these weights, where a later run finds it."""
     kept = {name: value for name, value in provenance.items() if name != LOGIT_BIAS}
     return {**kept, LOGIT_BIAS: float(weights[LOGIT_BIAS])} if LOGIT_BIAS in weights else kept
+
+
+def _refuse_idle_steps(objective: Objective) -> None:
+    """Make sure that every step has something to learn: a loss with a weight, also while captions wait, in reach."""
+    config = objective.config
+    if not (objective.has_embeddings or objective.has_captions):
+        raise CocaSearchError(
+            f"with objective={config.losses.objective} no loss has a weight, so there is nothing to learn",
+            hint="contrastive_weight or caption_weight above 0",
+        )
+    if config.losses.caption_start and not objective.has_embeddings:
+        raise CocaSearchError(
+            "caption_start leaves steps without anything to learn, since no other loss has a weight",
+            hint="caption_start=0, or contrastive_weight above 0",
+        )
+    # Nothing that a loss reaches in the first step is out of reach of a later one.
+    out_of_reach = (
+        *(["multimodal_decoder."] if config.losses.caption_start or not objective.has_captions else []),
+        *(["image_encoder."] if config.freezing.frozen_epochs else []),
+        *([] if objective.has_embeddings else ["logit_scale", LOGIT_BIAS, "image_projection."]),
+    )
+    trained = [name for name, parameter in objective.model.named_parameters() if parameter.requires_grad]
+    if trained and all(name.startswith(out_of_reach) for name in trained):
+        parts = ", ".join(sorted({name.partition(".")[0] for name in trained}))
+        raise CocaSearchError(
+            f"the run would begin with steps that learn nothing: it trains {parts}, which no loss reaches then",
+            hint="more to train, such as lora_extras=logit_scale or lora_towers=text",
+        )
 
 
 def _add_logit_bias(model: CoCa, config: TrainingConfig, bias: float | None) -> None:

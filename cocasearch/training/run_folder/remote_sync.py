@@ -133,6 +133,7 @@ def _fetch(store: Any, top: str, folder: Path) -> bool:
     shutil.rmtree(arriving, ignore_errors=True)
     if not files:
         return False
+    arriving.mkdir(parents=True)
     copy_files(top, str(arriving), store, LocalFileSystem())
     for leftover in arriving.rglob(f"*{_ARRIVING}"):  # of a copy that was broken off
         leftover.unlink()

@@ -51,13 +51,7 @@ class Gradients:
             )
 
     def compute(
-        self,
-        batch: TrainingBatch,
-        *,
-        encoder_is_frozen: bool,
-        rng: random.Random,
-        seed: int = 0,
-        ramp: float = 1.0,
+        self, batch: TrainingBatch, *, encoder_is_frozen: bool, rng: random.Random, seed: int = 0, ramp: float = 1.0
     ) -> StepLosses:
         """Leave the gradients of a batch in the parameters.
 
@@ -109,7 +103,7 @@ class Gradients:
 
     def _n_idle(self, n_parts: int) -> int:
         """How many micro-batches more another process has, if the others must be there to compute them."""
-        return self.processes.highest(n_parts) - n_parts if self._sharded is not None else 0
+        return max(self.processes.gather(n_parts)) - n_parts if self._sharded is not None else 0
 
     def _counts(self, batch: TrainingBatch) -> Counts:
         count = self.processes.count

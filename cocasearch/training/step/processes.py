@@ -98,10 +98,6 @@ class Processes:
         dist.all_gather(gathered, padded)
         return [rows[: int(count)] for rows, count in zip(gathered, counts, strict=True)]
 
-    def highest(self, number: int) -> int:
-        """The highest of every process's numbers."""
-        return max(self.gather(number))
-
     def any(self, condition: bool) -> bool:
         """Whether a condition holds in any process; the same answer in all of them."""
         if self.count == 1:
