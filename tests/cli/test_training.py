@@ -72,7 +72,7 @@ def test_wrong_setting_is_named(setting, words):
 
 
 def test_a_setting_is_not_given_two_values():
-    assert apply_settings(TrainingConfig(), ["epochs=2"], epochs=2.0).epochs == 2
+    assert apply_settings(TrainingConfig(), ["epochs=2"], epochs=2.0).data.epochs == 2
     with pytest.raises(CocaSearchError, match="'epochs' is given two values: 1 and 2"):
         apply_settings(TrainingConfig(), ["epochs=2"], epochs=1)
     with pytest.raises(CocaSearchError, match="'flip' is given two values: true and false"):

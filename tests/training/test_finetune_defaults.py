@@ -18,7 +18,7 @@ def test_defaults_are_gentle_and_longer_for_fewer_pictures(tiny_config) -> None:
     few, many = choose_config(40, tiny_config, CPU), choose_config(100_000, tiny_config, CPU)
     assert few.data.epochs > many.data.epochs >= 4
     assert (few.data.batch_size, many.data.batch_size) == (10, 64)
-    assert choose_config(1, tiny_config, CPU).batch_size >= 2
+    assert choose_config(1, tiny_config, CPU).data.batch_size >= 2
     for config in (few, many):
         assert config.optimization.learning_rate < TrainingConfig().learning_rate
         assert not config.augmentation.flip  # captions may speak of left and right
@@ -26,7 +26,7 @@ def test_defaults_are_gentle_and_longer_for_fewer_pictures(tiny_config) -> None:
 
 def test_wider_models_learn_more_slowly(tiny_config) -> None:
     wide = replace(tiny_config, text=replace(tiny_config.text, width=768, heads=12))
-    assert choose_config(500, wide, CPU).learning_rate == pytest.approx(3e-4 / 4)
+    assert choose_config(500, wide, CPU).optimization.learning_rate == pytest.approx(3e-4 / 4)
 
 
 def test_image_encoder_is_unfrozen_for_many_pictures_on_a_gpu_or_when_asked(tiny_config) -> None:
@@ -49,5 +49,5 @@ def test_steps_that_do_not_fit_are_divided() -> None:
     assert fit_memory(config, estimate, None) == config
     assert fit_memory(config, estimate, 1 << 40) == config
     tight = int(estimate.total(16) / 0.7) + 1
-    assert fit_memory(config, estimate, tight).micro_batch == 16
-    assert fit_memory(config, estimate, 1).micro_batch == 2
+    assert fit_memory(config, estimate, tight).computation.micro_batch == 16
+    assert fit_memory(config, estimate, 1).computation.micro_batch == 2

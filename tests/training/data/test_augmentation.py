@@ -95,7 +95,9 @@ def test_settings_out_of_range(name: str, value: float) -> None:
 
 def test_half_of_the_views_may_lose_their_sharpness() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
-    sharp, mixed = (views(noise, AugmentationConfig(1.0, False, 0.0, coarsest=coarsest)) for coarsest in (0, 8))
+    sharp, mixed = (
+        views(noise, AugmentationConfig(min_area=1.0, flip=False, color=0.0, coarsest=coarsest)) for coarsest in (0, 8)
+    )
     assert 10 <= sum(not np.array_equal(*pair) for pair in zip(sharp, mixed, strict=True)) <= 30
     assert min(view.std() for view in mixed) < 0.6 * min(view.std() for view in sharp)
 
