@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination, examine
-from cocasearch.evaluation.comparison import Comparison, compare
+from cocasearch.evaluation.comparison import compare
 from cocasearch.inference.device import choose_device
 from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel, load_model
@@ -29,9 +29,10 @@ from cocasearch.training.failures import reported_once
 from cocasearch.training.finetune_defaults import Plan, adjusted, choose_config, fit_memory, reason_of_rate
 from cocasearch.training.forgetting import Forgetting, Guard
 from cocasearch.training.model.interpolation import interpolate, known_between, save_interpolated
-from cocasearch.training.model.interpolation_curve import CurvePoint, measure_curve, suggested_point
+from cocasearch.training.model.interpolation_curve import measure_curve
 from cocasearch.training.model.resizing import forced
 from cocasearch.training.model.starting_point import StartingPoint, from_model_folder
+from cocasearch.training.results import FinetuneResult, TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_checkpoint import (
     RunCheckpoint,
@@ -44,7 +45,7 @@ from cocasearch.training.run_folder.run_data import RunData
 from cocasearch.training.run_folder.run_record import Reporting, RunRecord, bring_run_back, recording, run_facts
 from cocasearch.training.step.memory_estimate import estimate_run, free_memory
 from cocasearch.training.step.processes import Processes, device_of_process
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -90,47 +91,6 @@ class FinetuneListener:
     measured: Callable[[str, EvaluationReport], None] = lambda _moment, _report: None
     progress: Callable[[TrainingProgress], None] = lambda _progress: None
     stage: Callable[[str, int, int], None] = lambda _what, _done, _total: None
-
-
-@dataclass(frozen=True)
-class FinetuneResult:
-    """A finished fine-tuning with the same held-out pictures measured before and after.
-
-    Attributes:
-        fingerprint: Of the written model.
-        kept: The share of the starting weights in it: 1 if training made nothing better.
-        curve: What other shares would give, on the pictures by which the weights were chosen.
-        forgetting: What the written model forgot, by the guard.
-        is_measured_apart: Whether the weights were chosen by other held-out pictures than those that were measured.
-    """
-
-    training: TrainingResult
-    plan: Plan
-    before: EvaluationReport
-    after: EvaluationReport
-    comparison: Comparison
-    curve: list[CurvePoint]
-    forgetting: Forgetting
-    kept: float
-    fingerprint: str
-    is_measured_apart: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, as `--json` prints it and the run's `result.json` keeps it."""
-        point = None if self.comparison.proves_nothing else suggested_point(self.curve)
-        return {
-            "fingerprint": self.fingerprint,
-            "plan": self.plan.to_dict(),
-            "before": self.before.to_dict(),
-            "after": self.after.to_dict(),
-            "measured_apart": self.is_measured_apart,
-            "comparison": [figure.to_dict() for figure in self.comparison.figures],
-            "verdict": self.comparison.sentences(),
-            "kept": self.kept,
-            "guard": self.forgetting.to_dict(),
-            "curve": [point.to_dict() for point in self.curve],
-            "suggested_keep": point.keep if point else None,
-        }
 
 
 @reported_once

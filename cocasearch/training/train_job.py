@@ -23,12 +23,13 @@ from cocasearch.training.failures import reported_once
 from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.model.resizing import forced
 from cocasearch.training.model.starting_point import StartingPoint, from_model_folder, from_preset, preset_config
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_checkpoint import leaving_nothing_if_refused, refuse_taken_folder
 from cocasearch.training.run_folder.run_data import RunData
 from cocasearch.training.run_folder.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.step.processes import Processes, device_of_process
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
 
 OnProgress = Callable[[TrainingProgress], None]
 

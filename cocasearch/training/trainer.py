@@ -22,7 +22,6 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.device import keep_freed_memory
 from cocasearch.interruption import stopping
-from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.cached_features import CachedFeatures
 from cocasearch.training.data.dataset import TrainingData
@@ -34,6 +33,7 @@ from cocasearch.training.losses.self_critical import SelfCritic
 from cocasearch.training.model.preparation import prepared_objective
 from cocasearch.training.model.starting_point import StartingPoint
 from cocasearch.training.model.trained_model import TrainedModel
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import ProgressReport, TrainingProgress
 from cocasearch.training.run_folder.run_checkpoint import (
     RunCheckpoint,
@@ -49,21 +49,6 @@ from cocasearch.training.step.processes import Processes, device_of_process
 from cocasearch.training.step.schedule import is_validated
 from cocasearch.training.step.sharding import is_sharded, whole
 from cocasearch.training.validation import score, validate
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """A finished run: the model folder, its best validation and the pictures that could not be read.
-
-    `not_copied` says why its last state is not at the remote place that it was to be copied to.
-    """
-
-    folder: Path
-    fingerprint: str
-    steps: int
-    validation: EvaluationReport | None
-    unreadable: dict[str, str]
-    not_copied: str = ""
 
 
 @dataclass
@@ -198,11 +183,11 @@ class Trainer:
             self.learner.objective.critic = SelfCritic(references, tokenizer, self.config)
 
     def _go_on(self) -> None:
-        rank, processes = self.processes.rank, self.processes.count
-        first_step, saved_at, report = self.learner.step, time.monotonic(), self._new_report()
-        batches = self.data.batches(
-            self.config, first_step=first_step, steps=self.learner.steps, rank=rank, processes=processes
-        )
+        rank, processes, is_first = self.processes.rank, self.processes.count, self.processes.is_first
+        log = RunLog(self.run_folder / "log.jsonl" if is_first else None)
+        report = ProgressReport(log, self.progress if is_first else lambda _: None, self.learner)
+        first_step, steps, saved_at = self.learner.step, self.learner.steps, time.monotonic()
+        batches = self.data.batches(self.config, first_step=first_step, steps=steps, rank=rank, processes=processes)
         try:
             if self._is_validation_due():  # the run was stopped in the middle of a validation
                 self._validate()
@@ -218,11 +203,6 @@ class Trainer:
                     raise KeyboardInterrupt
         finally:
             batches.close()
-
-    def _new_report(self) -> ProgressReport:
-        log = RunLog(self.run_folder / "log.jsonl" if self.processes.is_first else None)
-        log.keep_until(self.learner.step)
-        return ProgressReport(log, self.progress if self.processes.is_first else lambda _: None, self.learner)
 
     def _is_validation_due(self) -> bool:
         if not self.held_out or self.state.validated_step == self.learner.step:
@@ -252,20 +232,15 @@ class Trainer:
         if self._is_asked_to_stop():
             raise KeyboardInterrupt
 
-    @property
-    def _trained(self) -> TrainedModel:
-        pictures = [len(source.images) for source in self.data.sources]
-        return TrainedModel(self.start, self.config, self.out, pictures, self.card)
-
     @cached_property
-    def _words(self) -> KnownWords | None:
-        teacher = self.learner.objective.teacher
-        return known_after_training(self.start.words, self.data, teacher.class_names if teacher else None)
+    def _trained(self) -> TrainedModel:
+        pictures, teacher = [len(source.images) for source in self.data.sources], self.learner.objective.teacher
+        words = known_after_training(self.start.words, self.data, teacher.class_names if teacher else None)
+        return TrainedModel(self.start, self.config, self.out, pictures, self.card, words)
 
     def _write_model(self, report: EvaluationReport | None, folder: Path | None = None) -> str:
         weights, steps = whole(self.learner.average.weights), self.learner.step
-        trained = dataclasses.replace(self._trained, folder=folder or self.out)
-        return self.processes.once(lambda: trained.write(weights, steps=steps, report=report, words=self._words))
+        return self.processes.once(lambda: self._trained.write(folder or self.out, weights, steps=steps, report=report))
 
     def _save_epoch(self) -> None:
         saved = SavedEpochs(self.run_folder, self.config, self.steps_per_epoch)
@@ -274,15 +249,7 @@ class Trainer:
             self.processes.once(saved.drop_older)
 
     def _identity(self) -> dict[str, Any]:
-        teacher, larger = self.learner.objective.teacher, self.learner.objective.larger
-        return run_identity(
-            self.config,
-            self.start,
-            self.data,
-            held_out=len(self.held_out),
-            classes=len(teacher.class_names) if teacher else 0,
-            larger=larger.fingerprint if larger else "",
-        )
+        return run_identity(self.config, self.start, self.data, self.learner.objective, held_out=len(self.held_out))
 
     def _save_checkpoint(self, *, is_unsteady: bool = False, together: bool = True) -> None:
         """Save all that the run goes on from; without the help of the other processes only if it is not divided."""

@@ -63,3 +63,17 @@ def test_settings_out_of_range(settings: dict[str, object], message: str) -> Non
 
 def test_an_encoder_may_be_frozen_for_good() -> None:
     assert TrainingConfig().changed(frozen_epochs=float("inf")).freezing.frozen_epochs == float("inf")
+
+
+def test_settings_are_changed_by_their_plain_names() -> None:
+    config = TrainingConfig().changed(epochs=2.0, flip=False, caption_weight=0.5)
+    assert (config.data.epochs, config.augmentation.flip, config.losses.caption_weight) == (2.0, False, 0.5)
+    assert config.changed(epochs=16.0, flip=True, caption_weight=1.0) == TrainingConfig()
+    with pytest.raises(CocaSearchError, match="there is no setting 'passes'"):
+        TrainingConfig().changed(passes=2)
+
+
+def test_what_only_costs_time_or_room_is_no_part_of_what_a_run_is() -> None:
+    identity = TrainingConfig().identity()
+    assert TrainingConfig().changed(workers=3, micro_batch=2, compile=True, save_epochs=1.0).identity() == identity
+    assert TrainingConfig().changed(dropout=0.2).identity() != identity

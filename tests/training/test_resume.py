@@ -15,8 +15,9 @@ from torch import Tensor
 import cocasearch.training.validation as validation_module
 from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
 
 STEPS, UNFREEZE = 16, 8
 

@@ -14,8 +14,9 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.retrieval_metrics import Recall
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
 from cocasearch.training.validation import retrieval_score, score
 
 

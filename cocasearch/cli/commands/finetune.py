@@ -17,7 +17,7 @@ from cocasearch.training.step.launch import process_number
 if TYPE_CHECKING:
     from cocasearch.evaluation.benchmark import EvaluationReport
     from cocasearch.training.finetune_defaults import Plan
-    from cocasearch.training.finetune_job import FinetuneResult
+    from cocasearch.training.results import FinetuneResult
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
 Validation = Annotated[

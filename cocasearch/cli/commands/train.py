@@ -15,7 +15,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.step.launch import process_number
 
 if TYPE_CHECKING:
-    from cocasearch.training.trainer import TrainingResult
+    from cocasearch.training.results import TrainingResult
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)

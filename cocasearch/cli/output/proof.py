@@ -10,8 +10,8 @@ from cocasearch.counting import counted
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.comparison import ComparedFigure, Interval
-    from cocasearch.training.finetune_job import FinetuneResult
     from cocasearch.training.model.interpolation_curve import CurvePoint
+    from cocasearch.training.results import FinetuneResult
 
 
 _NAMED = 3  # photos that are no longer captioned right; the rest is counted

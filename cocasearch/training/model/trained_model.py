@@ -25,9 +25,10 @@ class TrainedModel:
     Args:
         start: Its architecture, tokenizer, preprocessing and provenance.
         config: How it is trained.
-        folder: Where it is written.
+        folder: Where it will be.
         pictures: How many pictures each source has.
         card: Text of the model card.
+        words: The words that it will know, if that can be said.
     """
 
     start: StartingPoint
@@ -35,6 +36,7 @@ class TrainedModel:
     folder: Path
     pictures: Sequence[int]
     card: str = ""
+    words: KnownWords | None = None
 
     def loaded(self, weights: Mapping[str, Tensor], device: torch.device) -> LoadedModel:
         """The model with such weights, which it shares as far as it can."""
@@ -46,21 +48,14 @@ class TrainedModel:
             self.folder.name, model.eval(), self.start.tokenizer, preprocess, "in training", device, torch.float32
         )
 
-    def write(
-        self,
-        weights: Mapping[str, Tensor],
-        *,
-        steps: int,
-        report: EvaluationReport | None,
-        words: KnownWords | None = None,
-    ) -> str:
+    def write(self, folder: Path, weights: Mapping[str, Tensor], *, steps: int, report: EvaluationReport | None) -> str:
         """Write the model folder; its fingerprint.
 
         Args:
+            folder: Where to.
             weights: What was trained, by name.
             steps: For how long.
             report: Its validation.
-            words: The words that it knows, if that can be said.
         """
         provenance = {
             **with_left_out(self.start.provenance, weights),
@@ -72,12 +67,12 @@ class TrainedModel:
         if report is not None:
             provenance["validation"] = report.to_dict()
         return save_model_folder(
-            self.folder,
+            folder,
             plain_weights(weights, self.config),
             config=self.start.model.config,
             preprocess=self.start.preprocess,
             tokenizer=self.start.tokenizer,
             provenance=provenance,
             card=self.card,
-            words=words,
+            words=self.words,
         )

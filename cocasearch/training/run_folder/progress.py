@@ -51,6 +51,7 @@ class ProgressReport:
     def __init__(self, log: RunLog, report: Callable[[TrainingProgress], None], learner: Learner) -> None:
         self._log, self._report, self._learner = log, report, learner
         self._first_step, self._started = learner.step, time.monotonic()
+        log.keep_until(learner.step)
 
     def add(self, averages: dict[str, float], losses: StepLosses, validation: EvaluationReport | None) -> None:
         """Take the losses of the last step into the averages, in place, and report the step."""

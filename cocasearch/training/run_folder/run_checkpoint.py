@@ -21,6 +21,7 @@ from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingData
 from cocasearch.training.data.sentence_vectors import forget_sentence_vectors
+from cocasearch.training.losses.objective import Objective
 from cocasearch.training.model.starting_point import StartingPoint
 
 _FORMAT = 2  # of what a checkpoint holds, settings by their names included
@@ -122,7 +123,7 @@ class RunCheckpoint:
 
 
 def run_identity(
-    config: TrainingConfig, start: StartingPoint, data: TrainingData, *, held_out: int, classes: int, larger: str = ""
+    config: TrainingConfig, start: StartingPoint, data: TrainingData, objective: Objective, *, held_out: int
 ) -> dict[str, Any]:
     """What must be the same for a checkpoint to belong to a run, as JSON types.
 
@@ -130,9 +131,8 @@ def run_identity(
         config: Its settings.
         start: The model before training.
         data: Its pictures.
+        objective: Its losses: how many names it learns, and which model teaches it.
         held_out: How many pictures it validates on.
-        classes: How many names it learns.
-        larger: The fingerprint of the model that teaches it.
     """
     identity = {
         "config": config.identity(),
@@ -142,8 +142,8 @@ def run_identity(
         "started_from": start.provenance,
         "tokenizer": hashlib.blake2b(start.tokenizer.to_json().encode(), digest_size=8).hexdigest(),
         "held_out": held_out,
-        "classes": classes,
-        "larger": larger,
+        "classes": len(objective.teacher.class_names) if objective.teacher else 0,
+        "larger": objective.larger.fingerprint if objective.larger else "",
         "labelled": len(data.labelled.images) if data.labelled else 0,
     }
     stored: dict[str, Any] = json.loads(json.dumps(identity))
