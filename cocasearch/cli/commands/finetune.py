@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from cocasearch.training.finetune_defaults import Plan
     from cocasearch.training.results import FinetuneResult
 
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Model folder to write.")]
 Validation = Annotated[
-    str | None, typer.Option("--val", metavar="DATA", help="Measure on this, not on a part of DATA.")
+    str | None, typer.Option("--val", metavar="DATA", help="Captioned photos to measure on, not a part of DATA.")
 ]
 Guard = Annotated[
     str | None,
     typer.Option(
         "--guard",
         metavar="DATA",
-        help="Captioned photos of a kind it should not forget.",
+        help="Captioned photos of a kind that it should not forget.",
         show_default="15 everyday photos",
     ),
 ]
@@ -39,9 +39,11 @@ Epochs = Annotated[
     float | None, typer.Option(help="Number of times that each photo is seen.", show_default="chosen by their number")
 ]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
-EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Photos in a step.")]
-Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
+EncoderRate = Annotated[
+    float | None, typer.Option("--encoder-lr", help="Peak learning rate of the image encoder; 0 keeps it.")
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Number of photos in a step.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.", show_default="0")]
 
 
 def finetune(

@@ -20,48 +20,50 @@ if TYPE_CHECKING:
 Sources = Annotated[
     list[str], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
 ]
-Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
-]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Model folder to write.", show_default=False)]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", "-p", metavar="NAME", help="The architecture to start from.", show_default="coca-mini"),
+    typer.Option("--preset", "-p", metavar="NAME", help="Architecture to start from.", show_default="coca-mini"),
 ]
 StartModel = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Start from this model instead.", show_default=False),
+    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Model to start from instead.", show_default=False),
 ]
 Weights = Annotated[
     list[float] | None,
-    typer.Option("--weight", "-w", help="One for each source: its share of a step.", show_default="its photos"),
+    typer.Option("--weight", "-w", help="Weight of each source in a step.", show_default="its photos"),
 ]
 Pooler = Annotated[
     Literal["single", "parallel", "cascade"] | None,
-    typer.Option(help="How image tokens are pooled.", show_default="the preset's"),
+    typer.Option(help="Way of pooling image tokens.", show_default="the preset's"),
 ]
 TextModel = Annotated[
     Path | None,
     typer.Option(
-        "--text-model", metavar="FOLDER", help="A RoBERTa of Hugging Face's as its text half.", show_default=False
+        "--text-model",
+        metavar="FOLDER",
+        help="RoBERTa of Hugging Face's that becomes the text half.",
+        show_default=False,
     ),
 ]
 ImageWeights = Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")]
 Names = Annotated[
-    Path | None, typer.Option("--names", metavar="TABLE", help="Class names: adds the name loss.", show_default=False)
+    Path | None,
+    typer.Option("--names", metavar="TABLE", help="Table of class names; adds the name loss.", show_default=False),
 ]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
 ]
 LabelKey = Annotated[
-    str | None, typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.", show_default="wnid")
+    str | None, typer.Option("--label-key", metavar="COLUMN", help="Column of the labels.", show_default="wnid")
 ]
 Validation = Annotated[
     str | None,
     typer.Option(
         "--val",
         metavar="DATA",
-        help="Measure on these; several sources are joined by `::`.",
+        help="Captioned photos to measure on; `::` joins several sources.",
         show_default="photos held out of the first source",
     ),
 ]

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 Lora = Annotated[
     int | None,
     typer.Option(
-        "--lora", min=1, metavar="RANK", help="Train adapters of this rank, not the weights.", show_default=False
+        "--lora",
+        min=1,
+        metavar="RANK",
+        help="Rank of adapters that are trained instead of the weights.",
+        show_default=False,
     ),
 ]
 Distill = Annotated[
     str | None,
-    typer.Option("--distill", metavar="NAME|FOLDER", help="Learn from this model as well.", show_default=False),
+    typer.Option("--distill", metavar="NAME|FOLDER", help="Model to learn from as well.", show_default=False),
 ]
 Precision = Annotated[
     PrecisionName | None, typer.Option(help="Number type of a step.", show_default="bfloat16 where that is faster")
@@ -29,14 +33,17 @@ Objective = Annotated[
     typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
 ]
 ReportTo = Annotated[
-    str | None, typer.Option("--report-to", metavar="NAMES", help="tensorboard, wandb, or both.", show_default=False)
+    str | None,
+    typer.Option(
+        "--report-to", metavar="NAMES", help="Where to report the run: tensorboard, wandb, or both.", show_default=False
+    ),
 ]
 RemoteSync = Annotated[
     str | None,
     typer.Option(
         "--remote-sync",
         metavar="FOLDER|ADDRESS",
-        help="Keep a copy of the run there (a folder, s3://…), and go on from it.",
+        help="Place of a copy of the run (a folder, s3://…), to go on from.",
         show_default=False,
     ),
 ]

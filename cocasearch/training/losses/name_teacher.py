@@ -40,7 +40,7 @@ class NameTeacher:
         self.class_names = class_names
         self.frozen: FrozenPart | None = None  # where batches hold its features instead of pixels
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Move it to where the model is trained."""
         self.encoder.to(device)
         self.classifier = Classifier(self.classifier.weight.to(device), self.classifier.bias.to(device))

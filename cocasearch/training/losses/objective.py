@@ -134,15 +134,15 @@ class Objective(nn.Module):
         with self._precision(tokens):
             context, image = self._image(tokens, embeddings, captions)
             states, text = self._text(batch.ids, embeddings, captions)
-            found = None
+            compared = None
             if image is not None and text is not None:
                 named = text[:0] if names is None else self.model.packed_text_features(names)[0]
                 scale = self.model.logit_scale.exp()
                 # A copy: processes that share gradients take a parameter that comes out as it is for unused.
                 bias = getattr(self.model, LOGIT_BIAS, torch.zeros_like(scale)).clone()
-                found = Embeddings(image, text, named, scale, bias)
+                compared = Embeddings(image, text, named, scale, bias)
             sums = {} if context is None or states is None else self._sums(batch, context, states, teacher_output)
-        return Forward(found, sums)
+        return Forward(compared, sums)
 
     def _sums(
         self, batch: TrainingBatch, context: Tensor, states: Tensor, teacher_output: TeacherOutput | None

@@ -29,7 +29,7 @@ def autocast_dtype(config: TrainingConfig, device: torch.device) -> torch.dtype 
     return _AUTOCAST[resolved_precision(config, device)]
 
 
-def place_weights(model: CoCa, config: TrainingConfig) -> None:
+def convert_weights(model: CoCa, config: TrainingConfig) -> None:
     """Turn weights into what the config trains, in place; the logit scale always stays float32."""
     if config.computation.precision != "pure_bfloat16":
         return

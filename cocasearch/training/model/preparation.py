@@ -23,7 +23,7 @@ from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.losses.objective import Objective
 from cocasearch.training.model.adapters import DOWN, UP, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.model.layer_groups import lock_towers
-from cocasearch.training.model.precision import place_weights
+from cocasearch.training.model.precision import convert_weights
 from cocasearch.training.model.starting_point import LOGIT_BIAS, StartingPoint
 from cocasearch.training.model.tower_blocks import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
 
@@ -40,7 +40,7 @@ def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] |
         CocaSearchError: The model has no part that the recipe names.
     """
     model.requires_grad_(True)
-    place_weights(model, config)
+    convert_weights(model, config)
     if config.adapters.lora_rank:
         add_adapters(model, config)
     if config.losses.contrastive_loss == "sigmoid":
@@ -86,7 +86,7 @@ def prepared_objective(
     lay_out_image_encoder(model)
     prepare(model, config, start.provenance)
     if teacher is not None:
-        teacher.place(device)
+        teacher.move_to(device)
     objective = Objective(model, start.tokenizer, config, teacher, read_teacher(config, start, device))
     _refuse_idle_steps(objective)
     return objective
@@ -98,8 +98,8 @@ def plain_weights(weights: Mapping[str, Tensor], config: TrainingConfig) -> dict
     return merge_adapters(plain, adapter_scale(config)) if config.adapters.lora_rank else plain
 
 
-def with_left_out(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A provenance with what `plain_weights` leaves out of these weights, where a later run finds it."""
+def with_logit_bias(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """A provenance with the bias that `plain_weights` drops from these weights, where a later run finds it."""
     kept = {name: value for name, value in provenance.items() if name != LOGIT_BIAS}
     return {**kept, LOGIT_BIAS: float(weights[LOGIT_BIAS])} if LOGIT_BIAS in weights else kept
 

@@ -14,7 +14,7 @@ from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.coca import CoCa
 from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.model.preparation import plain_weights, with_left_out
+from cocasearch.training.model.preparation import plain_weights, with_logit_bias
 from cocasearch.training.model.starting_point import StartingPoint
 
 
@@ -58,7 +58,7 @@ class TrainedModel:
             report: Its validation.
         """
         provenance = {
-            **with_left_out(self.start.provenance, weights),
+            **with_logit_bias(self.start.provenance, weights),
             "training": {**self.config.values(), "feature_folder": ""},  # a place of this machine
             "trained_steps": steps,
             "pictures": list(self.pictures),

@@ -117,23 +117,29 @@ class Gradients:
         return Counts(tokens, label_tokens, float(photos))
 
     def _compare(self, parts: list[Part], batch: TrainingBatch, targets: Tensor | None) -> EmbeddingLosses:
-        found = []
+        embeddings = []
         with torch.no_grad():
             for part in parts:
                 output = self._run(part, captions=False)
                 assert output.embeddings is not None
                 if not part.is_idle:
-                    found.append(output.embeddings)
-        return self._compared(found, [part for part in parts if not part.is_idle], batch, targets)
+                    embeddings.append(output.embeddings)
+        return self._compared(embeddings, [part for part in parts if not part.is_idle], batch, targets)
 
     def _compared(
-        self, found: list[Embeddings], parts: list[Part], batch: TrainingBatch, targets: Tensor | None
+        self, embeddings: list[Embeddings], parts: list[Part], batch: TrainingBatch, targets: Tensor | None
     ) -> EmbeddingLosses:
-        """The losses that compare what was found of all parts, and what each of it should change by."""
+        """The losses that compare the embeddings of all parts, and what each of them should change by."""
         outputs = [part.teacher_output for part in parts if part.teacher_output is not None]
         teacher_output = joined_teacher_outputs(outputs) if outputs else None
         return embedding_losses(
-            joined(found, parts), batch.owners, targets, teacher_output, self.config, self.processes, batch.sentences
+            joined(embeddings, parts),
+            batch.owners,
+            targets,
+            teacher_output,
+            self.config,
+            self.processes,
+            batch.sentences,
         )
 
     def _repeat(

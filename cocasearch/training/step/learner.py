@@ -81,7 +81,7 @@ class Learner:
         self.model.train()
         set_learning_rates(self.optimizers, config, step=step, steps=self.steps, unfreeze_step=self.unfreeze_step)
         losses = self.gradients.compute(
-            self._placed(batch),
+            self._on_device(batch),
             encoder_is_frozen=step < self.unfreeze_step,
             rng=random.Random(f"{config.run.seed}/{step}/names"),
             seed=hash((config.run.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
@@ -95,7 +95,7 @@ class Learner:
         if not torch.isfinite(losses.total + (0 if overflows else norm)):
             raise NotANumberError(step)
         with uninterrupted():
-            self._update(leave_out=overflows)
+            self._update(skip=overflows)
         return losses
 
     def stored(self) -> dict[str, Any]:
@@ -117,10 +117,10 @@ class Learner:
         self.scaler.load_state_dict(stored["scaler"])
         self.step = step
 
-    def _update(self, *, leave_out: bool) -> None:
+    def _update(self, *, skip: bool) -> None:
         self._is_updating = True
         for optimizer in self.optimizers:
-            if not leave_out:
+            if not skip:
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
@@ -130,7 +130,7 @@ class Learner:
         self.step += 1
         self._is_updating = False
 
-    def _placed(self, batch: TrainingBatch) -> TrainingBatch:
+    def _on_device(self, batch: TrainingBatch) -> TrainingBatch:
         layout = image_memory_format(self.model.config)
         moved = {}
         for item in dataclasses.fields(batch):

@@ -50,15 +50,15 @@ def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:
     return parts
 
 
-def joined(found: Sequence[Embeddings], parts: Sequence[Part]) -> Embeddings:
+def joined(embeddings: Sequence[Embeddings], parts: Sequence[Part]) -> Embeddings:
     """The embeddings of all parts; captioned pictures first, labelled ones after."""
     captioned, labelled = [], []
-    for own, part in zip(found, parts, strict=True):
+    for own, part in zip(embeddings, parts, strict=True):
         captioned.append(own.image[: len(part.batch.pixels)])
         labelled.append(own.image[len(part.batch.pixels) :])
     image = torch.cat([*captioned, *labelled])
-    text = torch.cat([own.text for own in found])
-    return Embeddings(image, text, found[0].names, found[0].logit_scale, found[0].logit_bias)
+    text = torch.cat([own.text for own in embeddings])
+    return Embeddings(image, text, embeddings[0].names, embeddings[0].logit_scale, embeddings[0].logit_bias)
 
 
 def joined_teacher_outputs(outputs: Sequence[TeacherOutput]) -> TeacherOutput:
@@ -85,6 +85,6 @@ def divided(gradients: Embeddings, parts: Sequence[Part]) -> list[Embeddings]:
     ]
 
 
-def detached(found: Embeddings) -> Embeddings:
+def detached(embeddings: Embeddings) -> Embeddings:
     """The same embeddings without a graph."""
-    return Embeddings(*(x.detach() for x in found))
+    return Embeddings(*(x.detach() for x in embeddings))

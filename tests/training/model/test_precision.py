@@ -12,7 +12,7 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import Source, TrainingData
 from cocasearch.training.losses.objective import Objective
-from cocasearch.training.model.precision import autocast_dtype, gradient_scaler, place_weights
+from cocasearch.training.model.precision import autocast_dtype, convert_weights, gradient_scaler
 from cocasearch.training.model.preparation import prepare
 from cocasearch.training.model.starting_point import StartingPoint
 from cocasearch.training.run_folder.progress import TrainingProgress
@@ -36,7 +36,7 @@ def test_each_precision_has_its_types(new_start) -> None:
             new_start(convolutional=False).model,
             TrainingConfig().changed(precision=precision, optimizer="adamw"),
         )
-        place_weights(model, config)
+        convert_weights(model, config)
         assert autocast_dtype(config, CPU) == products
         types = {name: value.dtype for name, value in model.state_dict().items()}
         assert types.pop("logit_scale") == torch.float32  # 8 bits are too few for a temperature
@@ -46,7 +46,7 @@ def test_each_precision_has_its_types(new_start) -> None:
 
 def test_a_convolutional_encoder_stays_float32(new_start) -> None:
     model = new_start().model
-    place_weights(model, TrainingConfig().changed(precision="pure_bfloat16", optimizer="adamw"))
+    convert_weights(model, TrainingConfig().changed(precision="pure_bfloat16", optimizer="adamw"))
     assert {p.dtype for p in model.image_encoder.parameters()} == {torch.float32}
     assert {p.dtype for p in model.text_decoder.parameters()} == {torch.bfloat16}
 
