@@ -1,7 +1,6 @@
 """Our training step on models of OpenCLIP's, the tiny one's as OpenCLIP's is recorded in its golden file."""
 
 import random
-from dataclasses import replace
 
 import torch
 from seeded_openclip import TINY, seeded_weights, training_batch
@@ -13,10 +12,11 @@ from cocasearch.text.tokenizer import clip_tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingBatch
 from cocasearch.training.losses.objective import Objective
-from cocasearch.training.step.gradients import Gradients, StepLosses
+from cocasearch.training.losses.step_losses import StepLosses
+from cocasearch.training.step.gradients import Gradients
 
 # Its own rate, without warm-up, and its weights of the losses.
-OPENCLIPS = TrainingConfig(
+OPENCLIPS = TrainingConfig().changed(
     captions_per_image=1,
     caption_weight=2.0,
     dropout=0,
@@ -33,7 +33,7 @@ def openclips_step(**changes: object) -> tuple[CoCa, StepLosses]:
     architecture, seed, gain = TINY["tiny_main"]
     model = CoCa(architecture)
     model.load_state_dict(from_openclip(seeded_weights(architecture, seed, gain, 999), architecture))
-    return model, compute_gradients(model, *training_batch(), replace(OPENCLIPS, **changes))
+    return model, compute_gradients(model, *training_batch(), OPENCLIPS.changed(**changes))
 
 
 def compute_gradients(model: CoCa, pixels: Tensor, ids: Tensor, config: TrainingConfig) -> StepLosses:
@@ -41,4 +41,4 @@ def compute_gradients(model: CoCa, pixels: Tensor, ids: Tensor, config: Training
     none = torch.empty(0, dtype=torch.long)
     batch = TrainingBatch(pixels, ids, torch.arange(len(ids)), pixels[:0], none, ids[:0])
     step = Gradients(Objective(model.train(), clip_tokenizer(), config), config)
-    return step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
+    return step.compute(batch, encoder_is_frozen=False, rng=random.Random(0))

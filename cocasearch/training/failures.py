@@ -1,4 +1,4 @@
-"""What stops a run from outside its data: each in one sentence, told once, with how to go on from what is kept."""
+"""What stops a run from outside its data: each in one sentence, reported once, with how to go on from what is kept."""
 
 import errno
 import functools
@@ -11,7 +11,7 @@ import torch
 from cocasearch.errors import CocaSearchError, ReportedByAnother
 from cocasearch.inference.embedder import NoNumbersError
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.step.processes import is_first_to_tell
+from cocasearch.training.step.processes import is_first_to_report
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class NotANumberError(CocaSearchError):
 def explained(
     error: BaseException, config: TrainingConfig, *, step: int, kept: int, pictures: int
 ) -> CocaSearchError | None:
-    """What a user is told of an error in a step, or None where it is told well already or unknown.
+    """What is reported of an error in a step, or None where it speaks for itself or is unknown.
 
     Args:
         error: What was raised.
@@ -69,8 +69,8 @@ def explained(
     return None
 
 
-def told_once(job: Callable[P, R]) -> Callable[P, R]:
-    """A job of which, if it fails in several processes, one alone tells: the one that failed first, if it still can.
+def reported_once(job: Callable[P, R]) -> Callable[P, R]:
+    """A job of which, if it fails in several processes, one alone reports: the one that failed first, if it can.
 
     Raises:
         ReportedByAnother: In the others.
@@ -81,7 +81,7 @@ def told_once(job: Callable[P, R]) -> Callable[P, R]:
         try:
             return job(*arguments, **options)
         except Exception as error:
-            if not is_first_to_tell():
+            if not is_first_to_report():
                 raise ReportedByAnother("another process of this run tells why it ended") from error
             if is_gone_peer(error):
                 raise CocaSearchError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,27 +17,22 @@ from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.checkpoints.registry import resolve_model
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination, examine
-from cocasearch.evaluation.comparison import Comparison, compare
+from cocasearch.evaluation.comparison import compare
 from cocasearch.inference.device import choose_device
 from cocasearch.inference.generation.caption_options import CaptionOptions
 from cocasearch.inference.loaded_model import LoadedModel, load_model
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import Source
-from cocasearch.training.data.splitting import choosing_and_judging
+from cocasearch.training.data.splitting import validation_and_test
 from cocasearch.training.data.training_sources import Columns, split, training_data
-from cocasearch.training.failures import told_once
-from cocasearch.training.finetune_defaults import (
-    Plan,
-    adjusted,
-    choose_config,
-    fit_memory,
-    reason_of_rate,
-)
+from cocasearch.training.failures import reported_once
+from cocasearch.training.finetune_defaults import Plan, adjusted, choose_config, fit_memory, reason_of_rate
 from cocasearch.training.forgetting import Forgetting, Guard
-from cocasearch.training.model.interpolation import interpolate, known_between, save_mixture
-from cocasearch.training.model.kept_shares import KeptShare, measure_shares, suggested
+from cocasearch.training.model.interpolation import interpolate, known_between, save_interpolated
+from cocasearch.training.model.interpolation_curve import measure_curve
 from cocasearch.training.model.resizing import forced
 from cocasearch.training.model.starting_point import StartingPoint, from_model_folder
+from cocasearch.training.results import FinetuneResult, TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_checkpoint import (
     RunCheckpoint,
@@ -50,7 +45,7 @@ from cocasearch.training.run_folder.run_data import RunData
 from cocasearch.training.run_folder.run_record import Reporting, RunRecord, bring_run_back, recording, run_facts
 from cocasearch.training.step.memory_estimate import estimate_run, free_memory
 from cocasearch.training.step.processes import Processes, device_of_process
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class FinetuneRequest:
 
 @dataclass(frozen=True)
 class FinetuneListener:
-    """Who is told how a fine-tuning goes.
+    """Called while a fine-tuning goes on.
 
     Args:
         planned: What is going to be done.
@@ -98,48 +93,7 @@ class FinetuneListener:
     stage: Callable[[str, int, int], None] = lambda _what, _done, _total: None
 
 
-@dataclass(frozen=True)
-class FinetuneResult:
-    """A finished fine-tuning with the same held-out pictures measured before and after.
-
-    Attributes:
-        fingerprint: Of the written model.
-        kept: The share of the starting weights in it: 1 if training made nothing better.
-        shares: What other shares would give, on the pictures by which the weights were chosen.
-        forgetting: What the guard tells of the written model.
-        is_judged_apart: Whether other held-out pictures were measured before and after than the weights were chosen by.
-    """
-
-    training: TrainingResult
-    plan: Plan
-    before: EvaluationReport
-    after: EvaluationReport
-    comparison: Comparison
-    shares: list[KeptShare]
-    forgetting: Forgetting
-    kept: float
-    fingerprint: str
-    is_judged_apart: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, as `--json` prints it and the run's `result.json` keeps it."""
-        share = None if self.comparison.proves_nothing else suggested(self.shares)
-        return {
-            "fingerprint": self.fingerprint,
-            "plan": self.plan.to_dict(),
-            "before": self.before.to_dict(),
-            "after": self.after.to_dict(),
-            "judged_apart": self.is_judged_apart,
-            "comparison": [figure.to_dict() for figure in self.comparison.figures],
-            "verdict": self.comparison.sentences(),
-            "kept": self.kept,
-            "guard": self.forgetting.to_dict(),
-            "shares": [share.to_dict() for share in self.shares],
-            "suggested_keep": share.keep if share else None,
-        }
-
-
-@told_once
+@reported_once
 def finetune(
     request: FinetuneRequest, *, listener: FinetuneListener | None = None, device: str = "auto"
 ) -> FinetuneResult:
@@ -180,7 +134,7 @@ class _Finetuning:
         (self.training,), self.held_out = split(
             [images], request.validation, request.columns, config, RunData(request.out, self.processes)
         )
-        if not self.held_out and not config.held_out:
+        if not self.held_out and not config.data.held_out:
             raise CocaSearchError(
                 "held_out=0 leaves no pictures to measure on", hint="held_out=1 or more, or --val DATA"
             )
@@ -189,7 +143,7 @@ class _Finetuning:
                 f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",
                 hint="five pictures at least, or --val DATA",
             )
-        self.choosing, self.judging = choosing_and_judging(self.held_out, seed=config.seed)
+        self.validation, self.test = validation_and_test(self.held_out, seed=config.run.seed)
         plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
         self.plan = dataclasses.replace(plan, encoder_settings=of_encoder)
 
@@ -197,12 +151,11 @@ class _Finetuning:
         """Train, measure and keep what is best."""
         self.listener.planned(self.plan)
         with self._recording() as record:
-            trainer = self._trainer()
-            trainer.progress = record.telling(self.listener.progress)
+            trainer = self._trainer(record)
             # Whatever settings make impossible is refused by now: to measure takes long.
             before = self.processes.once(lambda: self._measure("before", load_model(self.folder, device=self.device)))
             training = trainer.run(forget=False)
-            result = self.processes.once(lambda: self._judge(training, before))
+            result = self.processes.once(lambda: self._compare(training, before))
             self.processes.once(lambda: record.keep(result.to_dict()))
             trainer.forget()
         return dataclasses.replace(result, training=dataclasses.replace(training, not_copied=record.not_copied))
@@ -210,35 +163,35 @@ class _Finetuning:
     def _start(self) -> StartingPoint:
         return forced(from_model_folder(self.folder), self.plan.config)
 
-    def _judge(self, training: TrainingResult, before: "_Measured") -> FinetuneResult:
+    def _compare(self, training: TrainingResult, before: "_Measured") -> FinetuneResult:
         """What training was worth, and how much of the starting weights is kept because of it.
 
         The folder changes last, and at once, so that a run killed in between finds the trained weights again.
         """
-        out, kept, seed = self.request.out, self.request.keep, self.plan.config.seed
+        out, kept, seed = self.request.out, self.request.keep, self.plan.config.run.seed
         start = self._start().model.state_dict()
         trained = read_model_folder(out).load_model().state_dict()
         loaded = load_model(out, device=self.device, prepack=False)
         loaded.model.load_state_dict(interpolate(start, trained, kept))
         after = self._measure("after", loaded)
         comparison = compare(before.new.outcomes, after.new.outcomes, seed=seed)
-        shares = measure_shares(
-            out, start, trained, self.choosing, self.guard.images, device=self.device, progress=self.listener.stage
+        curve = measure_curve(
+            out, start, trained, self.validation, self.guard.images, device=self.device, progress=self.listener.stage
         )
         kept = kept if comparison.anything_gained else 1.0
         if kept:
-            self._write_share(start, trained, kept)
+            self._write_interpolated(start, trained, kept)
         return FinetuneResult(
             training=training,
             plan=self.plan,
             before=before.new.report,
             after=after.new.report,
             comparison=comparison,
-            shares=shares,
+            curve=curve,
             forgetting=Forgetting.between(self.guard.name, before.old, after.old, seed=seed),
             kept=kept,
             fingerprint=read_model_folder(out).fingerprint,
-            is_judged_apart=self.judging is not self.choosing,
+            is_measured_apart=self.test is not self.validation,
         )
 
     def _planned(self, config: TrainingConfig, reason: str) -> Plan:
@@ -251,14 +204,15 @@ class _Finetuning:
         counts = len(self.training), len(self.held_out)
         return Plan(*counts, fitted, estimate, available, device, reason, n_guard_trained_on=guarded)
 
-    def _trainer(self) -> Trainer:
+    def _trainer(self, record: RunRecord) -> Trainer:
         out, start = self.request.out, self._start()
         trainer = Trainer(
             start,
             training_data(start, [Source(self.training, 1.0)]),
             self.plan.config,
             out,
-            held_out=self.choosing,
+            held_out=self.validation,
+            progress=record,
             card=_finetuned_card(out.name, self.folder.resolve().name, len(self.training)),
             device=self.device,
             stage=self.request.columns.listener.progress,
@@ -269,8 +223,14 @@ class _Finetuning:
 
     def _recording(self) -> AbstractContextManager[RunRecord]:
         pictures = {str(self.request.data): self.training, "held out": self.held_out}
-        facts = run_facts("finetune", dataclasses.asdict(self.plan.config), pictures)
-        return recording(self.request.out, facts, self.request.reporting, is_first=self.processes.is_first)
+        facts = run_facts("finetune", self.plan.config.values(), pictures)
+        return recording(
+            self.request.out,
+            facts,
+            self.request.reporting,
+            is_first=self.processes.is_first,
+            progress=self.listener.progress,
+        )
 
     def _measure(self, moment: str, loaded: LoadedModel) -> "_Measured":
         new, old = (
@@ -280,17 +240,18 @@ class _Finetuning:
                 caption_options=CaptionOptions(),
                 progress=lambda done, total: self.listener.stage(f"measuring {moment}", done, total),
             )
-            for images in (self.judging, self.guard.images)
+            for images in (self.test, self.guard.images)
         )
         self.listener.measured(moment, new.report)
         return _Measured(new, old)
 
-    def _write_share(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], keep: float) -> None:
+    def _write_interpolated(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], keep: float) -> None:
         out = self.request.out
         trained, card = read_model_folder(out), (out / "README.md").read_text(encoding="utf-8")
-        of = trained.provenance["started_from"]
+        origin = trained.provenance["started_from"]
         words = known_between(read_model_folder(self.folder), trained, keep)
-        save_mixture(out, interpolate(before, after, keep), trained, share=keep, of=of, card=card, words=words)
+        weights = interpolate(before, after, keep)
+        save_interpolated(out, weights, trained, keep=keep, started_from=origin, card=card, words=words)
 
 
 class _Measured(NamedTuple):

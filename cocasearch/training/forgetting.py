@@ -15,7 +15,7 @@ from cocasearch.images.decoding import read_image
 from cocasearch.paths import sample_captions_file
 from cocasearch.training.data.training_sources import Columns
 
-_TOLD = ("text to image recall@1", "image to text recall@1", "caption right")
+_SHOWN = ("text to image recall@1", "image to text recall@1", "caption right")
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Forgetting:
 
     def sentence(self) -> str:
         """What it knew before and what it knows now, in plain words."""
-        figures = [self.comparison[name] for name in _TOLD]
-        told = [
+        figures = [self.comparison[name] for name in _SHOWN]
+        changes = [
             f"{figure.name} {figure.before:.3f} to {figure.after:.3f}"
             + (f" ({figure.verdict})" if figure.verdict != "no difference" else "")
             for figure in figures
         ]
-        return f"what it knew before, on {self.guard}: {', '.join(told)}"
+        return f"what it knew before, on {self.guard}: {', '.join(changes)}"
 
     def to_dict(self) -> dict[str, object]:
         """All of it, as `--json` prints it."""

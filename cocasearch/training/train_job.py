@@ -19,16 +19,17 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.class_names import ClassNames
 from cocasearch.training.data.dataset import LabelledImages, Source
 from cocasearch.training.data.training_sources import Columns, split, training_data
-from cocasearch.training.failures import told_once
+from cocasearch.training.failures import reported_once
 from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.model.resizing import forced
 from cocasearch.training.model.starting_point import StartingPoint, from_model_folder, from_preset, preset_config
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_checkpoint import leaving_nothing_if_refused, refuse_taken_folder
 from cocasearch.training.run_folder.run_data import RunData
 from cocasearch.training.run_folder.run_record import Reporting, bring_run_back, recording, run_facts
 from cocasearch.training.step.processes import Processes, device_of_process
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
 
 OnProgress = Callable[[TrainingProgress], None]
 
@@ -38,7 +39,7 @@ class TrainingRequest:
     """What `train` is asked for.
 
     Args:
-        data: Captioned data files; the first is the one that passes are counted in and pictures held out of.
+        data: Captioned data files; the first is the one that epochs are counted in and pictures held out of.
         weights: Their shares of each step; by default their numbers of pictures.
         out: The model folder to write.
         preset: The architecture to start from, with `pooler` instead of its own way of pooling; or `model`. coca-mini
@@ -69,7 +70,7 @@ class TrainingRequest:
     reporting: Reporting = dataclasses.field(default_factory=Reporting)
 
 
-@told_once
+@reported_once
 def train(
     request: TrainingRequest, config: TrainingConfig, *, progress: OnProgress | None = None, device: str = "auto"
 ) -> TrainingResult:
@@ -87,11 +88,7 @@ def train(
 
 
 def _train(
-    request: TrainingRequest,
-    config: TrainingConfig,
-    processes: Processes,
-    progress: OnProgress | None,
-    device: str,
+    request: TrainingRequest, config: TrainingConfig, processes: Processes, progress: OnProgress | None, device: str
 ) -> TrainingResult:
     if request.model is None:  # names first: to read and compare photos takes long
         preset_config(request.preset or "coca-mini")
@@ -103,8 +100,8 @@ def _train(
     teacher = _teacher(start, class_names)
     data = training_data(start, sources, _labelled(request, class_names))
     named = {str(name): source.images for name, source in zip(request.data, sources, strict=True)}
-    facts = run_facts("train", dataclasses.asdict(config), {**named, "held out": held_out})
-    with recording(request.out, facts, request.reporting, is_first=processes.is_first) as record:
+    facts = run_facts("train", config.values(), {**named, "held out": held_out})
+    with recording(request.out, facts, request.reporting, is_first=processes.is_first, progress=progress) as record:
         trainer = Trainer(
             start,
             data,
@@ -112,7 +109,7 @@ def _train(
             request.out,
             held_out=held_out,
             teacher=teacher,
-            progress=record.telling(progress),
+            progress=record,
             card=request.card,
             device=device,
             stage=request.columns.listener.progress,
@@ -169,7 +166,7 @@ def _starting_point(
         image_weights=request.image_weights,
         pooler=request.pooler,
         text_model=request.text_model,
-        seed=config.seed,
+        seed=config.run.seed,
     )
 
 

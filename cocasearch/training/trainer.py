@@ -1,7 +1,7 @@
 """The training loop: starting point and data in, a model folder out, resumable at every moment.
 
 The run's own state (checkpoint, log) lies beside the model folder in `<out>.run`. Several processes go through the loop
-in step; the first alone validates, writes and tells.
+in step; the first alone validates, writes and reports.
 """
 
 import dataclasses
@@ -22,19 +22,18 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.benchmark import EvaluationReport
 from cocasearch.inference.device import keep_freed_memory
 from cocasearch.interruption import stopping
-from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.cached_features import CachedFeatures
 from cocasearch.training.data.dataset import TrainingData
 from cocasearch.training.data.sentence_vectors import SentenceVectors, sentence_vectors
 from cocasearch.training.data.training_words import known_after_training
 from cocasearch.training.failures import STEADYING, NotANumberError, explained
-from cocasearch.training.judging import score, validate
 from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.losses.self_critical import SelfCritic
 from cocasearch.training.model.preparation import prepared_objective
 from cocasearch.training.model.starting_point import StartingPoint
 from cocasearch.training.model.trained_model import TrainedModel
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import ProgressReport, TrainingProgress
 from cocasearch.training.run_folder.run_checkpoint import (
     RunCheckpoint,
@@ -43,26 +42,13 @@ from cocasearch.training.run_folder.run_checkpoint import (
     run_identity,
 )
 from cocasearch.training.run_folder.run_log import RunLog
-from cocasearch.training.run_folder.saved_passes import SavedPasses
+from cocasearch.training.run_folder.saved_epochs import SavedEpochs
+from cocasearch.training.step.launch import has_lost_launcher
 from cocasearch.training.step.learner import Learner
-from cocasearch.training.step.processes import Processes, device_of_process, has_lost_launcher
+from cocasearch.training.step.processes import Processes, device_of_process
 from cocasearch.training.step.schedule import is_validated
 from cocasearch.training.step.sharding import is_sharded, whole
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """A finished run: the model folder, its best validation and the pictures that could not be read.
-
-    `not_copied` says why its last state is not at the remote place that it was to be copied to.
-    """
-
-    folder: Path
-    fingerprint: str
-    steps: int
-    validation: EvaluationReport | None
-    unreadable: dict[str, str]
-    not_copied: str = ""
+from cocasearch.training.validation import score, validate
 
 
 @dataclass
@@ -72,7 +58,7 @@ class _State:
     best: float = -math.inf
     best_step: int = 0
     validated_step: int = 0
-    losses: list[float] = field(default_factory=lambda: [0.0] * 6)
+    losses: dict[str, float] = field(default_factory=dict)  # running averages
 
 
 class Trainer:
@@ -118,9 +104,11 @@ class Trainer:
         self.model = start.model
         objective = prepared_objective(start, config, self.device, teacher)
         # Before the learner: a model that it divides among processes cannot be copied.
-        self._features = CachedFeatures(objective, data, config, self.run_folder) if config.cache_features else None
-        self.steps_per_pass = data.steps_per_pass(config)
-        self.learner = Learner(objective, config, self.processes, self.steps_per_pass)
+        self._features = (
+            CachedFeatures(objective, data, config, self.run_folder) if config.data.cache_features else None
+        )
+        self.steps_per_epoch = data.steps_per_epoch(config)
+        self.learner = Learner(objective, config, self.processes, self.steps_per_epoch)
         self.state = _State()
         self._kept = 0  # steps
         self._is_asked_to_stop: Callable[[], bool] = lambda: False
@@ -158,7 +146,7 @@ class Trainer:
                 raise
             except Exception as error:
                 self._save_after(error)
-                pictures = -(-self.config.images_per_step // self.processes.count)
+                pictures = -(-self.config.data.batch_size // self.processes.count)
                 step, kept = self.learner.step, self._kept
                 if (reason := explained(error, self.config, step=step, kept=kept, pictures=pictures)) is not None:
                     raise reason from error
@@ -171,7 +159,7 @@ class Trainer:
         return result
 
     def refuse_other_run(self) -> None:
-        """Make sure that `run` will not find another run's checkpoint, which `run` would say only when it begins.
+        """Make sure that `run` will not find another run's checkpoint, which `run` would report only when it begins.
 
         Raises:
             CocaSearchError: It would.
@@ -181,45 +169,40 @@ class Trainer:
     def forget(self) -> None:
         """Drop the checkpoint of a run that is over: what it made is a finished model now."""
         self.processes.once(self._checkpoint.finish)
-        if self._features and not self.config.feature_folder:
+        if self._features and not self.config.data.feature_folder:
             self.processes.once(self._features.drop)
 
     def _learn_meanings(self) -> None:
         """Learn what the captions mean and are made of, where the recipe asks for it."""
-        if self.config.sentence_weight:
+        if self.config.losses.sentence_weight:
             texts = self.data.captions()
             vectors = self.processes.once(lambda: sentence_vectors(texts, self.run_folder, self.device))
             self.data.sentences = SentenceVectors(texts, vectors)
-        if self.config.self_critical_weight:
+        if self.config.losses.self_critical_weight:
             references, tokenizer = self.data.captions_of_pictures(), self.data.tokenizer
             self.learner.objective.critic = SelfCritic(references, tokenizer, self.config)
 
     def _go_on(self) -> None:
-        rank, processes = self.processes.rank, self.processes.count
-        first_step, saved_at, report = self.learner.step, time.monotonic(), self._new_report()
-        batches = self.data.batches(
-            self.config, first_step=first_step, steps=self.learner.steps, rank=rank, processes=processes
-        )
+        rank, processes, is_first = self.processes.rank, self.processes.count, self.processes.is_first
+        log = RunLog(self.run_folder / "log.jsonl" if is_first else None)
+        report = ProgressReport(log, self.progress if is_first else lambda _: None, self.learner)
+        first_step, steps, saved_at = self.learner.step, self.learner.steps, time.monotonic()
+        batches = self.data.batches(self.config, first_step=first_step, steps=steps, rank=rank, processes=processes)
         try:
             if self._is_validation_due():  # the run was stopped in the middle of a validation
                 self._validate()
             for batch in batches:
                 losses = self.learner.take_step(batch)
                 validation = self._validate() if self._is_validation_due() else None
-                self._save_pass()
+                self._save_epoch()
                 report.add(self.state.losses, losses, validation)
-                if self.processes.any(time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes):
+                if self.processes.any(time.monotonic() - saved_at > 60 * self.config.run.checkpoint_minutes):
                     self._save_checkpoint()
                     saved_at = time.monotonic()
                 if self.processes.any(self._is_asked_to_stop() or has_lost_launcher()):
                     raise KeyboardInterrupt
         finally:
             batches.close()
-
-    def _new_report(self) -> ProgressReport:
-        log = RunLog(self.run_folder / "log.jsonl" if self.processes.is_first else None)
-        log.keep_until(self.learner.step)
-        return ProgressReport(log, self.progress if self.processes.is_first else lambda _: None, self.learner)
 
     def _is_validation_due(self) -> bool:
         if not self.held_out or self.state.validated_step == self.learner.step:
@@ -240,7 +223,7 @@ class Trainer:
     def _measure(self, weights: Mapping[str, Tensor]) -> EvaluationReport:
         model = self._trained.loaded(weights, self.device)
         only_captions = not self.learner.objective.trains_retrieval
-        report = validate(model, self.held_out, self.config, only_captions=only_captions, tell=self._stop_if_asked)
+        report = validate(model, self.held_out, self.config, only_captions=only_captions, progress=self._stop_if_asked)
         self.data.unreadable.update(report.unreadable)
         return report
 
@@ -249,37 +232,24 @@ class Trainer:
         if self._is_asked_to_stop():
             raise KeyboardInterrupt
 
-    @property
-    def _trained(self) -> TrainedModel:
-        pictures = [len(source.images) for source in self.data.sources]
-        return TrainedModel(self.start, self.config, self.out, pictures, self.card)
-
     @cached_property
-    def _words(self) -> KnownWords | None:
-        teacher = self.learner.objective.teacher
-        return known_after_training(self.start.words, self.data, teacher.class_names if teacher else None)
+    def _trained(self) -> TrainedModel:
+        pictures, teacher = [len(source.images) for source in self.data.sources], self.learner.objective.teacher
+        words = known_after_training(self.start.words, self.data, teacher.class_names if teacher else None)
+        return TrainedModel(self.start, self.config, self.out, pictures, self.card, words)
 
     def _write_model(self, report: EvaluationReport | None, folder: Path | None = None) -> str:
         weights, steps = whole(self.learner.average.weights), self.learner.step
-        trained = dataclasses.replace(self._trained, folder=folder or self.out)
-        return self.processes.once(lambda: trained.write(weights, steps=steps, report=report, words=self._words))
+        return self.processes.once(lambda: self._trained.write(folder or self.out, weights, steps=steps, report=report))
 
-    def _save_pass(self) -> None:
-        saved = SavedPasses(self.run_folder, self.config, self.steps_per_pass)
+    def _save_epoch(self) -> None:
+        saved = SavedEpochs(self.run_folder, self.config, self.steps_per_epoch)
         if (folder := saved.folder_after(self.learner.step)) is not None:
             self._write_model(None, folder)
             self.processes.once(saved.drop_older)
 
     def _identity(self) -> dict[str, Any]:
-        teacher, larger = self.learner.objective.teacher, self.learner.objective.larger
-        return run_identity(
-            self.config,
-            self.start,
-            self.data,
-            held_out=len(self.held_out),
-            classes=len(teacher.class_names) if teacher else 0,
-            larger=larger.fingerprint if larger else "",
-        )
+        return run_identity(self.config, self.start, self.data, self.learner.objective, held_out=len(self.held_out))
 
     def _save_checkpoint(self, *, is_unsteady: bool = False, together: bool = True) -> None:
         """Save all that the run goes on from; without the help of the other processes only if it is not divided."""
@@ -302,7 +272,7 @@ class Trainer:
         """Save what can be saved after a failure, which the other processes may not have met."""
         is_met_by_all = isinstance(error, NotANumberError)
         if is_met_by_all or not is_sharded(self.model):
-            with suppress(CocaSearchError):  # the failure is what is to be told
+            with suppress(CocaSearchError):  # the failure is what is to be reported
                 self._save_checkpoint(is_unsteady=is_met_by_all, together=is_met_by_all)
 
     def _resume(self) -> None:
@@ -313,8 +283,7 @@ class Trainer:
         self.learner.restore(contents, state.pop("step"))
         self.state = _State(**state)
         self._kept = self.learner.step
-        self.state.losses += [0.0] * (6 - len(self.state.losses))  # an older checkpoint knows fewer
-        self.best_report = contents.get("best_report")
+        self.best_report = contents["best_report"]
         self.resumed(self.learner.step)
 
     def _result(self) -> TrainingResult:
@@ -322,7 +291,5 @@ class Trainer:
             fingerprint = self.processes.once(lambda: read_model_folder(self.out).fingerprint)
         else:
             fingerprint = self._write_model(None)
-        unreadable = {
-            key: reason for found in self.processes.gather(self.data.unreadable) for key, reason in found.items()
-        }
+        unreadable = {key: reason for own in self.processes.gather(self.data.unreadable) for key, reason in own.items()}
         return TrainingResult(self.out, fingerprint, self.learner.steps, self.best_report, unreadable)

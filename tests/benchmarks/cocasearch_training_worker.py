@@ -14,14 +14,14 @@ from cocasearch.training.data.dataset import Source, TrainingBatch, TrainingData
 from cocasearch.training.model.starting_point import from_model_folder
 from cocasearch.training.trainer import Trainer
 
-OPENCLIPS = TrainingConfig(
+OPENCLIPS = TrainingConfig().changed(
     captions_per_image=1,
     optimizer="adamw",
     learning_rate=1e-3,
     encoder_learning_rate=1e-3,
     weight_decay=0.2,
     caption_weight=2.0,
-    frozen_passes=0.0,
+    frozen_epochs=0.0,
     frozen_blocks=0,
     warmup=0.0,
     schedule="const",
@@ -34,7 +34,7 @@ OPENCLIPS = TrainingConfig(
 def prepare(request: Json) -> Run:
     torch.set_num_threads(request["threads"])
     texts = request["texts"]
-    config = TrainingConfig(**{**vars(OPENCLIPS), "images_per_step": len(texts), **request.get("config", {})})
+    config = TrainingConfig().changed(**{**OPENCLIPS.values(), "batch_size": len(texts), **request.get("config", {})})
     start = from_model_folder(Path(request["model"]))
     images = [CaptionedImage(b"", str(number), (text,)) for number, text in enumerate(texts)]
     length = start.model.config.text.context_length
@@ -47,7 +47,7 @@ def prepare(request: Json) -> Run:
 
     def run() -> Json:
         losses = trainer.learner.take_step(batch)
-        return {"items": len(texts), "losses": [float(losses.contrastive), float(losses.caption)]}
+        return {"items": len(texts), "losses": [float(losses.values["contrastive"]), float(losses.values["caption"])]}
 
     return run
 

@@ -21,8 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cocasearch.model.coca import CoCa
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.model.starting_point import from_model_folder
-from cocasearch.training.step.gradients import StepLosses
 from cocasearch.training.step.optimizer import build_optimizers
 
 pytestmark = pytest.mark.benchmark
@@ -86,7 +86,7 @@ def assert_same_step(
     model: CoCa, losses: StepLosses, theirs: dict[str, Tensor], layout: Layout, tolerance: float
 ) -> None:
     """Losses to 1e-5; gradients and, after our step, parameters to a share of their length."""
-    ours = torch.stack([losses.contrastive, 2 * losses.caption])[None]
+    ours = torch.stack([losses.values["contrastive"], 2 * losses.values["caption"]])[None]
     torch.testing.assert_close(ours, theirs["losses"], atol=0, rtol=EXACT)
     gradients = gradients_in_openclips_layout(model, layout)
     whole = torch.cat([value.flatten() for value in gradients.values()]).norm()

@@ -15,7 +15,7 @@ from PIL import Image
 from cocasearch.checkpoints.model_folder import read_model_folder
 
 Photos = dict[str, list[str]]
-RUN = ("--model", "tiny", "--set", "passes=1", "--set", "images_per_step=4", "--set", "held_out=0")
+RUN = ("--model", "tiny", "--set", "epochs=1", "--set", "batch_size=4", "--set", "held_out=0")
 
 
 def as_csv(folder: Path, photos: Photos) -> str:

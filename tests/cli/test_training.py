@@ -13,10 +13,10 @@ from cocasearch.cli.options.training_settings import apply_settings
 from cocasearch.cli.output.training_progress import TrainingLine
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.model import memory
+from cocasearch.training.model import tower_blocks
 from cocasearch.training.step.processes import Processes
 
-TINY_RUN = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "validations=1", "--set", "frozen_passes=0")
+TINY_RUN = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "validations=1", "--set", "frozen_epochs=0")
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def captioned(prompt):
 
 def test_settings_change_fields_by_name_and_type():
     changed = apply_settings(
-        TrainingConfig(), ["passes=2", "optimizer=adamw", "augmentation.flip=false", "frozen_passes=inf"]
+        TrainingConfig(), ["epochs=2", "optimizer=adamw", "augmentation.flip=false", "frozen_epochs=inf"]
     )
-    assert (changed.passes, changed.optimizer, changed.augmentation.flip) == (2.0, "adamw", False)
-    assert changed.frozen_passes == float("inf")
+    assert (changed.data.epochs, changed.optimization.optimizer, changed.augmentation.flip) == (2.0, "adamw", False)
+    assert changed.freezing.frozen_epochs == float("inf")
     assert changed.augmentation.min_area == TrainingConfig().augmentation.min_area
 
 
@@ -45,20 +45,22 @@ def test_settings_change_fields_by_name_and_type():
     ("setting", "words"),
     [
         ("dropuot=0.1", "did you mean 'dropout'"),
-        ("augmentation.colour=0.1", "did you mean 'augmentation.color'"),
-        ("min_area=0.1", "did you mean 'augmentation.min_area'"),
+        ("augmentation.colour=0.1", "did you mean 'color'"),
+        ("data.min_area=0.1", "there is no setting 'data.min_area'; did you mean 'min_area'"),
         ("lr=1", "there is no setting 'lr'; did you mean 'learning_rate', which in finetune is also --lr?"),
         ("learning-rate=1", "did you mean 'learning_rate'"),
-        ("batch_size=2", "did you mean 'images_per_step', which in finetune is also --batch-size?"),
-        ("epochs=2", "did you mean 'passes'"),
+        ("images_per_step=2", "did you mean 'batch_size', which in finetune is also --batch-size?"),
+        ("passes=3", "there is no setting 'passes'; did you mean 'epochs', which in finetune is also --epochs?"),
+        ("frozen_passes=2", "did you mean 'frozen_epochs'"),
+        ("save_passes=2", "did you mean 'save_epochs'"),
         ("foo=1", "there is no setting 'foo'$"),
         ("augmentation.foo=1", "there is no setting 'augmentation.foo'$"),
         ("z" * 1000 + "=1", "there is no setting 'z{60}…'$"),
-        ("passes", "the setting 'passes' gives no value"),
-        ("augmentation=3", "'augmentation' has settings of its own, such as augmentation.min_area"),
-        ("passes=many", "'passes' takes a number, not 'many'"),
-        ("passes=" + "9z" * 500, "'passes' takes a number, not '(9z){30}…'$"),
-        ("images_per_step=1.5", "'images_per_step' takes a whole number"),
+        ("epochs", "the setting 'epochs' gives no value"),
+        ("augmentation=3", "'augmentation' has settings of its own, such as min_area"),
+        ("epochs=many", "'epochs' takes a number, not 'many'"),
+        ("epochs=" + "9z" * 500, "'epochs' takes a number, not '(9z){30}…'$"),
+        ("batch_size=1.5", "'batch_size' takes a whole number"),
         ("dropout=2", "dropout must be from 0"),
     ],
 )
@@ -66,31 +68,43 @@ def test_wrong_setting_is_named(setting, words):
     with pytest.raises(CocaSearchError, match=words) as caught:
         apply_settings(TrainingConfig(), [setting])
     if "there is no setting" in str(caught.value):
-        assert caught.value.hint == "--set help lists all settings"
+        assert caught.value.hint == "--settings prints all settings"
 
 
 def test_a_setting_is_not_given_two_values():
-    assert apply_settings(TrainingConfig(), ["passes=2"], passes=2.0).passes == 2
-    with pytest.raises(CocaSearchError, match="'passes' is given two values: 1 and 2"):
-        apply_settings(TrainingConfig(), ["passes=2"], passes=1)
-    with pytest.raises(CocaSearchError, match=r"'augmentation\.flip' is given two values: true and false"):
-        apply_settings(TrainingConfig(), ["augmentation.flip=true", "augmentation.flip=false"])
+    assert apply_settings(TrainingConfig(), ["epochs=2"], epochs=2.0).data.epochs == 2
+    with pytest.raises(CocaSearchError, match="'epochs' is given two values: 1 and 2"):
+        apply_settings(TrainingConfig(), ["epochs=2"], epochs=1)
+    with pytest.raises(CocaSearchError, match="'flip' is given two values: true and false"):
+        apply_settings(TrainingConfig(), ["augmentation.flip=true", "flip=false"])
 
 
 @pytest.mark.parametrize("command", ["train", "finetune"])
-def test_all_settings_are_listed_without_anything_else(prompt, command):
-    result = prompt(command, "--set", "help")
+def test_all_settings_are_printed_without_anything_else(prompt, command):
+    result = prompt(command, "--settings")
     assert result.exit_code == 0
-    listed = result.stdout.splitlines()
-    assert {"dropout=0.1", "augmentation.flip=true", "frozen_passes=9.0", "distill_from="} <= set(listed)
-    defaults = TrainingConfig()
-    assert apply_settings(defaults, [line for line in listed if not line.endswith("=")]) == defaults
+    printed = result.stdout.splitlines()
+    assert max(map(len, printed)) <= 80
+    settings = [line.split("  (")[0].strip() for line in printed if re.match(r"  \w+=", line)]
+    assert {"dropout=0.1", "flip=true", "frozen_epochs=9.0", "distill_from="} <= set(settings)
+    assert [setting.partition("=")[0] for setting in settings] == list(TrainingConfig().values())
+    assert apply_settings(TrainingConfig(), settings) == TrainingConfig()
+    assert ("      finetune: adamw" in printed) == (command == "finetune")
+
+
+@pytest.mark.parametrize("setting", ["foo=1", "dropout=2", "epochs=many", "unlocked_text_groups=2"])
+def test_a_wrong_setting_is_wrong_usage(captioned, setting):
+    for command in ("train", "finetune"):
+        result = captioned(command, "captions.tsv", "--out", "mine", "--model", "tiny", "--set", setting)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert not (captioned.folder / "mine.run").exists()
 
 
 def test_settings_without_effect_are_said(captioned):
     idle = ("lora_alpha=4", "muon_learning_rate=0.1", "held_out=3")
     (captioned.folder / "val.csv").write_text("image,caption\nphotos/0.png,a turned thing\n")
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--val", "val.csv")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--batch-size", "2", "--val", "val.csv")
     words = [word for setting in (*idle, "keep_near=true") for word in ("--set", setting)]
     result = captioned("finetune", "captions.tsv", *options, *words)
     assert "mind: lora_alpha has no effect without lora_rank (--lora)" in result.stderr.splitlines()
@@ -141,9 +155,7 @@ def test_a_refused_run_leaves_nothing_behind(captioned):
 def test_only_training_by_several_processes_asks_which_this_is(captioned, rank):
     path = os.pathsep.join(sys.path)
     environment = {**os.environ, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "", "PYTHONPATH": path}
-    program = (
-        "from cocasearch.cli.options.recipe_options import process_number as n; from cocasearch.__main__ import main"
-    )
+    program = "from cocasearch.training.step.launch import process_number as n; from cocasearch.__main__ import main"
     command = [sys.executable, "-c", f"{program}; print(n()); main()", "data", "check", "captions.tsv"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -163,7 +175,7 @@ def test_proof_is_printed_though_the_remote_place_fails(captioned):
     (captioned.folder / "mine.run").mkdir()
     (captioned.folder / "remote").mkdir()
     (captioned.folder / "remote" / "mine.run").write_text("no folder")
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--json")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--batch-size", "2", "--json")
     result = captioned("finetune", "captions.tsv", *options, "--remote-sync", "remote")
     assert result.exit_code == 1
     assert "comparison" in json.loads(result.stdout)
@@ -176,15 +188,15 @@ def test_proof_is_printed_though_the_remote_place_fails(captioned):
 
 
 def test_finetuning_measures_the_same_photos_before_and_after(captioned):
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--batch-size", "2", "--json")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--batch-size", "2", "--json")
     result = captioned("finetune", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["before"]["n_images"] == report["after"]["n_images"] == 2
     assert {"text to image recall@1", "caption CIDEr-D"} <= {figure["figure"] for figure in report["comparison"]}
-    assert report["shares"][0]["keep"] == 0
-    assert report["judged_apart"] is False
-    assert report["plan"]["config"]["passes"] == 1
+    assert report["curve"][0]["keep"] == 0
+    assert report["measured_apart"] is False
+    assert report["plan"]["config"]["epochs"] == 1
     assert report["plan"]["memory"]["total"] > report["plan"]["memory"]["weights"]
     assert captioned("models", "info", "./mine").exit_code == 0
     rebuilt = captioned("index", "photos", "--model", "./mine", "--rebuild")
@@ -193,11 +205,11 @@ def test_finetuning_measures_the_same_photos_before_and_after(captioned):
 
 
 def test_finetuning_says_what_it_will_do_and_what_came_of_it(captioned):
-    options = ("--out", "mine", "--model", "tiny", "--passes", "1", "--set", "images_per_step=2")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--set", "batch_size=2")
     result = captioned("finetune", "captions.tsv", "--guard", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
     said = result.stderr.splitlines()
-    assert any("photos to learn from, 2 held out; 1 passes, 2 a step" in line for line in said)
+    assert any("photos to learn from, 2 held out; 1 epochs, 2 a step" in line for line in said)
     assert any(line.startswith("memory expected: ") for line in said)
     assert "8 photos of the guard are also learned from, and will not show what is forgotten" in said
     assert any(line.startswith("2 held-out photos prove nothing: of fewer than 6") for line in said)
@@ -220,7 +232,7 @@ def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned
     assert "not trained on, since they are measured on, byte for byte: 1 photo" in lines
     assert "  photos/0.png: photos/0.png" in lines
     assert "  photos/3.png: photos/again.jpg" in lines
-    assert "all 2 of them, with the reasons: trained.run/left_out.csv" in lines
+    assert "all 2 of them, with the reasons: trained.run/excluded.csv" in lines
     assert read_model_folder(folder / "trained").provenance["pictures"] == [8]
     kept = captioned("train", "captions.tsv", "--out", "other", *options[2:], "--set", "keep_near=true")
     assert kept.exit_code == 0, kept.stderr
@@ -268,7 +280,7 @@ def test_options_and_settings_that_need_each_other_are_taken_together(captioned)
 
 
 def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatch):
-    monkeypatch.setattr(memory, "compiler_problem", lambda: "no C++ compiler")
+    monkeypatch.setattr(tower_blocks, "compiler_problem", lambda: "no C++ compiler")
     options = ("--out", "trained", "--model", "tiny", "--set", "compile=true", *TINY_RUN)
     result = captioned("train", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
@@ -276,7 +288,7 @@ def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatc
 
 
 def test_finetuning_takes_the_options_of_recipes(captioned):
-    options = ("--out", "mine", "--model", "tiny", "--passes", "2", "--batch-size", "2", "--lora", "2")
+    options = ("--out", "mine", "--model", "tiny", "--epochs", "2", "--batch-size", "2", "--lora", "2")
     result = captioned("finetune", "captions.tsv", *options, "--distill", "tiny", "--precision", "pure_bfloat16")
     assert result.exit_code == 0, result.stderr
     mine = read_model_folder(captioned.folder / "mine")

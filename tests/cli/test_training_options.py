@@ -9,7 +9,7 @@ from PIL import Image
 
 from cocasearch.checkpoints.model_folder import read_model_folder
 
-SMALL = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "held_out=0", "--set", "frozen_passes=0")
+SMALL = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "held_out=0", "--set", "frozen_epochs=0")
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def provenance(photos, name):
 def test_finetuning_goes_by_its_options(photos):
     columns = ("--image-key", "foto", "--caption-key", "kind", "--label-template", "a photo of a {name}")
     settings = ("--lr", "0.02", "--encoder-lr", "0.003", "--seed", "3", "--objective", "contrastive", "--keep", "0.3")
-    size = ("--passes", "2", "--batch-size", "5", "--val", "others.csv", "--report-to", "tensorboard")
+    size = ("--epochs", "2", "--batch-size", "5", "--val", "others.csv", "--report-to", "tensorboard")
     result = photos("finetune", "data.csv", "--out", "mine", "--model", "tiny", *columns, *settings, *size, "--json")
     assert result.exit_code == 0, result.stderr
     report, run = json.loads(result.stdout), photos.folder / "mine.run"
     recorded = json.loads((run / "run.json").read_text())["config"]
-    asked = {"learning_rate": 0.02, "encoder_learning_rate": 0.003, "seed": 3, "objective": "contrastive", "passes": 2}
+    asked = {"learning_rate": 0.02, "encoder_learning_rate": 0.003, "seed": 3, "objective": "contrastive", "epochs": 2}
     assert {name: recorded[name] for name in asked} == asked == {n: report["plan"]["config"][n] for n in asked}
     assert (report["plan"]["n_images"], report["before"]["n_images"]) == (10, 14)
     gained = any(figure["difference"] > 0 for figure in report["comparison"])
@@ -48,7 +48,7 @@ def test_finetuning_goes_by_its_options(photos):
     as_labels = [json.dumps([f"a photo of a {name}"]).encode() for name in ("red", "blue")]
     assert set(told[0]) == {hashlib.blake2b(text, digest_size=6).hexdigest() for text in as_labels}
     rates = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    assert rates["caption_loss"] == 0 < rates["contrastive_loss"]
+    assert rates["losses"]["caption"] == 0 < rates["losses"]["contrastive"]
 
 
 def test_sources_weigh_and_the_card_reads_as_asked(photos):
@@ -72,14 +72,14 @@ def test_fresh_model_is_shaped_and_taught_as_asked(photos):
     (photos.folder / "names.tsv").write_text("\n".join(table))
     (photos.folder / "labels.csv").write_text("image,sort\n1.png,n00000004\n2.png,n00000005\n")
     names = ("--names", "names.tsv", "--labels", "labels.csv", "--label-key", "sort", "--pooler", "parallel")
-    few = ("--set", "passes=1", "--set", "images_per_step=4", "--set", "labelled_per_step=2", "--set", "held_out=0")
+    few = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "labelled_per_step=2", "--set", "held_out=0")
     result = photos("train", "others.csv", "--out", "named", "--preset", "coca-mini", *names, *few)
     assert result.exit_code == 0, result.stderr
     named = read_model_folder(photos.folder / "named")
     assert named.config.pooler.kind == "parallel"
     assert (named.provenance["preset"], "image_encoder" in named.provenance) == ("coca-mini", True)
     log = json.loads((photos.folder / "named.run" / "log.jsonl").read_text().splitlines()[-1])
-    assert log["name_loss"] > 0
+    assert log["losses"]["name"] > 0
     result = photos("train", "others.csv", "--out", "plain", "--no-image-weights", *few)
     assert result.exit_code == 0, result.stderr
     assert "image_encoder" not in provenance(photos, "plain")

@@ -3,7 +3,7 @@
 import io
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from cocasearch.model.config import (
     VisionTransformerConfig,
 )
 from cocasearch.text.tokenizer import Tokenizer, train_tokenizer
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.class_names import ClassNames
 from cocasearch.training.data.dataset import LabelledImages, Source, TrainingData
 from cocasearch.training.losses.name_teacher import NameTeacher
@@ -45,9 +45,9 @@ VISION_TRANSFORMER = VisionTransformerConfig(image_size=32, patch_size=8, layers
 
 def drawing(color: str, shape: str, seed: int) -> bytes:
     """A PNG of 40 x 32 pixels, the shape somewhere on a light wall."""
-    chance = random.Random(f"{color}/{shape}/{seed}")
-    picture = Image.new("RGB", (40, 32), (chance.randint(215, 255),) * 3)
-    left, top = chance.randint(2, 18), chance.randint(2, 10)
+    rng = random.Random(f"{color}/{shape}/{seed}")
+    picture = Image.new("RGB", (40, 32), (rng.randint(215, 255),) * 3)
+    left, top = rng.randint(2, 18), rng.randint(2, 10)
     pen = ImageDraw.Draw(picture)
     if shape == "square":
         pen.rectangle((left, top, left + 18, top + 18), fill=color)
@@ -152,19 +152,21 @@ def save_untrained(start: StartingPoint, folder: Path) -> Path:
     return folder
 
 
-TOY = TrainingConfig(
-    passes=4,
-    images_per_step=6,
+TOY = TrainingConfig().changed(
+    epochs=4,
+    batch_size=6,
     captions_per_image=2,
     labelled_per_step=3,
-    frozen_passes=2,
+    frozen_epochs=2,
     frozen_blocks=1,
     encoder_learning_rate=1e-3,
     warmup=0.1,
     ema_decay=0.9,
     names_per_step=10,
     dropout=0.1,
-    augmentation=AugmentationConfig(min_area=0.8, flip=True, color=0.1),
+    min_area=0.8,
+    flip=True,
+    color=0.1,
     precision="float32",
     validations=4,
     checkpoint_minutes=1e9,
@@ -173,7 +175,7 @@ TOY = TrainingConfig(
 
 @dataclass(frozen=True)
 class Runs:
-    """Training runs that differ in nothing but what a test names; 16 steps, the encoder thaws after 8."""
+    """Training runs that differ in nothing but what a test names; 16 steps, the encoder is unfrozen after 8."""
 
     new_start: StartFactory
     class_names: ClassNames
@@ -214,7 +216,7 @@ class Runs:
 
     def plain(self, out: Path, **changes: object) -> Trainer:
         """A run without names, without validation, of few steps."""
-        config = replace(TOY, **{"passes": 1.0, "frozen_passes": 0.0, **changes})  # type: ignore[arg-type]
+        config = TOY.changed(**{"epochs": 1.0, "frozen_epochs": 0.0, **changes})  # type: ignore[arg-type]
         return self.trainer(out, config=config, held_out=0, names=False)
 
 

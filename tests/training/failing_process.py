@@ -14,7 +14,7 @@ import torch
 
 from cocasearch.cli.app import app
 from cocasearch.training.data.dataset import TrainingBatch
-from cocasearch.training.step.gradients import StepLosses
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.step.learner import Learner
 
 LARGEST_FILE = 200_000  # bytes, less than a checkpoint has

@@ -9,11 +9,11 @@ from cocasearch.training.config import TrainingConfig
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"passes": 0}, "passes must be above 0, not 0"),
-        ({"passes": float("inf")}, "passes must be a finite number, not inf"),
+        ({"epochs": 0}, "epochs must be above 0, not 0"),
+        ({"epochs": float("inf")}, "epochs must be a finite number, not inf"),
         ({"learning_rate": float("inf")}, "learning_rate must be a finite number, not inf"),
         ({"seed": -1}, "seed must be 0 or above, not -1"),
-        ({"images_per_step": -1}, "images_per_step must be above 0"),
+        ({"batch_size": -1}, "batch_size must be above 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"dropout": 1.0}, "dropout must be from 0 to"),
         ({"ema_decay": -0.1}, "ema_decay must be from 0 to"),
@@ -58,8 +58,22 @@ from cocasearch.training.config import TrainingConfig
 )
 def test_settings_out_of_range(settings: dict[str, object], message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
-        TrainingConfig(**settings)  # type: ignore[arg-type]
+        TrainingConfig().changed(**settings)  # type: ignore[arg-type]
 
 
 def test_an_encoder_may_be_frozen_for_good() -> None:
-    assert TrainingConfig(frozen_passes=float("inf")).frozen_passes == float("inf")
+    assert TrainingConfig().changed(frozen_epochs=float("inf")).freezing.frozen_epochs == float("inf")
+
+
+def test_settings_are_changed_by_their_plain_names() -> None:
+    config = TrainingConfig().changed(epochs=2.0, flip=False, caption_weight=0.5)
+    assert (config.data.epochs, config.augmentation.flip, config.losses.caption_weight) == (2.0, False, 0.5)
+    assert config.changed(epochs=16.0, flip=True, caption_weight=1.0) == TrainingConfig()
+    with pytest.raises(CocaSearchError, match="there is no setting 'passes'"):
+        TrainingConfig().changed(passes=2)
+
+
+def test_what_only_costs_time_or_room_is_no_part_of_what_a_run_is() -> None:
+    identity = TrainingConfig().identity()
+    assert TrainingConfig().changed(workers=3, micro_batch=2, compile=True, save_epochs=1.0).identity() == identity
+    assert TrainingConfig().changed(dropout=0.2).identity() != identity

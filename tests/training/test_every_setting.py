@@ -3,7 +3,6 @@
 A setting that is added without an entry here fails; so does one that changes nothing.
 """
 
-import dataclasses
 import functools
 import re
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from torch import Tensor
 from cocasearch.checkpoints.model_folder import save_model_folder
 from cocasearch.cli.options.training_settings import apply_settings
 from cocasearch.images.transforms import Preprocess
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.idle_settings import idle_settings
 from cocasearch.training.model.resizing import forced
 
@@ -33,15 +32,15 @@ DISTILLED = {"distill_from": "larger"}
 # setting -> what it needs beside it, and a value that makes another model. `names` adds class names and labelled
 # pictures to the run, `vit` replaces its convolutional encoder.
 CHANGES: dict[str, tuple[Settings, object]] = {
-    "passes": ({}, 0.5),
-    "images_per_step": ({}, 5),
+    "epochs": ({}, 0.5),
+    "batch_size": ({}, 5),
     "captions_per_image": ({}, 1),
     "labelled_per_step": (NAMES, 2),
     "optimizer": ({}, "adamw"),
     "learning_rate": ({}, 1e-4),
     "muon_learning_rate": ({}, 1e-4),
     "encoder_learning_rate": ({}, 1e-4),
-    "frozen_passes": ({}, 0.25),
+    "frozen_epochs": ({}, 0.25),
     "frozen_blocks": ({}, 2),
     "weight_decay": ({}, 0.5),
     "beta1": ({}, 0.5),
@@ -100,19 +99,19 @@ CHANGES: dict[str, tuple[Settings, object]] = {
     "force_resize_mode": ({}, "shortest"),
     "force_interpolation": ({}, "bilinear"),
     "force_patch_dropout": ({"vit": True}, 0.5),
-    "augmentation.min_area": ({}, 0.3),
-    "augmentation.max_area": ({}, 0.85),
-    "augmentation.min_ratio": ({}, 1.0),
-    "augmentation.max_ratio": ({}, 1.1),
-    "augmentation.undistorted": ({}, True),
-    "augmentation.flip": ({}, False),
-    "augmentation.color": ({}, 0.4),
-    "augmentation.hue": ({}, 0.3),
-    "augmentation.color_probability": ({}, 0.3),
-    "augmentation.gray_probability": ({}, 0.5),
-    "augmentation.coarsest": ({}, 8),
-    "augmentation.erase_probability": ({}, 0.5),
-    "augmentation.erase_count": ({"augmentation.erase_probability": 1.0}, 3),
+    "min_area": ({}, 0.3),
+    "max_area": ({}, 0.85),
+    "min_ratio": ({}, 1.0),
+    "max_ratio": ({}, 1.1),
+    "undistorted": ({}, True),
+    "flip": ({}, False),
+    "color": ({}, 0.4),
+    "hue": ({}, 0.3),
+    "color_probability": ({}, 0.3),
+    "gray_probability": ({}, 0.5),
+    "coarsest": ({}, 8),
+    "erase_probability": ({}, 0.5),
+    "erase_count": ({"erase_probability": 1.0}, 3),
 }
 
 # What changes no number of a model, or only several processes' together, and the tests that show what it does.
@@ -125,22 +124,21 @@ SHOWN_ELSEWHERE = {
     "held_out": "test_splitting.py::test_held_out_pictures_are_whole_pictures_chosen_by_the_seed",
     "keep_near": "test_splitting.py::test_what_is_nearly_the_same_is_kept_where_wanted",
     "validations": "test_resume.py::test_the_run_has_what_could_go_wrong",
-    "save_passes": "test_saved_passes.py::test_the_model_of_every_pass_is_kept",
-    "saves_kept": "test_saved_passes.py::test_the_last_ones_alone_stay",
+    "save_epochs": "test_saved_epochs.py::test_the_model_of_every_epoch_is_kept",
+    "saves_kept": "test_saved_epochs.py::test_the_last_ones_alone_stay",
     "invention_price": "test_self_critical.py::test_an_object_that_nobody_named_costs_its_price",
     "cache_features": "test_cached_features.py::test_cached_features_train_as_computed_ones_do",
     "feature_folder": "test_cached_features.py::test_the_file_goes_with_the_run_unless_it_has_a_place_of_its_own",
     "workers": "test_dataset.py::test_batches_are_the_same_with_any_number_of_workers",
     "checkpoint_minutes": "test_resume.py::test_resumed_after_a_kill",
-    "gradient_checkpointing": "test_memory.py::test_checkpointing_gives_the_same_gradients_for_less_memory",
-    "checkpointed_image_blocks": "test_memory.py::test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone",
-    "compile": "test_memory.py::test_compiling_keeps_what_a_block_computes",
+    "gradient_checkpointing": "test_tower_blocks.py::test_checkpointing_gives_the_same_gradients_for_less_memory",
+    "checkpointed_image_blocks": "test_tower_blocks.py::test_first_image_blocks_can_be_checkpointed_alone",
+    "compile": "test_tower_blocks.py::test_compiling_keeps_what_a_block_computes",
 }
 
 
 def every_setting() -> set[str]:
-    names = {item.name for item in dataclasses.fields(TrainingConfig)} - {"augmentation"}
-    return names | {f"augmentation.{item.name}" for item in dataclasses.fields(AugmentationConfig)}
+    return set(TrainingConfig().values())
 
 
 def test_every_setting_has_an_effect_that_is_tested() -> None:
@@ -152,7 +150,8 @@ def test_every_setting_has_an_effect_that_is_tested() -> None:
 @pytest.mark.parametrize("test", sorted(set(SHOWN_ELSEWHERE.values())))
 def test_what_is_shown_elsewhere_is_there(test: str) -> None:
     file, _, name = test.partition("::")
-    assert re.search(rf"^def {name}\(", (Path(__file__).parent / file).read_text(), re.MULTILINE)
+    (path,) = Path(__file__).parent.rglob(file)
+    assert re.search(rf"^def {name}\(", path.read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -180,11 +179,7 @@ def made(runs, new_start, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         if settings.get("distill_from") == "larger":
             settings["distill_from"] = str(larger / "model")
         plain = runs.plain(Path("none")).config
-        nested = {name.removeprefix("augmentation."): settings.pop(name) for name in list(settings) if "." in name}
-        augmentation = dataclasses.replace(plain.augmentation, **nested)
-        config = dataclasses.replace(
-            plain, **{"passes": 0.75, "precision": "float32", "augmentation": augmentation, **settings}
-        )
+        config = plain.changed(**{"epochs": 0.75, "precision": "float32", **settings})
         start = forced(new_start(convolutional=not vit), config)
         out = tmp_path_factory.mktemp("runs") / "model"
         trainer = runs.trainer(out, config=config, start=start, held_out=0, names=names)
@@ -213,7 +208,7 @@ def test_a_setting_is_called_idle_exactly_where_it_lacks_what_it_needs(setting: 
 
     def idle(settings: Settings) -> list[str]:
         names, fields = "names" in settings, {name: settings[name] for name in settings.keys() - {"names", "vit"}}
-        asked = [f"{name}={chosen}" for name, chosen in {"frozen_passes": 0.0, **fields, setting: value}.items()]
+        asked = [f"{name}={chosen}" for name, chosen in {"frozen_epochs": 0.0, **fields, setting: value}.items()]
         return idle_settings(apply_settings(TrainingConfig(), asked), [setting], names=names, labels=names)
 
     assert idle(beside) == []
@@ -221,9 +216,9 @@ def test_a_setting_is_called_idle_exactly_where_it_lacks_what_it_needs(setting: 
 
 
 def test_a_default_that_is_spelled_out_changes_nothing(made, runs) -> None:
-    config = runs.plain(Path("none")).config
-    names = [name for name, (beside, _) in CHANGES.items() if not beside and name not in ("passes", "precision")]
-    spelled = {name: functools.reduce(getattr, name.split("."), config) for name in names}
+    values = runs.plain(Path("none")).config.values()
+    names = [name for name, (beside, _) in CHANGES.items() if not beside and name not in ("epochs", "precision")]
+    spelled = {name: values[name] for name in names}
     assert same(made(spelled), made({}))
 
 

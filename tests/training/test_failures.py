@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.failures import explained, is_out_of_memory
 from cocasearch.training.trainer import Trainer
 
-CONFIG = TrainingConfig(images_per_step=64)
+CONFIG = TrainingConfig().changed(batch_size=64)
 
 
 def no_memory() -> Exception:
@@ -49,13 +48,13 @@ def test_no_memory_is_known_when_seen(error: Exception) -> None:
 
 @pytest.mark.parametrize(("config", "at_once", "smaller"), [({}, 64, 32), ({"micro_batch": 10}, 10, 5)])
 def test_no_memory_says_what_fits_better(config: dict[str, int], at_once: int, smaller: int) -> None:
-    told = explained(MemoryError(), replace(CONFIG, **config), step=7, kept=7, pictures=64)
+    told = explained(MemoryError(), CONFIG.changed(**config), step=7, kept=7, pictures=64)
     assert str(told) == f"{at_once} pictures at once do not fit in memory; the 7 steps done are kept"
     assert f"--set micro_batch={smaller} " in str(told.hint)
 
 
 def test_one_picture_that_does_not_fit_is_not_divided() -> None:
-    told = explained(MemoryError(), replace(CONFIG, micro_batch=1), step=0, kept=0, pictures=64)
+    told = explained(MemoryError(), CONFIG.changed(micro_batch=1), step=0, kept=0, pictures=64)
     assert "micro_batch" not in str(told.hint)
 
 

@@ -22,12 +22,12 @@ from cocasearch.inference.loaded_model import load_model
 from cocasearch.paths import bundled_model_folder, sample_captions_file
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data import splitting
-from cocasearch.training.data.splitting import LeftOut
+from cocasearch.training.data.splitting import Excluded
 from cocasearch.training.data.training_sources import Columns, DataListener
 from cocasearch.training.finetune_defaults import Plan
 from cocasearch.training.finetune_job import FinetuneListener, FinetuneRequest, finetune
 from cocasearch.training.forgetting import Forgetting
-from cocasearch.training.model.kept_shares import SHARES, suggested
+from cocasearch.training.model.interpolation_curve import KEPT, suggested_point
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_checkpoint import RunCheckpoint, run_folder_of
 from cocasearch.training.run_folder.run_record import Reporting
@@ -36,15 +36,14 @@ CAPTION_ADAPTERS = {"lora_rank": 2, "lora_towers": "caption", "lora_extras": ""}
 
 
 def quick(config: TrainingConfig) -> TrainingConfig:
-    return replace(config, passes=1.0, keep_near=True)
+    return config.changed(epochs=1.0, keep_near=True)
 
 
 def strongly(config: TrainingConfig) -> TrainingConfig:
     """An untrained model needs more than a gentle push; small drawings of one kind are alike."""
-    return replace(
-        config,
-        passes=16.0,
-        frozen_passes=1.0,
+    return config.changed(
+        epochs=16.0,
+        frozen_epochs=1.0,
         optimizer="muon",
         learning_rate=3e-3,
         encoder_learning_rate=3e-3,
@@ -99,7 +98,7 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     )
     assert figure.verdict == "better"
     assert result.kept == 0
-    assert not result.is_judged_apart
+    assert not result.is_measured_apart
     stored = read_model_folder(out)
     assert stored.fingerprint == result.fingerprint == load_model(out, device="cpu").fingerprint
     base = {"name": "untrained", "fingerprint": read_model_folder(model_folder).fingerprint}
@@ -108,21 +107,21 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     caption = Captioner(load_model(out, device="cpu")).caption_pixels(torch.zeros(1, 3, 32, 32), CaptionOptions())[0]
     assert any(shape in caption.text for shape in ("square", "circle", "triangle"))
     # the table of shares begins with what was trained and ends with what it started from
-    assert [share.keep for share in result.shares] == list(SHARES)
-    assert result.shares[0].new.text_to_image.at[10] == pytest.approx(after.text_to_image.at[10])
-    assert result.shares[-1].new == before
-    assert result.shares[-1].is_gentle
-    assert suggested(result.shares) in (None, *result.shares)
+    assert [share.keep for share in result.curve] == list(KEPT)
+    assert result.curve[0].new.text_to_image.at[10] == pytest.approx(after.text_to_image.at[10])
+    assert result.curve[-1].new == before
+    assert result.curve[-1].is_gentle
+    assert suggested_point(result.curve) in (None, *result.curve)
     assert result.forgetting.guard == "12 photos of captions.csv"
-    assert result.shares[0].old == result.forgetting.after.retrieval
-    assert result.shares[-1].old == result.forgetting.before.retrieval
+    assert result.curve[0].old == result.forgetting.after.retrieval
+    assert result.curve[-1].old == result.forgetting.before.retrieval
 
 
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
         ({"image_layer_decay": 0.1}, "image_layer_decay"),
-        ({"frozen_passes": 0.5}, "frozen_passes"),
+        ({"frozen_epochs": 0.5}, "frozen_epochs"),
         ({"lock_image": True, "unlocked_image_groups": 2}, "unlocked_image_groups"),
         ({"checkpointed_image_blocks": 1}, "checkpointed_image_blocks"),
         ({"lora_rank": 2}, "lora_rank"),
@@ -132,12 +131,12 @@ def test_settings_of_the_image_encoder_have_it_trained(
     data: Path, transformer_folder: Path, tmp_path: Path, settings: dict[str, object], named: str
 ) -> None:
     def asked(config: TrainingConfig) -> TrainingConfig:
-        return replace(config, passes=8.0, learning_rate=2e-3, keep_near=True, **settings)
+        return config.changed(epochs=8.0, learning_rate=2e-3, keep_near=True, **settings)
 
     plan = planned(FinetuneRequest(data, tmp_path / "m", transformer_folder, adjust=asked))
-    assert plan.config.encoder_learning_rate == pytest.approx(2e-4)
-    assert plan.config.frozen_passes == settings.get("frozen_passes", 2.0)
-    assert {name: getattr(plan.config, name) for name in settings} == settings
+    assert plan.config.optimization.encoder_learning_rate == pytest.approx(2e-4)
+    assert plan.config.freezing.frozen_epochs == settings.get("frozen_epochs", 2.0)
+    assert {name: plan.config.values()[name] for name in settings} == settings
     assert f"(for the sake of {named}; --encoder-lr changes it)" in plan.sentences()[1]
 
 
@@ -155,10 +154,10 @@ def test_image_encoder_is_kept_where_nothing_asks_for_it(
     data: Path, transformer_folder: Path, tmp_path: Path, settings: dict[str, object]
 ) -> None:
     request = FinetuneRequest(
-        data, tmp_path / "m", transformer_folder, adjust=lambda config: replace(quick(config), **settings)
+        data, tmp_path / "m", transformer_folder, adjust=lambda config: quick(config).changed(**settings)
     )
     plan = planned(request)
-    assert plan.config.encoder_learning_rate == 0
+    assert plan.config.optimization.encoder_learning_rate == 0
     assert "image encoder kept as it is" in plan.sentences()[1]
 
 
@@ -167,7 +166,7 @@ def test_adapters_of_the_image_encoder_learn(data: Path, transformer_folder: Pat
         data,
         tmp_path / "m",
         transformer_folder,
-        adjust=lambda config: replace(quick(config), passes=2.0, lora_rank=2, learning_rate=3e-2),
+        adjust=lambda config: quick(config).changed(epochs=2.0, lora_rank=2, learning_rate=3e-2),
     )
     finetune(request, device="cpu")
     trained, start = (
@@ -185,7 +184,7 @@ def test_share_of_the_starting_weights_is_kept(
         request = FinetuneRequest(data, tmp_path / f"m{keep}", model_folder, keep=keep, adjust=strongly)
         result = finetune(request, device="cpu")
         assert result.kept == keep
-        shown = next(share.new for share in result.shares if share.keep == keep)
+        shown = next(share.new for share in result.curve if share.keep == keep)
         assert result.after.retrieval.image_to_text.at[10] == pytest.approx(shown.image_to_text.at[10], abs=0.26)
         return read_model_folder(request.out).load_model().state_dict()
 
@@ -209,7 +208,7 @@ def test_what_is_forgotten_of_everyday_photos_is_measured_by_default(
     assert told["before"]["n_images"] == told["after"]["n_images"] == 15
     everyday = read_captioned_data(sample_captions_file())
     shown = evaluate(load_model(tmp_path / "mine", device="cpu"), everyday, caption_options=None).retrieval
-    assert result.shares[0].old == result.forgetting.after.retrieval == shown
+    assert result.curve[0].old == result.forgetting.after.retrieval == shown
 
 
 def test_captions_that_are_no_longer_right_are_named() -> None:
@@ -225,7 +224,7 @@ def test_captions_that_are_no_longer_right_are_named() -> None:
 
 def test_starting_weights_stay_if_nothing_gets_better(data: Path, model_folder: Path, tmp_path: Path) -> None:
     def uselessly(config: TrainingConfig) -> TrainingConfig:
-        return replace(quick(config), learning_rate=1e-9)
+        return quick(config).changed(learning_rate=1e-9)
 
     result = finetune(FinetuneRequest(data, tmp_path / "mine", model_folder, adjust=uselessly), device="cpu")
     assert not result.comparison.anything_gained
@@ -248,11 +247,11 @@ def test_adapters_get_a_rate_of_their_own_unless_one_is_asked_for(
             raise InterruptedError
 
         request = FinetuneRequest(
-            data, tmp_path / "mine", model_folder, adjust=lambda config: replace(quick(config), **settings)
+            data, tmp_path / "mine", model_folder, adjust=lambda config: quick(config).changed(**settings)
         )
         with pytest.raises(InterruptedError):
             finetune(request, listener=FinetuneListener(stop), device="cpu")
-        return plans[0].config.learning_rate, plans[0].sentences()[1]
+        return plans[0].config.optimization.learning_rate, plans[0].sentences()[1]
 
     weights, _ = rates()
     adapters, said = rates(lora_rank=2)
@@ -273,16 +272,16 @@ def test_finetuning_measures_on_other_data_if_given(csv_of, more_drawings, data,
 def test_weights_are_chosen_by_other_pictures_than_are_measured_where_there_are_enough(
     csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splitting, "JUDGED_APART_FROM", 8)
+    monkeypatch.setattr(splitting, "MEASURED_APART_FROM", 8)
     validation = csv_of(tmp_path / "others", more_drawings(9, first=300))
     request = FinetuneRequest(data, tmp_path / "mine", model_folder, validation, adjust=quick)
     result = finetune(request, device="cpu")
-    assert result.is_judged_apart
-    choosing, judging = splitting.choosing_and_judging(Columns().read(validation).images, seed=0)
+    assert result.is_measured_apart
+    choosing, judging = splitting.validation_and_test(Columns().read(validation).images, seed=0)
     assert sorted(image.key for image in choosing + judging) == sorted(x.key for x in more_drawings(9, first=300))
     loaded = load_model(model_folder, device="cpu", prepack=False)
     assert result.before.retrieval == evaluate(loaded, judging, caption_options=None).retrieval
-    assert result.shares[-1].new == evaluate(loaded, choosing, caption_options=None).retrieval
+    assert result.curve[-1].new == evaluate(loaded, choosing, caption_options=None).retrieval
     assert result.training.validation is not None
     assert (result.training.validation.n_images, result.after.n_images) == (5, 4)
 
@@ -351,7 +350,7 @@ def test_what_settings_make_impossible_is_refused_before_anything_is_measured(
         data,
         tmp_path / "mine",
         model_folder,
-        adjust=lambda config: replace(quick(config), **settings),
+        adjust=lambda config: quick(config).changed(**settings),
         reporting=reporting,
     )
     stages: list[str] = []
@@ -380,7 +379,7 @@ def test_a_guard_of_which_nothing_can_be_read_is_refused_before_anything_is_meas
 
 def test_a_run_that_diverged_is_told_when_it_is_measured(data: Path, model_folder: Path, tmp_path: Path) -> None:
     def wildly(config: TrainingConfig) -> TrainingConfig:
-        return replace(quick(config), learning_rate=1e30, images_per_step=24, ema_decay=0.0)
+        return quick(config).changed(learning_rate=1e30, batch_size=24, ema_decay=0.0)
 
     with pytest.raises(
         CocaSearchError, match=r"after step 1 the model's vectors are no numbers .* has diverged"
@@ -400,7 +399,7 @@ def test_another_run_in_its_place_is_refused_before_anything_is_measured(
         finetune(request, listener=FinetuneListener(progress=stop), device="cpu")
     moments: list[str] = []
     listener = FinetuneListener(measured=lambda moment, _report: moments.append(moment))
-    other = replace(request, adjust=lambda config: replace(quick(config), label_smoothing=0.1))
+    other = replace(request, adjust=lambda config: quick(config).changed(label_smoothing=0.1))
     with pytest.raises(CocaSearchError, match="holds an interrupted run with other settings or data"):
         finetune(other, listener=listener, device="cpu")
     assert moments == []
@@ -439,8 +438,8 @@ def test_what_is_measured_on_is_not_trained_on_and_told(
     csv_of, more_drawings, data: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     validation = csv_of(tmp_path / "others", more_drawings(4, first=22))  # two of which are also in the data
-    told: list[LeftOut] = []
-    columns = Columns(listener=DataListener(left_out=told.append))
+    told: list[Excluded] = []
+    columns = Columns(listener=DataListener(excluded=told.append))
     request = FinetuneRequest(data, tmp_path / "m", model_folder, validation, columns=columns, adjust=quick)
     finetune(request, device="cpu")
     assert len(told) == 1
@@ -458,7 +457,7 @@ def test_kind_that_looks_alike_is_learned_from_all_the_same(model_folder: Path, 
     counts: list[int] = []
     columns = Columns(listener=DataListener(look_alike=counts.append))
     request = FinetuneRequest(
-        data, tmp_path / "m", model_folder, columns=columns, adjust=lambda config: replace(config, passes=1.0)
+        data, tmp_path / "m", model_folder, columns=columns, adjust=lambda config: config.changed(epochs=1.0)
     )
     finetune(request, device="cpu")
     assert counts[0] > 4

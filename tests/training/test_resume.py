@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-import cocasearch.training.judging as judging_module
+import cocasearch.training.validation as validation_module
 from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
 
-STEPS, THAW = 16, 8
+STEPS, UNFREEZE = 16, 8
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ def test_the_run_has_what_could_go_wrong(uninterrupted: Finished) -> None:
     assert uninterrupted.result.steps == STEPS
     assert [entry["step"] for entry in uninterrupted.log] == list(range(1, STEPS + 1))
     assert [entry["step"] for entry in uninterrupted.log if entry["validation"]] == [4, 8, 12, 16]
-    assert all(entry["name_loss"] > 0 for entry in uninterrupted.log)
+    assert all(entry["losses"]["name"] > 0 for entry in uninterrupted.log)
 
 
-@pytest.mark.parametrize("step", [3, THAW, 13])
+@pytest.mark.parametrize("step", [3, UNFREEZE, 13])
 def test_resumed_after_ctrl_c(runs, uninterrupted: Finished, tmp_path: Path, step: int) -> None:
     out = tmp_path / "model"
     with pytest.raises(KeyboardInterrupt):
@@ -90,7 +91,7 @@ def test_resumed_after_a_kill(runs, uninterrupted: Finished, tmp_path: Path) -> 
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        every_step = replace(runs.trainer(out).config, checkpoint_minutes=0.0)
+        every_step = runs.trainer(out).config.changed(checkpoint_minutes=0.0)
         runs.trainer(out, config=every_step, progress=progress).run()
     shutil.copy(older, checkpoint)
     with (tmp_path / "model.run" / "log.jsonl").open("a") as log:
@@ -121,8 +122,8 @@ def test_a_validation_that_was_stopped_is_made_up_for(
             raise KeyboardInterrupt
         return evaluate(*arguments, **options)
 
-    evaluate = judging_module.evaluate
-    monkeypatch.setattr(judging_module, "evaluate", stopped)
+    evaluate = validation_module.evaluate
+    monkeypatch.setattr(validation_module, "evaluate", stopped)
     with pytest.raises(KeyboardInterrupt):
         runs.trainer(tmp_path / "model").run()
     monkeypatch.undo()
@@ -137,7 +138,7 @@ def test_another_run_is_not_resumed(runs, tmp_path: Path) -> None:
         runs.trainer(out, progress=stop_at(1, KeyboardInterrupt)).run()
     config, start = runs.trainer(out).config, runs.new_start()
     others = {
-        "settings": runs.trainer(out, config=replace(config, dropout=0.2)),
+        "settings": runs.trainer(out, config=config.changed(dropout=0.2)),
         "number of pictures": runs.trainer(out, images=runs.trainer(out).data.sources[0].images[:20]),
         "held-out pictures": runs.trainer(out, held_out=4),
         "names": runs.trainer(out, names=False),
@@ -147,7 +148,20 @@ def test_another_run_is_not_resumed(runs, tmp_path: Path) -> None:
         with pytest.raises(CocaSearchError, match="holds an interrupted run with other settings or data") as caught:
             other.run()
         assert "delete" in str(caught.value.hint)
-    runs.trainer(out, config=replace(config, checkpoint_minutes=3)).run()  # says nothing about the weights
+    runs.trainer(out, config=config.changed(checkpoint_minutes=3)).run()  # says nothing about the weights
+
+
+def test_a_run_of_another_release_is_refused(runs, tmp_path: Path) -> None:
+    out, checkpoint = tmp_path / "model", tmp_path / "model.run" / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        runs.trainer(out, progress=stop_at(1, KeyboardInterrupt)).run()
+    contents = torch.load(checkpoint, weights_only=False)
+    settings = json.loads(contents["identity"])
+    settings["config"]["passes"] = settings["config"].pop("epochs")
+    torch.save({**contents, "format": None, "identity": json.dumps(settings)}, checkpoint)
+    with pytest.raises(CocaSearchError, match="holds an interrupted run of another release of cocasearch") as caught:
+        runs.trainer(out).run()
+    assert caught.value.hint == f"finish it with that release; delete {tmp_path / 'model.run'} to start anew"
 
 
 def test_a_finished_model_is_never_replaced(runs, tmp_path: Path) -> None:
@@ -190,7 +204,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(runs, tmp_path: P
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited))  # bytes
 
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    every_step = replace(runs.plain(tmp_path / "model").config, checkpoint_minutes=0.0)
+    every_step = runs.plain(tmp_path / "model").config.changed(checkpoint_minutes=0.0)
     start = {"config": every_step, "held_out": 0, "names": False}
     try:
         with pytest.raises(CocaSearchError, match=r"cannot write the checkpoint .+checkpoint\.pt: ") as caught:

@@ -26,7 +26,7 @@ from cocasearch.training.losses.objective import Objective
 from cocasearch.training.model.starting_point import from_model_folder, from_preset
 from cocasearch.training.step.gradients import Gradients
 
-PLAIN = TrainingConfig(images_per_step=6, captions_per_image=1, dropout=0, precision="float32")
+PLAIN = TrainingConfig().changed(batch_size=6, captions_per_image=1, dropout=0, precision="float32")
 
 
 def test_padding_is_robertas_and_is_not_trained(roberta_model_folder: Path, drawings: list) -> None:
@@ -39,16 +39,16 @@ def test_padding_is_robertas_and_is_not_trained(roberta_model_folder: Path, draw
     assert batch.ids.shape[1] <= max(lengths) + 1
 
     step = Gradients(Objective(start.model, start.tokenizer, PLAIN), PLAIN)
-    found = step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
+    found = step.compute(batch, encoder_is_frozen=False, rng=random.Random(0))
     padded = pad(batch.ids, (0, 20 - batch.ids.shape[1]), value=1)
     logits = start.model(batch.pixels, padded).caption_logits
-    torch.testing.assert_close(found.caption, caption_loss(logits, padded, pad_id=1).detach())
+    torch.testing.assert_close(found.values["caption"], caption_loss(logits, padded, pad_id=1).detach())
     targets = [
         -logits[row, position - 1].log_softmax(dim=0)[padded[row, position]]
         for row, length in enumerate(lengths)
         for position in range(1, length)
     ]
-    torch.testing.assert_close(found.caption, torch.stack(targets).mean().detach())
+    torch.testing.assert_close(found.values["caption"], torch.stack(targets).mean().detach())
 
 
 def test_words_that_the_decoder_cannot_write_are_no_targets(roberta_model_folder: Path, drawings: list) -> None:
@@ -60,10 +60,10 @@ def test_words_that_the_decoder_cannot_write_are_no_targets(roberta_model_folder
     writable = batch.ids.where(batch.ids < words, 1)
     assert not torch.equal(writable, batch.ids)
     found = Gradients(Objective(model, start.tokenizer, PLAIN), PLAIN).compute(
-        batch, encoder_is_frozen=False, chance=random.Random(0)
+        batch, encoder_is_frozen=False, rng=random.Random(0)
     )
     logits = model(batch.pixels, batch.ids).caption_logits
-    torch.testing.assert_close(found.caption, caption_loss(logits, writable, pad_id=1).detach())
+    torch.testing.assert_close(found.values["caption"], caption_loss(logits, writable, pad_id=1).detach())
 
 
 def test_finetuning_teaches_it(
@@ -75,9 +75,9 @@ def test_finetuning_teaches_it(
             csv_of(tmp_path / "photos", more_drawings(24)),
             tmp_path / "mine",
             roberta_model_folder,
-            adjust=lambda config: replace(config, passes=12.0, learning_rate=3e-3, keep_near=True),
+            adjust=lambda config: config.changed(epochs=12.0, learning_rate=3e-3, keep_near=True),
         ),
-        listener=FinetuneListener(progress=lambda progress: losses.append(progress.caption_loss)),
+        listener=FinetuneListener(progress=lambda progress: losses.append(progress.losses["caption"])),
         device="cpu",
     )
     assert losses[-1] < losses[0] - 2  # from log 320 = 5.8

@@ -18,8 +18,8 @@ from cocasearch.training.model.preparation import prepare
 from cocasearch.training.model.starting_point import from_model_folder
 from cocasearch.training.step.gradients import Gradients
 
-CONFIG = TrainingConfig(
-    images_per_step=7,
+CONFIG = TrainingConfig().changed(
+    batch_size=7,
     captions_per_image=2,
     dropout=0,
     frozen_blocks=0,
@@ -31,14 +31,14 @@ CONFIG = TrainingConfig(
 
 @pytest.mark.parametrize("accumulation", [1, 3])
 def test_gradients_are_those_of_the_formula(new_start, drawings, accumulation: int) -> None:
-    start, config = new_start(convolutional=False), replace(CONFIG, accumulation=accumulation)
+    start, config = new_start(convolutional=False), CONFIG.changed(accumulation=accumulation)
     prepare(start.model, config, {})
     assert start.model.logit_scale.item() == pytest.approx(math.log(10))
     assert start.model.logit_bias.item() == -10
     data = TrainingData([Source(drawings, 1.0)], start.tokenizer, Preprocess(start.preprocess), 24)
     batch = next(data.batches(config, first_step=0, steps=1))
     step = Gradients(Objective(start.model, start.tokenizer, config), config)
-    losses = step.compute(batch, encoder_is_frozen=False, chance=random.Random(1))
+    losses = step.compute(batch, encoder_is_frozen=False, rng=random.Random(1))
     found = {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 
     start.model.zero_grad()
@@ -73,6 +73,6 @@ def test_a_run_learns_the_bias_and_a_later_one_goes_on_from_it(runs, tmp_path: P
 
 def test_a_softmax_run_after_it_forgets_the_bias(runs, tmp_path: Path) -> None:
     start = replace(runs.new_start(), provenance={"logit_bias": -3.0, "preset": "toy"})
-    config = replace(runs.plain(tmp_path / "none").config, passes=0.25)
+    config = runs.plain(tmp_path / "none").config.changed(epochs=0.25)
     runs.trainer(tmp_path / "model", config=config, start=start, held_out=0, names=False).run()
     assert "logit_bias" not in read_model_folder(tmp_path / "model").provenance

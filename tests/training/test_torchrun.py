@@ -1,6 +1,5 @@
 """The commands under `torchrun`: the model that one process makes, told and written once, resumed by any number."""
 
-import dataclasses
 import json
 import signal
 import time
@@ -67,8 +66,8 @@ def test_two_processes_make_the_model_of_one(
     log = [json.loads(line) for line in (tmp_path / "shared.run" / "log.jsonl").read_text().splitlines()]
     whole = [json.loads(line) for line in (alone.with_name("alone.run") / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [entry["step"] for entry in whole] == list(range(1, 9))
-    for name in ("contrastive_loss", "caption_loss"):
-        assert log[-1][name] == pytest.approx(whole[-1][name], rel=1e-3)
+    for name in ("contrastive", "caption"):
+        assert log[-1]["losses"][name] == pytest.approx(whole[-1]["losses"][name], rel=1e-3)
     assert_alike(tmp_path / "shared", alone, model_folder)
     stored = read_model_folder(tmp_path / "shared").provenance["validation"]
     assert stored["n_images"] == 4
@@ -80,7 +79,7 @@ def test_two_processes_that_divide_the_model_read_cached_features_as_one_does(
     changes: dict[str, Any] = {"frozen_blocks": 2, "fixed_views": 2, "cache_features": True, "sentence_weight": 0.3}
     train(
         TrainingRequest([data], tmp_path / "alone", model=str(model_folder)),
-        dataclasses.replace(CONFIG, **changes),
+        CONFIG.changed(**changes),
         device="cpu",
     )
     settings = [f"{name}={value}" for name, value in changes.items()]
@@ -158,7 +157,7 @@ def test_a_run_goes_on_with_any_number_of_processes_and_any_sharding(
     changes: dict[str, Any],
     tolerance: float,
 ) -> None:
-    config = dataclasses.replace(CONFIG, **changes)
+    config = CONFIG.changed(**changes)
     settings = [f"{name}={value}" for name, value in changes.items()]
     out, whole = tmp_path / "changing", tmp_path / "whole"
     stop_after(1, out, data, model_folder, config)
@@ -176,7 +175,7 @@ def test_a_run_goes_on_with_any_number_of_processes_and_any_sharding(
 
 
 def test_fewer_pictures_than_processes_are_refused(data: Path, model_folder: Path, tmp_path: Path) -> None:
-    running = torchrun(2, data, tmp_path / "shared", model_folder, "images_per_step=1")
+    running = torchrun(2, data, tmp_path / "shared", model_folder, "batch_size=1")
     _, stderr = running.communicate(timeout=240)
     assert running.returncode != 0
     assert "error: a step of 1 picture cannot be shared by 2 processes" in stderr

@@ -20,8 +20,8 @@ from cocasearch.training.model import starting_point
 from cocasearch.training.model.starting_point import from_preset
 from cocasearch.training.train_job import TrainingRequest, _labelled, train
 
-FEW_STEPS = TrainingConfig(
-    passes=2, images_per_step=6, frozen_passes=1, frozen_blocks=1, held_out=4, validations=2, labelled_per_step=3
+FEW_STEPS = TrainingConfig().changed(
+    epochs=2, batch_size=6, frozen_epochs=1, frozen_blocks=1, held_out=4, validations=2, labelled_per_step=3
 )
 
 
@@ -112,7 +112,7 @@ def test_training_from_a_preset_with_names_and_labels(
         data=[data], out=tmp_path / "model", names=names_table, labels=[labels_file], pooler="cascade"
     )
     names: list[float] = []
-    train(request, FEW_STEPS, progress=lambda progress: names.append(progress.name_loss), device="cpu")
+    train(request, FEW_STEPS, progress=lambda progress: names.append(progress.losses["name"]), device="cpu")
     assert all(loss > 0 for loss in names)
     stored = read_model_folder(tmp_path / "model")
     assert stored.config.pooler.kind == "cascade"

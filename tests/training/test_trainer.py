@@ -14,21 +14,21 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.retrieval_metrics import Recall
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess
-from cocasearch.training.judging import retrieval_score, score
+from cocasearch.training.results import TrainingResult
 from cocasearch.training.run_folder.progress import TrainingProgress
-from cocasearch.training.trainer import Trainer, TrainingResult
+from cocasearch.training.trainer import Trainer
+from cocasearch.training.validation import retrieval_score, score
 
 
 @pytest.fixture(scope="module")
 def learned(runs, more_drawings, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Trainer, list]:
     """Every kind of drawing twice; the encoder trains from the start."""
     steps: list[TrainingProgress] = []
-    config = replace(
-        runs.trainer(Path("none")).config,
-        passes=36,
-        images_per_step=12,
+    config = runs.trainer(Path("none")).config.changed(
+        epochs=36,
+        batch_size=12,
         captions_per_image=3,
-        frozen_passes=0,
+        frozen_epochs=0,
         frozen_blocks=0,
         encoder_learning_rate=3e-3,
         learning_rate=3e-3,
@@ -45,11 +45,11 @@ def learned(runs, more_drawings, tmp_path_factory: pytest.TempPathFactory) -> tu
 def test_both_losses_fall(learned) -> None:
     _, trainer, steps = learned
     assert [progress.step for progress in steps] == list(range(1, trainer.learner.steps + 1))
-    assert steps[0].contrastive_loss > 2.4  # log 12 pictures and log 36 captions at random
-    assert steps[0].caption_loss > 5  # log 320 tokens
-    assert steps[-1].contrastive_loss < 1.2  # 0.55 where every picture is told from its neighbours
-    assert steps[-1].caption_loss < 1
-    assert {progress.name_loss for progress in steps} == {0}
+    assert steps[0].losses["contrastive"] > 2.4  # log 12 pictures and log 36 captions at random
+    assert steps[0].losses["caption"] > 5  # log 320 tokens
+    assert steps[-1].losses["contrastive"] < 1.2  # 0.55 where every picture is told from its neighbours
+    assert steps[-1].losses["caption"] < 1
+    assert {progress.losses["name"] for progress in steps} == {0}
 
 
 def test_held_out_recall_rises(learned) -> None:
@@ -119,8 +119,8 @@ def test_a_run_that_learns_to_caption_alone_is_judged_by_the_held_out_captions(
     """One sentence learned by heart: of all the others less and less is known."""
     steps: list[TrainingProgress] = []
     images = [replace(image, captions=("a red square.",)) for image in more_drawings(6)]
-    eager = {"optimizer": "adamw", "learning_rate": 3e-3, "schedule": "const", "dropout": 0.0, "frozen_passes": 60.0}
-    config = replace(runs.trainer(tmp_path).config, passes=60, validations=6, **eager, **settings)
+    eager = {"optimizer": "adamw", "learning_rate": 3e-3, "schedule": "const", "dropout": 0.0, "frozen_epochs": 60.0}
+    config = runs.trainer(tmp_path).config.changed(epochs=60, validations=6, **eager, **settings)
     trainer = runs.trainer(
         tmp_path / "model", config=config, progress=steps.append, images=images, held_out=18, names=False
     )

@@ -2,102 +2,89 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.options import recipe_options, shared_options, training_settings
 from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.recipe_options import (
-    Distill,
-    Lora,
-    Objective,
-    Precision,
-    RemoteSync,
-    ReportTo,
-    process_number,
-    refuse_uncopied,
-    reporting_of,
-)
-from cocasearch.cli.options.shared_options import (
-    AsJson,
-    CaptionedData,
-    CaptionKey,
-    Device,
-    ImageKey,
-    LabelTemplate,
-    ModelName,
-)
-from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, say_what_is_idle
 from cocasearch.cli.output.left_out import data_listener
-from cocasearch.cli.output.proof import say_what_changed
+from cocasearch.cli.output.proof import print_proof
 from cocasearch.cli.output.training_progress import summary, training_progress
+from cocasearch.training.step.launch import process_number
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.benchmark import EvaluationReport
     from cocasearch.training.finetune_defaults import Plan
-    from cocasearch.training.finetune_job import FinetuneResult
+    from cocasearch.training.results import FinetuneResult
 
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Model folder to write.")]
 Validation = Annotated[
-    str | None, typer.Option("--val", metavar="DATA", help="Measure on this, not on a part of DATA.")
+    str | None, typer.Option("--val", metavar="DATA", help="Captioned photos to measure on, not a part of DATA.")
 ]
 Guard = Annotated[
     str | None,
     typer.Option(
         "--guard",
         metavar="DATA",
-        help="Captioned photos of a kind it should not forget.",
+        help="Captioned photos of a kind that it should not forget.",
         show_default="15 everyday photos",
     ),
 ]
-Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
-Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
+Keep = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Share of the starting weights that is kept (WiSE-FT), 0 to below 1.")
+]
+Epochs = Annotated[
+    float | None, typer.Option(help="Number of times that each photo is seen.", show_default="chosen by their number")
+]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
-EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]
-ImagesPerStep = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Photos in a step.")]
-Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
+EncoderRate = Annotated[
+    float | None, typer.Option("--encoder-lr", help="Peak learning rate of the image encoder; 0 keeps it.")
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Number of photos in a step.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.", show_default="0")]
 
 
 def finetune(
-    data: CaptionedData,
+    data: shared_options.CaptionedData,
     out: Out = Path("runs/finetuned"),
-    model: ModelName = None,
+    model: shared_options.ModelName = None,
     val: Validation = None,
     guard: Guard = None,
     keep: Keep = 0.0,
-    objective: Objective = None,
-    passes: Passes = None,
+    objective: recipe_options.Objective = None,
+    epochs: Epochs = None,
     learning_rate: Rate = None,
     encoder_learning_rate: EncoderRate = None,
-    images_per_step: ImagesPerStep = None,
+    batch_size: BatchSize = None,
     seed: Seed = None,
-    lora: Lora = None,
-    distill: Distill = None,
-    precision: Precision = None,
-    report_to: ReportTo = None,
-    remote_sync: RemoteSync = None,
-    settings: Settings = None,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    label_template: LabelTemplate = None,
-    as_json: AsJson = False,
-    device: Device = "auto",
+    lora: recipe_options.Lora = None,
+    distill: recipe_options.Distill = None,
+    precision: recipe_options.Precision = None,
+    report_to: recipe_options.ReportTo = None,
+    remote_sync: recipe_options.RemoteSync = None,
+    settings: training_settings.Settings = None,
+    show_settings: training_settings.ShowSettings = False,
+    image_key: shared_options.ImageKey = None,
+    caption_key: shared_options.CaptionKey = None,
+    label_template: shared_options.LabelTemplate = None,
+    as_json: shared_options.AsJson = False,
+    device: shared_options.Device = "auto",
 ) -> None:
     """Train the model further on your captioned photos, and measure it before and after on held-out ones.
 
     What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
-    the end tells what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
+    the end shows what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
     """
     console.tell_as_process(process_number())
     from cocasearch.training.data.training_sources import Columns
     from cocasearch.training.finetune_job import FinetuneListener, FinetuneRequest
     from cocasearch.training.finetune_job import finetune as run
-    from cocasearch.training.idle_settings import idle_settings
 
-    course = {"passes": passes, "images_per_step": images_per_step, "seed": seed}
-    rates = {"learning_rate": learning_rate, "encoder_learning_rate": encoder_learning_rate}
-    recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
+    asked: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "learning_rate": learning_rate}
+    asked |= {"encoder_learning_rate": encoder_learning_rate, "lora_rank": lora, "distill_from": distill}
+    asked |= {"precision": precision, "objective": objective}
     with training_progress() as progress:
         request = FinetuneRequest(
             data=data,
@@ -107,14 +94,13 @@ def finetune(
             guard=guard,
             keep=keep,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
-            adjust=lambda config: apply_settings(config, settings, **course, **rates, **recipe),
-            reporting=reporting_of(report_to, remote_sync),
+            adjust=lambda config: training_settings.apply_settings(config, settings, **asked),
+            reporting=recipe_options.reporting_of(report_to, remote_sync),
         )
 
         def planned(plan: "Plan") -> None:
             console.say(*plan.sentences())
-            chosen = names_of(settings, **course, **rates, **recipe)
-            say_what_is_idle(idle_settings(plan.config, chosen, val=val is not None))
+            training_settings.print_idle_settings(plan.config, settings, asked, val=val is not None)
 
         def measured(moment: str, report: "EvaluationReport") -> None:
             share = f", with {keep:g} of the starting weights" if keep and moment == "after" else ""
@@ -122,14 +108,14 @@ def finetune(
 
         listener = FinetuneListener(planned, measured, progress, progress.stage)
         result = run(request, listener=listener, device=device)
-    _tell(result, out, as_json=as_json)
+    _report(result, out, as_json=as_json)
 
 
-def _tell(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
+def _report(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
     console.name_unreadable((result.training.unreadable | dict(result.before.unreadable)).items())
     if as_json:
         console.write_json({"model": str(out), **result.to_dict()})
     else:
-        say_what_changed(result, out)
+        print_proof(result, out)
     console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
-    refuse_uncopied(result.training.not_copied, out)
+    recipe_options.refuse_uncopied(result.training.not_copied, out)

@@ -7,79 +7,68 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.recipe_options import (
-    Distill,
-    Lora,
-    Objective,
-    Precision,
-    RemoteSync,
-    ReportTo,
-    process_number,
-    refuse_uncopied,
-    reporting_of,
-)
-from cocasearch.cli.options.shared_options import CaptionKey, Device, ImageKey, LabelTemplate
-from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, say_what_is_idle
+from cocasearch.cli.options import recipe_options, shared_options, training_settings
 from cocasearch.cli.output.left_out import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
+from cocasearch.training.step.launch import process_number
 
 if TYPE_CHECKING:
-    from cocasearch.training.trainer import TrainingResult
+    from cocasearch.training.results import TrainingResult
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
 ]
-Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
-]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Model folder to write.", show_default=False)]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", "-p", metavar="NAME", help="The architecture to start from.", show_default="coca-mini"),
+    typer.Option("--preset", "-p", metavar="NAME", help="Architecture to start from.", show_default="coca-mini"),
 ]
 StartModel = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Start from this model instead.", show_default=False),
+    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Model to start from instead.", show_default=False),
 ]
 Weights = Annotated[
     list[float] | None,
-    typer.Option("--weight", "-w", help="One for each source: its share of a step.", show_default="its photos"),
+    typer.Option("--weight", "-w", help="Weight of each source in a step.", show_default="its photos"),
 ]
 Pooler = Annotated[
     Literal["single", "parallel", "cascade"] | None,
-    typer.Option(help="How image tokens are pooled.", show_default="the preset's"),
+    typer.Option(help="Way of pooling image tokens.", show_default="the preset's"),
 ]
 TextModel = Annotated[
     Path | None,
     typer.Option(
-        "--text-model", metavar="FOLDER", help="A RoBERTa of Hugging Face's as its text half.", show_default=False
+        "--text-model",
+        metavar="FOLDER",
+        help="RoBERTa of Hugging Face's that becomes the text half.",
+        show_default=False,
     ),
 ]
 ImageWeights = Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")]
 Names = Annotated[
-    Path | None, typer.Option("--names", metavar="TABLE", help="Class names: adds the name loss.", show_default=False)
+    Path | None,
+    typer.Option("--names", metavar="TABLE", help="Table of class names; adds the name loss.", show_default=False),
 ]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
 ]
 LabelKey = Annotated[
-    str | None,
-    typer.Option("--label-key", metavar="COLUMN", help="Their column of labels.", show_default="wnid"),
+    str | None, typer.Option("--label-key", metavar="COLUMN", help="Column of the labels.", show_default="wnid")
 ]
 Validation = Annotated[
     str | None,
     typer.Option(
         "--val",
         metavar="DATA",
-        help="Measure on these; several sources are joined by `::`.",
+        help="Captioned photos to measure on; `::` joins several sources.",
         show_default="photos held out of the first source",
     ),
 ]
 Card = Annotated[
-    Path | None,
-    typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False),
+    Path | None, typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False)
 ]
 
 
@@ -97,17 +86,18 @@ def train(
     label_key: LabelKey = None,
     validation: Validation = None,
     card: Card = None,
-    lora: Lora = None,
-    distill: Distill = None,
-    precision: Precision = None,
-    objective: Objective = None,
-    report_to: ReportTo = None,
-    remote_sync: RemoteSync = None,
-    settings: Settings = None,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    label_template: LabelTemplate = None,
-    device: Device = "auto",
+    lora: recipe_options.Lora = None,
+    distill: recipe_options.Distill = None,
+    precision: recipe_options.Precision = None,
+    objective: recipe_options.Objective = None,
+    report_to: recipe_options.ReportTo = None,
+    remote_sync: recipe_options.RemoteSync = None,
+    settings: training_settings.Settings = None,
+    show_settings: training_settings.ShowSettings = False,
+    image_key: shared_options.ImageKey = None,
+    caption_key: shared_options.CaptionKey = None,
+    label_template: shared_options.LabelTemplate = None,
+    device: shared_options.Device = "auto",
 ) -> None:
     """Train a model and write its folder.
 
@@ -115,15 +105,14 @@ def train(
     """
     console.tell_as_process(process_number())
     recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
-    config = apply_settings(TrainingConfig(), settings, **recipe)
+    config = training_settings.apply_settings(TrainingConfig(), settings, **recipe)
     text = _read_card(card) if card else ""
     from cocasearch.training.data.training_sources import Columns
-    from cocasearch.training.idle_settings import idle_settings
     from cocasearch.training.train_job import TrainingRequest
     from cocasearch.training.train_job import train as run
 
     given = {"names": names is not None, "labels": bool(labels), "val": validation is not None}
-    say_what_is_idle(idle_settings(config, names_of(settings, **recipe), **given))
+    training_settings.print_idle_settings(config, settings, recipe, **given)
     with training_progress() as progress:
         request = TrainingRequest(
             data=data,
@@ -140,10 +129,10 @@ def train(
             validation=validation,
             columns=Columns(image_key, caption_key, label_template, data_listener(progress.stage)),
             card=text,
-            reporting=reporting_of(report_to, remote_sync),
+            reporting=recipe_options.reporting_of(report_to, remote_sync),
         )
         result = run(request, config, progress=progress, device=device)
-    _tell(result, out)
+    _report(result, out)
 
 
 def _read_card(file: Path) -> str:
@@ -153,10 +142,10 @@ def _read_card(file: Path) -> str:
         raise CocaSearchError(f"{file} is no text in UTF-8 that could be a model card") from error
 
 
-def _tell(result: "TrainingResult", out: Path) -> None:
+def _report(result: "TrainingResult", out: Path) -> None:
     console.name_unreadable(result.unreadable.items())
     if result.validation:
         console.say(f"best: {summary(result.validation)}")
     use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
     console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
-    refuse_uncopied(result.not_copied, out)
+    recipe_options.refuse_uncopied(result.not_copied, out)

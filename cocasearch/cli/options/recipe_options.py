@@ -1,12 +1,12 @@
 """Options of training commands for the recipes that are asked for most; `--set` reaches every other setting."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.config_groups import ObjectiveName, PrecisionName
 
 if TYPE_CHECKING:
     from cocasearch.training.run_folder.run_record import Reporting
@@ -14,40 +14,39 @@ if TYPE_CHECKING:
 Lora = Annotated[
     int | None,
     typer.Option(
-        "--lora", min=1, metavar="RANK", help="Train adapters of this rank, not the weights.", show_default=False
+        "--lora",
+        min=1,
+        metavar="RANK",
+        help="Rank of adapters that are trained instead of the weights.",
+        show_default=False,
     ),
 ]
 Distill = Annotated[
     str | None,
-    typer.Option("--distill", metavar="NAME|FOLDER", help="Learn from this model as well.", show_default=False),
+    typer.Option("--distill", metavar="NAME|FOLDER", help="Model to learn from as well.", show_default=False),
 ]
 Precision = Annotated[
-    Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"] | None,
-    typer.Option(help="What a step computes in.", show_default="bfloat16 where that is faster"),
+    PrecisionName | None, typer.Option(help="Number type of a step.", show_default="bfloat16 where that is faster")
 ]
 Objective = Annotated[
-    Literal["coca", "contrastive", "caption"] | None,
+    ObjectiveName | None,
     typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
 ]
 ReportTo = Annotated[
     str | None,
-    typer.Option("--report-to", metavar="NAMES", help="tensorboard, wandb, or both.", show_default=False),
+    typer.Option(
+        "--report-to", metavar="NAMES", help="Where to report the run: tensorboard, wandb, or both.", show_default=False
+    ),
 ]
 RemoteSync = Annotated[
     str | None,
     typer.Option(
         "--remote-sync",
         metavar="FOLDER|ADDRESS",
-        help="Keep a copy of the run there (a folder, s3://…), and go on from it.",
+        help="Place of a copy of the run (a folder, s3://…), to go on from.",
         show_default=False,
     ),
 ]
-
-
-def process_number() -> int:
-    """The number of this process among those that `torchrun` has train one model; 0 if it trains alone."""
-    number = os.environ.get("RANK", "0")
-    return int(number) if os.environ.get("WORLD_SIZE", "1") not in ("", "1") and number.isdecimal() else 0
 
 
 def reporting_of(report_to: str | None, remote_sync: str | None) -> "Reporting":

@@ -1,30 +1,25 @@
-"""`--set name=value`: any field of a training configuration by its name."""
+"""`--set name=value`: any setting of training by its name; `--settings` prints them all."""
 
-import dataclasses
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from cocasearch.cli import console
-from cocasearch.errors import CocaSearchError
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.config import TrainingConfig, group_of
+from cocasearch.training.idle_settings import idle_settings
+from cocasearch.training.setting_fields import SettingError, as_written
 
-Config = TypeVar("Config", TrainingConfig, AugmentationConfig)
-
-_OUTER = "augmentation."
-_DEFAULTS: dict[str, Any] = {
-    **{item.name: item.default for item in dataclasses.fields(TrainingConfig) if item.name != "augmentation"},
-    **{_OUTER + item.name: item.default for item in dataclasses.fields(AugmentationConfig)},
-}
-_LIST = "help"
-_ELSEWHERE = {  # what options of ours and other trainers call a setting
+_DEFAULTS = TrainingConfig().values()
+_OTHER_NAMES = {  # what options of ours, earlier releases and other trainers call a setting
     "lr": "learning_rate",
     "encoder_lr": "encoder_learning_rate",
-    "batch_size": "images_per_step",
-    "epochs": "passes",
+    "passes": "epochs",
+    "frozen_passes": "frozen_epochs",
+    "save_passes": "save_epochs",
+    "images_per_step": "batch_size",
     "lora": "lora_rank",
     "distill": "distill_from",
     "wd": "weight_decay",
@@ -33,115 +28,119 @@ _ELSEWHERE = {  # what options of ours and other trainers call a setting
 _OPTIONS = {
     "learning_rate": "--lr",
     "encoder_learning_rate": "--encoder-lr",
-    "images_per_step": "--batch-size",
-    "passes": "--passes",
+    "batch_size": "--batch-size",
+    "epochs": "--epochs",
 }
+_LONGEST = 60  # letters of what a user wrote that are repeated
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def _list_settings(settings: list[str] | None) -> list[str] | None:
-    if settings and _LIST in settings:
-        console.write_lines(*(f"{name}={_as_written(value)}" for name, value in _DEFAULTS.items()))
+def _print_settings(context: typer.Context, is_asked: bool) -> None:
+    if is_asked:
+        from cocasearch.training.finetune_defaults import own_defaults
+        from cocasearch.training.settings_page import settings_lines
+
+        console.write_lines(*settings_lines(own_defaults() if context.info_name == "finetune" else None))
         raise typer.Exit
-    return settings
 
 
-def _as_written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
+ShowSettings = Annotated[
+    bool,
+    typer.Option(
+        "--settings",
+        help="Print every setting for --set with its default, range and meaning, and exit.",
+        callback=_print_settings,
+        is_eager=True,
+        show_default=False,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any training setting, such as dropout=0.1; may be repeated. `--set help` lists them all.",
+        help="Any training setting, such as dropout=0.1; may be repeated.",
         show_default=False,
-        callback=_list_settings,
-        is_eager=True,
     ),
 ]
 
 
 def apply_settings(config: TrainingConfig, settings: Sequence[str] | None, **asked: Any) -> TrainingConfig:
-    """The configuration with some fields changed; fields of the augmentation are `augmentation.NAME`.
+    """The configuration with other values of some settings.
 
     Args:
         config: The configuration.
-        settings: NAME=VALUE each.
-        asked: Fields that have options of their own, None for those that were not given.
+        settings: NAME=VALUE or GROUP.NAME=VALUE each.
+        asked: Settings that have options of their own, None for those that were not given.
 
     Raises:
-        CocaSearchError: A setting without a value, of an unknown name (the nearest is named), given two values, or out
-            of its range.
+        SettingError: A setting without a value, of an unknown name (the nearest is named), given two values, or out of
+            its range.
     """
     # All at once: some settings need others beside them.
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    nested: dict[str, Any] = {}
     for setting in settings or ():
-        name, equals, value = setting.partition("=")
+        written, equals, text = setting.partition("=")
         if not equals:
-            raise CocaSearchError(f"the setting '{_cut(name)}' gives no value", hint=f"--set {_cut(name)}=VALUE")
-        if name not in (*_DEFAULTS, "augmentation"):
-            raise _unknown(name)
-        where, owner = (nested, config.augmentation) if name.startswith(_OUTER) else (changes, config)
-        field = name.removeprefix(_OUTER)
-        first, present = where.setdefault(field, value), getattr(owner, field)
-        if first is not value and _parse(field, first, present) != _parse(field, value, present):
-            raise CocaSearchError(f"'{name}' is given two values: {_cut(_as_written(first))} and {_cut(value)}")
-    if nested:
-        changes["augmentation"] = _replace(config.augmentation, nested)
-    return _replace(config, changes)
+            raise SettingError(f"the setting '{_cut(written)}' gives no value", hint=f"--set {_cut(written)}=VALUE")
+        name = _plain(written)
+        value = _parse(name, text)
+        if changes.setdefault(name, value) != value:
+            raise SettingError(f"'{name}' is given two values: {_cut(as_written(changes[name]))} and {_cut(text)}")
+    return config.changed(**changes)
 
 
-def names_of(settings: Sequence[str] | None, **asked: Any) -> list[str]:
-    """The names of all settings that a user chose, as `apply_settings` takes them."""
+def print_idle_settings(
+    config: TrainingConfig, settings: Sequence[str] | None, asked: Mapping[str, Any], **given: bool
+) -> None:
+    """Print which of a user's settings have no effect, on stderr; settings as for `apply_settings`.
+
+    Args:
+        config: The run's.
+        settings: NAME=VALUE or GROUP.NAME=VALUE each.
+        asked: Settings that have options of their own, None for those that were not given.
+        given: What the run is given, as `idle_settings` has it.
+    """
     chosen = [name for name, value in asked.items() if value is not None]
-    return list(dict.fromkeys([*chosen, *(setting.partition("=")[0] for setting in settings or ())]))
+    chosen += [_plain(setting.partition("=")[0]) for setting in settings or ()]
+    for sentence in idle_settings(config, dict.fromkeys(chosen), **given):
+        console.say(f"mind: {sentence}")
 
 
-def say_what_is_idle(sentences: Sequence[str]) -> None:
-    """Tell which of a user's settings have no effect, on stderr."""
-    console.say(*(f"mind: {sentence}" for sentence in sentences))
+def _plain(written: str) -> str:
+    """The plain name of a setting that is given by it or as GROUP.NAME."""
+    group, _, name = written.rpartition(".")
+    if name in _DEFAULTS and group in ("", group_of(name)):
+        return name
+    raise SettingError(_unknown(written, name), hint="--settings prints all settings")
 
 
-def _unknown(name: str) -> CocaSearchError:
-    plain = name.lower().replace("-", "_").removeprefix(_OUTER)
-    called = {known.removeprefix(_OUTER): known for known in _DEFAULTS} | _ELSEWHERE
-    near = difflib.get_close_matches(plain, called, n=1)
-    message = f"there is no setting '{_cut(name)}'"
+def _unknown(written: str, name: str) -> str:
+    """The sentence for a name that no setting has, with the setting that is meant where one is near."""
+    if members := [known for known in _DEFAULTS if group_of(known) == written]:
+        return f"'{written}' has settings of its own, such as {members[0]}"
+    plain = name.lower().replace("-", "_")
+    near = difflib.get_close_matches(plain, [*_DEFAULTS, *_OTHER_NAMES], n=1, cutoff=0.7)
     if not near:
-        return CocaSearchError(message, hint=f"--set {_LIST} lists all settings")
-    meant = called[near[0]]
+        return f"there is no setting '{_cut(written)}'"
+    meant = _OTHER_NAMES.get(near[0], near[0])
     option = f", which in finetune is also {_OPTIONS[meant]}" if meant in _OPTIONS else ""
-    return CocaSearchError(f"{message}; did you mean '{meant}'{option}?", hint=f"--set {_LIST} lists all settings")
+    return f"there is no setting '{_cut(written)}'; did you mean '{meant}'{option}?"
+
+
+def _parse(name: str, text: str) -> Any:
+    """The value as the type that the setting has."""
+    kind = type(_DEFAULTS[name])
+    if kind is str:
+        return text
+    try:
+        parsed = json.loads(text.lower()) if kind is bool else kind(text)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, kind):
+        raise SettingError(f"the setting '{name}' takes {_WORDS[kind]}, not '{_cut(text)}'")
+    return parsed
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _replace(config: Config, changes: Mapping[str, Any]) -> Config:
-    return dataclasses.replace(
-        config, **{name: _parse(name, value, getattr(config, name)) for name, value in changes.items()}
-    )
-
-
-def _parse(name: str, value: Any, present: Any) -> Any:
-    """The value as the type that the setting has now."""
-    if not isinstance(value, str) or isinstance(present, str):
-        return value
-    kind = type(present)
-    if dataclasses.is_dataclass(kind):
-        first = dataclasses.fields(kind)[0].name
-        raise CocaSearchError(f"'{name}' has settings of its own, such as {name}.{first}")
-    try:
-        parsed = json.loads(value.lower()) if kind is bool else kind(value)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, kind):
-        raise CocaSearchError(f"the setting '{name}' takes {_WORDS[kind]}, not '{_cut(value)}'")
-    return parsed
-
-
-_LONGEST = 60  # letters of what a user wrote that are repeated
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number"}

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
-from cocasearch.cli.options.recipe_options import process_number
 from cocasearch.counting import counted
+from cocasearch.training.step.launch import process_number
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cocasearch.captioned_data import CaptionedData, CaptionedImage
-    from cocasearch.training.data.splitting import LeftOut
+    from cocasearch.training.data.splitting import Excluded
     from cocasearch.training.data.training_sources import DataListener
 
 NAMED = 5  # the rest is counted
@@ -45,7 +45,7 @@ def name_left_out(data: "CaptionedData") -> None:
     _name_some([(bad.where, bad.reason) for bad in data.skipped], check)
 
 
-def name_not_trained_on(left_out: "LeftOut") -> None:
+def name_not_trained_on(left_out: "Excluded") -> None:
     """Which photos are not trained on because they are measured on, or cannot be read, on stderr."""
     for pairs, what in (
         (left_out.same, "are measured on, byte for byte"),

@@ -10,22 +10,22 @@ from cocasearch.counting import counted
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.comparison import ComparedFigure, Interval
-    from cocasearch.training.finetune_job import FinetuneResult
-    from cocasearch.training.model.kept_shares import KeptShare
+    from cocasearch.training.model.interpolation_curve import CurvePoint
+    from cocasearch.training.results import FinetuneResult
 
 
 _NAMED = 3  # photos that are no longer captioned right; the rest is counted
 
 
-def say_what_changed(result: "FinetuneResult", out: Path) -> None:
+def print_proof(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
     photos = counted(result.comparison.n_images, "held-out photo")
-    console.write_lines(f"{photos}, with 95 % intervals", _by_what_it_was_chosen(result.is_judged_apart), "")
+    console.write_lines(f"{photos}, with 95 % intervals", _by_what_it_was_chosen(result.is_measured_apart), "")
     _print_figures(result.comparison.figures)
     console.write_lines("", f"what it knew before: {result.forgetting.guard}", "")
     _print_figures(result.forgetting.comparison.figures)
     console.write_lines("", "keeping a share of the starting weights (--keep)", "")
-    console.write_table([_share_row(share) for share in result.shares])
+    console.write_table([_curve_row(point) for point in result.curve])
     for sentence in result.comparison.sentences():
         console.say(sentence)
     console.say(result.forgetting.sentence())
@@ -34,11 +34,11 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
         console.say("nothing got better: the model is as it was before training")
     elif result.comparison.proves_nothing:
         console.say(
-            "more photos (a fifth of them is held out), or --val DATA, would tell what was learned; "
-            "the shares in the table tell what --keep gives back of what it knew before"
+            "more photos (a fifth of them is held out), or --val DATA, would show what was learned; "
+            "the shares in the table are what --keep gives back of what it knew before"
         )
     else:
-        console.say(suggestion(result.shares, result.kept, out))
+        console.say(suggestion(result.curve, result.kept, out))
 
 
 def _name_unlearned(unlearned: Sequence[tuple[str, str]]) -> None:
@@ -53,38 +53,38 @@ def _print_figures(figures: "Sequence[ComparedFigure]") -> None:
 
 
 def _by_what_it_was_chosen(apart: bool) -> str:
-    from cocasearch.training.data.splitting import JUDGED_APART_FROM
+    from cocasearch.training.data.splitting import MEASURED_APART_FROM
 
     if apart:
         return "the weights were chosen, and the shares below measured, by as many other photos"
     return (
         "the weights were chosen by the same photos, so that those after look a little too good; of "
-        f"{JUDGED_APART_FROM} held-out photos or more, half choose and half are measured"
+        f"{MEASURED_APART_FROM} held-out photos or more, half choose and half are measured"
     )
 
 
-def suggestion(shares: Sequence["KeptShare"], kept: float, out: Path) -> str:
+def suggestion(curve: Sequence["CurvePoint"], kept: float, out: Path) -> str:
     """Which share is best kept and how to get it.
 
     Args:
-        shares: What each gives, of none to all of the starting weights.
+        curve: What each share of the starting weights gives, from none to all.
         kept: The share in the model folder `out`.
         out: That folder.
     """
-    from cocasearch.training.model.kept_shares import TOLERATED_LOSS, suggested
+    from cocasearch.training.model.interpolation_curve import TOLERATED_LOSS, suggested_point
 
-    share, lost = suggested(shares), f"{100 * TOLERATED_LOSS:.0f} points, or one photo, of what it knew before"
-    if share is None:
+    point, lost = suggested_point(curve), f"{100 * TOLERATED_LOSS:.0f} points, or one photo, of what it knew before"
+    if point is None:
         return f"every share loses more than {lost}"
     written = shlex.quote(str(out))
-    if share.keep == kept:
+    if point.keep == kept:
         how = f"{written} is that"
-    elif share.keep < kept:
-        how = f"{written} keeps {kept:g}, so it takes training anew with --keep {share.keep:g}"
+    elif point.keep < kept:
+        how = f"{written} keeps {kept:g}, so it takes training anew with --keep {point.keep:g}"
     else:
         kept_folder = shlex.quote(f"{out}-kept")
-        how = f"write it with: cocasearch models mix {written} --keep {share.keep:g} --out {kept_folder}"
-    return f"--keep {share.keep:g} finds most of the new kind among the shares that lose at most {lost}; {how}"
+        how = f"write it with: cocasearch models mix {written} --keep {point.keep:g} --out {kept_folder}"
+    return f"--keep {point.keep:g} finds most of the new kind among the shares that lose at most {lost}; {how}"
 
 
 def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:
@@ -100,9 +100,9 @@ def _figure_row(figure: "ComparedFigure") -> dict[str, Any]:
     }
 
 
-def _share_row(share: "KeptShare") -> dict[str, Any]:
-    row: dict[str, Any] = {"keep": f"{share.keep:g}"}
-    for kind, scores in (("new", share.new), ("guard", share.old)):
+def _curve_row(point: "CurvePoint") -> dict[str, Any]:
+    row: dict[str, Any] = {"keep": f"{point.keep:g}"}
+    for kind, scores in (("new", point.new), ("guard", point.old)):
         for k in (1, 10):
             row[f"{kind}_t2i@{k}"] = scores.text_to_image.at[k]
             row[f"{kind}_i2t@{k}"] = scores.image_to_text.at[k]

@@ -47,17 +47,10 @@ def summary(report: "EvaluationReport") -> str:
 
 
 def _standing(progress: "TrainingProgress") -> str:
-    losses = {
-        "contrastive": progress.contrastive_loss,
-        "caption": progress.caption_loss,
-        "name": progress.name_loss,
-        "distillation": progress.distillation_loss,
-        "reward": progress.reward,
-    }
     return ", ".join(
         [
             f"step {progress.step} of {progress.steps}",
-            *(f"{name} {loss:.3f}" for name, loss in losses.items() if loss),
+            *(f"{name} {value:.3f}" for name, value in {**progress.losses, "reward": progress.reward}.items() if value),
             f"{progress.images_per_second:.1f} photos/s",
             f"{timedelta(seconds=round(progress.seconds_left))} left",
         ]

@@ -35,7 +35,7 @@ class CachedFeatures:
         self._objective, self._data, self._config = objective, data, config
         self._device, self._layout = model.logit_scale.device, image_memory_format(model.config)
         self._part = FrozenPart(model.image_encoder, config, objective.autocast)
-        folder = Path(config.feature_folder) if config.feature_folder else run_folder / "features"
+        folder = Path(config.data.feature_folder) if config.data.feature_folder else run_folder / "features"
         self._file = FeatureFile(folder, self._identity())
 
     def make_ready(self, processes: Processes, stage: Callable[[str, int, int], None]) -> None:
@@ -65,7 +65,7 @@ class CachedFeatures:
             "frozen_part": self._part.digest,
             "preprocessing": self._data.preprocess.config.to_dict(),
             "augmentation": dataclasses.asdict(self._config.augmentation),
-            "seed": self._config.seed,
+            "seed": self._config.run.seed,
         }
 
     def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], list[Tensor | str]]]:

@@ -93,32 +93,32 @@ class ClassNames:
         """Every word that may stand for a class, once: what a tokenizer should have seen."""
         return list(dict.fromkeys(word for words in (*self.names, self.classes_below) for word in words))
 
-    def draw(self, probabilities: Tensor, count: int, chance: random.Random) -> NamedGroups:
+    def draw(self, probabilities: Tensor, count: int, rng: random.Random) -> NamedGroups:
         """Up to `count` texts that divide the classes: half of the time their own names, else words above them.
 
         Half of the texts are those that the batch's class probabilities (B, C) favour, the others random.
         """
-        words = self._names(chance) if chance.random() < 0.5 else self._cut(chance)
+        words = self._names(rng) if rng.random() < 0.5 else self._cut(rng)
         groups: dict[str, list[int]] = {}
         for index, word in enumerate(words):
             groups.setdefault(word, []).append(index)
         mass = probabilities.sum(dim=0).tolist()
         ranked = sorted(groups, key=lambda word: -sum(mass[index] for index in groups[word]))
         favoured, others = ranked[: count // 2], ranked[count // 2 :]
-        chosen = favoured + chance.sample(others, min(len(others), count - len(favoured)))
+        chosen = favoured + rng.sample(others, min(len(others), count - len(favoured)))
         group_of_class = torch.full((len(self),), -1, dtype=torch.long, device=probabilities.device)
         for group, word in enumerate(chosen):
             group_of_class[groups[word]] = group
-        return NamedGroups(tuple(in_template(word, chance.choice(TEMPLATES)) for word in chosen), group_of_class)
+        return NamedGroups(tuple(in_template(word, rng.choice(TEMPLATES)) for word in chosen), group_of_class)
 
-    def _names(self, chance: random.Random) -> list[str]:
-        return [names[0] if chance.random() < 0.7 else chance.choice(names) for names in self.names]
+    def _names(self, rng: random.Random) -> list[str]:
+        return [names[0] if rng.random() < 0.7 else rng.choice(names) for names in self.names]
 
-    def _cut(self, chance: random.Random) -> list[str]:
+    def _cut(self, rng: random.Random) -> list[str]:
         """One word for each class: the nearest of some random words above it, or else its own name."""
         words = [names[0] for names in self.names]
         above = list(self.classes_below)
-        chosen = chance.sample(above, min(len(above), chance.randint(_FEWEST_ABOVE, _MOST_ABOVE)))
+        chosen = rng.sample(above, min(len(above), rng.randint(_FEWEST_ABOVE, _MOST_ABOVE)))
         for word in sorted(chosen, key=lambda word: -len(self.classes_below[word])):
             for index in self.classes_below[word]:
                 words[index] = word

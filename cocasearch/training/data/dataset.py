@@ -50,7 +50,7 @@ class LabelledImages:
 
     @property
     def pictures(self) -> list[NamedPicture]:
-        """The pictures, each with the name that it is told by."""
+        """The pictures, each with the name that it is reported by."""
         return [
             NamedPicture(image, str(image) if isinstance(image, Path) else f"labelled picture {index}")
             for index, image in enumerate(self.images)
@@ -115,7 +115,7 @@ class TrainingData:
             dict.fromkeys(text for source in self.sources for image in source.images for text in image.captions)
         )
 
-    def steps_per_pass(self, config: TrainingConfig) -> int:
+    def steps_per_epoch(self, config: TrainingConfig) -> int:
         """Steps until every picture of the first source was seen once."""
         return max(1, round(len(self.sources[0].images) / self._shares(config)[0]))
 
@@ -132,38 +132,38 @@ class TrainingData:
         if (pictures := sum(self._shares(config))) < processes:
             raise CocaSearchError(
                 f"a step of {counted(pictures, 'picture')} cannot be shared by {processes} processes",
-                hint=f"images_per_step of {processes} at least, or fewer processes",
+                hint=f"batch_size of {processes} at least, or fewer processes",
             )
         plans = (self._plan(config, step).share(rank, processes) for step in range(first_step, steps))
         work = ((plan, plan.views) for plan in plans)
-        with closing(read_ahead(work, lambda view: self.views.read(config, view), config.workers)) as read:
+        with closing(read_ahead(work, lambda view: self.views.read(config, view), config.data.workers)) as read:
             for plan, futures in read:
                 yield self._gather(config, plan, futures)
 
     def _shares(self, config: TrainingConfig) -> list[int]:
         total = sum(source.weight for source in self.sources)
-        shares = [max(1, round(config.images_per_step * source.weight / total)) for source in self.sources]
+        shares = [max(1, round(config.data.batch_size * source.weight / total)) for source in self.sources]
         # A picture twice in a step would be its own wrong answer.
         return [min(share, len(source.images)) for share, source in zip(shares, self.sources, strict=True)]
 
     def _plan(self, config: TrainingConfig, step: int) -> "_Plan":
         """Which pictures, captions and labelled pictures a step trains on."""
-        plan, chance = _Plan(), random.Random(f"{config.seed}/{step}")
+        plan, rng = _Plan(), random.Random(f"{config.run.seed}/{step}")
         for number, (source, share) in enumerate(zip(self.sources, self._shares(config), strict=True)):
-            for index in _chosen(len(source.images), share, step, config, f"{config.seed}/{number}"):
+            for index in _chosen(len(source.images), share, step, config, f"{config.run.seed}/{number}"):
                 image, rows = source.images[index], self._ids[number][index]
-                kept = chance.sample(range(len(rows)), min(config.captions_per_image, len(rows)))
-                plan.views.append(self.views.draw(config, self.views.first_numbers[number] + index, chance))
+                kept = rng.sample(range(len(rows)), min(config.data.captions_per_image, len(rows)))
+                plan.views.append(self.views.draw(config, self.views.first_numbers[number] + index, rng))
                 plan.pictures.append(self.views.first_numbers[number] + index)
                 plan.captions.append(rows[kept])
                 plan.sentences.append(self._sentences(image, kept))
         if self.labelled is not None:
-            for position in range(step * config.labelled_per_step, (step + 1) * config.labelled_per_step):
-                index = _shuffled(len(self.labelled.images), position, f"{config.seed}/labelled")
-                plan.views.append(self.views.draw(config, self.views.first_numbers[-2] + index, chance))
+            for position in range(step * config.data.labelled_per_step, (step + 1) * config.data.labelled_per_step):
+                index = _shuffled(len(self.labelled.images), position, f"{config.run.seed}/labelled")
+                plan.views.append(self.views.draw(config, self.views.first_numbers[-2] + index, rng))
                 plan.labels.append(self.labelled.classes[index])
             names = [self.labelled.names[label][0] for label in plan.labels]
-            plan.label_captions = [in_template(name, chance.choice(CAPTION_TEMPLATES)) for name in names]
+            plan.label_captions = [in_template(name, rng.choice(CAPTION_TEMPLATES)) for name in names]
         return plan
 
     def _gather(self, config: TrainingConfig, plan: "_Plan", futures: list[Future[Tensor]]) -> TrainingBatch:
@@ -204,14 +204,14 @@ class TrainingData:
         """What so many of a picture's captions mean, one row each; no rows where no run learns it."""
         if self.sentences is None:
             return torch.empty(0, SENTENCE_WIDTH)
-        return self.sentences.of([image.captions[number] for number in kept])
+        return self.sentences.rows([image.captions[number] for number in kept])
 
     def _first_readable(self, config: TrainingConfig) -> tuple[Tensor, Tensor, Tensor, int]:
         """A picture, its captions, what they mean and its number, for a step none of whose own pictures can be read."""
         for first, source, ids in zip(self.views.first_numbers, self.sources, self._ids, strict=False):
             for number, (image, rows) in enumerate(zip(source.images, ids, strict=True), start=first):
                 try:
-                    kept = range(min(config.captions_per_image, len(rows)))
+                    kept = range(min(config.data.captions_per_image, len(rows)))
                     view = self.views.read(config, self.views.any_of(config, number))
                     return view, rows[: len(kept)], self._sentences(image, kept), number
                 except UnreadableImage as error:
@@ -249,8 +249,8 @@ class _Plan:
 
 
 def _chosen(size: int, share: int, step: int, config: TrainingConfig, seed: str) -> list[int]:
-    """Which of a source's pictures a step sees: each once in a pass, or any, whatever steps before it saw."""
-    if config.resampled:
+    """Which of a source's pictures a step sees: each once in an epoch, or any, whatever steps before it saw."""
+    if config.data.resampled:
         return random.Random(f"{seed}/resampled/{step}").sample(range(size), share)
     return [_shuffled(size, position, seed) for position in range(step * share, (step + 1) * share)]
 

@@ -48,12 +48,12 @@ class FrozenPart:
     """
 
     def __init__(self, encoder: nn.Module, config: TrainingConfig, dtype: torch.dtype | None = None) -> None:
-        is_whole = not any(p.requires_grad for p in encoder.parameters()) or config.frozen_passes >= config.passes
-        self.blocks = None if is_whole else config.frozen_blocks
+        is_whole = not any(p.requires_grad for p in encoder.parameters()) or config.keeps_image_encoder
+        self.blocks = None if is_whole else config.freezing.frozen_blocks
         if self.blocks is not None and not (isinstance(encoder, EfficientNetLite) and self.blocks):
             raise CocaSearchError(
                 "cache_features=true needs a part of the image encoder that the run never changes",
-                hint="frozen_passes=inf freezes all of it; of a convolutional one, frozen_blocks=11 freezes some",
+                hint="frozen_epochs=inf freezes all of it; of a convolutional one, frozen_blocks=11 freezes some",
             )
         self._encoder = encoder
         self._frozen = copy.deepcopy(encoder).requires_grad_(False).eval()

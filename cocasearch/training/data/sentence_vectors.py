@@ -35,7 +35,7 @@ class SentenceVectors:
         self._rows = {text: row for row, text in enumerate(texts)}
         self._vectors = vectors
 
-    def of(self, texts: Sequence[str]) -> Tensor:
+    def rows(self, texts: Sequence[str]) -> Tensor:
         """The vectors (n, D) of some of the texts, in float32."""
         return self._vectors[[self._rows[text] for text in texts]].float()
 
@@ -51,14 +51,14 @@ def sentence_vectors(texts: Sequence[str], folder: Path, device: torch.device) -
     Raises:
         CocaSearchError: The encoder is not installed, or the vectors cannot be written.
     """
-    file, of = folder / SENTENCES_FILE, _digest(texts)
-    if (kept := _kept(file, of)) is not None:
+    file, digest = folder / SENTENCES_FILE, _digest(texts)
+    if (kept := _kept(file, digest)) is not None:
         return kept
     dtype = torch.bfloat16 if is_faster_in_bfloat16(device) else torch.float32
     vectors = SentenceEncoder(sentence_encoder_folder(), device, dtype).encode(texts).half()
     try:
         with replacing(file) as partial:
-            save_file({"vectors": vectors}, partial, metadata={"of": of})
+            save_file({"vectors": vectors}, partial, metadata={"of": digest})
     except (OSError, SafetensorError) as error:
         raise CocaSearchError(f"cannot write {file}: {error}", hint="--out NEW_FOLDER") from error
     return vectors
@@ -69,10 +69,10 @@ def forget_sentence_vectors(folder: Path) -> None:
     (folder / SENTENCES_FILE).unlink(missing_ok=True)
 
 
-def _kept(file: Path, of: str) -> Tensor | None:
+def _kept(file: Path, digest: str) -> Tensor | None:
     """The vectors in a file if they are of these texts; whatever is wrong with it, they can be computed again."""
     with suppress(OSError, SafetensorError), safe_open(file, framework="pt") as stored:
-        if (stored.metadata() or {}).get("of") == of:
+        if (stored.metadata() or {}).get("of") == digest:
             vectors: Tensor = stored.get_tensor("vectors")
             return vectors
     return None

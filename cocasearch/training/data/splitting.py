@@ -23,7 +23,7 @@ Pictures = list[CaptionedImage]
 # drawings. Their captions tell apart what the comparison does not, and without them little would be left to learn from.
 LOOK_ALIKE = 0.1
 
-JUDGED_APART_FROM = 200  # pictures that are held out; half of fewer would show too little
+MEASURED_APART_FROM = 200  # pictures that are held out; half of fewer would show too little
 
 
 def hold_out(images: Sequence[CaptionedImage], count: int, *, seed: int) -> tuple[Pictures, Pictures]:
@@ -36,20 +36,20 @@ def hold_out(images: Sequence[CaptionedImage], count: int, *, seed: int) -> tupl
     return training, [image for position, image in enumerate(images) if position in chosen]
 
 
-def choosing_and_judging(held_out: Pictures, *, seed: int) -> tuple[Pictures, Pictures]:
-    """The pictures by which weights are chosen, and those that tell what the chosen ones are worth.
+def validation_and_test(held_out: Pictures, *, seed: int) -> tuple[Pictures, Pictures]:
+    """The pictures by which weights are chosen, and those that show what the chosen ones are worth.
 
     They are halves, since what was chosen by pictures looks a little too good on them; too few are both.
     """
-    if len(held_out) < JUDGED_APART_FROM:
+    if len(held_out) < MEASURED_APART_FROM:
         return held_out, held_out
     chosen = set(random.Random(f"{seed}/judging").sample(range(len(held_out)), len(held_out) // 2))
-    choosing = [image for position, image in enumerate(held_out) if position not in chosen]
-    return choosing, [image for position, image in enumerate(held_out) if position in chosen]
+    validation = [image for position, image in enumerate(held_out) if position not in chosen]
+    return validation, [image for position, image in enumerate(held_out) if position in chosen]
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Excluded:
     """What is not learned from.
 
     Attributes:
@@ -97,36 +97,36 @@ def find_alike(
         near: Find what is nearly the same as well, which opens each picture once, and what cannot be read.
         progress: Called with what is being done, how much is done and how much there is.
     """
-    tell = progress or (lambda _what, _done, _total: None)
+    report = progress or (lambda _what, _done, _total: None)
     if not near:
         return Alike(find_same_between(images, held_out), {})
-    looks = hash_images(images, lambda done, total: tell("comparing photos", done, total))
-    others = hash_images(held_out, lambda done, total: tell("comparing those held out", done, total))
-    return Alike(find_twins_between(looks, others), looks.unreadable)
+    looks = hash_images(images, lambda done, total: report("comparing photos", done, total))
+    held_out_looks = hash_images(held_out, lambda done, total: report("comparing those held out", done, total))
+    return Alike(find_twins_between(looks, held_out_looks), looks.unreadable)
 
 
 def keep_apart(
-    sources: Sequence[Pictures], held_out: Pictures, found: Alike, *, most_alike: float = 1.0
-) -> tuple[list[Pictures], LeftOut]:
+    sources: Sequence[Pictures], held_out: Pictures, alike: Alike, *, most_alike: float = 1.0
+) -> tuple[list[Pictures], Excluded]:
     """The sources without the pictures that are also among those to measure on.
 
     Args:
         sources: Pictures to learn from.
         held_out: Pictures to measure on.
-        found: What `find_alike` says of all of them; it is left out, and so is what cannot be read.
-        most_alike: If a larger share of the sources is nearly the same, that tells of the kind and not of copies, and
+        alike: What `find_alike` found; it is excluded, and so is what cannot be read.
+        most_alike: If a larger share of the sources is nearly the same, that is of the kind and not of copies, and
             what is nearly the same is kept.
 
     Raises:
         CocaSearchError: Nothing is left of a source.
     """
     images = [image for source in sources for image in source]
-    twins, unreadable = found.twins, found.unreadable
-    alike = sum(not twin.is_exact for twin in twins)
-    if alike > most_alike * len(images):
+    twins, unreadable = alike.twins, alike.unreadable
+    n_near = sum(not twin.is_exact for twin in twins)
+    if n_near > most_alike * len(images):
         twins = [twin for twin in twins if twin.is_exact]
     else:
-        alike = 0
+        n_near = 0
     gone = {twin.second for twin in twins} | unreadable.keys()
     kept: list[Pictures] = []
     start = 0
@@ -142,4 +142,4 @@ def keep_apart(
     def pairs(exact: bool) -> list[tuple[str, str]]:
         return [(images[twin.second].key, held_out[twin.first].key) for twin in twins if twin.is_exact is exact]
 
-    return kept, LeftOut(pairs(True), pairs(False), [(images[at].key, why) for at, why in unreadable.items()], alike)
+    return kept, Excluded(pairs(True), pairs(False), [(images[at].key, why) for at, why in unreadable.items()], n_near)

@@ -12,27 +12,27 @@ from cocasearch.captioned_data import CaptionedData, CaptionedImage, read_captio
 from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import LabelledImages, Source, TrainingData
-from cocasearch.training.data.splitting import LOOK_ALIKE, LeftOut, find_alike, hold_out, keep_apart
+from cocasearch.training.data.splitting import LOOK_ALIKE, Excluded, find_alike, hold_out, keep_apart
 from cocasearch.training.model.starting_point import StartingPoint
 from cocasearch.training.run_folder.run_data import RunData
 
 
 @dataclass(frozen=True)
 class DataListener:
-    """Who is told while data are prepared.
+    """Called while data are prepared.
 
     Args:
-        read: Told of each source as soon as it is read.
-        left_out: Told what is not trained on because it is measured on.
-        look_alike: Told how many pictures are trained on though they are nearly the same as one that is measured on,
+        read: Gets each source as soon as it is read.
+        excluded: Gets what is not trained on because it is measured on.
+        look_alike: Gets how many pictures are trained on though they are nearly the same as one that is measured on,
             since the whole kind looks alike.
-        listed: Told the file that names all that is left out or put together, and how much that is.
-        progress: Told how far fetching and comparing are: what is done now, how much is done, how much there is.
-        resumed: Told the step after which a run that was stopped goes on.
+        listed: Gets the file that names all that is left out or put together, and how much that is.
+        progress: Gets how far fetching and comparing are: what is done now, how much is done, how much there is.
+        resumed: Gets the step after which a run that was stopped goes on.
     """
 
     read: Callable[[CaptionedData], None] = lambda _data: None
-    left_out: Callable[[LeftOut], None] = lambda _left_out: None
+    excluded: Callable[[Excluded], None] = lambda _excluded: None
     look_alike: Callable[[int], None] = lambda _count: None
     listed: Callable[[Path, int], None] = lambda _file, _count: None
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
@@ -41,7 +41,7 @@ class DataListener:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a data file hold what, where their names are unusual, and who is told what is read."""
+    """Which columns of a data file hold what, where their names are unusual, and who hears of what is read."""
 
     image_key: str | None = None
     caption_key: str | None = None
@@ -49,7 +49,7 @@ class Columns:
     listener: DataListener = dataclasses.field(default_factory=DataListener)
 
     def read(self, source: str | Path, *, beside: bool = False) -> CaptionedData:
-        """The captioned pictures of one source, each once; what was left out of it is told to the listener.
+        """The captioned pictures of one source, each once; what was left out of it goes to the listener.
 
         Args:
             source: What `read_captioned_data` reads.
@@ -81,27 +81,27 @@ def split(
     Raises:
         CocaSearchError: The run goes on and the data are others than when it began, or nothing is left of a source.
     """
-    others = [columns.read(validation, beside=True)] if validation is not None else []
-    run_data.refuse_changed([*sources, *others])
+    measured = [columns.read(validation, beside=True)] if validation is not None else []
+    run_data.refuse_changed([*sources, *measured])
     images = [source.images for source in sources]
-    if others:
-        held_out = others[0].images
+    if measured:
+        held_out = measured[0].images
     else:
-        images[0], held_out = hold_out(images[0], config.held_out, seed=config.seed)
-    left_out = None
+        images[0], held_out = hold_out(images[0], config.data.held_out, seed=config.run.seed)
+    excluded = None
     if held_out:
-        near, together = not config.keep_near, [image for source in images for image in source]
+        near, together = not config.data.keep_near, [image for source in images for image in source]
         alike = run_data.compared(
             together,
             held_out,
             near,
             lambda: find_alike(together, held_out, near=near, progress=columns.listener.progress),
         )
-        images, left_out = keep_apart(images, held_out, alike, most_alike=LOOK_ALIKE)
-        if left_out.alike:
-            columns.listener.look_alike(left_out.alike)
-        columns.listener.left_out(left_out)
-    columns.listener.listed(*run_data.list_left_out([*sources, *others], left_out))
+        images, excluded = keep_apart(images, held_out, alike, most_alike=LOOK_ALIKE)
+        if excluded.alike:
+            columns.listener.look_alike(excluded.alike)
+        columns.listener.excluded(excluded)
+    columns.listener.listed(*run_data.list_excluded([*sources, *measured], excluded))
     return images, held_out
 
 

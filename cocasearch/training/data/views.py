@@ -25,6 +25,7 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.augmentation import augment
 from cocasearch.training.data.frozen_features import FeatureFile
+from cocasearch.training.step.launch import processes_of_machine
 
 STEPS_AHEAD = 2
 _MOST_WORKERS = 16
@@ -34,7 +35,7 @@ Read = TypeVar("Read")
 
 
 class NamedPicture(NamedTuple):
-    """Where a picture is, and the name that it is told by."""
+    """Where a picture is, and the name that it is reported by."""
 
     image: ImageSource
     key: str
@@ -72,9 +73,9 @@ class Views:
 
     def draw(self, config: TrainingConfig, number: int, rng: random.Random) -> View:
         """A new view of a picture, or one of the few that there are of it."""
-        if not config.fixed_views:
+        if not config.data.fixed_views:
             return View(self._picture(number), rng.getrandbits(60))
-        return self._fixed(config, rng.randrange(config.fixed_views), number)
+        return self._fixed(config, rng.randrange(config.data.fixed_views), number)
 
     def any_of(self, config: TrainingConfig, number: int) -> View:
         """A view of a picture that can be read if any can."""
@@ -96,7 +97,9 @@ class Views:
     def fixed_keys(self, config: TrainingConfig) -> list[int]:
         """64 bits that name each of the few views that a run sees: the first of every picture, then the second ones."""
         return [
-            self._fixed(config, turn, number).seed for turn in range(config.fixed_views) for number in range(len(self))
+            self._fixed(config, turn, number).seed
+            for turn in range(config.data.fixed_views)
+            for number in range(len(self))
         ]
 
     def read_fixed(
@@ -108,7 +111,7 @@ class Views:
         """
         groups = (numbers[start : start + size] for start in range(0, len(numbers), size))
         work = ((group, [self._fixed(config, *divmod(number, len(self))) for number in group]) for group in groups)
-        with closing(read_ahead(work, lambda view: self._pixels_or_reason(config, view), config.workers)) as read:
+        with closing(read_ahead(work, lambda view: self._pixels_or_reason(config, view), config.data.workers)) as read:
             for group, futures in read:
                 yield group, [future.result() for future in futures]
 
@@ -117,8 +120,8 @@ class Views:
         picture = self._picture(number)
         if number not in self._contents:  # once: a picture in memory is read whole
             self._contents[number] = json.dumps([picture.key, shown_content(picture.image)])
-        of = f"{config.seed}/{turn}/{self._contents[number]}".encode()
-        bits = int.from_bytes(hashlib.blake2b(of, digest_size=8).digest(), "little")
+        identity = f"{config.run.seed}/{turn}/{self._contents[number]}".encode()
+        bits = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "little")
         return View(picture, bits, is_fixed=True)
 
     def _picture(self, number: int) -> NamedPicture:
@@ -166,5 +169,4 @@ def read_ahead(
 def own_cores() -> int:
     """How many threads a process has cores for, among those on its machine that train together: from 2 to 16."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
-    return min(_MOST_WORKERS, max(2, cores // processes))
+    return min(_MOST_WORKERS, max(2, cores // processes_of_machine()))

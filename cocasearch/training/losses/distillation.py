@@ -24,7 +24,7 @@ from cocasearch.training.model.starting_point import StartingPoint
 _SIMILARITIES_ALONE = "distill_caption_weight=0 learns its similarities alone"
 
 
-class Judgement(NamedTuple):
+class TeacherOutput(NamedTuple):
     """What the teacher makes of captioned pictures: unit rows, their scale, and decoder states of what to predict."""
 
     image: Tensor  # (B, E')
@@ -58,13 +58,14 @@ class DistillationTeacher:
             )
         self.fingerprint = stored.fingerprint
         self.model = stored.load_model(mapped=False).requires_grad_(False)
+        self.vocabulary = self.model.multimodal_decoder.vocabulary
         self.with_captions = with_captions
         self._tokenizer, self._students = stored.tokenizer, tokenizer
         self._size = stored.preprocess.image_size
         self._from, self._to = preprocess, stored.preprocess
 
     @torch.no_grad()
-    def judge(self, batch: TrainingBatch) -> Judgement:
+    def output(self, batch: TrainingBatch) -> TeacherOutput:
         """The teacher's view of a batch's captioned pictures and their captions."""
         pixels, ids = self._own_pixels(batch.pixels), self._own_ids(batch.ids)
         image = self.model.image_features(pixels)
@@ -74,12 +75,7 @@ class DistillationTeacher:
             decoded = self.model.multimodal_decoder(token_states, image.tokens, owners=batch.owners)[:, :-1]
             targets = ids[:, 1:]
             states = decoded[(targets != self._tokenizer.pad_id) & (targets < self.model.config.output_vocab_size)]
-        return Judgement(image.embedding, text, self.model.logit_scale.exp(), states)
-
-    def next_token_logits(self, states: Tensor) -> Tensor:
-        """Logits (n, V) of some of a judgement's states (n, D')."""
-        logits: Tensor = self.model.multimodal_decoder.vocabulary(states)
-        return logits
+        return TeacherOutput(image.embedding, text, self.model.logit_scale.exp(), states)
 
     def _own_pixels(self, pixels: Tensor) -> Tensor:
         """The student's pixels (B, 3, S, S), in the size and as normalised as the teacher wants them."""
@@ -105,10 +101,10 @@ def read_teacher(config: TrainingConfig, start: StartingPoint, device: torch.dev
     Raises:
         CocaSearchError: It is not there, or cannot teach this student.
     """
-    if not config.distill_from:
+    if not config.distillation.distill_from:
         return None
-    with_captions = config.distill_caption_weight > 0 and config.objective != "contrastive"
-    folder = resolve_model(config.distill_from)
+    with_captions = config.distillation.distill_caption_weight > 0 and config.losses.objective != "contrastive"
+    folder = resolve_model(config.distillation.distill_from)
     teacher = DistillationTeacher(folder, start.tokenizer, start.preprocess, with_captions=with_captions)
     longest, context_length = (model.config.text.context_length for model in (teacher.model, start.model))
     if with_captions and longest < context_length:

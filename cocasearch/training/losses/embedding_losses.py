@@ -5,7 +5,7 @@ into the model by whoever holds the graph. The modes are OpenCLIP's (its loss.py
 and what it learns from the others:
 
 - gather_with_grad: the gradients of one process with the whole batch, exactly; with local_loss each process computes
-  the rows of its own pictures and texts alone, and they add up what they found.
+  the rows of its own pictures and texts alone, and they add up what they embeddings.
 - neither: every process computes the whole loss and keeps the gradients of its own embeddings, which the averaging over
   processes then divides by their number: OpenCLIP's default.
 - local_loss alone: the rows of its own pictures and texts, the others being constants.
@@ -28,26 +28,25 @@ from cocasearch.model.losses import (
     text_to_image_losses,
 )
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.losses.distillation import Judgement
+from cocasearch.training.losses.distillation import TeacherOutput
 from cocasearch.training.losses.objective import Embeddings
+from cocasearch.training.losses.step_losses import loss_weights
 from cocasearch.training.step.processes import Processes
 
 
 @dataclass(frozen=True)
 class EmbeddingLosses:
-    """The contrastive, the name and the distillation loss, and the gradients of their weighted sum, to be averaged."""
+    """The losses that the run has by name, and the gradients of their weighted sum, to be averaged over processes."""
 
-    contrastive: Tensor
-    name: Tensor
-    divergence: Tensor
+    values: dict[str, Tensor]
     gradients: Embeddings
 
 
 def embedding_losses(
-    found: Embeddings,
+    embeddings: Embeddings,
     owners: Tensor,
     targets: Tensor | None,
-    judgement: Judgement | None,
+    teacher_output: TeacherOutput | None,
     config: TrainingConfig,
     processes: Processes,
     sentences: Tensor | None = None,
@@ -55,51 +54,53 @@ def embedding_losses(
     """Losses and gradients of this process's embeddings.
 
     Args:
-        found: Captioned pictures first, as many as `owners` names; labelled ones after.
+        embeddings: Captioned pictures first, as many as `owners` names; labelled ones after.
         owners: (T,) the picture of each text.
         targets: (B + B', G) what the name loss wants each picture to be called.
-        judgement: What a larger model makes of the captioned pictures and the texts.
+        teacher_output: What a larger model makes of the captioned pictures and the texts.
         config: Weights and modes.
         processes: Who else has embeddings.
         sentences: (T, D) what each text means, with a `sentence_weight`.
     """
     n_captioned = int(owners.max()) + 1
-    captioned = found._replace(image=found.image[:n_captioned])
-    gradients = Embeddings(*(torch.zeros_like(x) for x in found))
-    contrastive = name = divergence = found.logit_scale.new_zeros(())
+    captioned = embeddings._replace(image=embeddings.image[:n_captioned])
+    gradients = Embeddings(*(torch.zeros_like(x) for x in embeddings))
+    values, weights = {}, loss_weights(config)
     of_captioned = gradients.image[:n_captioned], gradients.text, gradients.logit_scale, gradients.logit_bias
-    if config.objective != "caption" and config.contrastive_weight:
-        contrastive, *parts = _contrastive(captioned, owners, sentences, config, processes)
+    if config.losses.objective != "caption" and weights["contrastive"]:
+        values["contrastive"], *parts = _contrastive(captioned, owners, sentences, config, processes)
         for total, part in zip(of_captioned, parts, strict=True):
-            total.add_(part, alpha=config.contrastive_weight)
-    if judgement is not None and config.objective != "caption" and config.distill_weight:
-        divergence, *parts = _divergence(captioned, owners, judgement, config, processes)
+            total.add_(part, alpha=weights["contrastive"])
+    if teacher_output is not None and config.losses.objective != "caption" and weights["distillation"]:
+        values["distillation"], *parts = _divergence(captioned, owners, teacher_output, config, processes)
         for total, part in zip(of_captioned, parts, strict=False):
-            total.add_(part, alpha=config.distill_weight)
+            total.add_(part, alpha=weights["distillation"])
     if targets is not None:
-        name, *parts = _name(found, targets, processes)
+        values["name"], *parts = _name(embeddings, targets, processes)
         for total, part in zip((gradients.image, gradients.names, gradients.logit_scale), parts, strict=True):
-            total.add_(part, alpha=config.name_weight)
-    return EmbeddingLosses(contrastive, name, divergence, gradients)
+            total.add_(part, alpha=weights["name"])
+    return EmbeddingLosses(values, gradients)
 
 
 def _contrastive(
-    found: Embeddings, owners: Tensor, sentences: Tensor | None, config: TrainingConfig, processes: Processes
+    embeddings: Embeddings, owners: Tensor, sentences: Tensor | None, config: TrainingConfig, processes: Processes
 ) -> tuple[Tensor, ...]:
     """The loss, and the gradients of own images, own texts, the logit scale and the logit bias."""
-    image, text = found.image, found.text
+    image, text = embeddings.image, embeddings.text
     images, texts, all_owners, first_image, first_text = _gathered(image, text, owners, processes)
     own_images = slice(first_image, first_image + len(image))
     own_texts = slice(first_text, first_text + len(text))
-    leaves = [x.detach().requires_grad_() for x in (images, texts, found.logit_scale, found.logit_bias)]
+    leaves = [x.detach().requires_grad_() for x in (images, texts, embeddings.logit_scale, embeddings.logit_bias)]
     images, texts, scale, bias = leaves
-    is_sigmoid = config.contrastive_loss == "sigmoid"
+    is_sigmoid = config.losses.contrastive_loss == "sigmoid"
     soft = _soft_targets(sentences, all_owners, config, processes)
     with torch.enable_grad():
-        if config.local_loss and processes.count > 1:
-            columns = (images, texts) if config.gather_with_grad else (images.detach(), texts.detach())
+        if config.computation.local_loss and processes.count > 1:
+            columns = (images, texts) if config.computation.gather_with_grad else (images.detach(), texts.detach())
             index = torch.arange(len(images), device=image.device)[own_images]
-            n_images, n_texts = (len(images), len(texts)) if config.gather_with_grad else (len(image), len(text))
+            n_images, n_texts = (
+                (len(images), len(texts)) if config.computation.gather_with_grad else (len(image), len(text))
+            )
             if is_sigmoid:  # each pair counts half from either side
                 everyone, n_images = torch.arange(len(images), device=image.device), n_texts
                 image_rows = pair_losses(images[own_images], index, columns[1], all_owners, scale, bias)
@@ -116,8 +117,8 @@ def _contrastive(
         gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
     image_gradient, text_gradient, *scalar_gradients = gradients
     # What comes out is averaged over the processes, so what belongs to one alone counts as often as there are.
-    copies = processes.count if config.gather_with_grad else 1
-    if config.local_loss and config.gather_with_grad:
+    copies = processes.count if config.computation.gather_with_grad else 1
+    if config.computation.local_loss and config.computation.gather_with_grad:
         image_gradient, text_gradient = processes.sum(image_gradient), processes.sum(text_gradient)
         scalar_gradients, loss = [copies * gradient for gradient in scalar_gradients], copies * loss
     return loss.detach(), copies * image_gradient[own_images], copies * text_gradient[own_texts], *scalar_gradients
@@ -127,30 +128,30 @@ def _soft_targets(
     sentences: Tensor | None, all_owners: Tensor, config: TrainingConfig, processes: Processes
 ) -> SoftTargets | None:
     """What the whole batch's contrastive loss wants, where sentences teach it."""
-    if not config.sentence_weight:
+    if not config.losses.sentence_weight:
         return None
     assert sentences is not None
     everyone = torch.cat(processes.gather_rows(sentences))
     return sentence_targets(
-        everyone, all_owners, weight=config.sentence_weight, temperature=config.sentence_temperature
+        everyone, all_owners, weight=config.losses.sentence_weight, temperature=config.losses.sentence_temperature
     )
 
 
 def _divergence(
-    found: Embeddings, owners: Tensor, judgement: Judgement, config: TrainingConfig, processes: Processes
+    embeddings: Embeddings, owners: Tensor, teacher_output: TeacherOutput, config: TrainingConfig, processes: Processes
 ) -> tuple[Tensor, ...]:
     """The loss over the whole batch, whose every row is small, and gradients as of `_contrastive` but the bias."""
-    images, texts, _, first_image, first_text = _gathered(found.image, found.text, owners, processes)
-    theirs = [torch.cat(processes.gather_rows(rows)) for rows in (judgement.image, judgement.text)]
-    leaves = [x.detach().requires_grad_() for x in (images, texts, found.logit_scale)]
+    images, texts, _, first_image, first_text = _gathered(embeddings.image, embeddings.text, owners, processes)
+    theirs = [torch.cat(processes.gather_rows(rows)) for rows in (teacher_output.image, teacher_output.text)]
+    leaves = [x.detach().requires_grad_() for x in (images, texts, embeddings.logit_scale)]
     with torch.enable_grad():
         loss = similarity_distillation_loss(
-            leaves[0], leaves[1], leaves[2], theirs[0], theirs[1], judgement.logit_scale
+            leaves[0], leaves[1], leaves[2], theirs[0], theirs[1], teacher_output.logit_scale
         )
         image_gradient, text_gradient, scale_gradient = torch.autograd.grad(loss, leaves)
-    copies = processes.count if config.gather_with_grad else 1
-    own_images = image_gradient[first_image : first_image + len(found.image)]
-    own_texts = text_gradient[first_text : first_text + len(found.text)]
+    copies = processes.count if config.computation.gather_with_grad else 1
+    own_images = image_gradient[first_image : first_image + len(embeddings.image)]
+    own_texts = text_gradient[first_text : first_text + len(embeddings.text)]
     return loss.detach(), copies * own_images, copies * own_texts, scale_gradient
 
 
@@ -166,11 +167,11 @@ def _gathered(
     return torch.cat(images), torch.cat(texts), torch.cat(shifted), starts[processes.rank], first_text
 
 
-def _name(found: Embeddings, targets: Tensor, processes: Processes) -> tuple[Tensor, ...]:
+def _name(embeddings: Embeddings, targets: Tensor, processes: Processes) -> tuple[Tensor, ...]:
     """The loss, and the gradients of images, names and the logit scale; each process compares with its own names."""
-    leaves = [x.detach().requires_grad_() for x in (found.image, found.names, found.logit_scale)]
-    total = processes.sum(found.image.new_tensor(float(len(found.image))))
-    share = processes.count * len(found.image) / float(total)
+    leaves = [x.detach().requires_grad_() for x in (embeddings.image, embeddings.names, embeddings.logit_scale)]
+    total = processes.sum(embeddings.image.new_tensor(float(len(embeddings.image))))
+    share = processes.count * len(embeddings.image) / float(total)
     with torch.enable_grad():
         loss = share * name_loss(leaves[0], leaves[1], targets, leaves[2])
         gradients = torch.autograd.grad(loss, leaves)

@@ -40,7 +40,7 @@ class NameTeacher:
         self.class_names = class_names
         self.frozen: FrozenPart | None = None  # where batches hold its features instead of pixels
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Move it to where the model is trained."""
         self.encoder.to(device)
         self.classifier = Classifier(self.classifier.weight.to(device), self.classifier.bias.to(device))
@@ -54,7 +54,7 @@ class NameTeacher:
 
     @torch.no_grad()
     def names(
-        self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], count: int, chance: random.Random
+        self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], count: int, rng: random.Random
     ) -> tuple[tuple[str, ...], Tensor]:
         """Up to `count` texts to compare a step's pictures with, and each picture's target (B + B', G) over them.
 
@@ -64,7 +64,7 @@ class NameTeacher:
             parts: The batch, divided.
             tokens: What a frozen encoder made of each part.
             count: How many names at most.
-            chance: Draws them.
+            rng: Draws them.
         """
         seen, labelled = [], []
         for part, part_tokens in zip(parts, tokens, strict=True):
@@ -75,5 +75,5 @@ class NameTeacher:
             labels = F.one_hot(part.labels, of_labelled.shape[1]).to(of_labelled)
             labelled.append(_LABEL_SHARE * labels + (1 - _LABEL_SHARE) * of_labelled)
         probabilities = torch.cat([*seen, *labelled])
-        drawn = self.class_names.draw(probabilities, count, chance)
+        drawn = self.class_names.draw(probabilities, count, rng)
         return drawn.texts, drawn.target(probabilities)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 
-from cocasearch.errors import CocaSearchError
 from cocasearch.model.coca import CoCa, unit_rows
 from cocasearch.model.losses import distribution_divergence
 from cocasearch.model.text_decoder import trim_padding
@@ -23,7 +22,7 @@ from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingBatch
 from cocasearch.training.data.frozen_features import FrozenPart
-from cocasearch.training.losses.distillation import DistillationTeacher, Judgement
+from cocasearch.training.losses.distillation import DistillationTeacher, TeacherOutput
 from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.losses.self_critical import SelfCritic
 from cocasearch.training.model.precision import autocast_dtype
@@ -48,14 +47,10 @@ class Embeddings(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """What one pass over a part of a batch gives; losses are sums over its tokens, None where not asked for."""
+    """What one pass over a part of a batch gives: embeddings to be compared, and losses that are sums, by name."""
 
     embeddings: Embeddings | None
-    caption: Tensor | None
-    label_caption: Tensor | None
-    divergence: Tensor | None  # from the next tokens of a model that teaches
-    self_critical: Tensor | None = None  # over captions that the model drew; its gradient is that of minus their reward
-    reward: Tensor | None = None  # the sum of theirs
+    sums: dict[str, Tensor]
 
 
 class Objective(nn.Module):
@@ -67,7 +62,7 @@ class Objective(nn.Module):
 
     Attributes:
         frozen: What makes tokens of features, where batches hold those instead of pixels.
-        critic: What draws and judges captions, in a run that learns from its own.
+        critic: What draws and rewards captions, in a run that learns from its own.
     """
 
     def __init__(
@@ -103,49 +98,16 @@ class Objective(nn.Module):
         """Whether the captioning half is trained."""
         distils = self.larger is not None and self.larger.with_captions
         config = self.config
-        weighs = max(config.caption_weight, config.label_caption_weight, config.self_critical_weight) > 0
-        return self.config.objective != "contrastive" and (weighs or distils)
-
-    def refuse_idle_steps(self) -> None:
-        """Make sure that every step has something to learn.
-
-        Raises:
-            CocaSearchError: No loss has a weight, or none while the captioning loss waits, or none reaches what is
-                trained.
-        """
-        if not (self.has_embeddings or self.has_captions):
-            raise CocaSearchError(
-                f"with objective={self.config.objective} no loss has a weight, so there is nothing to learn",
-                hint="contrastive_weight or caption_weight above 0",
-            )
-        if self.config.caption_start and not self.has_embeddings:
-            raise CocaSearchError(
-                "caption_start leaves steps without anything to learn, since no other loss has a weight",
-                hint="caption_start=0, or contrastive_weight above 0",
-            )
-        # Nothing that a loss reaches in the first step is out of reach of a later one.
-        trained = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-        if trained and all(name.startswith(self._out_of_reach_at_first) for name in trained):
-            parts = ", ".join(sorted({name.partition(".")[0] for name in trained}))
-            raise CocaSearchError(
-                f"the run would begin with steps that learn nothing: it trains {parts}, which no loss reaches then",
-                hint="more to train, such as lora_extras=logit_scale or lora_towers=text",
-            )
-
-    @property
-    def _out_of_reach_at_first(self) -> tuple[str, ...]:
-        """How the names of parameters begin that get no gradients in the first step."""
-        config = self.config
-        return (
-            *(["multimodal_decoder."] if config.caption_start or not self.has_captions else []),
-            *(["image_encoder."] if config.frozen_passes else []),
-            *([] if self.has_embeddings else ["logit_scale", LOGIT_BIAS, "image_projection."]),
+        weighs = (
+            max(config.losses.caption_weight, config.losses.label_caption_weight, config.losses.self_critical_weight)
+            > 0
         )
+        return self.config.losses.objective != "contrastive" and (weighs or distils)
 
     @property
     def _compares_with_captions(self) -> bool:
-        distils = self.larger is not None and self.config.distill_weight > 0
-        return self.config.objective != "caption" and (self.config.contrastive_weight > 0 or distils)
+        distils = self.larger is not None and self.config.distillation.distill_weight > 0
+        return self.config.losses.objective != "caption" and (self.config.losses.contrastive_weight > 0 or distils)
 
     def forward(
         self,
@@ -153,7 +115,7 @@ class Objective(nn.Module):
         *,
         tokens: Tensor | None = None,
         names: Tensor | None = None,
-        judgement: Judgement | None = None,
+        teacher_output: TeacherOutput | None = None,
         embeddings: bool = True,
         captions: bool = True,
     ) -> Forward:
@@ -163,7 +125,7 @@ class Objective(nn.Module):
             batch: The part.
             tokens: What the image encoder made of its pictures, captioned and labelled, where that is known.
             names: Ids (G, L) of class names to embed beside.
-            judgement: What a larger model makes of it.
+            teacher_output: What a larger model makes of it.
             embeddings: Compute them; a captioning loss alone does without.
             captions: Compute the captioning losses.
         """
@@ -172,32 +134,38 @@ class Objective(nn.Module):
         with self._precision(tokens):
             context, image = self._image(tokens, embeddings, captions)
             states, text = self._text(batch.ids, embeddings, captions)
-            found = None
+            compared = None
             if image is not None and text is not None:
                 named = text[:0] if names is None else self.model.unpadded_text_features(names)[0]
                 scale = self.model.logit_scale.exp()
                 # A copy: processes that share gradients take a parameter that comes out as it is for unused.
                 bias = getattr(self.model, LOGIT_BIAS, torch.zeros_like(scale)).clone()
-                found = Embeddings(image, text, named, scale, bias)
-            caption = label_caption = divergence = self_critical = reward = None
-            if context is not None and states is not None:
-                own, labelled = context[: len(batch.pixels)], context[len(batch.pixels) :]
-                predicting, targets = self._predicting(states, own, batch.ids, batch.owners)
-                caption = self._caption_loss(predicting, targets)
-                if judgement is not None and judgement.states is not None:
-                    divergence = self._divergence(predicting, judgement.states)
-                if self.config.label_caption_weight:
-                    label_caption = self._label_caption(batch, labelled, own)
-                if self.critic is not None:
-                    self_critical, reward = self._self_critical(self.critic, batch, own)
-        return Forward(found, caption, label_caption, divergence, self_critical, reward)
+                compared = Embeddings(image, text, named, scale, bias)
+            sums = {} if context is None or states is None else self._sums(batch, context, states, teacher_output)
+        return Forward(compared, sums)
 
-    def judge(self, batch: TrainingBatch) -> Judgement | None:
+    def _sums(
+        self, batch: TrainingBatch, context: Tensor, states: Tensor, teacher_output: TeacherOutput | None
+    ) -> dict[str, Tensor]:
+        """The losses over tokens and drawn captions of a part of a batch, and the reward of the latter, by name."""
+        own, labelled = context[: len(batch.pixels)], context[len(batch.pixels) :]
+        predicting, targets = self._predicting(states, own, batch.ids, batch.owners)
+        sums = {"caption": self._caption_loss(predicting, targets)}
+        if teacher_output is not None and teacher_output.states is not None:
+            sums["caption_distillation"] = self._divergence(predicting, teacher_output.states)
+        if self.config.losses.label_caption_weight:
+            label_caption = self._label_caption(batch, labelled, own)
+            sums |= {} if label_caption is None else {"label_caption": label_caption}
+        if self.critic is not None:
+            sums["self_critical"], sums["reward"] = self._self_critical(self.critic, batch, own)
+        return sums
+
+    def teacher_output(self, batch: TrainingBatch) -> TeacherOutput | None:
         """What the larger model makes of a part of a batch."""
         if self.larger is None:
             return None
         with self._precision(batch.pixels):
-            return self.larger.judge(batch)
+            return self.larger.output(batch)
 
     def encode(self, batch: TrainingBatch) -> Tensor:
         """The image encoder's tokens (B + B', S, C) of captioned and labelled pictures.
@@ -207,7 +175,7 @@ class Objective(nn.Module):
         """
         return self._encode(batch)
 
-    def _encode(self, batch: TrainingBatch) -> Tensor:
+    def _encode(self, batch: TrainingBatch) -> Tensor:  # not `encode`, which fetches divided weights itself
         pixels = torch.cat([batch.pixels, batch.labelled_pixels]) if len(batch.labels) else batch.pixels
         with self._precision(pixels, narrow=isinstance(self.model.image_encoder, VisionTransformer)):
             tokens: Tensor = self.frozen.tokens(pixels) if self.frozen else self.model.image_encoder(pixels)
@@ -222,12 +190,12 @@ class Objective(nn.Module):
         return (ids != self.tokenizer.pad_id) & (ids < self.model.config.output_vocab_size)
 
     def names(
-        self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], chance: random.Random
+        self, parts: Sequence[TrainingBatch], tokens: Sequence[Tensor | None], rng: random.Random
     ) -> Names | None:
         """The names that a step's pictures are compared with, as `NameTeacher.names` draws them; None without one."""
         if self.teacher is None:
             return None
-        texts, target = self.teacher.names(parts, tokens, self.config.names_per_step, chance)
+        texts, target = self.teacher.names(parts, tokens, self.config.losses.names_per_step, rng)
         ids = self.tokenizer(texts, self.model.config.text.context_length)
         return Names(trim_padding(ids, self.tokenizer.pad_id).to(target.device), target)
 
@@ -238,7 +206,7 @@ class Objective(nn.Module):
         The shorter way to the vectors alone draws others.
         """
         config = self.config
-        return self.model.training and self.has_captions and bool(config.dropout or config.lora_dropout)
+        return self.model.training and self.has_captions and bool(config.model.dropout or config.adapters.lora_dropout)
 
     def _image(self, tokens: Tensor, embeddings: bool, captions: bool) -> tuple[Tensor | None, Tensor | None]:
         """The decoder's context and the vector of each picture, as far as they are needed."""
@@ -290,18 +258,18 @@ class Objective(nn.Module):
     def _caption_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """As `losses.caption_loss`, summed, with logits for the real targets only and never for all at once."""
         weight = self.model.multimodal_decoder.vocabulary.weight
-        return linear_cross_entropy(states, weight, targets, label_smoothing=self.config.label_smoothing)
+        return linear_cross_entropy(states, weight, targets, label_smoothing=self.config.losses.label_smoothing)
 
-    def _divergence(self, states: Tensor, judged: Tensor) -> Tensor:
+    def _divergence(self, states: Tensor, teacher_states: Tensor) -> Tensor:
         """The sum over tokens of the divergence from a larger model's next tokens, some tokens' logits at a time."""
         vocabulary = self.model.multimodal_decoder.vocabulary
 
         def of_some(own: Tensor, theirs: Tensor) -> Tensor:
             assert self.larger is not None
-            return distribution_divergence(vocabulary(own), self.larger.next_token_logits(theirs)).sum()
+            return distribution_divergence(vocabulary(own), self.larger.vocabulary(theirs)).sum()
 
         rows = max(1, LOGITS_AT_ONCE // vocabulary.out_features)
-        groups = zip(torch.split(states, rows), torch.split(judged, rows), strict=True)
+        groups = zip(torch.split(states, rows), torch.split(teacher_states, rows), strict=True)
         return torch.stack([checkpoint(of_some, *group, use_reentrant=False) for group in groups]).sum()
 
     def _precision(self, x: Tensor, *, narrow: bool = True) -> torch.autocast:

@@ -1,7 +1,7 @@
 """Self-critical training: captions drawn from the model itself, and how much better each is than its siblings.
 
 Predicting people's words one by one teaches a model what is likely said, also where it cannot see it. Here it writes
-whole captions, each is judged by what people wrote for the picture, and better ones become likelier than worse ones
+whole captions, each is rewarded by what people wrote for the picture, and better ones become likelier than worse ones
 (Rennie et al. 2017, arXiv 1612.00563; the other captions of a picture as the baseline of each: Luo 2020, arXiv
 2003.09971). Receives the decoder's context; knows nothing about how gradients are made.
 """
@@ -46,7 +46,7 @@ class DrawnCaptions:
 
 
 class SelfCritic:
-    """Draws captions and judges them.
+    """Draws captions and rewards them.
 
     Args:
         references: What people wrote for each picture of the run, by its number.
@@ -69,7 +69,7 @@ class SelfCritic:
             context: (B, N, D) image tokens for the multimodal decoder.
             pictures: (B,) their numbers.
         """
-        count, was_training = self._config.self_critical_samples, model.training
+        count, was_training = self._config.losses.self_critical_samples, model.training
         model.eval()
         written = self._write(model, context.repeat_interleave(count, dim=0))
         model.train(was_training)
@@ -86,9 +86,9 @@ class SelfCritic:
     def reward(self, text: str, picture: int) -> float:
         """What a caption of a picture is worth: its CIDEr-D, less the price of every object word that nobody used."""
         worth = self._cider_d(_with_end(text), self._references[picture])
-        if self._config.invention_price:
+        if self._config.losses.invention_price:
             (objects,) = named_objects([text], [self._texts[picture]])
-            worth -= self._config.invention_price * objects.invented
+            worth -= self._config.losses.invention_price * objects.invented
         return worth
 
     def _write(self, model: CoCa, context: Tensor) -> list[tuple[int, ...]]:

@@ -18,11 +18,7 @@ from cocasearch.model.layers import Mlp
 from cocasearch.training.config import TrainingConfig
 
 DOWN, UP = "adapter_down", "adapter_up"
-_TOWERS = {
-    "image": ("image_encoder", "pooling"),
-    "text": ("text_decoder",),
-    "caption": ("multimodal_decoder",),
-}
+_TOWERS = {"image": ("image_encoder", "pooling"), "text": ("text_decoder",), "caption": ("multimodal_decoder",)}
 _LAYERS: dict[str, tuple[type[nn.Module], ...]] = {
     "attention": (SelfAttention, CrossAttention),
     "mlp": (Mlp,),
@@ -38,16 +34,16 @@ class AdaptedLinear(nn.Linear):
         rank: Inner width of the adapter.
         scale: Factor of what the adapter adds.
         dropout: Of the adapter's input, while training.
-        chance: Of its initial values; a run begins with the same ones each time.
+        rng: Of its initial values; a run begins with the same ones each time.
     """
 
-    def __init__(self, linear: nn.Linear, *, rank: int, scale: float, dropout: float, chance: torch.Generator) -> None:
+    def __init__(self, linear: nn.Linear, *, rank: int, scale: float, dropout: float, rng: torch.Generator) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
         self.scale, self.dropout = scale, dropout
         down = torch.empty(rank, linear.in_features)
-        nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=chance)
+        nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=rng)
         self.adapter_down = nn.Parameter(down.to(linear.weight.device))
         self.adapter_up = nn.Parameter(torch.zeros(linear.out_features, rank, device=linear.weight.device))
 
@@ -58,7 +54,7 @@ class AdaptedLinear(nn.Linear):
 
 def adapter_scale(config: TrainingConfig) -> float:
     """The factor of what adapters add: `lora_alpha / lora_rank`, so that the rank may change and the rates stay."""
-    return config.lora_alpha / config.lora_rank
+    return config.adapters.lora_alpha / config.adapters.lora_rank
 
 
 def add_adapters(model: CoCa, config: TrainingConfig) -> None:
@@ -68,29 +64,33 @@ def add_adapters(model: CoCa, config: TrainingConfig) -> None:
         CocaSearchError: A tower or an extra that the model lacks, a locked tower, or towers without such layers.
     """
     model.requires_grad_(False)
-    _unlock_extras(model, words(config.lora_extras))
-    count, chance = 0, torch.Generator().manual_seed(config.seed)
-    for tower in words(config.lora_towers):
+    _unlock_extras(model, words(config.adapters.lora_extras))
+    count, rng = 0, torch.Generator().manual_seed(config.run.seed)
+    for tower in words(config.adapters.lora_towers):
         if tower not in _TOWERS:
             raise CocaSearchError(f"lora_towers names '{tower}'; a model has the towers {', '.join(_TOWERS)}")
-        if {"image": config.lock_image, "text": config.lock_text}.get(tower):
+        if {"image": config.freezing.lock_image, "text": config.freezing.lock_text}.get(tower):
             raise CocaSearchError(
                 f"lock_{tower}=true keeps the {tower} tower as it is, and lora_towers adapts it",
                 hint=f"lora_towers without '{tower}' keeps it; without lock_{tower} its adapters learn",
             )
         for part in _TOWERS[tower]:
             for module in list(getattr(model, part).modules()):
-                if isinstance(module, _LAYERS[config.lora_layers]):
-                    count += _adapt(module, config, chance)
+                if isinstance(module, _LAYERS[config.adapters.lora_layers]):
+                    count += _adapt(module, config, rng)
     if not count:
-        raise CocaSearchError(f"lora_towers='{config.lora_towers}' of this model have no layers for adapters")
+        raise CocaSearchError(f"lora_towers='{config.adapters.lora_towers}' of this model have no layers for adapters")
 
 
-def _adapt(module: nn.Module, config: TrainingConfig, chance: torch.Generator) -> int:
+def _adapt(module: nn.Module, config: TrainingConfig, rng: torch.Generator) -> int:
     layers = [(name, layer) for name, layer in module.named_children() if isinstance(layer, nn.Linear)]
     for name, layer in layers:
         adapted = AdaptedLinear(
-            layer, rank=config.lora_rank, scale=adapter_scale(config), dropout=config.lora_dropout, chance=chance
+            layer,
+            rank=config.adapters.lora_rank,
+            scale=adapter_scale(config),
+            dropout=config.adapters.lora_dropout,
+            rng=rng,
         )
         setattr(module, name, adapted)
     return len(layers)

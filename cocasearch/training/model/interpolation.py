@@ -1,9 +1,8 @@
-"""Weights between two models: how much of what a model knew before training is kept (WiSE-FT, arXiv 2109.01903).
+"""Weights between two models, and model folders of such weights (WiSE-FT, arXiv 2109.01903).
 
 Receives weights by name, or model folders, of one architecture; knows nothing about how they were trained.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,21 +57,28 @@ def interpolate_folders(
     before, after = read_model_folder(start), read_model_folder(trained)
     if before.tokenizer.to_json() != after.tokenizer.to_json():
         raise CocaSearchError(f"{start} and {trained} read words differently, so their weights cannot be mixed")
-    started_from = forced(from_model_folder(start), _forced_settings(after)).model.state_dict()
-    weights = interpolate(started_from, after.load_model().state_dict(), _further(keep, before, after))
-    of = {"name": start.resolve().name, "fingerprint": before.fingerprint}
-    return save_mixture(
-        out, weights, after, share=keep, of=of, card=card, words=known_between(before, after, keep), dtype=dtype
+    old = forced(from_model_folder(start), _forced_settings(after)).model.state_dict()
+    weights = interpolate(old, after.load_model().state_dict(), _further(keep, before, after))
+    origin = {"name": start.resolve().name, "fingerprint": before.fingerprint}
+    return save_interpolated(
+        out,
+        weights,
+        after,
+        keep=keep,
+        started_from=origin,
+        card=card,
+        words=known_between(before, after, keep),
+        dtype=dtype,
     )
 
 
-def save_mixture(
+def save_interpolated(
     out: Path,
     weights: dict[str, Tensor],
     trained: ModelFolder,
     *,
-    share: float,
-    of: Mapping[str, Any],
+    keep: float,
+    started_from: Mapping[str, Any],
     card: str,
     words: KnownWords | None,
     dtype: StorageDtype = "float16",
@@ -83,8 +89,8 @@ def save_mixture(
         out: The folder to write.
         weights: The mixture.
         trained: What it is a mixture of; it describes the model.
-        share: How much is kept.
-        of: Name and fingerprint of the model before training.
+        keep: The share of the weights before training.
+        started_from: Name and fingerprint of the model before training.
         card: Text of the model card.
         words: The words that it knows, if that can be said.
         dtype: How weights are stored.
@@ -95,7 +101,7 @@ def save_mixture(
         config=trained.config,
         preprocess=trained.preprocess,
         tokenizer=trained.tokenizer,
-        provenance={**trained.provenance, "kept": {"share": share, "of": of}},
+        provenance={**trained.provenance, "kept": {"share": keep, "of": started_from}},
         card=card,
         dtype=dtype,
         words=words,
@@ -110,17 +116,16 @@ def known_between(before: ModelFolder, after: ModelFolder, keep: float) -> Known
 def _further(keep: float, before: ModelFolder, after: ModelFolder) -> float:
     """The share by which `after` is mixed with `before` so that it keeps a share of `keep` in the end."""
     kept = after.provenance.get("kept", {"share": 0.0, "of": {}})
-    share = kept["share"] if kept["of"].get("fingerprint") == before.fingerprint else 0.0
-    if keep < share:
+    present = kept["share"] if kept["of"].get("fingerprint") == before.fingerprint else 0.0
+    if keep < present:
         raise CocaSearchError(
-            f"{after.folder} keeps {share:g} of the weights it started from already, and cannot keep {keep:g}",
-            hint=f"--keep {share:g} to 1, or train it again with --keep {keep:g}",
+            f"{after.folder} keeps {present:g} of the weights it started from already, and cannot keep {keep:g}",
+            hint=f"--keep {present:g} to 1, or train it again with --keep {keep:g}",
         )
-    return (keep - share) / (1 - share) if share < 1 else 0.0
+    return (keep - present) / (1 - present) if present < 1 else 0.0
 
 
 def _forced_settings(trained: ModelFolder) -> TrainingConfig:
     """What training forced upon the model before it began, by the provenance; nothing else."""
     settings = trained.provenance.get("training", {})
-    names = {field.name for field in dataclasses.fields(TrainingConfig) if field.name.startswith("force_")}
-    return TrainingConfig(**{name: settings[name] for name in names & settings.keys()})
+    return TrainingConfig().changed(**{name: value for name, value in settings.items() if name.startswith("force_")})

@@ -60,10 +60,10 @@ def lock_towers(model: CoCa, config: TrainingConfig) -> None:
         CocaSearchError: More layers are to stay unlocked than there are.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
-    of_norms = set() if config.freeze_layer_norm else {id(p) for norm in norms for p in norm.parameters()}
+    of_norms = set() if config.freezing.freeze_layer_norm else {id(p) for norm in norms for p in norm.parameters()}
     towers = (
-        ("image", config.lock_image, config.unlocked_image_groups, image_layers(model)),
-        ("text", config.lock_text, config.unlocked_text_groups, text_layers(model)),
+        ("image", config.freezing.lock_image, config.freezing.unlocked_image_groups, image_layers(model)),
+        ("text", config.freezing.lock_text, config.freezing.unlocked_text_groups, text_layers(model)),
     )
     for tower, is_locked, unlocked, layers in towers:
         if unlocked > len(layers):
@@ -79,7 +79,10 @@ def rate_factors(model: CoCa, config: TrainingConfig) -> dict[int, float]:
 
     Source: BEiT (arXiv 2106.08254); the layers are those of `image_layers` and `text_layers`.
     """
-    towers = ((image_layers(model), config.image_layer_decay), (text_layers(model), config.text_layer_decay))
+    towers = (
+        (image_layers(model), config.optimization.image_layer_decay),
+        (text_layers(model), config.optimization.text_layer_decay),
+    )
     return {
         id(parameter): decay ** (len(layers) - 1 - height)
         for layers, decay in towers

@@ -14,18 +14,24 @@ from cocasearch.model.coca import CoCa
 from cocasearch.model.efficientnet_lite import EfficientNetLite
 from cocasearch.training.config import TrainingConfig
 
+_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "pure_bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolved_precision(config: TrainingConfig, device: torch.device) -> str:
+    """The precision of a run on a device, in place of "auto"."""
+    if config.computation.precision != "auto":
+        return config.computation.precision
+    return "bfloat16" if is_faster_in_bfloat16(device) else "float32"
+
 
 def autocast_dtype(config: TrainingConfig, device: torch.device) -> torch.dtype | None:
     """The type that matrix products run in; None for that of the weights."""
-    if config.precision == "auto":
-        return torch.bfloat16 if is_faster_in_bfloat16(device) else None
-    narrow = {"bfloat16": torch.bfloat16, "pure_bfloat16": torch.bfloat16, "float16": torch.float16}
-    return narrow.get(config.precision)
+    return _AUTOCAST[resolved_precision(config, device)]
 
 
-def place_weights(model: CoCa, config: TrainingConfig) -> None:
+def convert_weights(model: CoCa, config: TrainingConfig) -> None:
     """Turn weights into what the config trains, in place; the logit scale always stays float32."""
-    if config.precision != "pure_bfloat16":
+    if config.computation.precision != "pure_bfloat16":
         return
     for name, part in model.named_children():
         if not (name == "image_encoder" and isinstance(part, EfficientNetLite)):
@@ -34,4 +40,4 @@ def place_weights(model: CoCa, config: TrainingConfig) -> None:
 
 def gradient_scaler(config: TrainingConfig, device: torch.device) -> torch.amp.GradScaler:
     """What keeps small gradients of float16 from vanishing; it changes nothing in the other types."""
-    return torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+    return torch.amp.GradScaler(device.type, enabled=config.computation.precision == "float16")

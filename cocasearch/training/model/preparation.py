@@ -23,9 +23,9 @@ from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.losses.objective import Objective
 from cocasearch.training.model.adapters import DOWN, UP, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.model.layer_groups import lock_towers
-from cocasearch.training.model.memory import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
-from cocasearch.training.model.precision import place_weights
+from cocasearch.training.model.precision import convert_weights
 from cocasearch.training.model.starting_point import LOGIT_BIAS, StartingPoint
+from cocasearch.training.model.tower_blocks import checkpoint_blocks, checkpoint_image_blocks, compile_blocks
 
 
 def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] | None = None) -> None:
@@ -40,20 +40,20 @@ def prepare(model: CoCa, config: TrainingConfig, provenance: Mapping[str, Any] |
         CocaSearchError: The model has no part that the recipe names.
     """
     model.requires_grad_(True)
-    place_weights(model, config)
-    if config.lora_rank:
+    convert_weights(model, config)
+    if config.adapters.lora_rank:
         add_adapters(model, config)
-    if config.contrastive_loss == "sigmoid":
+    if config.losses.contrastive_loss == "sigmoid":
         _add_logit_bias(model, config, (provenance or {}).get(LOGIT_BIAS))
-    _freeze_first_blocks(model, config.frozen_blocks)
+    _freeze_first_blocks(model, config.freezing.frozen_blocks)
     lock_towers(model, config)
-    set_dropout(model, config.dropout)
+    set_dropout(model, config.model.dropout)
     _set_patch_dropout(model, config)
-    if config.gradient_checkpointing:
+    if config.computation.gradient_checkpointing:
         checkpoint_blocks(model)
     else:
-        checkpoint_image_blocks(model, config.checkpointed_image_blocks)
-    if config.compile:
+        checkpoint_image_blocks(model, config.computation.checkpointed_image_blocks)
+    if config.computation.compile:
         compile_blocks(model)
 
 
@@ -80,34 +80,62 @@ def prepared_objective(
         CocaSearchError: The recipe does not go with the model, leaves steps with nothing to learn, or needs a package
             that is not installed.
     """
-    if config.sentence_weight:
+    if config.losses.sentence_weight:
         sentence_encoder_folder()
     model = start.model.to(device)
     lay_out_image_encoder(model)
     prepare(model, config, start.provenance)
     if teacher is not None:
-        teacher.place(device)
+        teacher.move_to(device)
     objective = Objective(model, start.tokenizer, config, teacher, read_teacher(config, start, device))
-    objective.refuse_idle_steps()
+    _refuse_idle_steps(objective)
     return objective
 
 
 def plain_weights(weights: Mapping[str, Tensor], config: TrainingConfig) -> dict[str, Tensor]:
     """The weights of an ordinary model, in float32: adapters merged, the sigmoid loss's bias left out."""
     plain = {name: value.float() for name, value in weights.items() if name != LOGIT_BIAS}
-    return merge_adapters(plain, adapter_scale(config)) if config.lora_rank else plain
+    return merge_adapters(plain, adapter_scale(config)) if config.adapters.lora_rank else plain
 
 
-def with_left_out(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A provenance with what `plain_weights` leaves out of these weights, where a later run finds it."""
+def with_logit_bias(provenance: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """A provenance with the bias that `plain_weights` drops from these weights, where a later run finds it."""
     kept = {name: value for name, value in provenance.items() if name != LOGIT_BIAS}
     return {**kept, LOGIT_BIAS: float(weights[LOGIT_BIAS])} if LOGIT_BIAS in weights else kept
 
 
+def _refuse_idle_steps(objective: Objective) -> None:
+    """Make sure that every step has something to learn: a loss with a weight, also while captions wait, in reach."""
+    config = objective.config
+    if not (objective.has_embeddings or objective.has_captions):
+        raise CocaSearchError(
+            f"with objective={config.losses.objective} no loss has a weight, so there is nothing to learn",
+            hint="contrastive_weight or caption_weight above 0",
+        )
+    if config.losses.caption_start and not objective.has_embeddings:
+        raise CocaSearchError(
+            "caption_start leaves steps without anything to learn, since no other loss has a weight",
+            hint="caption_start=0, or contrastive_weight above 0",
+        )
+    # Nothing that a loss reaches in the first step is out of reach of a later one.
+    out_of_reach = (
+        *(["multimodal_decoder."] if config.losses.caption_start or not objective.has_captions else []),
+        *(["image_encoder."] if config.freezing.frozen_epochs else []),
+        *([] if objective.has_embeddings else ["logit_scale", LOGIT_BIAS, "image_projection."]),
+    )
+    trained = [name for name, parameter in objective.model.named_parameters() if parameter.requires_grad]
+    if trained and all(name.startswith(out_of_reach) for name in trained):
+        parts = ", ".join(sorted({name.partition(".")[0] for name in trained}))
+        raise CocaSearchError(
+            f"the run would begin with steps that learn nothing: it trains {parts}, which no loss reaches then",
+            hint="more to train, such as lora_extras=logit_scale or lora_towers=text",
+        )
+
+
 def _add_logit_bias(model: CoCa, config: TrainingConfig, bias: float | None) -> None:
     if bias is None:  # the scale of a softmax means nothing to a sigmoid
-        model.logit_scale.data.fill_(math.log(config.sigmoid_temperature))
-        bias = config.sigmoid_bias
+        model.logit_scale.data.fill_(math.log(config.losses.sigmoid_temperature))
+        bias = config.losses.sigmoid_bias
     model.register_parameter(LOGIT_BIAS, nn.Parameter(torch.tensor(bias, device=model.logit_scale.device)))
 
 
@@ -124,8 +152,8 @@ def _freeze_first_blocks(model: CoCa, count: int) -> None:
 
 def _set_patch_dropout(model: CoCa, config: TrainingConfig) -> None:
     if isinstance(model.image_encoder, VisionTransformer):
-        model.image_encoder.patch_dropout = config.force_patch_dropout
-    elif config.force_patch_dropout:
+        model.image_encoder.patch_dropout = config.model.force_patch_dropout
+    elif config.model.force_patch_dropout:
         raise CocaSearchError(
             "force_patch_dropout leaves out patches of a vision transformer; this model's image encoder is "
             "convolutional and has none"

@@ -42,29 +42,29 @@ def forced(start: StartingPoint, config: TrainingConfig) -> StartingPoint:
 
 def _architecture(present: CoCaConfig, config: TrainingConfig) -> CoCaConfig:
     image, text = present.image, present.text
-    if size := config.force_image_size:
+    if size := config.model.force_image_size:
         if isinstance(image, VisionTransformerConfig) and size % image.patch_size:
             raise CocaSearchError(
                 f"force_image_size must be a multiple of the model's patches of {image.patch_size} pixels, not {size}"
             )
         image = replace(image, image_size=size)
-    if config.force_context_length:
-        if config.force_context_length < _SHORTEST:
+    if config.model.force_context_length:
+        if config.model.force_context_length < _SHORTEST:
             raise CocaSearchError(
                 f"force_context_length must be {_SHORTEST} at least, for the start, a word and the end, "
-                f"not {config.force_context_length}"
+                f"not {config.model.force_context_length}"
             )
-        text = replace(text, context_length=config.force_context_length)
-    return replace(present, image=image, text=text, quick_gelu=present.quick_gelu or config.force_quick_gelu)
+        text = replace(text, context_length=config.model.force_context_length)
+    return replace(present, image=image, text=text, quick_gelu=present.quick_gelu or config.model.force_quick_gelu)
 
 
 def _preprocess(present: PreprocessConfig, config: TrainingConfig) -> PreprocessConfig:
     changes: dict[str, Any] = {
-        "image_size": config.force_image_size,
-        "resize_mode": config.force_resize_mode,
-        "interpolation": config.force_interpolation,
-        "mean": _channels("force_image_mean", config.force_image_mean),
-        "std": _channels("force_image_std", config.force_image_std),
+        "image_size": config.model.force_image_size,
+        "resize_mode": config.model.force_resize_mode,
+        "interpolation": config.model.force_interpolation,
+        "mean": _channels("force_image_mean", config.model.force_image_mean),
+        "std": _channels("force_image_std", config.model.force_image_std),
     }
     return dataclasses.replace(present, **{name: value for name, value in changes.items() if value})
 

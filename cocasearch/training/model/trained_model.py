@@ -1,6 +1,5 @@
 """From the weights of a run to an ordinary model: in memory, to be measured, or as a model folder."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from cocasearch.inference.loaded_model import LoadedModel
 from cocasearch.model.coca import CoCa
 from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.model.preparation import plain_weights, with_left_out
+from cocasearch.training.model.preparation import plain_weights, with_logit_bias
 from cocasearch.training.model.starting_point import StartingPoint
 
 
@@ -26,9 +25,10 @@ class TrainedModel:
     Args:
         start: Its architecture, tokenizer, preprocessing and provenance.
         config: How it is trained.
-        folder: Where it is written.
+        folder: Where it will be.
         pictures: How many pictures each source has.
         card: Text of the model card.
+        words: The words that it will know, if that can be said.
     """
 
     start: StartingPoint
@@ -36,6 +36,7 @@ class TrainedModel:
     folder: Path
     pictures: Sequence[int]
     card: str = ""
+    words: KnownWords | None = None
 
     def loaded(self, weights: Mapping[str, Tensor], device: torch.device) -> LoadedModel:
         """The model with such weights, which it shares as far as it can."""
@@ -47,25 +48,18 @@ class TrainedModel:
             self.folder.name, model.eval(), self.start.tokenizer, preprocess, "in training", device, torch.float32
         )
 
-    def write(
-        self,
-        weights: Mapping[str, Tensor],
-        *,
-        steps: int,
-        report: EvaluationReport | None,
-        words: KnownWords | None = None,
-    ) -> str:
+    def write(self, folder: Path, weights: Mapping[str, Tensor], *, steps: int, report: EvaluationReport | None) -> str:
         """Write the model folder; its fingerprint.
 
         Args:
+            folder: Where to.
             weights: What was trained, by name.
             steps: For how long.
             report: Its validation.
-            words: The words that it knows, if that can be said.
         """
         provenance = {
-            **with_left_out(self.start.provenance, weights),
-            "training": {**dataclasses.asdict(self.config), "feature_folder": ""},  # a place of this machine
+            **with_logit_bias(self.start.provenance, weights),
+            "training": {**self.config.values(), "feature_folder": ""},  # a place of this machine
             "trained_steps": steps,
             "pictures": list(self.pictures),
             "torch": torch.__version__,
@@ -73,12 +67,12 @@ class TrainedModel:
         if report is not None:
             provenance["validation"] = report.to_dict()
         return save_model_folder(
-            self.folder,
+            folder,
             plain_weights(weights, self.config),
             config=self.start.model.config,
             preprocess=self.start.preprocess,
             tokenizer=self.start.tokenizer,
             provenance=provenance,
             card=self.card,
-            words=words,
+            words=self.words,
         )

@@ -11,14 +11,13 @@ import warnings
 from collections.abc import Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from cocasearch.captioned_data.object_store import SCHEME, key_of, store_of
 from cocasearch.errors import CocaSearchError, CocaSearchWarning, first_line
 
 MINUTES_BETWEEN = 5.0
 _ARRIVING = ".arriving"
-_PIECE = 1 << 22
 _NEVER = (-1, -1)  # sent, by size and time of change
 
 
@@ -45,7 +44,7 @@ class RemoteSync:
     def step(self, *, now: bool) -> None:
         """Copy what has changed, at once or if the last time was some minutes ago, while the run goes on.
 
-        What fails is told once, and tried again the next time.
+        What fails is reported once, and tried again the next time.
         """
         if self._copying and self._copying.done():
             self._warn(self._copying.result())
@@ -56,7 +55,7 @@ class RemoteSync:
             self._copying = self._copier.submit(self._copy_changes)
 
     def stop(self) -> None:
-        """Copy what has changed, since the run ends before its time; what fails then is told in any case."""
+        """Copy what has changed, since the run ends before its time; what fails then is reported in any case."""
         if failure := self.copy():
             warnings.warn(f"{failure}; all of it is here", CocaSearchWarning, stacklevel=2)
 
@@ -87,15 +86,15 @@ class RemoteSync:
             if not file.is_file() or file.suffix in (".partial", ".lock"):
                 continue
             try:
-                local = file.open("rb")
-            except FileNotFoundError:  # the run has removed it meanwhile
-                continue
-            with local:
-                status = os.fstat(local.fileno())
-                state = status.st_size, status.st_mtime_ns
+                status = file.stat()
+                state = status.st_size, status.st_mtime_ns  # before it is read: what changes meanwhile is sent again
                 if self._sent.get(file) != state:
-                    _copy(local, self._store, f"{self._base}/{folder.name}/{name}")
+                    _copy(file, self._store, f"{self._base}/{folder.name}/{name}")
                     self._sent[file] = state
+            except FileNotFoundError:
+                if file.exists():
+                    raise
+                continue  # the run has removed it meanwhile
         if files:  # else the folder is being replaced
             self._forget_what_is_gone(folder, set(files))
 
@@ -126,21 +125,20 @@ def bring_back(address: str, folders: Sequence[Path]) -> list[Path]:
 
 def _fetch(store: Any, top: str, folder: Path) -> bool:
     """Whether there is a remote folder, which is here then."""
-    from pyarrow.fs import FileSelector
+    from pyarrow.fs import FileSelector, LocalFileSystem, copy_files
 
-    found = store.get_file_info(FileSelector(top, recursive=True, allow_not_found=True))
-    files = [info.path for info in found if info.is_file and not info.path.endswith(_ARRIVING)]
+    contents = store.get_file_info(FileSelector(top, recursive=True, allow_not_found=True))
+    files = [info.path for info in contents if info.is_file and not info.path.endswith(_ARRIVING)]
     arriving = folder.with_name(folder.name + _ARRIVING)
     shutil.rmtree(arriving, ignore_errors=True)
-    for path in files:
-        target = arriving / path.removeprefix(top).lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with store.open_input_stream(path) as remote, target.open("wb") as local:
-            while piece := remote.read(_PIECE):
-                local.write(piece)
-    if files:
-        arriving.rename(folder)
-    return bool(files)
+    if not files:
+        return False
+    arriving.mkdir(parents=True)
+    copy_files(top, str(arriving), store, LocalFileSystem())
+    for leftover in arriving.rglob(f"*{_ARRIVING}"):  # of a copy that was broken off
+        leftover.unlink()
+    arriving.rename(folder)
+    return True
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -170,9 +168,9 @@ def _open(address: str) -> tuple[Any, str]:
     return store, base.rstrip("/")
 
 
-def _copy(local: IO[bytes], store: Any, target: str) -> None:
+def _copy(local: Path, store: Any, target: str) -> None:
+    from pyarrow.fs import LocalFileSystem, copy_files
+
     store.create_dir(target.rpartition("/")[0], recursive=True)
-    with store.open_output_stream(target + _ARRIVING) as remote:
-        while piece := local.read(_PIECE):
-            remote.write(piece)
+    copy_files(str(local), target + _ARRIVING, LocalFileSystem(), store)
     store.move(target + _ARRIVING, target)

@@ -1,4 +1,4 @@
-"""A run's steps, told to TensorBoard or Weights & Biases as they come; each is an extra that a run may go without."""
+"""A run's steps, reported to TensorBoard or Weights & Biases as they come; a run may go without either."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -54,10 +54,7 @@ def scalars(progress: TrainingProgress) -> dict[str, float]:
     """What can be drawn of a step, by name."""
     values = {
         "loss/total": progress.total_loss,
-        "loss/contrastive": progress.contrastive_loss,
-        "loss/caption": progress.caption_loss,
-        "loss/name": progress.name_loss,
-        "loss/distillation": progress.distillation_loss,
+        **{f"loss/{name}": loss for name, loss in progress.losses.items()},
         "reward": progress.reward,
         "speed/images_per_second": progress.images_per_second,
         "logit_scale": progress.logit_scale,
@@ -81,7 +78,7 @@ class _TensorBoard:
         self._writer: Any = None
 
     def add(self, progress: TrainingProgress) -> None:
-        if self._writer is None:  # steps that a killed run told of, and that are taken again, are not shown twice
+        if self._writer is None:  # steps that a killed run reported, and that are taken again, are not shown twice
             self._writer = self._new_writer(str(self._folder), purge_step=progress.step)
         for name, value in scalars(progress).items():
             self._writer.add_scalar(name, value, progress.step)

@@ -21,7 +21,10 @@ from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingData
 from cocasearch.training.data.sentence_vectors import forget_sentence_vectors
+from cocasearch.training.losses.objective import Objective
 from cocasearch.training.model.starting_point import StartingPoint
+
+_FORMAT = 2  # of what a checkpoint holds, settings by their names included
 
 
 class RunCheckpoint:
@@ -63,7 +66,7 @@ class RunCheckpoint:
         Raises:
             CocaSearchError: It cannot be written; the one before stays.
         """
-        stored = {"identity": json.dumps(identity, sort_keys=True), "may_change": list(may_change)}
+        stored = {"format": _FORMAT, "identity": json.dumps(identity, sort_keys=True), "may_change": list(may_change)}
         try:
             with replacing(self._file) as partial:
                 torch.save({**contents, **stored}, partial)
@@ -96,12 +99,20 @@ class RunCheckpoint:
         try:
             with torch.serialization.safe_globals([EvaluationReport, RetrievalScores, Recall]):
                 contents: dict[str, Any] = torch.load(self._file, weights_only=True, **how)
-            stored, may_change = _with_new_settings(contents["identity"]), contents.get("may_change", [])
-            settings = {name: stored["config"][name] for name in may_change}
+            is_of_this_release = contents.get("format") == _FORMAT
+            stored = json.loads(contents["identity"])
+            settings = {name: stored["config"][name] for name in contents.get("may_change", [])}
+            # Settings younger than the checkpoint had their defaults then.
+            stored["config"] = {**TrainingConfig().identity(), **stored["config"]}
         except Exception as error:  # torch raises whatever a damaged byte leads to
             raise CocaSearchError(
                 f"{self._file} is damaged, so the run cannot go on", hint=f"delete {self._file} to start anew"
             ) from error
+        if not is_of_this_release:
+            raise CocaSearchError(
+                f"{self._folder} holds an interrupted run of another release of cocasearch, which cannot go on with it",
+                hint=f"finish it with that release; delete {self._folder} to start anew",
+            )
         wanted = {**identity, "config": {**identity["config"], **settings}}
         if any(wanted.get(name) != value for name, value in stored.items()):
             raise CocaSearchError(
@@ -112,7 +123,7 @@ class RunCheckpoint:
 
 
 def run_identity(
-    config: TrainingConfig, start: StartingPoint, data: TrainingData, *, held_out: int, classes: int, larger: str = ""
+    config: TrainingConfig, start: StartingPoint, data: TrainingData, objective: Objective, *, held_out: int
 ) -> dict[str, Any]:
     """What must be the same for a checkpoint to belong to a run, as JSON types.
 
@@ -120,9 +131,8 @@ def run_identity(
         config: Its settings.
         start: The model before training.
         data: Its pictures.
+        objective: Its losses: how many names it learns, and which model teaches it.
         held_out: How many pictures it validates on.
-        classes: How many names it learns.
-        larger: The fingerprint of the model that teaches it.
     """
     identity = {
         "config": config.identity(),
@@ -132,8 +142,8 @@ def run_identity(
         "started_from": start.provenance,
         "tokenizer": hashlib.blake2b(start.tokenizer.to_json().encode(), digest_size=8).hexdigest(),
         "held_out": held_out,
-        "classes": classes,
-        "larger": larger,
+        "classes": len(objective.teacher.class_names) if objective.teacher else 0,
+        "larger": objective.larger.fingerprint if objective.larger else "",
         "labelled": len(data.labelled.images) if data.labelled else 0,
     }
     stored: dict[str, Any] = json.loads(json.dumps(identity))
@@ -208,11 +218,3 @@ def is_model_folder(folder: Path) -> bool:
 
 def _mark_in(run_folder: Path) -> Path:
     return run_folder / "running"
-
-
-def _with_new_settings(identity: str) -> dict[str, Any]:
-    """A checkpoint's identity; settings younger than the checkpoint had their defaults then."""
-    stored: dict[str, Any] = json.loads(identity)
-    defaults, settings = TrainingConfig().identity(), stored["config"]
-    augmentation = {**defaults["augmentation"], **settings["augmentation"]}
-    return {**stored, "config": {**defaults, **settings, "augmentation": augmentation}}

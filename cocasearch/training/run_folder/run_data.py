@@ -1,4 +1,4 @@
-"""What a run keeps of its data, in `<out>.run`: which they were, what of them was left out, and what was found alike.
+"""What a run keeps of its data, in `<out>.run`: which they were, what of them was excluded, and what was found alike.
 
 Of several processes the first alone reads and writes these files, and hands on what is in them. Knows nothing about how
 a model is trained.
@@ -21,12 +21,12 @@ from cocasearch.captioned_data import CaptionedData, CaptionedImage
 from cocasearch.captioned_data.duplicates.near_duplicates import Twin
 from cocasearch.errors import CocaSearchError
 from cocasearch.json_values import parse_json
-from cocasearch.training.data.splitting import Alike, LeftOut
+from cocasearch.training.data.splitting import Alike, Excluded
 from cocasearch.training.run_folder.run_checkpoint import RunCheckpoint, run_folder_of
 from cocasearch.training.run_folder.run_record import data_fingerprint
 from cocasearch.training.step.processes import Processes
 
-DATA_FILE, LEFT_OUT_FILE, ALIKE_FILE = "data.jsonl", "left_out.csv", "alike.json"
+DATA_FILE, EXCLUDED_FILE, ALIKE_FILE = "data.jsonl", "excluded.csv", "alike.json"
 _FORMAT = 1  # of what the comparison finds; a new one is found anew
 
 Entry = tuple[str, str, str]  # key, digest of captions, size or digest of the picture
@@ -85,26 +85,26 @@ class RunData:
         file = self._folder / ALIKE_FILE
 
         def remembered_or_found() -> Alike:
-            of = [_FORMAT, near, data_fingerprint(images), data_fingerprint(held_out)]
+            compared = [_FORMAT, near, data_fingerprint(images), data_fingerprint(held_out)]
             with suppress(
                 OSError, ValueError, KeyError, TypeError, AttributeError
             ):  # whatever is wrong with it, it can be found again
                 stored = parse_json(file.read_text(encoding="utf-8"))
-                if stored["of"] == of:
+                if stored["of"] == compared:
                     unreadable = {int(at): reason for at, reason in stored["unreadable"].items()}
                     return Alike([Twin(*twin) for twin in stored["twins"]], unreadable)
-            found = find()
-            twins = [dataclasses.astuple(twin) for twin in found.twins]
-            self._write(file, [json.dumps({"of": of, "twins": twins, "unreadable": found.unreadable})])
-            return found
+            alike = find()
+            twins = [dataclasses.astuple(twin) for twin in alike.twins]
+            self._write(file, [json.dumps({"of": compared, "twins": twins, "unreadable": alike.unreadable})])
+            return alike
 
         return self.processes.once(remembered_or_found)
 
-    def list_left_out(self, sources: Iterable[CaptionedData], left_out: LeftOut | None) -> tuple[Path, int]:
+    def list_excluded(self, sources: Iterable[CaptionedData], excluded: Excluded | None) -> tuple[Path, int]:
         """Write down all that is not learned from, with the reasons; the file and the number of rows."""
-        rows = [(data.source, found.where, found.reason) for data in sources for found in (*data.skipped, *data.copies)]
-        rows += [("", key, reason) for key, reason in left_out.reasons()] if left_out else []
-        file = self._folder / LEFT_OUT_FILE
+        rows = [(data.source, row.where, row.reason) for data in sources for row in (*data.skipped, *data.copies)]
+        rows += [("", key, reason) for key, reason in excluded.reasons()] if excluded else []
+        file = self._folder / EXCLUDED_FILE
         self.processes.once(lambda: self._list(file, rows))
         return file, len(rows)
 
@@ -167,15 +167,15 @@ def _changes(then: Sequence[Entry], now: Sequence[Entry]) -> str:
         "photos have other captions": [name for name in both if before[name][0] != after[name][0]],
         "photos have another size": [name for name in both if before[name][1] != after[name][1]],
     }
-    told = [f"{what}: {len(names):,} ({names[0][0]})" for what, names in kinds.items() if names]
-    return ", ".join(told) or "its rows are in another order"
+    changes = [f"{what}: {len(names):,} ({names[0][0]})" for what, names in kinds.items() if names]
+    return ", ".join(changes) or "its rows are in another order"
 
 
 def _by_name(entries: Sequence[Entry]) -> dict[tuple[str, int], tuple[str, str]]:
     """Captions and picture by key, and by number where a key is of several pictures, as in several shards."""
     seen: Counter[str] = Counter()
-    found = {}
+    contents = {}
     for key, words, size in entries:
-        found[key, seen[key]] = (words, size)
+        contents[key, seen[key]] = (words, size)
         seen[key] += 1
-    return found
+    return contents

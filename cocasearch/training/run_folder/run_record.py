@@ -55,10 +55,13 @@ class RunRecord:
     folder: Path
     reporters: list[Reporter] = field(default_factory=list)
     remote: RemoteSync | None = None
+    progress: Callable[[TrainingProgress], None] | None = None
     not_copied: str = ""
 
     def __call__(self, progress: TrainingProgress) -> None:
         """Pass a step on; after a validation the curves are drawn anew, and copies made."""
+        if self.progress is not None:
+            self.progress(progress)
         for reporter in self.reporters:
             reporter.add(progress)
         if progress.validation is not None:
@@ -69,16 +72,6 @@ class RunRecord:
     def keep(self, result: Mapping[str, Any]) -> None:
         """Write down what came of the run."""
         _write_json(self.folder / RESULT_FILE, result)
-
-    def telling(self, progress: Callable[[TrainingProgress], None] | None) -> Callable[[TrainingProgress], None]:
-        """Somebody else who is told each step first."""
-
-        def tell(step: TrainingProgress) -> None:
-            if progress is not None:
-                progress(step)
-            self(step)
-
-        return tell
 
 
 def bring_run_back(out: Path, reporting: Reporting) -> None:
@@ -95,9 +88,21 @@ def bring_run_back(out: Path, reporting: Reporting) -> None:
 
 @contextmanager
 def recording(
-    out: Path, facts: Mapping[str, Any], reporting: Reporting, *, is_first: bool = True
+    out: Path,
+    facts: Mapping[str, Any],
+    reporting: Reporting,
+    *,
+    is_first: bool = True,
+    progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Iterator[RunRecord]:
     """The record of the run that writes the model folder `out`; of several processes the first alone keeps one.
+
+    Args:
+        out: The model folder.
+        facts: What is known of the run before it begins.
+        reporting: Who else is to see the run.
+        is_first: Whether this process keeps the record.
+        progress: Gets each step before the others do.
 
     Raises:
         CocaSearchError: Another run writes there, a reporter is not installed, or the remote place cannot be reached.
@@ -113,7 +118,7 @@ def recording(
         (folder / RESULT_FILE).unlink(missing_ok=True)  # of an earlier run
         _write_json(folder / RECORD_FILE, facts)
         remote = RemoteSync(reporting.remote, [out, folder]) if reporting.remote else None
-        record, is_over = RunRecord(folder, reporters, remote), False
+        record, is_over = RunRecord(folder, reporters, remote, progress), False
         try:
             yield record
             is_over = True

@@ -20,11 +20,12 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingBatch
 from cocasearch.training.failures import NotANumberError
 from cocasearch.training.losses.objective import Objective
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.model.precision import gradient_scaler
-from cocasearch.training.step.gradients import Gradients, StepLosses
+from cocasearch.training.step.gradients import Gradients
 from cocasearch.training.step.optimizer import WeightAverage, build_optimizers, clip_gradients, set_learning_rates
 from cocasearch.training.step.processes import Processes
-from cocasearch.training.step.schedule import caption_share
+from cocasearch.training.step.schedule import caption_ramp
 from cocasearch.training.step.sharding import divided_as, load_model, load_moments, stored_moments, whole
 
 MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, OpenCLIP's clamp
@@ -39,24 +40,28 @@ class Learner:
         objective: The model, made ready on its device, and its losses.
         config: How to train.
         processes: Those that take each step together.
-        steps_per_pass: Steps of one pass over the data.
+        steps_per_epoch: Steps of one epoch.
 
     Attributes:
         step: How many steps are taken.
         steps: How many there are in the whole run.
-        thaw_step: The first one that trains the image encoder.
+        unfreeze_step: The first one that trains the image encoder.
     """
 
-    def __init__(self, objective: Objective, config: TrainingConfig, processes: Processes, steps_per_pass: int) -> None:
+    def __init__(
+        self, objective: Objective, config: TrainingConfig, processes: Processes, steps_per_epoch: int
+    ) -> None:
         self.objective, self.config, self.model = objective, config, objective.model
         self.device = self.model.logit_scale.device
         self.scaler = gradient_scaler(config, self.device)
         self.gradients = Gradients(objective, config, processes, self.scaler)
         self.optimizers = build_optimizers(self.model, config)
-        self.average = WeightAverage(self.model, config.ema_decay)
+        self.average = WeightAverage(self.model, config.optimization.ema_decay)
         self.step = 0
-        self.steps = max(1, round(config.passes * steps_per_pass))
-        self.thaw_step = min(self.steps, round(min(config.frozen_passes, config.passes) * steps_per_pass))
+        self.steps = max(1, round(config.data.epochs * steps_per_epoch))
+        self.unfreeze_step = min(
+            self.steps, round(min(config.freezing.frozen_epochs, config.data.epochs) * steps_per_epoch)
+        )
         self._is_updating = False
 
     @property
@@ -74,13 +79,13 @@ class Learner:
         if self.device.type == "cpu" and step % _STEPS_PER_TIDYING == 0:
             give_back_freed_memory()
         self.model.train()
-        set_learning_rates(self.optimizers, config, step=step, steps=self.steps, thaw_step=self.thaw_step)
+        set_learning_rates(self.optimizers, config, step=step, steps=self.steps, unfreeze_step=self.unfreeze_step)
         losses = self.gradients.compute(
-            self._placed(batch),
-            encoder_is_frozen=step < self.thaw_step,
-            chance=random.Random(f"{config.seed}/{step}/names"),
-            seed=hash((config.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
-            caption_share=caption_share(config, step, self.steps),
+            self._on_device(batch),
+            encoder_is_frozen=step < self.unfreeze_step,
+            rng=random.Random(f"{config.run.seed}/{step}/names"),
+            seed=hash((config.run.seed, step)) & 0x7FFFFFFF,  # of dropout; ints hash to the same everywhere
+            ramp=caption_ramp(config, step, self.steps),
         )
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
@@ -90,7 +95,7 @@ class Learner:
         if not torch.isfinite(losses.total + (0 if overflows else norm)):
             raise NotANumberError(step)
         with uninterrupted():
-            self._update(leave_out=overflows)
+            self._update(skip=overflows)
         return losses
 
     def stored(self) -> dict[str, Any]:
@@ -109,13 +114,13 @@ class Learner:
         self.average.weights = {name: divided_as(x, present[name]) for name, x in stored["average"].items()}
         for optimizer, moments in zip(self.optimizers, stored["optimizers"], strict=True):
             load_moments(optimizer, self.model, moments)
-        self.scaler.load_state_dict(stored.get("scaler", {}))
+        self.scaler.load_state_dict(stored["scaler"])
         self.step = step
 
-    def _update(self, *, leave_out: bool) -> None:
+    def _update(self, *, skip: bool) -> None:
         self._is_updating = True
         for optimizer in self.optimizers:
-            if not leave_out:
+            if not skip:
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
@@ -125,7 +130,7 @@ class Learner:
         self.step += 1
         self._is_updating = False
 
-    def _placed(self, batch: TrainingBatch) -> TrainingBatch:
+    def _on_device(self, batch: TrainingBatch) -> TrainingBatch:
         layout = image_memory_format(self.model.config)
         moved = {}
         for item in dataclasses.fields(batch):

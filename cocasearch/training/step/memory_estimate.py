@@ -4,7 +4,6 @@ Receives an objective that is ready to train; computes the gradients of two pict
 after each operation, and goes on along the line between the two. No formula has to know the architecture.
 """
 
-import dataclasses
 import random
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +95,7 @@ def estimate_run(
         CocaSearchError: The settings do not go with the model, or leave steps with nothing to learn.
     """
     # Compiled, it would need as much, and the compiler most of the time.
-    objective = prepared_objective(start, dataclasses.replace(config, compile=False), device)
+    objective = prepared_objective(start, config.changed(compile=False), device)
     longest = [max(image.captions, key=len) for image in pictures]
     ids = start.tokenizer(longest, start.model.config.text.context_length)
     return estimate_memory(
@@ -104,7 +103,7 @@ def estimate_run(
         config,
         image_size=start.preprocess.image_size,
         caption_tokens=int((ids != start.tokenizer.pad_id).sum(dim=1).max()),
-        encoder_is_frozen=config.frozen_passes >= config.passes,
+        encoder_is_frozen=config.keeps_image_encoder,
     )
 
 
@@ -122,7 +121,7 @@ def estimate_memory(
     """
     model = gradients.objective.model
     weights = _bytes(model.state_dict().values())
-    average = 4 * sum(value.numel() for value in model.state_dict().values()) if config.ema_decay else 0
+    average = 4 * sum(value.numel() for value in model.state_dict().values()) if config.optimization.ema_decay else 0
     larger = gradients.objective.larger
     teacher = _bytes(larger.model.state_dict().values()) if larger else 0
     frozen = {id(parameter) for parameter in model.image_encoder.parameters()} if encoder_is_frozen else set()
@@ -152,7 +151,7 @@ def _lines(few: Sequence[int], more: Sequence[int]) -> npt.NDArray[np.float64]:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a run may still take on a device; None where nobody tells."""
+    """Bytes that a run may still take on a device; None where that is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -170,7 +169,7 @@ def _trace(gradients: Gradients, batch: TrainingBatch, encoder_is_frozen: bool) 
     model.train()
     counting = _LiveBytes()
     with counting:
-        gradients.compute(batch, encoder_is_frozen=encoder_is_frozen, chance=random.Random(0))
+        gradients.compute(batch, encoder_is_frozen=encoder_is_frozen, rng=random.Random(0))
     for parameter in model.parameters():
         parameter.grad = None
     model.train(was_training)
@@ -181,16 +180,16 @@ def _batch(
     count: int, image_size: int, caption_tokens: int, config: TrainingConfig, device: torch.device
 ) -> TrainingBatch:
     """Noise with captions of one length, as a step would have them."""
-    captions = count * config.captions_per_image
+    captions = count * config.data.captions_per_image
     pixels = torch.zeros(count, 3, image_size, image_size, device=device)
     return TrainingBatch(
         pixels=pixels,
         ids=torch.ones(captions, caption_tokens, dtype=torch.long, device=device),
-        owners=torch.arange(count, device=device).repeat_interleave(config.captions_per_image),
+        owners=torch.arange(count, device=device).repeat_interleave(config.data.captions_per_image),
         labelled_pixels=pixels[:0],
         labels=torch.empty(0, dtype=torch.long, device=device),
         labelled_ids=torch.empty(0, caption_tokens, dtype=torch.long, device=device),
-        sentences=torch.zeros(captions if config.sentence_weight else 0, SENTENCE_WIDTH, device=device),
+        sentences=torch.zeros(captions if config.losses.sentence_weight else 0, SENTENCE_WIDTH, device=device),
     )
 
 

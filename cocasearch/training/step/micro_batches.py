@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cocasearch.training.data.dataset import TrainingBatch
-from cocasearch.training.losses.distillation import Judgement
+from cocasearch.training.losses.distillation import TeacherOutput
 from cocasearch.training.losses.objective import Embeddings
 
 
@@ -21,7 +21,7 @@ class Part:
     batch: TrainingBatch
     tokens: Tensor | None
     names: Tensor | None
-    judgement: Judgement | None
+    teacher_output: TeacherOutput | None
     seed: int
     is_idle: bool = False
 
@@ -50,21 +50,21 @@ def divide(batch: TrainingBatch, count: int) -> list[TrainingBatch]:
     return parts
 
 
-def joined(found: Sequence[Embeddings], parts: Sequence[Part]) -> Embeddings:
+def joined(embeddings: Sequence[Embeddings], parts: Sequence[Part]) -> Embeddings:
     """The embeddings of all parts; captioned pictures first, labelled ones after."""
     captioned, labelled = [], []
-    for own, part in zip(found, parts, strict=True):
+    for own, part in zip(embeddings, parts, strict=True):
         captioned.append(own.image[: len(part.batch.pixels)])
         labelled.append(own.image[len(part.batch.pixels) :])
     image = torch.cat([*captioned, *labelled])
-    text = torch.cat([own.text for own in found])
-    return Embeddings(image, text, found[0].names, found[0].logit_scale, found[0].logit_bias)
+    text = torch.cat([own.text for own in embeddings])
+    return Embeddings(image, text, embeddings[0].names, embeddings[0].logit_scale, embeddings[0].logit_bias)
 
 
-def joined_judgement(judged: Sequence[Judgement]) -> Judgement:
+def joined_teacher_outputs(outputs: Sequence[TeacherOutput]) -> TeacherOutput:
     """What a larger model makes of the vectors of all parts; what it makes of tokens stays with each part."""
-    image, text = torch.cat([own.image for own in judged]), torch.cat([own.text for own in judged])
-    return Judgement(image, text, judged[0].logit_scale, None)
+    image, text = torch.cat([own.image for own in outputs]), torch.cat([own.text for own in outputs])
+    return TeacherOutput(image, text, outputs[0].logit_scale, None)
 
 
 def divided(gradients: Embeddings, parts: Sequence[Part]) -> list[Embeddings]:
@@ -85,6 +85,6 @@ def divided(gradients: Embeddings, parts: Sequence[Part]) -> list[Embeddings]:
     ]
 
 
-def detached(found: Embeddings) -> Embeddings:
+def detached(embeddings: Embeddings) -> Embeddings:
     """The same embeddings without a graph."""
-    return Embeddings(*(x.detach() for x in found))
+    return Embeddings(*(x.detach() for x in embeddings))

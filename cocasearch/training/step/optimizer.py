@@ -36,7 +36,7 @@ def build_optimizers(model: CoCa, config: TrainingConfig) -> list[torch.optim.Op
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_encoder, factor = id(parameter) in encoder, factors.get(id(parameter), 1.0)
-            use_muon = config.optimizer == "muon" and not is_encoder and is_muon_matrix(name, parameter)
+            use_muon = config.optimization.optimizer == "muon" and not is_encoder and is_muon_matrix(name, parameter)
             groups.setdefault(
                 (use_muon, is_encoder, parameter.ndim >= 2, factor, isinstance(parameter, DTensor)), []
             ).append(parameter)
@@ -44,9 +44,9 @@ def build_optimizers(model: CoCa, config: TrainingConfig) -> list[torch.optim.Op
         raise CocaSearchError("these settings leave nothing to train", hint="unlock a tower")
     rules: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for (use_muon, is_encoder, decays, factor, _), parameters in groups.items():
-        rate = config.encoder_learning_rate if is_encoder else config.learning_rate
-        peak = factor * (config.muon_learning_rate if use_muon else rate)
-        decay = config.weight_decay if decays else 0.0
+        rate = config.optimization.encoder_learning_rate if is_encoder else config.optimization.learning_rate
+        peak = factor * (config.optimization.muon_learning_rate if use_muon else rate)
+        decay = config.optimization.weight_decay if decays else 0.0
         rules[use_muon].append(
             {"params": parameters, "lr": peak, "peak_lr": peak, "is_encoder": is_encoder, "weight_decay": decay}
         )
@@ -55,8 +55,11 @@ def build_optimizers(model: CoCa, config: TrainingConfig) -> list[torch.optim.Op
 
 
 def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"betas": (config.beta1, config.beta2), "eps": config.adam_epsilon}
-    if config.precision == "pure_bfloat16":
+    settings: dict[str, Any] = {
+        "betas": (config.optimization.beta1, config.optimization.beta2),
+        "eps": config.optimization.adam_epsilon,
+    }
+    if config.computation.precision == "pure_bfloat16":
         return SplitAdamW(groups, **settings)
     return torch.optim.AdamW(groups, fused=True, **settings)  # one pass over weights, gradients and moments
 
@@ -67,16 +70,16 @@ def is_muon_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def set_learning_rates(
-    optimizers: Iterable[torch.optim.Optimizer], config: TrainingConfig, *, step: int, steps: int, thaw_step: int
+    optimizers: Iterable[torch.optim.Optimizer], config: TrainingConfig, *, step: int, steps: int, unfreeze_step: int
 ) -> None:
-    """The rates of one step, as `rate_share` has it; an encoder that thaws later warms up by itself."""
+    """The rates of one step, as `rate_share` has it; an encoder that is unfrozen later warms up by itself."""
     share, warmup = rate_share(config, step, steps), max(1, warmup_steps(config, steps))
-    thawed = float(step >= thaw_step)
-    if thaw_step >= warmup:  # until then the share itself is the warm-up
-        thawed *= min(1.0, (step - thaw_step + 1) / warmup)
+    unfrozen = float(step >= unfreeze_step)
+    if unfreeze_step >= warmup:  # until then the share itself is the warm-up
+        unfrozen *= min(1.0, (step - unfreeze_step + 1) / warmup)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * share * (thawed if group["is_encoder"] else 1.0)
+            group["lr"] = group["peak_lr"] * share * (unfrozen if group["is_encoder"] else 1.0)
 
 
 def learning_rates(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, float]:
@@ -97,9 +100,9 @@ def clip_gradients(parameters: Iterable[nn.Parameter], config: TrainingConfig) -
     kinds = [[p for p in trained if isinstance(p, DTensor) == divided] for divided in (True, False)]
     norms = [nn.utils.get_total_norm([p.grad for p in kind if p.grad is not None]) for kind in kinds if kind]
     norm: Tensor = torch.stack([n.full_tensor() if isinstance(n, DTensor) else n for n in norms]).norm()
-    if config.max_gradient_norm:
+    if config.optimization.max_gradient_norm:
         for kind in kinds:
-            nn.utils.clip_grads_with_norm_(kind, config.max_gradient_norm, norm)
+            nn.utils.clip_grads_with_norm_(kind, config.optimization.max_gradient_norm, norm)
     return norm
 
 

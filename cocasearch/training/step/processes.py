@@ -16,6 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.inference.device import choose_device
+from cocasearch.training.step.launch import is_alone
 
 T = TypeVar("T")
 
@@ -25,7 +26,6 @@ _PATIENCE = timedelta(hours=6)
 _GATHERING = timedelta(minutes=5)
 
 _HOW_TO_START = "start them with torchrun; to train in one process, unset WORLD_SIZE"
-_LAUNCHER = os.getppid()
 _store: Any = None  # what all of them can write notes into
 
 
@@ -36,7 +36,7 @@ def device_of_process(device: str = "auto") -> torch.device:
         CocaSearchError: The device is unknown or not there.
     """
     chosen, local_rank = choose_device(device), os.environ.get("LOCAL_RANK")
-    if str(chosen) == "cuda" and local_rank is not None and not _is_alone():
+    if str(chosen) == "cuda" and local_rank is not None and not is_alone():
         chosen = torch.device("cuda", int(local_rank))
         torch.cuda.set_device(chosen)
     return chosen
@@ -60,7 +60,7 @@ class Processes:
         Raises:
             CocaSearchError: The environment speaks of others that cannot be found.
         """
-        if _is_alone():
+        if is_alone():
             return cls()
         if not dist.is_initialized():
             _refuse_impossible_numbers()
@@ -99,16 +99,12 @@ class Processes:
         dist.all_gather(gathered, padded)
         return [rows[: int(count)] for rows, count in zip(gathered, counts, strict=True)]
 
-    def highest(self, number: int) -> int:
-        """The highest of every process's numbers."""
-        return max(self.gather(number))
-
-    def any(self, is_so: bool) -> bool:
-        """Whether it is so in any process; the same answer in all of them."""
+    def any(self, condition: bool) -> bool:
+        """Whether a condition holds in any process; the same answer in all of them."""
         if self.count == 1:
-            return is_so
+            return condition
         backend_device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        return bool(self.sum(torch.tensor(float(is_so), device=backend_device)))
+        return bool(self.sum(torch.tensor(float(condition), device=backend_device)))
 
     def once(self, make: Callable[[], T]) -> T:
         """What the first process makes, for all of them; the others wait for it.
@@ -141,23 +137,14 @@ class Processes:
         return gathered
 
 
-def has_lost_launcher() -> bool:
-    """Whether `torchrun`, which would end this process with the others, is gone itself."""
-    return "TORCHELASTIC_RUN_ID" in os.environ and os.getppid() != _LAUNCHER
-
-
-def is_first_to_tell() -> bool:
+def is_first_to_report() -> bool:
     """Whether none of the processes has asked this before; if that cannot be known, it is."""
     if _store is None:
         return True
     try:
-        return bool(_store.add("told", 1) == 1)
+        return bool(_store.add("reported", 1) == 1)
     except RuntimeError:  # the process that keeps the notes is gone
         return True
-
-
-def _is_alone() -> bool:
-    return os.environ.get("WORLD_SIZE", "1") in ("", "1")
 
 
 def _refuse_impossible_numbers() -> None:

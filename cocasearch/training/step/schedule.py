@@ -14,36 +14,36 @@ def rate_share(config: TrainingConfig, step: int, steps: int) -> float:
     warmup = warmup_steps(config, steps)
     if step < warmup:
         return (step + 1) / warmup
-    if config.schedule == "const":
+    if config.optimization.schedule == "const":
         return 1.0
-    if config.schedule == "const-cooldown":
+    if config.optimization.schedule == "const-cooldown":
         return _cooled(config, step, steps)
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def warmup_steps(config: TrainingConfig, steps: int) -> int:
     """How many steps the warm-up takes: `warmup_steps` of them where that is set, else a share of the run."""
-    return config.warmup_steps or round(config.warmup * steps)
+    return config.optimization.warmup_steps or round(config.optimization.warmup * steps)
 
 
 def is_validated(config: TrainingConfig, step: int, steps: int) -> bool:
     """Whether a run is validated after so many of `steps`: `validations` times, evenly, and at its end."""
-    times = config.validations
+    times = config.run.validations
     return step == steps or step * times // steps > (step - 1) * times // steps
 
 
 def _cooled(config: TrainingConfig, step: int, steps: int) -> float:
-    length = round(config.cooldown * steps)
+    length = round(config.optimization.cooldown * steps)
     done = step - (steps - length)
     if done < 0 or not length:
         return 1.0
-    left: float = (1 - done / length) ** config.cooldown_power
-    return config.cooldown_end + (1 - config.cooldown_end) * left
+    left: float = (1 - done / length) ** config.optimization.cooldown_power
+    return config.optimization.cooldown_end + (1 - config.optimization.cooldown_end) * left
 
 
-def caption_share(config: TrainingConfig, step: int, steps: int) -> float:
+def caption_ramp(config: TrainingConfig, step: int, steps: int) -> float:
     """The share of `caption_weight` at a step: 0 while the run is contrastive alone, then rising to 1 along a line."""
-    start, ramp = config.caption_start * steps, config.caption_ramp * steps
+    start, ramp = config.losses.caption_start * steps, config.losses.caption_ramp * steps
     if step < start:
         return 0.0
     return min(1.0, (step + 1 - start) / ramp) if ramp else 1.0

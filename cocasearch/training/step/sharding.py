@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cocasearch.model.layers import CrossAttentionBlock, SelfAttentionBlock
 from cocasearch.training.losses.objective import Objective
-from cocasearch.training.model.memory import blocks
+from cocasearch.training.model.tower_blocks import blocks
 
 T = TypeVar("T")
 
@@ -71,8 +71,6 @@ def load_moments(optimizer: torch.optim.Optimizer, model: nn.Module, stored: dic
     """Load what `stored_moments` gave, however parameters are divided and grouped now; rates stay as they are."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if "param_groups" in stored:  # an older checkpoint, which counted parameters
-        stored = {names[id(parameters[index])]: state for index, state in stored["state"].items()}
     moments = {
         index: {
             name: divided_as(value, parameter) if isinstance(value, Tensor) else value

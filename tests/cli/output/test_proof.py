@@ -6,7 +6,7 @@ import pytest
 
 from cocasearch.cli.output.proof import suggestion
 from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
-from cocasearch.training.model.kept_shares import KeptShare
+from cocasearch.training.model.interpolation_curve import CurvePoint
 
 
 def share(keep, new, *, is_gentle):
@@ -15,7 +15,7 @@ def share(keep, new, *, is_gentle):
     def scores(recall):
         return RetrievalScores(*[Recall({1: recall, 5: recall, 10: recall}, 1.0)] * 2)
 
-    return KeptShare(keep, scores(new), scores(0.5), is_gentle)
+    return CurvePoint(keep, scores(new), scores(0.5), is_gentle)
 
 
 TELLING = [share(keep, 0.9 - keep, is_gentle=keep > 0) for keep in (0.0, 0.3, 0.6, 1.0)]

@@ -19,7 +19,7 @@ from cocasearch.evaluation.comparison import ComparedFigure
 from cocasearch.evaluation.hallucination import Hallucination, HallucinationReport
 from cocasearch.evaluation.linear_probe import Accuracy
 from cocasearch.evaluation.retrieval_metrics import Recall, RetrievalScores
-from cocasearch.training.model.kept_shares import KeptShare
+from cocasearch.training.model.interpolation_curve import CurvePoint
 
 WIDTHS = (60, 80, 100, 120, 140, 200)
 
@@ -39,7 +39,7 @@ REPORT = EvaluationReport(
     "m", 9, 9, SCORES, CaptionScores(0.123, 0.456, 1.253, 98765), (), None, HallucinationReport(OFTEN, OFTEN, 0.4)
 )
 ACCURACY = Accuracy(0.123, (0.111, 0.222), 0.333, 0.444, (0.401, 0.499))
-SHARES = [KeptShare(keep, SCORES, SCORES, is_gentle=True) for keep in (0.0, 0.1, 1.0)]
+CURVE = [CurvePoint(keep, SCORES, SCORES, is_gentle=True) for keep in (0.0, 0.1, 1.0)]
 
 
 COMMANDS = [
@@ -54,7 +54,7 @@ OTHERS = {
     "calibrate": lambda: calibrate._print("m", CALIBRATION),
     "probe": lambda: console.write_table([probe._row("linear classifier", ACCURACY)]),
     "finetune": lambda: proof._print_figures(COMPARED),
-    "finetune's shares": lambda: console.write_table([proof._share_row(share) for share in SHARES]),
+    "finetune's curve": lambda: console.write_table([proof._curve_row(point) for point in CURVE]),
 }
 
 

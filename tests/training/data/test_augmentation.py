@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.training.config import AugmentationConfig
+from cocasearch.training.config_groups import AugmentationConfig
 from cocasearch.training.data.augmentation import _random_box, augment
 
 NONE = AugmentationConfig(min_area=1.0, flip=False, color=0.0)
@@ -36,9 +36,9 @@ def test_the_seed_decides(ramp: Image.Image) -> None:
 
 @pytest.mark.parametrize("size", [(100, 60), (1, 500), (333, 17), (5000, 4001)])
 def test_boxes_lie_within_the_picture_and_keep_their_share(size: tuple[int, int]) -> None:
-    chance = random.Random(0)
+    rng = random.Random(0)
     for _ in range(500):
-        left, top, right, bottom = _random_box(size, AugmentationConfig(min_area=0.6), chance)
+        left, top, right, bottom = _random_box(size, AugmentationConfig(min_area=0.6), rng)
         assert 0 <= left < right <= size[0] + 1e-9
         assert 0 <= top < bottom <= size[1] + 1e-9
         width, height = (right - left) / size[0], (bottom - top) / size[1]
@@ -95,15 +95,17 @@ def test_settings_out_of_range(name: str, value: float) -> None:
 
 def test_half_of_the_views_may_lose_their_sharpness() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
-    sharp, mixed = (views(noise, AugmentationConfig(1.0, False, 0.0, coarsest=coarsest)) for coarsest in (0, 8))
+    sharp, mixed = (
+        views(noise, AugmentationConfig(min_area=1.0, flip=False, color=0.0, coarsest=coarsest)) for coarsest in (0, 8)
+    )
     assert 10 <= sum(not np.array_equal(*pair) for pair in zip(sharp, mixed, strict=True)) <= 30
     assert min(view.std() for view in mixed) < 0.6 * min(view.std() for view in sharp)
 
 
 def boxes(size: tuple[int, int], config: AugmentationConfig) -> np.ndarray:
     """Many boxes as rows of width and height, in pixels."""
-    chance = random.Random(0)
-    left, top, right, bottom = np.array([_random_box(size, config, chance) for _ in range(2000)]).T
+    rng = random.Random(0)
+    left, top, right, bottom = np.array([_random_box(size, config, rng) for _ in range(2000)]).T
     return np.stack([right - left, bottom - top], axis=1)
 
 

@@ -3,7 +3,6 @@
 import itertools
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from cocasearch.training.data.frozen_features import FeatureFile, FrozenPart
 from cocasearch.training.run_folder.progress import TrainingProgress
 
 FIXED = {"fixed_views": 2, "precision": "float32", "dropout": 0.0}
-WHOLE = {"frozen_passes": float("inf"), "frozen_blocks": 0}
-PART = {"frozen_passes": 1.0, "frozen_blocks": 2}
+WHOLE = {"frozen_epochs": float("inf"), "frozen_blocks": 0}
+PART = {"frozen_epochs": 1.0, "frozen_blocks": 2}
 
 
 @pytest.fixture
@@ -27,9 +26,9 @@ def losses(runs, tmp_path: Path) -> Callable[..., list[tuple[float, float, float
 
     def of(name: str, **settings: object) -> list[tuple[float, float, float]]:
         steps: list[TrainingProgress] = []
-        config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **settings})
+        config = runs.plain(tmp_path / "none").config.changed(**{**FIXED, **settings})
         runs.trainer(tmp_path / name, config=config, progress=steps.append, held_out=0, names=True).run()
-        return [(step.contrastive_loss, step.caption_loss, step.name_loss) for step in steps]
+        return [(step.losses["contrastive"], step.losses["caption"], step.losses["name"]) for step in steps]
 
     return of
 
@@ -46,7 +45,7 @@ def test_cached_features_train_as_computed_ones_do(losses, frozen: dict[str, flo
 
 def test_a_picture_has_so_many_views_and_no_more(runs) -> None:
     data = runs.trainer(Path("none"), held_out=0, names=True).data
-    config = TrainingConfig(images_per_step=6, labelled_per_step=2, fixed_views=2)
+    config = TrainingConfig().changed(batch_size=6, labelled_per_step=2, fixed_views=2)
     seen: dict[str, set[bytes]] = {}
     for step in range(30):
         for view in data._plan(config, step).views:
@@ -72,8 +71,7 @@ def test_two_runs_may_share_a_folder_and_neither_spoils_what_the_other_reads(run
     def trainer(name: str, **augmentation: float):
         plain = runs.plain(tmp_path / "none").config
         kept = {"cache_features": True, "feature_folder": str(tmp_path / "features")}
-        changed = replace(plain.augmentation, **augmentation)
-        config = replace(plain, augmentation=changed, **{**FIXED, **WHOLE, **kept})
+        config = plain.changed(**{**FIXED, **WHOLE, **kept, **augmentation})
         return runs.trainer(tmp_path / name, config=config, held_out=0, names=False)
 
     first, second = trainer("first"), trainer("second")
@@ -110,9 +108,8 @@ def test_what_is_there_is_not_computed_again(runs, tmp_path: Path, monkeypatch: 
     def run(views: int, stop: bool = False, **augmentation: float) -> int:
         computed.clear()
         plain = runs.plain(tmp_path / "none").config
-        changed = replace(plain.augmentation, **augmentation)
         kept = {"cache_features": True, "feature_folder": str(tmp_path / "features")}
-        config = replace(plain, augmentation=changed, **{**FIXED, **WHOLE, **kept, "fixed_views": views})
+        config = plain.changed(**{**FIXED, **WHOLE, **kept, **augmentation, "fixed_views": views})
 
         def stage(_what: str, done: int, _total: int) -> None:
             if stop and done:
@@ -143,7 +140,7 @@ def test_what_is_there_is_not_computed_again(runs, tmp_path: Path, monkeypatch: 
 
 
 def test_unreadable_pictures_are_left_out_and_named(runs, tmp_path: Path, drawings: list[CaptionedImage]) -> None:
-    config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **WHOLE}, cache_features=True)
+    config = runs.plain(tmp_path / "none").config.changed(**{**FIXED, **WHOLE}, cache_features=True)
     images = [*drawings, CaptionedImage(b"no picture", "broken.png", ("a red square.",))]
     result = runs.trainer(tmp_path / "model", config=config, images=images, held_out=0, names=False).run()
     assert list(result.unreadable) == ["broken.png"]
@@ -171,19 +168,19 @@ def test_what_could_not_be_read_is_tried_again_by_the_next_run(tmp_path: Path) -
     ("settings", "reason"),
     [
         ({"fixed_views": 0, **WHOLE}, "fixed_views"),
-        ({"frozen_passes": 0.0, "frozen_blocks": 0}, "never changes"),
+        ({"frozen_epochs": 0.0, "frozen_blocks": 0}, "never changes"),
         ({**WHOLE, "force_patch_dropout": 0.5}, "goes without force_patch_dropout"),
         ({**WHOLE, "distill_from": "coca-mini"}, "coca-mini needs pixels"),
     ],
 )
 def test_what_cannot_be_cached_is_refused(runs, tmp_path: Path, settings: dict[str, object], reason: str) -> None:
     with pytest.raises(CocaSearchError, match=reason):
-        config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **settings}, cache_features=True)
+        config = runs.plain(tmp_path / "none").config.changed(**{**FIXED, **settings}, cache_features=True)
         runs.trainer(tmp_path / "model", config=config, held_out=0, names=False)
 
 
 def test_a_model_that_was_saved_in_between_has_the_same_features(runs, new_start, tmp_path: Path) -> None:
-    config = replace(runs.plain(tmp_path / "none").config, **{**FIXED, **PART}, cache_features=True)
+    config = runs.plain(tmp_path / "none").config.changed(**{**FIXED, **PART}, cache_features=True)
     start = new_start()
     with torch.no_grad():
         start.model.image_encoder.stem.bias.copy_(torch.linspace(-0.1, 0.1, len(start.model.image_encoder.stem.bias)))

@@ -1,4 +1,4 @@
-"""What a step trains on: every picture once a pass, sources mixed by weight, the same for the same seed and step."""
+"""What a step trains on: every picture once an epoch, sources mixed by weight, the same for the same seed and step."""
 
 import io
 import os
@@ -14,16 +14,18 @@ from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
 from cocasearch.text.tokenizer import Tokenizer
-from cocasearch.training.config import AugmentationConfig, TrainingConfig
+from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import LabelledImages, Source, TrainingBatch, TrainingData
 from cocasearch.training.data.views import Views, own_cores
 
 LEVELS = Preprocess(PreprocessConfig(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), resize_mode="squash"))
-CONFIG = TrainingConfig(
-    images_per_step=4,
+CONFIG = TrainingConfig().changed(
+    batch_size=4,
     captions_per_image=2,
     labelled_per_step=3,
-    augmentation=AugmentationConfig(min_area=1.0, flip=False, color=0.0),
+    min_area=1.0,
+    flip=False,
+    color=0.0,
 )
 
 
@@ -60,24 +62,24 @@ def batches(data: TrainingData, config: TrainingConfig, steps: int, first: int =
 
 def test_every_picture_is_seen_once_a_pass_and_in_another_order_each_time(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(12), 1.0))
-    assert data.steps_per_pass(CONFIG) == 3
+    assert data.steps_per_epoch(CONFIG) == 3
     order = [number for batch in batches(data, CONFIG, 9) for number, _ in seen(batch.pixels)]
-    passes = [order[:12], order[12:24], order[24:]]
-    assert [sorted(numbers) for numbers in passes] == [list(range(12))] * 3
-    assert len({tuple(numbers) for numbers in passes}) == 3
+    epochs = [order[:12], order[12:24], order[24:]]
+    assert [sorted(numbers) for numbers in epochs] == [list(range(12))] * 3
+    assert len({tuple(numbers) for numbers in epochs}) == 3
 
 
 def test_batches_are_the_same_with_any_number_of_workers(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     data = training_data(tokenizer, Source(pictures(12), 1.0), Source(pictures(5, source=1), 1.0))
-    augmented = replace(CONFIG, augmentation=AugmentationConfig(min_area=0.3, color=0.3))
+    augmented = CONFIG.changed(min_area=0.3, color=0.3)
     threads: set[int] = set()
     monkeypatch.setattr(
         data.views, "read", lambda *view: threads.add(threading.get_ident()) or Views.read(data.views, *view)
     )
-    one = batches(data, replace(augmented, workers=1), 6)
+    one = batches(data, augmented.changed(workers=1), 6)
     assert len(threads) == 1
     for workers in (0, 5):
-        for found, expected in zip(batches(data, replace(augmented, workers=workers), 6), one, strict=True):
+        for found, expected in zip(batches(data, augmented.changed(workers=workers), 6), one, strict=True):
             assert all(torch.equal(getattr(found, name), getattr(expected, name)) for name in vars(expected))
 
 
@@ -93,7 +95,7 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own_cores() == 16
 
 
-def test_passes_need_not_end_with_a_step(tokenizer: Tokenizer) -> None:
+def test_epochs_need_not_end_with_a_step(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(7), 1.0))
     order = [number for batch in batches(data, CONFIG, 7) for number, _ in seen(batch.pixels)]
     assert [sorted(order[first : first + 7]) for first in (0, 7, 14, 21)] == [list(range(7))] * 4
@@ -101,7 +103,7 @@ def test_passes_need_not_end_with_a_step(tokenizer: Tokenizer) -> None:
 
 def test_sources_are_mixed_by_weight(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(9), 3.0), Source(pictures(4, source=1), 1.0))
-    assert data.steps_per_pass(CONFIG) == 3
+    assert data.steps_per_epoch(CONFIG) == 3
     found = [seen(batch.pixels) for batch in batches(data, CONFIG, 8)]
     assert [[source for _, source in step] for step in found] == [[0, 0, 0, 1]] * 8
     second = [number for step in found for number, source in step if source == 1]
@@ -110,7 +112,7 @@ def test_sources_are_mixed_by_weight(tokenizer: Tokenizer) -> None:
 
 def test_a_step_holds_no_picture_twice(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(3), 1.0))
-    assert data.steps_per_pass(CONFIG) == 1
+    assert data.steps_per_epoch(CONFIG) == 1
     assert [sorted(seen(batch.pixels)) for batch in batches(data, CONFIG, 3)] == [[(0, 0), (1, 0), (2, 0)]] * 3
 
 
@@ -147,13 +149,13 @@ def equal(first: TrainingBatch, second: TrainingBatch) -> bool:
 
 
 def test_a_resumed_run_sees_what_it_would_have_seen(tokenizer: Tokenizer, drawings: list[CaptionedImage]) -> None:
-    config = replace(CONFIG, augmentation=AugmentationConfig())
+    config = CONFIG.changed()
     labelled = LabelledImages([image.image for image in drawings], list(range(18)), [("a",)] * 18)
     whole = batches(training_data(tokenizer, Source(drawings, 1.0), labelled=labelled), config, 9)
     rest = batches(training_data(tokenizer, Source(drawings, 1.0), labelled=labelled), config, 9, first=4)
     assert len(rest) == 5
     assert all(equal(*pair) for pair in zip(whole[4:], rest, strict=True))
-    other = batches(training_data(tokenizer, Source(drawings, 1.0)), replace(config, seed=1), 1)
+    other = batches(training_data(tokenizer, Source(drawings, 1.0)), config.changed(seed=1), 1)
     assert not torch.equal(other[0].pixels, whole[0].pixels)
     assert batches(training_data(tokenizer, Source(drawings, 1.0)), config, 9, first=9) == []
 
@@ -182,7 +184,7 @@ def test_unreadable_pictures_are_left_out_and_named(tokenizer: Tokenizer, tmp_pa
 def test_a_step_of_unreadable_pictures_does_not_stop_a_run(tokenizer: Tokenizer) -> None:
     images = [replace(image, image=b"") if number != 3 else image for number, image in enumerate(pictures(5))]
     data = training_data(tokenizer, Source(images, 1.0))
-    assert [seen(batch.pixels) for batch in batches(data, replace(CONFIG, images_per_step=2), 5)] == [[(3, 0)]] * 5
+    assert [seen(batch.pixels) for batch in batches(data, CONFIG.changed(batch_size=2), 5)] == [[(3, 0)]] * 5
     assert sorted(data.unreadable) == ["0/0", "0/1", "0/2", "0/4"]
 
 
@@ -211,17 +213,15 @@ def test_closing_stops_the_workers(tokenizer: Tokenizer) -> None:
 
 def test_resampling_draws_with_replacement_over_steps_and_none_twice_in_a_step(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source(pictures(40), 1.0))
-    steps = 20  # half a pass each of eight pictures of forty: four passes
-    seen_once = [
-        number for batch in batches(data, replace(CONFIG, images_per_step=8), 5) for number, _ in seen(batch.pixels)
-    ]
+    steps = 20  # half an epoch each of eight pictures of forty: four epochs
+    seen_once = [number for batch in batches(data, CONFIG.changed(batch_size=8), 5) for number, _ in seen(batch.pixels)]
     assert sorted(seen_once) == list(range(40))
-    config = replace(CONFIG, images_per_step=8, resampled=True)
+    config = CONFIG.changed(batch_size=8, resampled=True)
     drawn = [[number for number, _ in seen(batch.pixels)] for batch in batches(data, config, steps)]
     assert all(len(set(numbers)) == 8 for numbers in drawn)
-    first_passes = [len({number for numbers in drawn[at : at + 5] for number in numbers}) for at in range(0, steps, 5)]
+    first_epochs = [len({number for numbers in drawn[at : at + 5] for number in numbers}) for at in range(0, steps, 5)]
     # In five draws of a fifth each a picture is missed with chance 0.8 ** 5: 27 of 40 are seen.
-    assert all(20 <= count <= 34 for count in first_passes)
+    assert all(20 <= count <= 34 for count in first_epochs)
     assert len({number for numbers in drawn for number in numbers}) >= 38
     assert [[number for number, _ in seen(batch.pixels)] for batch in batches(data, config, steps, first=7)] == drawn[
         7:

@@ -9,7 +9,7 @@ from PIL import Image
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import sample_photos_folder
-from cocasearch.training.data.splitting import LeftOut, find_alike, hold_out, keep_apart
+from cocasearch.training.data.splitting import Excluded, find_alike, hold_out, keep_apart
 
 PHOTOS = sorted(sample_photos_folder().glob("*.jpg"))
 
@@ -31,7 +31,7 @@ def smaller(file: Path) -> bytes:
 
 def apart(
     sources: list[list[CaptionedImage]], held_out: list[CaptionedImage], *, near: bool = True, most_alike: float = 1.0
-) -> tuple[list[list[CaptionedImage]], LeftOut]:
+) -> tuple[list[list[CaptionedImage]], Excluded]:
     found = find_alike([image for source in sources for image in source], held_out, near=near)
     return keep_apart(sources, held_out, found, most_alike=most_alike)
 
@@ -63,7 +63,7 @@ def test_what_is_nearly_the_same_is_kept_where_wanted() -> None:
     source = [named("b", PHOTOS[1].read_bytes()), named("c", smaller(PHOTOS[2])), named("torn", b"torn")]
     (kept,), left_out = apart([source], held_out, near=False)
     assert [image.key for image in kept] == ["c", "torn"]
-    assert left_out == LeftOut(same=[("b", "held 1")], nearly_same=[], unreadable=[])
+    assert left_out == Excluded(same=[("b", "held 1")], nearly_same=[], unreadable=[])
 
 
 def test_a_source_of_which_nothing_is_left_is_refused() -> None:

@@ -18,7 +18,7 @@ from cocasearch.training.model.interpolation import interpolate_folders
 from cocasearch.training.model.starting_point import from_model_folder, from_preset
 from cocasearch.training.train_job import TrainingRequest, train
 
-FEW_STEPS = TrainingConfig(passes=1, images_per_step=6, held_out=4, validations=1, keep_near=True)
+FEW_STEPS = TrainingConfig().changed(epochs=1, batch_size=6, held_out=4, validations=1, keep_near=True)
 NOTHING = KnownWords({})
 
 
@@ -112,7 +112,7 @@ def test_training_on_adds_to_what_a_model_knew(data: Path, knowing_folder: Path,
 
 def test_tuning_adds_its_words_and_a_mixture_keeps_them(data: Path, knowing_folder: Path, tmp_path: Path) -> None:
     def strongly(config: TrainingConfig) -> TrainingConfig:
-        return replace(config, passes=8.0, optimizer="muon", learning_rate=3e-3, keep_near=True)
+        return config.changed(epochs=8.0, optimizer="muon", learning_rate=3e-3, keep_near=True)
 
     out = tmp_path / "tuned"
     result = finetune(FinetuneRequest(data, out, knowing_folder, keep=0.25, adjust=strongly), device="cpu")
@@ -128,7 +128,7 @@ def test_tuning_adds_its_words_and_a_mixture_keeps_them(data: Path, knowing_fold
 
 def test_tuning_that_made_nothing_better_has_taught_no_words(data: Path, knowing_folder: Path, tmp_path: Path) -> None:
     def hardly(config: TrainingConfig) -> TrainingConfig:
-        return replace(config, passes=1.0, learning_rate=1e-9, encoder_learning_rate=1e-9, keep_near=True)
+        return config.changed(epochs=1.0, learning_rate=1e-9, encoder_learning_rate=1e-9, keep_near=True)
 
     result = finetune(FinetuneRequest(data, tmp_path / "tuned", knowing_folder, adjust=hardly), device="cpu")
     assert result.kept == 1.0

@@ -1,4 +1,4 @@
-"""A larger model's judgement of what a smaller one sees, and the losses that make the smaller one follow it."""
+"""A larger model's teacher_output of what a smaller one sees, and the losses that make the smaller one follow it."""
 
 import json
 import random
@@ -20,13 +20,14 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import Source, TrainingBatch, TrainingData
 from cocasearch.training.losses.distillation import DistillationTeacher, read_teacher
 from cocasearch.training.losses.objective import Objective
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.model.starting_point import StartingPoint
 from cocasearch.training.run_folder.progress import TrainingProgress
-from cocasearch.training.step.gradients import Gradients, StepLosses
+from cocasearch.training.step.gradients import Gradients
 
 CPU = torch.device("cpu")
-ALONE = TrainingConfig(
-    images_per_step=7, captions_per_image=2, dropout=0, precision="float32", contrastive_weight=0, caption_weight=0
+ALONE = TrainingConfig().changed(
+    batch_size=7, captions_per_image=2, dropout=0, precision="float32", contrastive_weight=0, caption_weight=0
 )
 
 
@@ -69,11 +70,11 @@ def batch_of(start: StartingPoint, images) -> TrainingBatch:
 def gradients_of(
     start: StartingPoint, batch: TrainingBatch, folder: Path, **changes: object
 ) -> tuple[StepLosses, dict[str, Tensor]]:
-    config = replace(ALONE, distill_from=str(folder), **changes)
+    config = ALONE.changed(distill_from=str(folder), **changes)
     teacher = read_teacher(config, start, CPU)
     start.model.train().zero_grad()
     step = Gradients(Objective(start.model, start.tokenizer, config, larger=teacher), config)
-    losses = step.compute(batch, encoder_is_frozen=False, chance=random.Random(1))
+    losses = step.compute(batch, encoder_is_frozen=False, rng=random.Random(1))
     return losses, {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 
 
@@ -118,7 +119,8 @@ def test_its_losses_and_gradients_are_those_of_the_formulas(
     similarity, tokens = plain_losses(start, batch, teacher_folder)
     expected = 0.5 * similarity + 2 * tokens
     torch.testing.assert_close(losses.total, expected.detach(), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(losses.distillation, expected.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses.values["distillation"], similarity.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses.values["caption_distillation"], tokens.detach(), rtol=1e-4, atol=1e-6)
     start.model.zero_grad()
     expected.backward()
     assert_same(found, {name: p.grad for name, p in start.model.named_parameters() if p.grad is not None})
@@ -156,17 +158,17 @@ def test_a_student_comes_to_judge_as_its_teacher(runs, teacher_folder: Path, tmp
         distill_from=str(teacher_folder),
         contrastive_weight=0.0,
         caption_weight=0.0,
-        passes=10.0,
+        epochs=10.0,
         frozen_blocks=0,
         dropout=0.0,
         precision="float32",
     )
     batch = next(trainer.data.batches(trainer.config, first_step=0, steps=1))
-    chance = random.Random(0)
-    before = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
+    rng = random.Random(0)
+    before = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, rng=rng).total
     trainer.model.zero_grad()
     trainer.run()
-    after = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, chance=chance).total
+    after = trainer.learner.gradients.compute(batch, encoder_is_frozen=True, rng=rng).total
     assert after < 0.5 * before
 
 
@@ -175,9 +177,10 @@ def test_what_is_learned_of_a_teacher_is_told_and_logged(runs, teacher_folder: P
     config = runs.plain(tmp_path / "model", distill_from=str(teacher_folder)).config
     runs.trainer(tmp_path / "model", config=config, progress=told.append, held_out=0, names=False).run()
     lines = (tmp_path / "model.run" / "log.jsonl").read_text().splitlines()
-    logged = [json.loads(line)["distillation_loss"] for line in lines]
-    assert logged == [progress.distillation_loss for progress in told]
-    assert min(logged) > 0
+    for name in ("distillation", "caption_distillation"):
+        logged = [json.loads(line)["losses"][name] for line in lines]
+        assert logged == [progress.losses[name] for progress in told]
+        assert min(logged) > 0
 
 
 def test_a_run_goes_on_with_its_own_teacher_alone(runs, teacher_folder: Path, tokenizer, tmp_path: Path) -> None:

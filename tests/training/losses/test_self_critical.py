@@ -13,12 +13,12 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.text.tokenizer import Tokenizer
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import TrainingBatch
-from cocasearch.training.judging import score
 from cocasearch.training.losses.objective import Objective
 from cocasearch.training.losses.self_critical import SelfCritic
 from cocasearch.training.step.gradients import Gradients
+from cocasearch.training.validation import score
 
-CONFIG = TrainingConfig(
+CONFIG = TrainingConfig().changed(
     self_critical_weight=2.0, self_critical_samples=3, caption_weight=0.0, dropout=0.0, precision="float32"
 )
 REFERENCES = [
@@ -39,7 +39,7 @@ def test_a_caption_is_worth_what_people_wrote(tokenizer: Tokenizer) -> None:
 
 
 def test_an_object_that_nobody_named_costs_its_price(tokenizer: Tokenizer) -> None:
-    free, dear = (SelfCritic(REFERENCES, tokenizer, replace(CONFIG, invention_price=price)) for price in (0.0, 1.5))
+    free, dear = (SelfCritic(REFERENCES, tokenizer, CONFIG.changed(invention_price=price)) for price in (0.0, 1.5))
     for text, invented in (("a dog on a couch", 0), ("a puppy", 0), ("a dog and a cat", 1), ("a cat and a bus", 2)):
         assert free.reward(text, 0) - dear.reward(text, 0) == pytest.approx(1.5 * invented)
 
@@ -65,7 +65,7 @@ def test_the_gradient_is_that_of_the_expected_reward(objective: Objective) -> No
     """Against the plain way: the model's own log-probabilities of the same captions, times their advantages."""
     model, batch = objective.model, batch_of(objective, [4, 0, 2])
     gradients = Gradients(objective, CONFIG)
-    losses = gradients.compute(batch, encoder_is_frozen=False, chance=random.Random(0), seed=7)
+    losses = gradients.compute(batch, encoder_is_frozen=False, rng=random.Random(0), seed=7)
     found = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad()
     torch.manual_seed(7)
@@ -80,7 +80,7 @@ def test_the_gradient_is_that_of_the_expected_reward(objective: Objective) -> No
     logits = model.multimodal_decoder.vocabulary(model.multimodal_decoder(states, context[drawn.owners]))
     of_token = logits[:, :-1].log_softmax(-1).gather(2, drawn.ids[:, 1:, None])[:, :, 0]
     of_caption = (of_token * (drawn.ids[:, 1:] != objective.tokenizer.pad_id)).sum(1)
-    (-CONFIG.self_critical_weight * (drawn.advantages * of_caption).mean()).backward()  # type: ignore[no-untyped-call]
+    (-CONFIG.losses.self_critical_weight * (drawn.advantages * of_caption).mean()).backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.multimodal_decoder.named_parameters():
         torch.testing.assert_close(found[f"multimodal_decoder.{name}"], parameter.grad, atol=1e-5, rtol=1e-3)
     assert any(name.startswith("image_encoder") for name in found), "the reward does not reach the image encoder"
@@ -89,7 +89,7 @@ def test_the_gradient_is_that_of_the_expected_reward(objective: Objective) -> No
 def test_what_autocast_keeps_from_drawing_does_not_cut_gradients(objective: Objective) -> None:
     objective.autocast = torch.bfloat16
     Gradients(objective, CONFIG).compute(
-        batch_of(objective, [1, 3]), encoder_is_frozen=False, chance=random.Random(0), seed=1
+        batch_of(objective, [1, 3]), encoder_is_frozen=False, rng=random.Random(0), seed=1
     )
     without = [name for name, weight in objective.model.multimodal_decoder.named_parameters() if weight.grad is None]
     assert not without
@@ -98,12 +98,12 @@ def test_what_autocast_keeps_from_drawing_does_not_cut_gradients(objective: Obje
 def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
     """Of drawn shapes: from a model that knows the words, captions without people's words as targets."""
     rewards: list[float] = []
-    settings = {"images_per_step": 12, "captions_per_image": 3, "precision": "float32", "optimizer": "adamw"}
-    first = runs.plain(tmp_path / "words", **settings, passes=30, learning_rate=5e-3, caption_weight=1.0)
+    settings = {"batch_size": 12, "captions_per_image": 3, "precision": "float32", "optimizer": "adamw"}
+    first = runs.plain(tmp_path / "words", **settings, epochs=30, learning_rate=5e-3, caption_weight=1.0)
     first.run()
     start = replace(first.start, model=first.model)
-    config = replace(
-        first.config, passes=30, learning_rate=1e-3, caption_weight=0.0, self_critical_weight=1.0, warmup=0.0
+    config = first.config.changed(
+        epochs=30, learning_rate=1e-3, caption_weight=0.0, self_critical_weight=1.0, warmup=0.0
     )
     own = {"config": config, "start": start, "held_out": 0, "names": False}
     runs.trainer(tmp_path / "own", **own, progress=lambda progress: rewards.append(progress.reward)).run()
@@ -111,7 +111,7 @@ def test_a_run_learns_to_earn_more(runs, tmp_path: Path) -> None:
 
 
 def test_a_run_that_learns_captions_alone_is_judged_by_those_that_it_writes(runs, tmp_path: Path) -> None:
-    config = replace(CONFIG, objective="caption", passes=1, images_per_step=12, validations=1, invention_price=0.5)
+    config = CONFIG.changed(objective="caption", epochs=1, batch_size=12, validations=1, invention_price=0.5)
     result = runs.trainer(tmp_path / "model", config=config, names=False).run()
     report = result.validation
     assert report.captions is not None
@@ -131,9 +131,9 @@ def test_a_run_that_learns_captions_alone_is_judged_by_those_that_it_writes(runs
     [
         ({"objective": "contrastive"}, "objective=contrastive does not learn"),
         ({"sharding": "full"}, "sharding=none is needed"),
-        ({"self_critical_samples": 1}, "self_critical_samples must be 2 or more"),
+        ({"self_critical_samples": 1}, "self_critical_samples must be 2 or above"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
-        replace(CONFIG, **changes)  # type: ignore[arg-type]
+        CONFIG.changed(**changes)  # type: ignore[arg-type]

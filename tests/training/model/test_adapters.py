@@ -1,6 +1,5 @@
 """Adapters start as nothing, are all that is trained, and leave an ordinary model behind."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.model.adapters import AdaptedLinear, adapter_scale, add_adapters, merge_adapters
 from cocasearch.training.model.preparation import prepare
 
-CONFIG = TrainingConfig(lora_rank=3, lora_alpha=6.0)
+CONFIG = TrainingConfig().changed(lora_rank=3, lora_alpha=6.0)
 PIXELS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 IDS = torch.tensor([[1, 9, 8, 2, 0], [1, 7, 2, 0, 0]])
 
@@ -56,7 +55,7 @@ def test_the_merged_model_is_the_adapted_one(model: CoCa, tiny_config: CoCaConfi
 
 
 def test_only_adapters_and_extras_are_trained(model: CoCa) -> None:
-    add_adapters(model, replace(CONFIG, lora_extras="logit_scale, image_projection"))
+    add_adapters(model, CONFIG.changed(lora_extras="logit_scale, image_projection"))
     free = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     adapters = {name for name, _ in model.named_parameters() if "adapter_" in name}
     assert free == adapters | {"logit_scale", "image_projection.weight"}
@@ -81,7 +80,7 @@ def test_only_adapters_and_extras_are_trained(model: CoCa) -> None:
     ],
 )
 def test_the_layers_that_are_asked_for(model: CoCa, settings: dict[str, str], parts: set[str]) -> None:
-    add_adapters(model, replace(CONFIG, **settings))
+    add_adapters(model, CONFIG.changed(**settings))
     adapted = [name.split(".") for name, module in model.named_modules() if isinstance(module, AdaptedLinear)]
     assert {".".join(part for part in name[:-1] if not part.isdigit()) for name in adapted} == parts
 
@@ -90,8 +89,8 @@ def test_alpha_scales_what_an_adapter_adds(tiny_config: CoCaConfig, tiny_coca: C
     linear = torch.nn.Linear(4, 5)
     x, found = torch.randn(7, 4), []
     for alpha in (3.0, 6.0):
-        config = replace(CONFIG, lora_alpha=alpha)
-        adapted = AdaptedLinear(linear, rank=3, scale=adapter_scale(config), dropout=0.0, chance=torch.Generator())
+        config = CONFIG.changed(lora_alpha=alpha)
+        adapted = AdaptedLinear(linear, rank=3, scale=adapter_scale(config), dropout=0.0, rng=torch.Generator())
         with torch.no_grad():
             adapted.adapter_down.fill_(0.3)
             adapted.adapter_up.fill_(0.2)
@@ -101,7 +100,7 @@ def test_alpha_scales_what_an_adapter_adds(tiny_config: CoCaConfig, tiny_coca: C
 
 
 def test_dropout_is_of_the_adapters_alone() -> None:
-    adapted = AdaptedLinear(torch.nn.Linear(4, 5), rank=3, scale=1.0, dropout=0.5, chance=torch.Generator())
+    adapted = AdaptedLinear(torch.nn.Linear(4, 5), rank=3, scale=1.0, dropout=0.5, rng=torch.Generator())
     x = torch.randn(100, 4)
     assert torch.equal(adapted.train()(x), adapted.eval()(x))  # nothing is added yet
     torch.nn.init.normal_(adapted.adapter_up)
@@ -121,10 +120,10 @@ def test_dropout_is_of_the_adapters_alone() -> None:
 )
 def test_what_is_not_there_cannot_be_adapted(model: CoCa, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
-        add_adapters(model, replace(CONFIG, **settings))
+        add_adapters(model, CONFIG.changed(**settings))
 
 
 def test_a_locked_tower_without_adapters_stays_as_it_is(model: CoCa) -> None:
-    prepare(model, replace(CONFIG, lock_image=True, lora_towers="text,caption"))
+    prepare(model, CONFIG.changed(lock_image=True, lora_towers="text,caption"))
     trained = {name.split(".")[0] for name, value in model.named_parameters() if value.requires_grad}
     assert trained == {"text_decoder", "multimodal_decoder", "logit_scale"}

@@ -106,7 +106,7 @@ def test_sizes_that_training_forced_upon_the_model_are_forced_upon_its_start(
     tmp_path: Path, tiny_model_folder: Path
 ) -> None:
     settings = {"force_image_size": 48, "force_context_length": 30, "seed": 3}
-    start = forced(from_model_folder(tiny_model_folder), TrainingConfig(**settings))
+    start = forced(from_model_folder(tiny_model_folder), TrainingConfig().changed(**settings))
     trained = save_moved(start, tmp_path / "trained", training=settings)
     interpolate_folders(tiny_model_folder, trained, 0.4, tmp_path / "mixed", dtype="float32")
     mixed = read_model_folder(tmp_path / "mixed")

@@ -1,6 +1,5 @@
 """Towers are divided as OpenCLIP divides them, locked layers stand still, and rates fall towards the input."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.model.layer_groups import image_layers, lock_towers, text_layers
 from cocasearch.training.step.optimizer import build_optimizers
 
-PLAIN = TrainingConfig(optimizer="adamw", learning_rate=1e-3, encoder_learning_rate=1e-4)
+PLAIN = TrainingConfig().changed(optimizer="adamw", learning_rate=1e-3, encoder_learning_rate=1e-4)
 
 
 def names(model: nn.Module, layers: list[list[nn.Parameter]]) -> list[set[str]]:
@@ -107,7 +106,7 @@ def test_locked_layers_keep_their_weights(runs, tmp_path: Path, settings: dict[s
 def test_a_vit_and_a_text_tower_are_locked_but_for_their_top(new_start) -> None:
     model = new_start(convolutional=False).model
     everything = trained(model)
-    config = replace(PLAIN, lock_image=True, unlocked_image_groups=2, lock_text=True, unlocked_text_groups=1)
+    config = PLAIN.changed(lock_image=True, unlocked_image_groups=2, lock_text=True, unlocked_text_groups=1)
     lock_towers(model, config)
     assert everything - trained(model) == {
         "image_encoder.patches",
@@ -125,7 +124,7 @@ def test_a_vit_and_a_text_tower_are_locked_but_for_their_top(new_start) -> None:
 
 def test_the_norms_of_locked_layers_may_be_trained(tiny_config) -> None:
     model = CoCa(tiny_config)
-    lock_towers(model, replace(PLAIN, lock_text=True, freeze_layer_norm=False))
+    lock_towers(model, PLAIN.changed(lock_text=True, freeze_layer_norm=False))
     free = {name for name, p in model.named_parameters() if p.requires_grad and name.startswith("text_decoder.")}
     expected = {f"blocks.{block}.{norm}_norm" for block in (0, 1) for norm in ("attention", "mlp")} | {"output_norm"}
     assert free == {f"text_decoder.{norm}.{kind}" for norm in expected for kind in ("weight", "bias")}
@@ -133,7 +132,7 @@ def test_the_norms_of_locked_layers_may_be_trained(tiny_config) -> None:
 
 def test_more_unlocked_layers_than_there_are(tiny_config) -> None:
     with pytest.raises(CocaSearchError, match="unlocked_image_groups is 5, but the image tower has 4"):
-        lock_towers(CoCa(tiny_config), replace(PLAIN, lock_image=True, unlocked_image_groups=5))
+        lock_towers(CoCa(tiny_config), PLAIN.changed(lock_image=True, unlocked_image_groups=5))
 
 
 def test_nothing_left_to_train_is_refused(tiny_config) -> None:
@@ -142,7 +141,7 @@ def test_nothing_left_to_train_is_refused(tiny_config) -> None:
 
 
 def test_rates_fall_from_the_top_of_each_tower(tiny_coca: CoCa) -> None:
-    config = replace(PLAIN, image_layer_decay=0.5, text_layer_decay=0.8)
+    config = PLAIN.changed(image_layer_decay=0.5, text_layer_decay=0.8)
     (optimizer,) = build_optimizers(tiny_coca, config)
     rates = {id(p): group["peak_lr"] for group in optimizer.param_groups for p in group["params"]}
     found = {shortened(name): rates[id(p)] for name, p in tiny_coca.named_parameters()}

@@ -1,7 +1,6 @@
 """Narrow types compute nearly what float32 does, and lose none of what is learned."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from cocasearch.images.transforms import Preprocess
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import Source, TrainingData
 from cocasearch.training.losses.objective import Objective
-from cocasearch.training.model.precision import autocast_dtype, gradient_scaler, place_weights
+from cocasearch.training.model.precision import autocast_dtype, convert_weights, gradient_scaler
 from cocasearch.training.model.preparation import prepare
 from cocasearch.training.model.starting_point import StartingPoint
 from cocasearch.training.run_folder.progress import TrainingProgress
@@ -33,8 +32,11 @@ def test_each_precision_has_its_types(new_start) -> None:
         "pure_bfloat16": (torch.bfloat16, torch.bfloat16),
     }
     for precision, (products, weights) in expected.items():
-        model, config = new_start(convolutional=False).model, TrainingConfig(precision=precision, optimizer="adamw")
-        place_weights(model, config)
+        model, config = (
+            new_start(convolutional=False).model,
+            TrainingConfig().changed(precision=precision, optimizer="adamw"),
+        )
+        convert_weights(model, config)
         assert autocast_dtype(config, CPU) == products
         types = {name: value.dtype for name, value in model.state_dict().items()}
         assert types.pop("logit_scale") == torch.float32  # 8 bits are too few for a temperature
@@ -44,7 +46,7 @@ def test_each_precision_has_its_types(new_start) -> None:
 
 def test_a_convolutional_encoder_stays_float32(new_start) -> None:
     model = new_start().model
-    place_weights(model, TrainingConfig(precision="pure_bfloat16", optimizer="adamw"))
+    convert_weights(model, TrainingConfig().changed(precision="pure_bfloat16", optimizer="adamw"))
     assert {p.dtype for p in model.image_encoder.parameters()} == {torch.float32}
     assert {p.dtype for p in model.text_decoder.parameters()} == {torch.bfloat16}
 
@@ -63,13 +65,13 @@ def test_losses_and_gradients_are_nearly_those_of_float32(
 
 def step_of(start: StartingPoint, images: list[CaptionedImage], precision: str) -> tuple[float, Tensor]:
     """Loss and unscaled gradients of one step, in one vector."""
-    config = TrainingConfig(precision=precision, optimizer="adamw", dropout=0.0, frozen_blocks=0)
+    config = TrainingConfig().changed(precision=precision, optimizer="adamw", dropout=0.0, frozen_blocks=0)
     data = TrainingData([Source(images, 1.0)], start.tokenizer, Preprocess(start.preprocess), 24)
-    batch = next(data.batches(replace(config, images_per_step=6), first_step=0, steps=1))
+    batch = next(data.batches(config.changed(batch_size=6), first_step=0, steps=1))
     prepare(start.model, config, {})
     scaler = torch.amp.GradScaler("cpu", init_scale=256.0, enabled=precision == "float16")
     step = Gradients(Objective(start.model, start.tokenizer, config), config, scaler=scaler)
-    losses = step.compute(batch, encoder_is_frozen=False, chance=random.Random(0))
+    losses = step.compute(batch, encoder_is_frozen=False, rng=random.Random(0))
     for optimizer in build_optimizers(start.model, config):
         scaler.unscale_(optimizer)
     return float(losses.total), torch.cat([p.grad.float().flatten() for _, p in start.model.named_parameters()])
@@ -77,7 +79,7 @@ def step_of(start: StartingPoint, images: list[CaptionedImage], precision: str) 
 
 @pytest.mark.parametrize("precision", ["pure_bfloat16", "float16"])
 def test_a_run_in_a_narrow_type_learns_as_one_in_float32(runs, tmp_path: Path, precision: str) -> None:
-    settings = {"passes": 3.0, "optimizer": "adamw", "ema_decay": 0.0, "learning_rate": 1e-4, "weight_decay": 0.0}
+    settings = {"epochs": 3.0, "optimizer": "adamw", "ema_decay": 0.0, "learning_rate": 1e-4, "weight_decay": 0.0}
     narrow, plain = (runs.plain(tmp_path / p, precision=p, **settings) for p in (precision, "float32"))
     before = {name: value.clone().float() for name, value in plain.model.state_dict().items()}
     if precision == "float16":  # the usual scale is too large for so few pictures, and would lose the first steps

@@ -1,6 +1,5 @@
 """What a recipe adds to a model is trained, resumed and gone from the folder that is written."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def test_the_merged_weights_compute_what_the_adapted_model_does(runs, new_start,
 
 def test_blocks_that_keep_their_weights_train_their_adapters(new_start) -> None:
     model = new_start(convolutional=False).model
-    prepare(model, TrainingConfig(lora_rank=2, frozen_blocks=2))
+    prepare(model, TrainingConfig().changed(lora_rank=2, frozen_blocks=2))
     free = {name for name, parameter in model.image_encoder.named_parameters() if parameter.requires_grad}
     adapters = {name for name, _ in model.image_encoder.named_parameters() if "adapter_" in name}
     assert free == adapters
@@ -59,7 +58,7 @@ def test_blocks_that_keep_their_weights_train_their_adapters(new_start) -> None:
 
 
 def test_what_is_validated_is_the_merged_model(runs, tmp_path: Path) -> None:
-    config = replace(runs.plain(tmp_path / "none").config, **LORA)
+    config = runs.plain(tmp_path / "none").config.changed(**LORA)
     trainer = runs.trainer(tmp_path / "model", config=config, names=False)
     shift_adapters(trainer)
     validated = trainer._trained.loaded(trainer.learner.average.weights, trainer.device)
@@ -90,7 +89,7 @@ RECIPES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_each_recipe_is_resumed_to_the_bit(runs, tmp_path: Path, recipe: str) -> None:
-    settings = {"passes": 1.5, **RECIPES[recipe]}
+    settings = {"epochs": 1.5, **RECIPES[recipe]}
     whole = runs.plain(tmp_path / "whole", **settings)
     whole.run()
     stopped = runs.plain(tmp_path / "stopped", **settings)
@@ -111,7 +110,7 @@ def test_each_recipe_is_resumed_to_the_bit(runs, tmp_path: Path, recipe: str) ->
 
 
 def test_patch_dropout_is_of_vision_transformers(runs, new_start) -> None:
-    settings = replace(runs.plain(Path("none")).config, force_patch_dropout=0.5, frozen_blocks=0)
+    settings = runs.plain(Path("none")).config.changed(force_patch_dropout=0.5, frozen_blocks=0)
     start = new_start(convolutional=False)
     prepare(start.model, settings, {})
     assert start.model.image_encoder.train()(PIXELS).shape == (3, 1 + 8, 32)

@@ -1,7 +1,5 @@
 """A model reads other sizes than it was trained for, and as before where nothing is forced."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -28,7 +26,7 @@ def test_nothing_forced_is_nothing_changed(start: StartingPoint) -> None:
 
 
 def test_larger_pictures_get_resized_positions(start: StartingPoint) -> None:
-    larger = forced(start, replace(PLAIN, force_image_size=48))
+    larger = forced(start, PLAIN.changed(force_image_size=48))
     assert larger.preprocess.image_size == larger.model.config.image.image_size == 48
     found, before = (point.model.image_encoder.positions for point in (larger, start))
     assert torch.equal(found, resize_image_positions(before.detach(), 6))
@@ -39,7 +37,7 @@ def test_larger_pictures_get_resized_positions(start: StartingPoint) -> None:
 
 
 def test_longer_texts_get_resized_positions(start: StartingPoint) -> None:
-    longer = forced(start, replace(PLAIN, force_context_length=30))
+    longer = forced(start, PLAIN.changed(force_context_length=30))
     assert longer.model.config.text.context_length == longer.model.text_decoder.context_length == 30
     found, before = (point.model.text_decoder.positions.detach() for point in (longer, start))
     assert torch.equal(found, resize_text_positions(before, 31))
@@ -48,16 +46,15 @@ def test_longer_texts_get_resized_positions(start: StartingPoint) -> None:
 
 
 def test_quick_gelu_changes_what_every_block_computes(start: StartingPoint) -> None:
-    quick = forced(start, replace(PLAIN, force_quick_gelu=True))
+    quick = forced(start, PLAIN.changed(force_quick_gelu=True))
     assert quick.model.config.quick_gelu
     difference = (quick.model.encode_text(IDS) - start.model.encode_text(IDS)).abs().max()
     assert 1e-6 < difference < 0.05
-    assert forced(quick, replace(PLAIN, force_quick_gelu=True)).model is quick.model
+    assert forced(quick, PLAIN.changed(force_quick_gelu=True)).model is quick.model
 
 
 def test_pictures_may_be_prepared_otherwise(start: StartingPoint) -> None:
-    config = replace(
-        PLAIN,
+    config = PLAIN.changed(
         force_image_mean="0.5,0.4,0.3",
         force_image_std="0.5,0.5,0.2",
         force_resize_mode="squash",
@@ -71,7 +68,7 @@ def test_pictures_may_be_prepared_otherwise(start: StartingPoint) -> None:
 
 def test_a_convolutional_encoder_takes_any_size(new_start) -> None:
     start = new_start()
-    larger = forced(start, replace(PLAIN, force_image_size=50))
+    larger = forced(start, PLAIN.changed(force_image_size=50))
     assert larger.model.image_encoder(torch.randn(1, 3, 50, 50)).shape == (1, 169, 48)
     assert all(torch.equal(value, start.model.state_dict()[name]) for name, value in larger.model.state_dict().items())
 
@@ -86,4 +83,4 @@ def test_a_convolutional_encoder_takes_any_size(new_start) -> None:
 )
 def test_sizes_that_do_not_fit(start: StartingPoint, settings: dict[str, object], message: str) -> None:
     with pytest.raises(CocaSearchError, match=message):
-        forced(start, replace(PLAIN, **settings))
+        forced(start, PLAIN.changed(**settings))

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,13 @@ import pytest
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.data.splitting import LeftOut
+from cocasearch.training.data.splitting import Excluded
 from cocasearch.training.data.training_sources import Columns, DataListener, split
 from cocasearch.training.run_folder.progress import TrainingProgress
 from cocasearch.training.run_folder.run_data import RunData
 from cocasearch.training.train_job import TrainingRequest, train
 
-FEW_STEPS = TrainingConfig(passes=1, images_per_step=6, optimizer="adamw", frozen_passes=0, precision="float32")
+FEW_STEPS = TrainingConfig().changed(epochs=1, batch_size=6, optimizer="adamw", frozen_epochs=0, precision="float32")
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ def test_a_damaged_checkpoint_is_told_and_a_damaged_note_of_the_data_is_written_
 
 def test_data_may_change_before_anything_is_learned_from_them(data: Path, model_folder: Path, tmp_path: Path) -> None:
     request = TrainingRequest([data], tmp_path / "m", model=str(model_folder))
-    refused = replace(FEW_STEPS, contrastive_weight=0.0, caption_weight=0.0)
+    refused = FEW_STEPS.changed(contrastive_weight=0.0, caption_weight=0.0)
     with pytest.raises(CocaSearchError, match="no loss has a weight"):
         train(request, refused, device="cpu")
     data.write_text("\n".join(data.read_text().splitlines()[:-6]))
@@ -114,12 +113,12 @@ def test_data_may_change_before_anything_is_learned_from_them(data: Path, model_
 
 
 def test_pictures_are_compared_once(data: Path, tmp_path: Path) -> None:
-    def compare(out: Path = tmp_path / "m") -> tuple[list[str], list[str], LeftOut]:
+    def compare(out: Path = tmp_path / "m") -> tuple[list[str], list[str], Excluded]:
         seen: list[str] = []
-        told: list[LeftOut] = []
-        listener = DataListener(left_out=told.append, progress=lambda what, _done, _total: seen.append(what))
+        told: list[Excluded] = []
+        listener = DataListener(excluded=told.append, progress=lambda what, _done, _total: seen.append(what))
         columns = Columns(listener=listener)
-        (kept,), _ = split([columns.read(data)], None, columns, TrainingConfig(held_out=3), RunData(out))
+        (kept,), _ = split([columns.read(data)], None, columns, TrainingConfig().changed(held_out=3), RunData(out))
         return seen, [image.key for image in kept], told[0]
 
     seen, kept, left_out = compare()
@@ -145,7 +144,7 @@ def test_all_that_is_left_out_is_listed(data: Path, drawn, tmp_path: Path) -> No
     listed: list[tuple[Path, int]] = []
     columns = Columns(listener=DataListener(listed=lambda file, count: listed.append((file, count))))
     split([columns.read(data)], validation, columns, TrainingConfig(), RunData(tmp_path / "m"))
-    file = tmp_path / "m.run" / "left_out.csv"
+    file = tmp_path / "m.run" / "excluded.csv"
     with file.open(encoding="utf-8", newline="") as stream:
         found = [(row["photo_or_row"], row["reason"]) for row in csv.DictReader(stream)]
     assert found[:3] == [
@@ -159,5 +158,5 @@ def test_all_that_is_left_out_is_listed(data: Path, drawn, tmp_path: Path) -> No
     data.write_text("\n".join(data.read_text().splitlines()[:-4]))
     (folder / "val.csv").write_text("filepath,title\n")
     columns = Columns()
-    split([columns.read(data)], None, columns, TrainingConfig(held_out=0), RunData(tmp_path / "m"))
+    split([columns.read(data)], None, columns, TrainingConfig().changed(held_out=0), RunData(tmp_path / "m"))
     assert not file.exists()

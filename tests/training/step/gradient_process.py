@@ -70,13 +70,13 @@ def gradients(case: dict[str, Any], processes: Processes) -> dict[str, Tensor]:
     """Every gradient of a case, and its losses as `losses`."""
     batch, model = batch_of(case), model_of(TINY["tiny_main"][1]).train()
     config = replace(TrainingConfig(), **{**SETTINGS, **case})
-    prepare(model, replace(config, lock_image=False, frozen_blocks=0))
+    prepare(model, config.changed(lock_image=False, frozen_blocks=0))
     model.image_encoder.requires_grad_(not case.get("lock_image", False))
-    larger = Larger(model_of(77)) if config.distill_from else None
+    larger = Larger(model_of(77)) if config.distillation.distill_from else None
     step = Gradients(Objective(model, clip_tokenizer(), config, larger=larger), config, processes)
     own = divide(batch, processes.count)[processes.rank]
-    found = step.compute(own, encoder_is_frozen=False, chance=random.Random(0))
-    losses = torch.stack([found.total, found.contrastive, found.caption])
+    found = step.compute(own, encoder_is_frozen=False, rng=random.Random(0))
+    losses = torch.stack([found.total, found.values["contrastive"], found.values["caption"]])
     named = step.objective.model.named_parameters()
     return {"losses": losses} | {name: whole(p.grad) for name, p in named if p.grad is not None}
 

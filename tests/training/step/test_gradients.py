@@ -18,15 +18,16 @@ from cocasearch.training.config import TrainingConfig
 from cocasearch.training.data.dataset import LabelledImages, Source, TrainingBatch, TrainingData
 from cocasearch.training.losses.name_teacher import NameTeacher
 from cocasearch.training.losses.objective import Objective
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.model.preparation import set_dropout
 from cocasearch.training.model.starting_point import StartingPoint
-from cocasearch.training.step.gradients import Gradients, StepLosses
+from cocasearch.training.step.gradients import Gradients
 from cocasearch.training.step.micro_batches import divide
 from cocasearch.training.step.optimizer import build_optimizers
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "openclip"
-PLAIN = TrainingConfig(
-    images_per_step=7, captions_per_image=3, dropout=0, precision="float32", names_per_step=12, caption_weight=2.0
+PLAIN = TrainingConfig().changed(
+    batch_size=7, captions_per_image=3, dropout=0, precision="float32", names_per_step=12, caption_weight=2.0
 )
 EXACT = 1e-5  # of a gradient's own length
 
@@ -40,7 +41,7 @@ def batch_of(start: StartingPoint, images, *, labels: tuple[int, ...] = ()) -> T
     names = [(str(number),) for number in range(18)]
     labelled = LabelledImages([images[label].image for label in labels], list(labels), names) if labels else None
     data = TrainingData([Source(images, 1.0)], start.tokenizer, Preprocess(start.preprocess), 24, labelled)
-    return next(data.batches(replace(PLAIN, labelled_per_step=len(labels)), first_step=0, steps=1))
+    return next(data.batches(PLAIN.changed(labelled_per_step=len(labels)), first_step=0, steps=1))
 
 
 def gradients_of(
@@ -51,11 +52,11 @@ def gradients_of(
     frozen: bool = False,
     **changes: object,
 ) -> tuple[StepLosses, dict[str, Tensor]]:
-    config = replace(PLAIN, **changes)
+    config = PLAIN.changed(**changes)
     start.model.train().zero_grad()
-    set_dropout(start.model, config.dropout)
+    set_dropout(start.model, config.model.dropout)
     step = Gradients(Objective(start.model, start.tokenizer, config, teacher), config)
-    losses = step.compute(batch, encoder_is_frozen=frozen, chance=random.Random(1), seed=5)
+    losses = step.compute(batch, encoder_is_frozen=frozen, rng=random.Random(1), seed=5)
     set_dropout(start.model, 0.0)
     return losses, {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 
@@ -88,8 +89,8 @@ def test_they_are_those_of_the_plain_losses(start, batch) -> None:
     caption = caption_loss(logits, batch.ids)
     (contrastive + 2 * caption).backward()
     assert_same(found, {name: p.grad for name, p in start.model.named_parameters()})
-    torch.testing.assert_close(losses.contrastive, contrastive.detach())
-    torch.testing.assert_close(losses.caption, caption.detach())
+    torch.testing.assert_close(losses.values["contrastive"], contrastive.detach())
+    torch.testing.assert_close(losses.values["caption"], caption.detach())
     torch.testing.assert_close(losses.total, (contrastive + 2 * caption).detach())
 
 
@@ -99,8 +100,8 @@ def test_micro_batches_give_the_gradients_of_the_whole(start, batch, objective: 
     whole_losses, whole = gradients_of(start, batch, objective=objective)
     losses, found = gradients_of(start, batch, objective=objective, **divided)
     assert_same(found, whole)
-    for part in ("total", "contrastive", "caption"):
-        torch.testing.assert_close(getattr(losses, part), getattr(whole_losses, part))
+    torch.testing.assert_close(losses.total, whole_losses.total)
+    torch.testing.assert_close(losses.values, whole_losses.values)
 
 
 @pytest.mark.parametrize("divided", [{"micro_batch": 3}, {"micro_batch": 1}, {"accumulation": 2}])
@@ -110,8 +111,8 @@ def test_micro_batches_know_what_all_texts_mean(start, batch, divided: dict[str,
     whole_losses, whole = gradients_of(start, taught, **settings)
     losses, found = gradients_of(start, taught, **settings, **divided)
     assert_same(found, whole)
-    torch.testing.assert_close(losses.contrastive, whole_losses.contrastive)
-    assert not torch.isclose(losses.contrastive, gradients_of(start, batch)[0].contrastive)
+    torch.testing.assert_close(losses.values["contrastive"], whole_losses.values["contrastive"])
+    assert not torch.isclose(losses.values["contrastive"], gradients_of(start, batch)[0].values["contrastive"])
 
 
 def test_what_texts_mean_changes_nothing_without_a_weight(start, batch) -> None:
@@ -138,20 +139,20 @@ def test_names_and_labels_are_divided_too(new_start, class_names, drawings, froz
     settings = {"frozen": frozen, "label_caption_weight": 0.5}
     whole_losses, whole = gradients_of(start, batch, teacher, **settings)
     losses, found = gradients_of(start, batch, teacher, micro_batch=2, **settings)
-    assert whole_losses.name > 0
+    assert whole_losses.values["name"] > 0
     assert_same(found, whole)
-    torch.testing.assert_close(losses.name, whole_losses.name)
+    torch.testing.assert_close(losses.values["name"], whole_losses.values["name"])
     torch.testing.assert_close(losses.total, whole_losses.total)
 
 
 def test_dropout_draws_the_same_numbers_in_both_passes(start, batch) -> None:
     """Two passes of the same weights: were their numbers not the same, a sum over the parts would differ from one of
     the parts alone, whose embeddings have their graph from the first pass on."""
-    config = replace(PLAIN, dropout=0.3, objective="contrastive")
+    config = PLAIN.changed(dropout=0.3, objective="contrastive")
     _, found = gradients_of(start, batch, dropout=0.3, micro_batch=3)
     start.model.zero_grad()
     set_dropout(start.model, 0.3)
-    objective = Objective(start.model, start.tokenizer, replace(config, objective="coca"))
+    objective = Objective(start.model, start.tokenizer, config.changed(objective="coca"))
     outputs = []
     for number, part in enumerate(divide(batch, 3)):
         torch.manual_seed(5 + number)
@@ -159,7 +160,7 @@ def test_dropout_draws_the_same_numbers_in_both_passes(start, batch) -> None:
     image, text = (torch.cat([getattr(output.embeddings, side) for output in outputs]) for side in ("image", "text"))
     contrastive = grouped_contrastive_loss(image, text, batch.owners, start.model.logit_scale.exp())
     targets = int((batch.ids[:, 1:] != start.tokenizer.pad_id).sum())
-    (contrastive + 2 * sum(output.caption for output in outputs) / targets).backward()
+    (contrastive + 2 * sum(output.sums["caption"] for output in outputs) / targets).backward()
     assert_same(found, {name: p.grad for name, p in start.model.named_parameters()})
     set_dropout(start.model, 0.0)
 
@@ -175,19 +176,19 @@ def test_what_is_not_trained_costs_nothing(start, batch) -> None:
 
 def test_without_a_share_captions_cost_nothing_and_teach_nothing(start, batch) -> None:
     def step(share: float, **changes: object) -> tuple[StepLosses, dict[str, Tensor]]:
-        config = replace(PLAIN, **changes)
+        config = PLAIN.changed(**changes)
         start.model.zero_grad()
         computed = Gradients(Objective(start.model, start.tokenizer, config), config).compute(
-            batch, encoder_is_frozen=False, chance=random.Random(1), caption_share=share
+            batch, encoder_is_frozen=False, rng=random.Random(1), ramp=share
         )
         return computed, {name: p.grad.clone() for name, p in start.model.named_parameters() if p.grad is not None}
 
     contrastive = step(0.0)
-    assert contrastive[0].caption == 0
+    assert contrastive[0].values["caption"] == 0
     assert_same(contrastive[1], step(1.0, objective="contrastive")[1])
     assert_same(step(0.5)[1], step(1.0, caption_weight=1.0)[1])
     assert_same(step(0.5, micro_batch=2)[1], step(1.0, caption_weight=1.0)[1])
-    torch.testing.assert_close(step(0.5)[0].caption, step(1.0)[0].caption)
+    torch.testing.assert_close(step(0.5)[0].values["caption"], step(1.0)[0].values["caption"])
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,7 @@ def golden() -> dict[str, Tensor]:
 
 def test_gradients_are_openclips(golden: dict[str, Tensor]) -> None:
     model, losses = openclips_step()
-    ours = torch.stack([losses.contrastive, 2 * losses.caption])[None]
+    ours = torch.stack([losses.values["contrastive"], 2 * losses.values["caption"]])[None]
     torch.testing.assert_close(ours, golden["one.losses"], atol=0, rtol=EXACT)
     assert_openclips(gradients_in_openclips_layout(model), golden, "one")
 

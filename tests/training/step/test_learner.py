@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.training.losses.step_losses import StepLosses
 from cocasearch.training.run_folder.progress import TrainingProgress
-from cocasearch.training.step.gradients import StepLosses
 from cocasearch.training.step.learner import MAX_LOGIT_SCALE
 from cocasearch.training.trainer import Trainer
 
@@ -25,11 +25,11 @@ def test_the_encoder_moves_when_it_may(runs, new_start, tmp_path: Path, convolut
     start = new_start(convolutional=convolutional)
     first = {name: value.clone() for name, value in start.model.image_encoder.state_dict().items()}
     whole = {name: value.clone() for name, value in start.model.state_dict().items()}
-    config = replace(runs.trainer(tmp_path).config, weight_decay=0.5)  # decay moves nothing either
+    config = runs.trainer(tmp_path).config.changed(weight_decay=0.5)  # decay moves nothing either
     trainer = runs.trainer(
         tmp_path / "model", config=config, progress=progress, start=start, held_out=0, names=convolutional
     )
-    assert trainer.learner.thaw_step == 8
+    assert trainer.learner.unfreeze_step == 8
     trainer.run()
     assert all(torch.equal(encoders[8][name], value) for name, value in first.items())
     still = {name for name, value in first.items() if torch.equal(encoders[16][name], value)}
@@ -39,7 +39,7 @@ def test_the_encoder_moves_when_it_may(runs, new_start, tmp_path: Path, convolut
 
 
 def test_an_encoder_that_is_frozen_for_good(runs, tmp_path: Path) -> None:
-    trainer = runs.plain(tmp_path / "model", frozen_passes=float("inf"), frozen_blocks=0)
+    trainer = runs.plain(tmp_path / "model", frozen_epochs=float("inf"), frozen_blocks=0)
     first = {name: value.clone() for name, value in trainer.model.image_encoder.state_dict().items()}
     trainer.run()
     assert all(torch.equal(trainer.model.image_encoder.state_dict()[name], value) for name, value in first.items())
@@ -57,7 +57,7 @@ def test_the_logit_scale_stays_within_its_bounds(runs, tmp_path: Path, start_at:
 def test_gradients_are_clipped(runs, tmp_path: Path) -> None:
     def change(norm: float) -> float:
         trainer = runs.plain(
-            tmp_path / str(norm), optimizer="adamw", weight_decay=0, warmup=0, passes=0.25, max_gradient_norm=norm
+            tmp_path / str(norm), optimizer="adamw", weight_decay=0, warmup=0, epochs=0.25, max_gradient_norm=norm
         )
         before = trainer.model.text_decoder.projection.weight.detach().clone()
         trainer.run()
@@ -101,7 +101,7 @@ def test_what_is_no_number_stops_the_run_before_it_does_harm(runs, tmp_path: Pat
 def test_bfloat16_trains_as_float32_does(runs, tmp_path: Path) -> None:
     ends = []
     for precision in ("float32", "bfloat16"):
-        trainer = runs.plain(tmp_path / precision, precision=precision, passes=2.0)
+        trainer = runs.plain(tmp_path / precision, precision=precision, epochs=2.0)
         trainer.run()
         assert {value.dtype for value in trainer.model.state_dict().values()} == {torch.float32}
         ends.append(trainer.state.losses)

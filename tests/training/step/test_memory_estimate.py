@@ -25,7 +25,7 @@ def gradients_of(start: StartingPoint, config: TrainingConfig) -> Gradients:
 
 @pytest.mark.parametrize("is_frozen", [False, True])
 def test_estimate_leaves_nothing_behind_and_grows_with_pictures(new_start, is_frozen: bool) -> None:
-    config = TrainingConfig(**FLOAT32)
+    config = TrainingConfig().changed(**FLOAT32)
     gradients = gradients_of(new_start(), config)
     estimate = estimate_memory(gradients, config, image_size=32, caption_tokens=12, encoder_is_frozen=is_frozen)
     model = gradients.objective.model
@@ -42,7 +42,7 @@ def test_estimate_leaves_nothing_behind_and_grows_with_pictures(new_start, is_fr
 
 def test_memory_of_a_teacher_and_of_averages_in_float32_is_expected(new_start, model_folder: Path) -> None:
     def estimate(**changes: object) -> MemoryEstimate:
-        config = TrainingConfig(**{**FLOAT32, "ema_decay": 0.0, **changes})
+        config = TrainingConfig().changed(**{**FLOAT32, "ema_decay": 0.0, **changes})
         gradients = gradients_of(new_start(), config)
         return estimate_memory(gradients, config, image_size=32, caption_tokens=12, encoder_is_frozen=False)
 
@@ -63,7 +63,7 @@ def measured_peak(images: int) -> None:
     from cocasearch.training.step.optimizer import WeightAverage, build_optimizers
 
     keep_freed_memory()
-    start, config = from_model_folder(bundled_model_folder()), TrainingConfig(**FLOAT32)
+    start, config = from_model_folder(bundled_model_folder()), TrainingConfig().changed(**FLOAT32)
     assert isinstance(start.model.config.image, EfficientNetLiteConfig)
     gradients = gradients_of(start, config)
     estimate = estimate_memory(gradients, config, image_size=192, caption_tokens=16, encoder_is_frozen=False)
@@ -71,7 +71,7 @@ def measured_peak(images: int) -> None:
     start.model.train()
     for step in range(2):
         gradients.compute(
-            _batch(images, 192, 16, config, CPU), encoder_is_frozen=False, chance=random.Random(step), seed=step
+            _batch(images, 192, 16, config, CPU), encoder_is_frozen=False, rng=random.Random(step), seed=step
         )
         for optimizer in optimizers:
             optimizer.step()

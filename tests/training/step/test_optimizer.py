@@ -1,7 +1,5 @@
 """Each parameter gets the rule, the rate and the decay that is meant for it, at the step that is meant."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from seeded_openclip import TINY, openclip_shapes
@@ -14,7 +12,9 @@ from cocasearch.training.step.muon import Muon
 from cocasearch.training.step.optimizer import WeightAverage, build_optimizers, set_learning_rates
 from cocasearch.training.step.schedule import rate_share
 
-CONFIG = TrainingConfig(learning_rate=1e-3, muon_learning_rate=4e-3, encoder_learning_rate=6e-5, weight_decay=0.05)
+CONFIG = TrainingConfig().changed(
+    learning_rate=1e-3, muon_learning_rate=4e-3, encoder_learning_rate=6e-5, weight_decay=0.05
+)
 MUON_MATRICES = {
     "image_projection.weight",
     "multimodal_decoder.cross_blocks.0.attention.key_value.weight",
@@ -78,7 +78,7 @@ def test_rules_rates_and_decay(new_start, convolutional: bool) -> None:
 
 
 def test_without_muon_all_are_adamws(new_start) -> None:
-    groups = groups_by_name(new_start().model, replace(CONFIG, optimizer="adamw", beta1=0.8, beta2=0.95))
+    groups = groups_by_name(new_start().model, CONFIG.changed(optimizer="adamw", beta1=0.8, beta2=0.95))
     assert {rule for rule, _ in groups.values()} == {torch.optim.AdamW}
     assert {group["betas"] for _, group in groups.values()} == {(0.8, 0.95)}
     assert {group["peak_lr"] for name, (_, group) in groups.items() if name in MUON_MATRICES} == {1e-3}
@@ -86,7 +86,7 @@ def test_without_muon_all_are_adamws(new_start) -> None:
 
 def test_two_steps_of_adamw_are_those_of_its_formula(new_start) -> None:
     model, rate, beta1, beta2, decay = new_start().model, 1e-3, 0.8, 0.95, 0.05
-    config = replace(CONFIG, optimizer="adamw", beta1=beta1, beta2=beta2, adam_epsilon=1e-4)
+    config = CONFIG.changed(optimizer="adamw", beta1=beta1, beta2=beta2, adam_epsilon=1e-4)
     weight = model.text_decoder.token_embedding.weight
     expected, first, second = weight.detach().clone(), torch.zeros(()), torch.zeros(())
     (optimizer,) = build_optimizers(model, config)
@@ -106,23 +106,23 @@ def test_the_encoder_waits_and_then_warms_up_by_itself(new_start) -> None:
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
 
     def shares(step: int) -> tuple[set[float], set[float]]:
-        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, thaw_step=50)
+        set_learning_rates(optimizers, CONFIG.changed(warmup=0.1), step=step, steps=100, unfreeze_step=50)
         parts = [[group for group in groups if group["is_encoder"] == is_encoder] for is_encoder in (True, False)]
         encoder, others = ({round(group["lr"] / group["peak_lr"], 9) for group in part} for part in parts)
         return encoder, others
 
     for step, warm in ((0, 0.0), (49, 0.0), (50, 0.1), (54, 0.5), (59, 1.0), (80, 1.0)):
-        factor = rate_share(replace(CONFIG, warmup=0.1), step, 100)
+        factor = rate_share(CONFIG.changed(warmup=0.1), step, 100)
         assert shares(step) == ({round(warm * factor, 9)}, {round(factor, 9)})
 
 
-@pytest.mark.parametrize("thaw_step", [0, 3])
-def test_the_encoder_shares_the_warm_up_that_it_thaws_in(new_start, thaw_step: int) -> None:
+@pytest.mark.parametrize("unfreeze_step", [0, 3])
+def test_the_encoder_shares_the_warm_up_that_it_is_unfrozen_in(new_start, unfreeze_step: int) -> None:
     optimizers = build_optimizers(new_start().model, CONFIG)
     for step in range(20):
-        set_learning_rates(optimizers, replace(CONFIG, warmup=0.1), step=step, steps=100, thaw_step=thaw_step)
+        set_learning_rates(optimizers, CONFIG.changed(warmup=0.1), step=step, steps=100, unfreeze_step=unfreeze_step)
         rates = {group["lr"] for optimizer in optimizers for group in optimizer.param_groups if group["is_encoder"]}
-        assert rates == {6e-5 * rate_share(replace(CONFIG, warmup=0.1), step, 100) if step >= thaw_step else 0.0}
+        assert rates == {6e-5 * rate_share(CONFIG.changed(warmup=0.1), step, 100) if step >= unfreeze_step else 0.0}
 
 
 def test_the_average_forgets_the_start_and_may_be_switched_off() -> None:
@@ -151,7 +151,7 @@ def test_epsilon_bounds_the_step_of_small_gradients() -> None:
     for epsilon in (1e-12, 1e-3):
         model = CoCa(TINY["tiny_main"][0])
         (optimizer,) = build_optimizers(
-            model, replace(CONFIG, optimizer="adamw", adam_epsilon=epsilon, weight_decay=0.0, learning_rate=1.0)
+            model, CONFIG.changed(optimizer="adamw", adam_epsilon=epsilon, weight_decay=0.0, learning_rate=1.0)
         )
         before = model.logit_scale.item()
         model.logit_scale.grad = torch.tensor(1e-3)
@@ -170,7 +170,7 @@ def test_what_decays_is_what_openclip_lets_decay() -> None:
         for key, shape in openclip_shapes(config).items()
     }
     expected, model = from_openclip(theirs, config), CoCa(config)
-    (optimizer,) = build_optimizers(model, replace(CONFIG, optimizer="adamw"))
+    (optimizer,) = build_optimizers(model, CONFIG.changed(optimizer="adamw"))
     decays = {id(p): float(group["weight_decay"] > 0) for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
         assert expected[name].unique().tolist() == [decays[id(parameter)]], name

@@ -25,8 +25,8 @@ def trained(weight: Tensor, build: Callable[..., torch.optim.Optimizer], steps: 
 
 
 def test_halves_make_the_whole_bit_for_bit() -> None:
-    chance = torch.Generator().manual_seed(0)
-    weight = torch.randn(10_000, generator=chance) * 10 ** (torch.rand(10_000, generator=chance) * 20 - 10)
+    rng = torch.Generator().manual_seed(0)
+    weight = torch.randn(10_000, generator=rng) * 10 ** (torch.rand(10_000, generator=rng) * 20 - 10)
     weight[:4] = torch.tensor([0.0, -0.0, 1.0, 3.3e38])
     upper, lower = split(weight)
     assert torch.equal(joined(upper, lower).view(torch.int32), weight.view(torch.int32))

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 Trained = Annotated[str, typer.Argument(metavar="MODEL", help="A fine-tuned model.", show_default=False)]
 Keep = Annotated[
     float,
-    typer.Option("--keep", min=0.0, max=1.0, help="The share of the starting weights, 0 to 1.", show_default=False),
+    typer.Option(
+        "--keep", min=0.0, max=1.0, help="Share of the starting weights that is kept, 0 to 1.", show_default=False
+    ),
 ]
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
@@ -29,7 +31,7 @@ Start = Annotated[
 def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
     """Write a model between a fine-tuned one and what it started from.
 
-    The more is kept, the less it has forgotten, and the less it has learned; finetune's table tells how much.
+    The more is kept, the less it has forgotten, and the less it has learned; finetune's table shows how much.
     """
     from cocasearch.checkpoints.model_folder import read_model_folder
     from cocasearch.checkpoints.registry import resolve_model

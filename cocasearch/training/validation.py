@@ -28,22 +28,22 @@ def validate(
     config: TrainingConfig,
     *,
     only_captions: bool,
-    tell: Callable[..., None],
+    progress: Callable[..., None],
 ) -> EvaluationReport:
-    """Recall on held-out pictures, and where it does not tell what is learned the captioning loss, or captions.
+    """Recall on held-out pictures, and where it does not show what is learned the captioning loss, or captions.
 
     Args:
         loaded: The model.
         held_out: Pictures with their captions.
         config: The run's.
         only_captions: The run learns to caption and not to find.
-        tell: Called after each batch.
+        progress: Called after each batch.
     """
-    writes = only_captions and config.self_critical_weight > 0
+    writes = only_captions and config.losses.self_critical_weight > 0
     options = CaptionOptions("greedy") if writes else None
-    report = evaluate(loaded, held_out, caption_options=options, batch_size=64, progress=tell)
+    report = evaluate(loaded, held_out, caption_options=options, batch_size=64, progress=progress)
     if only_captions and not writes:
-        report = dataclasses.replace(report, caption_loss=caption_loss(loaded, held_out, config, tell))
+        report = dataclasses.replace(report, caption_loss=caption_loss(loaded, held_out, config, progress))
     return report
 
 
@@ -54,9 +54,9 @@ def score(report: EvaluationReport, config: TrainingConfig) -> float:
     (`self_critical.py`).
     """
     if report.captions is not None and report.hallucination is not None:
-        found = report.hallucination.every
-        invented = found.per_object_word * found.n_object_words / report.n_images
-        return report.captions.cider_d - config.invention_price * invented
+        objects = report.hallucination.every
+        invented = objects.per_object_word * objects.n_object_words / report.n_images
+        return report.captions.cider_d - config.losses.invention_price * invented
     return retrieval_score(report) if report.caption_loss is None else -report.caption_loss
 
 
@@ -73,7 +73,7 @@ def retrieval_score(report: EvaluationReport) -> float:
 
 @torch.inference_mode()
 def caption_loss(
-    loaded: LoadedModel, data: Sequence[CaptionedImage], config: TrainingConfig, tell: Callable[[], None]
+    loaded: LoadedModel, data: Sequence[CaptionedImage], config: TrainingConfig, progress: Callable[[], None]
 ) -> float:
     """The captioning loss of the pictures that can be read, in nats per token of all their captions.
 
@@ -81,10 +81,10 @@ def caption_loss(
         loaded: The model.
         data: Pictures with their captions.
         config: The run's, whose precision is kept.
-        tell: Called after each batch.
+        progress: Called after each batch.
     """
-    plain = dataclasses.replace(
-        config, objective="caption", caption_start=0.0, caption_weight=1.0, label_smoothing=0.0, sentence_weight=0.0
+    plain = config.changed(
+        objective="caption", caption_start=0.0, caption_weight=1.0, label_smoothing=0.0, sentence_weight=0.0
     )
     objective = Objective(loaded.model, loaded.tokenizer, plain)
     context, pad_id, total, tokens = loaded.model.config.text.context_length, loaded.tokenizer.pad_id, 0.0, 0
@@ -96,7 +96,7 @@ def caption_loss(
             pixels = loaded.to_device(batch.pixels)
             empty = ids.new_empty(0)
             captioned = TrainingBatch(pixels, ids, owners.to(loaded.device), pixels[:0], empty, ids[:0])
-            found = objective(captioned, embeddings=False).caption
-            total, tokens = total + float(found), tokens + objective.n_targets(ids)
-        tell()
+            loss = objective(captioned, embeddings=False).sums["caption"]
+            total, tokens = total + float(loss), tokens + objective.n_targets(ids)
+        progress()
     return total / max(1, tokens)

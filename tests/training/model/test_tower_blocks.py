@@ -6,19 +6,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import cocasearch.training.model.memory as memory_module
+import cocasearch.training.model.tower_blocks as memory_module
 from cocasearch.checkpoints.model_folder import read_model_folder
 from cocasearch.errors import CocaSearchWarning
 from cocasearch.model.coca import CoCa
 from cocasearch.model.losses import caption_loss, contrastive_loss
 from cocasearch.training.config import TrainingConfig
-from cocasearch.training.model.memory import (
+from cocasearch.training.model.preparation import prepare
+from cocasearch.training.model.tower_blocks import (
     blocks,
     checkpoint_blocks,
     compile_blocks,
     compiler_problem,
 )
-from cocasearch.training.model.preparation import prepare
 
 PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 IDS = torch.tensor([[1, 9, 8, 2, 0], [1, 7, 2, 0, 0], [1, 5, 6, 2, 0], [1, 5, 5, 5, 2]])
@@ -76,12 +76,12 @@ def test_checkpointing_gives_the_same_gradients_for_less_memory(model: CoCa) -> 
     assert little < 0.6 * much
 
 
-def test_first_blocks_of_the_image_encoder_can_be_checkpointed_alone(tiny_coca: CoCa) -> None:
+def test_first_image_blocks_can_be_checkpointed_alone(tiny_coca: CoCa) -> None:
     held: list[int] = []
     gradients: list[dict[str, Tensor]] = []
     for count in (0, 1, len(tiny_coca.image_encoder.blocks)):
         model = copy.deepcopy(tiny_coca)
-        prepare(model, TrainingConfig(checkpointed_image_blocks=count, frozen_blocks=0))
+        prepare(model, TrainingConfig().changed(checkpointed_image_blocks=count, frozen_blocks=0))
         total, found = held_bytes(model)
         held.append(total)
         gradients.append(found)
@@ -154,7 +154,7 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(runs, tmp_path) -> None:
         pytest.skip(problem)
     losses = []
     for is_compiled in (False, True):
-        trainer = runs.plain(tmp_path / str(is_compiled), compile=is_compiled, dropout=0.0, passes=0.75)
+        trainer = runs.plain(tmp_path / str(is_compiled), compile=is_compiled, dropout=0.0, epochs=0.75)
         trainer.run()
         losses.append(trainer.state.losses)
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)

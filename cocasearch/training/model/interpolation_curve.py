@@ -1,6 +1,7 @@
-"""How much of a new kind of picture a model knows, and how much of the old, for each share of its old weights kept.
+"""Recall along the line between the weights before and after training (WiSE-FT), on new pictures and on the guard.
 
-Receives the weights before and after training; hands on recall for each mixture, so that a user can choose `--keep`.
+Receives the weights before and after training; hands on recall for each mixture, so that a user can choose
+`--keep`, which is 1 - alpha of the paper.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +16,16 @@ from cocasearch.evaluation.retrieval_metrics import RetrievalScores
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.training.model.interpolation import interpolate
 
-SHARES = (0.0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 1.0)
+KEPT = (0.0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 1.0)
 TOLERATED_LOSS = 0.03  # of the old kind's recall; of a small guard one picture may be lost
 _SMALL_GUARD = 100  # pictures: among the first ten of fewer almost anything is found, so recall@1 is what counts
 
 
 @dataclass(frozen=True)
-class KeptShare:
+class CurvePoint:
     """Recall with a share of the starting weights kept, on new pictures and on the guard, which is of the old kind.
 
-    `is_gentle` tells whether it loses no more of the old kind than `TOLERATED_LOSS`.
+    `is_gentle`: it loses no more of the old kind than `TOLERATED_LOSS`.
     """
 
     keep: float
@@ -33,7 +34,7 @@ class KeptShare:
     is_gentle: bool
 
     def to_dict(self) -> dict[str, object]:
-        """The share as `--json` prints it."""
+        """The point as `--json` prints it."""
         sides = {"held_out": self.new, "guard": self.old}
         return {"keep": self.keep} | {
             name: {"text_to_image": scores.text_to_image.to_dict(), "image_to_text": scores.image_to_text.to_dict()}
@@ -41,7 +42,7 @@ class KeptShare:
         }
 
 
-def measure_shares(
+def measure_curve(
     start: Path,
     before: Mapping[str, Tensor],
     after: Mapping[str, Tensor],
@@ -50,30 +51,25 @@ def measure_shares(
     *,
     device: str = "auto",
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[KeptShare]:
-    """Recall for each of `SHARES`; both weights are of the model folder `start`'s architecture."""
+) -> list[CurvePoint]:
+    """Recall for each of `KEPT`; both weights are of the model folder `start`'s architecture."""
     loaded = load_model(start, device=device, prepack=False)
     measured = []
-    for number, keep in enumerate(SHARES):
+    for number, keep in enumerate(KEPT):
         if progress is not None:
-            progress("measuring shares of the old weights", number, len(SHARES))
+            progress("measuring shares of the old weights", number, len(KEPT))
         loaded.model.load_state_dict(interpolate(before, after, keep))
         new, old = (evaluate(loaded, data, caption_options=None).retrieval for data in (held_out, guard))
         measured.append((keep, new, old))
     untouched, tolerated = measured[-1][2], round(max(TOLERATED_LOSS, 1 / len(guard)), 6)
     k = 1 if len(guard) < _SMALL_GUARD else 10
-    return [KeptShare(keep, new, old, _loss(untouched, old, k) <= tolerated) for keep, new, old in measured]
+    return [CurvePoint(keep, new, old, _loss(untouched, old, k) <= tolerated) for keep, new, old in measured]
 
 
-def suggested(shares: Sequence[KeptShare]) -> KeptShare | None:
-    """The share that finds most of the new kind among those that lose little of the old; None if all lose more."""
-    gentle = [share for share in shares[:-1] if share.is_gentle]
-    return max(gentle, key=lambda share: recall_at_1(share.new), default=None)
-
-
-def recall_at_1(scores: RetrievalScores) -> float:
-    """The mean of both ways."""
-    return (scores.text_to_image.at[1] + scores.image_to_text.at[1]) / 2
+def suggested_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
+    """The point that finds most of the new kind among those that lose little of the old; None if all lose more."""
+    gentle = [point for point in curve[:-1] if point.is_gentle]
+    return max(gentle, key=lambda point: point.new.text_to_image.at[1] + point.new.image_to_text.at[1], default=None)
 
 
 def _loss(before: RetrievalScores, after: RetrievalScores, k: int) -> float:
