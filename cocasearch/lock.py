@@ -41,7 +41,7 @@ def writer_lock(folder: Path, what: str = "index", *, is_optional: bool = False)
     # Closing the file gives the lock back; it has no buffer, or closing it on a full disk would fail once more.
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         _lock_or_refuse(file, folder, what, is_optional=is_optional)
-        with _telling_what_became_of(folder, what):
+        with _explaining_failure(folder, what):
             _write_owner(file)
             try:
                 yield
@@ -80,7 +80,7 @@ def _lock_or_refuse(file: BinaryIO, folder: Path, what: str = "index", *, is_opt
 
 
 @contextlib.contextmanager
-def _telling_what_became_of(folder: Path, what: str) -> Iterator[None]:
+def _explaining_failure(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:

@@ -20,7 +20,7 @@ from cocasearch.indexing.edit.review_file import PhotoKey, Reviewed, read_correc
 from cocasearch.indexing.scan.hashing import Hashes
 from cocasearch.indexing.scan.known_files import Counts, KnownFiles, _write, recall_known_files
 from cocasearch.indexing.store.manifest import Manifest, Root, find_manifest, write_manifest
-from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 from cocasearch.inference.caption_files.caption_sinks import CaptionFile, CaptionRecord
 from cocasearch.text.known_words import KnownWords
 from cocasearch.training.config import TrainingConfig
@@ -194,17 +194,17 @@ def _writing(name: str, text: str) -> Callable[[Path], None]:
 def _manifest(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     root = Root("r", "/photos", "../photos")
-    decodings: tuple[dict[str, Any], ...] = ({"strategy": "beam"},)
-    manifest = Manifest("images", "tiny", "0123", 16, (root,), ("*.png",), ("/photos/a.jpg",), decodings)
+    settings: tuple[dict[str, Any], ...] = ({"strategy": "beam"},)
+    manifest = Manifest("images", "tiny", "0123", 16, (root,), ("*.png",), ("/photos/a.jpg",), settings)
     write_manifest(manifest, folder / "manifest.json")
 
 
-def _ledger(folder: Path) -> None:
+def _unreadable(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    ledger = Ledger(folder)
-    ledger.add(UnreadableFile("r", "a.jpg", "12 x 9 pixels are more than 1", 3, 2**60))
-    ledger.add(UnreadableFile("r", "b.heic", "needs an extra", 3, 2**60, "extra", "heif"))
-    ledger.save()
+    unreadable = UnreadableFiles(folder)
+    unreadable.add(UnreadableFile("r", "a.jpg", "12 x 9 pixels are more than 1", 3, 2**60))
+    unreadable.add(UnreadableFile("r", "b.heic", "needs an extra", 3, 2**60, "extra", "heif"))
+    unreadable.save()
 
 
 def _known_files(folder: Path) -> None:
@@ -281,7 +281,7 @@ _CLASSES = "wnid\tname\tsynonyms\thypernyms\nn01\tdog\thound\tanimal, mammal\nn0
 
 OF_INDEXES_AND_RUNS = [
     Kind("manifest", _manifest, "manifest.json", lambda folder: find_manifest(folder / "manifest.json")),
-    Kind("ledger", _ledger, "unreadable.json", lambda folder: Ledger(folder).stamps()),
+    Kind("unreadable files", _unreadable, "unreadable.json", lambda folder: UnreadableFiles(folder).stamps()),
     Kind(
         "known files",
         _known_files,

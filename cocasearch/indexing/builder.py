@@ -21,7 +21,8 @@ from cocasearch.indexing.scan.known_files import keep_known_files
 from cocasearch.indexing.scan.moved_files import Progress
 from cocasearch.indexing.scan.plan import BuildPlan, make_plan
 from cocasearch.indexing.scan.update_options import UpdateOptions
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, Manifest, check_model, find_manifest
+from cocasearch.indexing.store.location import MANIFEST_FILE, AnyIndex, IndexLocation
+from cocasearch.indexing.store.manifest import Manifest, check_model, find_manifest
 from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS, CaptionOptions
 from cocasearch.lock import writer_lock
 
@@ -48,7 +49,7 @@ class IndexBuilder:
 
     def __init__(
         self,
-        index_folder: str | Path,
+        index_folder: AnyIndex,
         loaded: "LoadedModel | Callable[[], LoadedModel]",
         *,
         caption_options: CaptionOptions | None = DEFAULT_OPTIONS,
@@ -57,7 +58,7 @@ class IndexBuilder:
         max_megapixels: float = MAX_MEGAPIXELS,
         commit_seconds: float = 15.0,
     ) -> None:
-        self._index = Path(index_folder)
+        self._index = IndexLocation.of(index_folder).folder
         self._source = loaded
         self._caption_options = caption_options
         self._batch_size = batch_size
@@ -221,7 +222,7 @@ class IndexBuilder:
     def _finish(self, plan: BuildPlan, target: "WritableTable", queue: "WriteQueue") -> BuildReport:
         """Derive what is derived from the table, let readers find it, and say what was done."""
         from cocasearch.indexing.scan.hashing import forget_hashes
-        from cocasearch.indexing.snapshot.snapshots import open_snapshot
+        from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
         from cocasearch.indexing.table_swap import end_rebuild, swap_in
 
         name = target.manifest.table

@@ -18,7 +18,8 @@ from cocasearch.indexing.edit.human_captions import HumanCaptions
 from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.scan.moved_files import Progress
 from cocasearch.indexing.steady_reading import CarefulReader, Reading
-from cocasearch.indexing.store.records import ImageRecord, author_of, record_id, record_schema, records_to_table
+from cocasearch.indexing.store.record_rows import record_schema, records_to_table
+from cocasearch.indexing.store.records import ImageRecord, author_of, record_id
 from cocasearch.indexing.write_queue import WriteQueue
 from cocasearch.inference.describer import ImageDescriber, ImageDescription
 from cocasearch.inference.device import give_back_freed_memory

@@ -1,6 +1,6 @@
 """What an index holds, in a few numbers.
 
-Reads the manifest, the table, the snapshot's name and the ledger; opens no photo and writes nothing.
+Reads the manifest, the table, the snapshot's name and the list of unreadable files; opens no photo and writes nothing.
 """
 
 import shlex
@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.scan.known_files import open_known_files
-from cocasearch.indexing.snapshot.snapshots import SNAPSHOT_FOLDER, find_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import find_snapshot
+from cocasearch.indexing.store.location import SNAPSHOT_FOLDER
 from cocasearch.indexing.store.manifest import Manifest, find_rebuild, index_name, read_manifest
-from cocasearch.indexing.store.row_conditions import BY_PEOPLE, JUDGED, UNSURE, WITH_REMARK
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.row_filters import BY_PEOPLE, JUDGED, UNSURE, WITH_REMARK
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.store.versions import UnreadableTable, latest_version
 
 SnapshotState = Literal["fresh", "stale", "missing"]
@@ -31,7 +32,7 @@ class IndexSummary:
         judged: Captions that have a confidence, as those of calibrated models do.
         unsure: Those of them that are more likely wrong than right.
         by_people: Captions that a person has written or let stand.
-        decodings: Each way in which the model has written captions, as `CaptionOptions.to_dict` has it.
+        caption_settings: Each way in which the model has written captions, as `CaptionOptions.to_dict` has it.
         missing: Images kept back because their file is gone.
         excluded: Images kept back because they are left out.
         remarks: Images that were read though their files are damaged around the pixels.
@@ -53,7 +54,7 @@ class IndexSummary:
     judged: int
     unsure: int
     by_people: int
-    decodings: tuple[dict[str, Any], ...]
+    caption_settings: tuple[dict[str, Any], ...]
     missing: int
     excluded: int
     remarks: int
@@ -95,7 +96,8 @@ def _summary(index: Path) -> IndexSummary:
 
     manifest, rebuild = read_manifest(index), find_rebuild(index)
     excluded = open_known_files(index, manifest.table).count_excluded(manifest.locate_roots(index), manifest.excludes)
-    roots, table, parts = manifest.locate_roots(index), IndexTable(index, manifest.table), _bytes_by_part(index)
+    unreadable, table = UnreadableFiles(index), IndexTable(index, manifest.table)
+    roots, parts = manifest.locate_roots(index), _bytes_by_part(index)
     return IndexSummary(
         name=index_name(index),
         folder=str(index.absolute()),
@@ -104,11 +106,11 @@ def _summary(index: Path) -> IndexSummary:
         judged=table.count(JUDGED),
         unsure=table.count(UNSURE),
         by_people=table.count(BY_PEOPLE),
-        decodings=manifest.decodings,
+        caption_settings=manifest.caption_settings,
         missing=table.count_missing() - excluded,
         excluded=excluded,
         remarks=table.count(WITH_REMARK),
-        unreadable=tuple((str(roots.get(entry.root, Path()) / entry.path), entry.reason) for entry in Ledger(index)),
+        unreadable=tuple((str(roots.get(entry.root, Path()) / entry.path), entry.reason) for entry in unreadable),
         model=_model_of(manifest),
         dimension=manifest.dimension,
         rebuild=_model_of(rebuild) if rebuild else None,

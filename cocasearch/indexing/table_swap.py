@@ -12,11 +12,16 @@ from pathlib import Path
 from cocasearch.atomic_files import remove_partial_files
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.scan.known_files import forget_known_files
-from cocasearch.indexing.snapshot.snapshots import SNAPSHOT_FOLDER, remove_snapshots, tables_with_snapshots
-from cocasearch.indexing.store.manifest import (
+from cocasearch.indexing.snapshot.snapshot_files import remove_snapshots, tables_with_snapshots
+from cocasearch.indexing.store.location import (
     MANIFEST_FILE,
     REBUILD_FILE,
-    SCHEMA_VERSION,
+    REBUILD_UNREADABLE_FILE,
+    SNAPSHOT_FOLDER,
+    TABLE_SUFFIX,
+    UNREADABLE_FILE,
+)
+from cocasearch.indexing.store.manifest import (
     Manifest,
     Root,
     find_manifest,
@@ -24,8 +29,8 @@ from cocasearch.indexing.store.manifest import (
     read_manifest,
     write_manifest,
 )
-from cocasearch.indexing.store.table import TABLE_SUFFIX, IndexTable
-from cocasearch.indexing.store.unreadable_files import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
+from cocasearch.indexing.store.table import IndexTable
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.store.versions import UnreadableTable, latest_version
 from cocasearch.inference.generation.caption_options import CaptionOptions
 
@@ -39,7 +44,7 @@ class WritableTable:
 
     manifest: Manifest
     table: IndexTable
-    ledger: Ledger
+    ledger: UnreadableFiles
     file: Path
 
 
@@ -55,7 +60,7 @@ def open_for_writing(index: Path, wanted: Manifest, *, rebuild: bool) -> Writabl
     pending = find_manifest(index / REBUILD_FILE)
     beside = rebuild and present is not None
     file = index / (REBUILD_FILE if beside else MANIFEST_FILE)
-    unreadable = REBUILD_LEDGER_FILE if beside else LEDGER_FILE
+    unreadable = REBUILD_UNREADABLE_FILE if beside else UNREADABLE_FILE
     manifest = pending if beside else present
     if not beside:
         end_rebuild(index)
@@ -70,12 +75,11 @@ def open_for_writing(index: Path, wanted: Manifest, *, rebuild: bool) -> Writabl
     table = IndexTable(index, manifest.table)
     remove_snapshots(index, manifest.table, except_version=table.version)  # of later ones that a power cut has taken,
     forget_known_files(index, manifest.table, except_version=table.version)  # too: their numbers are given anew
-    table.upgrade()  # before the manifest says so: a run stopped in between is finished by the next
-    manifest = replace(manifest, roots=wanted.roots, excludes=wanted.excludes, named=wanted.named)
-    manifest = replace(manifest, updated="", schema_version=SCHEMA_VERSION)
+    table.index_captions()
+    manifest = replace(manifest, roots=wanted.roots, excludes=wanted.excludes, named=wanted.named, updated="")
     write_manifest(manifest, file)
     sweep(index)
-    return WritableTable(manifest, table, Ledger(index, unreadable), file)
+    return WritableTable(manifest, table, UnreadableFiles(index, unreadable), file)
 
 
 def open_all_for_writing(index: Path) -> list[WritableTable]:
@@ -107,14 +111,15 @@ def _beside(present: Manifest, pending: Manifest, before: Manifest) -> tuple[Roo
 def note_decoding(writable: WritableTable, options: CaptionOptions) -> None:
     """Let the manifest tell how captions are written, before they are. For the holder of the writer's lock."""
     manifest, decoding = writable.manifest, options.to_dict()
-    if decoding not in manifest.decodings:
-        write_manifest(replace(manifest, decodings=(*manifest.decodings, decoding)), writable.file)
+    if decoding not in manifest.caption_settings:
+        settings = (*manifest.caption_settings, decoding)
+        write_manifest(replace(manifest, caption_settings=settings), writable.file)
 
 
 def swap_in(writable: WritableTable, index: Path) -> None:
     """Make the table what readers find, and remove the one that it replaces."""
     if writable.file.name != MANIFEST_FILE:
-        writable.ledger.rename(LEDGER_FILE)
+        writable.ledger.rename(UNREADABLE_FILE)
         if complete := find_manifest(writable.file):
             write_manifest(complete, index / MANIFEST_FILE)
         sweep(index)
@@ -128,7 +133,7 @@ def end_rebuild(index: Path) -> None:
 
 def drop_rebuild(index: Path) -> None:
     """Give up a rebuild that has not been completed. For the holder of the writer's lock."""
-    for name in (REBUILD_FILE, REBUILD_LEDGER_FILE):
+    for name in (REBUILD_FILE, REBUILD_UNREADABLE_FILE):
         (index / name).unlink(missing_ok=True)
     sweep(index)
 
@@ -136,7 +141,7 @@ def drop_rebuild(index: Path) -> None:
 def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
     """The wanted manifest for a table of a name that no other has."""
     numbers = [int(other.table.removeprefix(_TABLE_PREFIX)) for other in others if other]
-    return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}", decodings=())
+    return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}", caption_settings=())
 
 
 def _refuse_to_replace(index: Path, table: str) -> None:

@@ -15,10 +15,11 @@ from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.scan.known_files import Place
 from cocasearch.indexing.scan.moved_files import Reuse
 from cocasearch.indexing.scan.plan import BuildPlan
-from cocasearch.indexing.store.records import ImageRecord, record_id, rows_in_new_places
-from cocasearch.indexing.store.row_conditions import ROWS_PER_CHANGE
+from cocasearch.indexing.store.record_rows import rows_in_new_places
+from cocasearch.indexing.store.records import ImageRecord, record_id
+from cocasearch.indexing.store.row_filters import ROWS_PER_CHANGE
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 from cocasearch.interruption import uninterrupted
 
 _MOST_ROWS = 1_024  # waiting at once
@@ -40,7 +41,7 @@ class WriteQueue:
         refused: Places of files that the system did not let read, and which may be fine.
     """
 
-    def __init__(self, table: IndexTable, ledger: Ledger, *, seconds: float) -> None:
+    def __init__(self, table: IndexTable, ledger: UnreadableFiles, *, seconds: float) -> None:
         self.done = Counter[Change]()
         self.failed: list[tuple[str, str]] = []
         self.vanished: list[Place] = []

@@ -28,7 +28,7 @@ def fuse(n_rows: int, other: NDArray[np.int64], top_k: int) -> list[FusedRow]:
     Args:
         n_rows: Length of the first ranking.
         other: (M,) places in the first ranking, from 0, of the rows of the second, best first.
-        top_k: So many rows at most.
+        top_k: Number of rows to give at most.
     """
     places = np.union1d(np.arange(min(top_k, n_rows)), other)  # of those in the first ranking only, no more can win
     other_ranks = np.zeros(len(places), np.int64)

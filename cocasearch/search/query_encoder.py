@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.store.location import IndexLocation
 from cocasearch.indexing.store.manifest import Manifest, check_model, index_name
 from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.loaded_model import LoadedModel, load_model
@@ -17,13 +18,13 @@ class QueryEncoder:
     """Makes queries comparable with the vectors of one index.
 
     Args:
-        index: The index folder.
+        index: The index.
         manifest: Its manifest.
         model: The model that made it, loaded; or its name or folder where the one in the manifest no longer holds. By
             name only the towers that queries need are loaded, when they first need them.
     """
 
-    def __init__(self, index: Path, manifest: Manifest, model: LoadedModel | str | Path | None = None) -> None:
+    def __init__(self, index: IndexLocation, manifest: Manifest, model: LoadedModel | str | Path | None = None) -> None:
         self._index = index
         self._manifest = manifest
         self._loaded = model if isinstance(model, LoadedModel) else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cocasearch.errors import CocaSearchError, shortened
 from cocasearch.images.discovery import is_image_name, status_of
-from cocasearch.indexing.store.notations import quoted
+from cocasearch.indexing.store.where_values import quoted
 from cocasearch.paths import expand_home
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cocasearch.indexing.snapshot.vectors import VectorSnapshot
+from cocasearch.indexing.snapshot.vector_snapshot import VectorSnapshot
+from cocasearch.indexing.store.location import AnyIndex
 from cocasearch.search.fusion import fuse
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Ranker:
     """Gives the best rows of one version of an index, best first; only those compete that meet a condition, if any.
 
     Args:
-        index: The index folder.
+        index: The index.
         table: The table's name in the manifest.
         snapshot: The snapshot of one version of that table.
         roots: Present folder of each root by its key.
@@ -53,7 +54,7 @@ class Ranker:
         VersionGone: By each method with a condition or words: a writer has removed that version meanwhile.
     """
 
-    def __init__(self, index: Path, table: str, snapshot: VectorSnapshot, roots: Mapping[str, Path]) -> None:
+    def __init__(self, index: AnyIndex, table: str, snapshot: VectorSnapshot, roots: Mapping[str, Path]) -> None:
         self._index, self._roots = index, roots
         self._table = table
         self._snapshot = snapshot

@@ -7,17 +7,18 @@ words. Imports torch only for a vector, and LanceDB only for a condition, for wo
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
-from cocasearch.indexing.snapshot.vectors import SnapshotRow
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import check_model, index_command, index_name, read_manifest
-from cocasearch.indexing.store.records import hash_file
+from cocasearch.indexing.store.records import COLUMNS, ImageKey, hash_file
 from cocasearch.indexing.store.versions import UnreadableTable, VersionGone
 from cocasearch.search.hits import SearchHit
 from cocasearch.search.query_terms import Query, as_query
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float32]
 
-_OF_THE_FILE = ("camera", "latitude", "longitude", "width", "height", "size", "format")
+_STORED = {field.name for field in fields(SearchHit)} & COLUMNS.keys() - {"path"}  # what a hit has of its row
 _ATTEMPTS = 5  # to read a version of the table, which a writer may remove meanwhile
 
 
@@ -48,8 +49,8 @@ class Searcher:
         CocaSearchError: No index there, or one made with another model (the hint is the command that rebuilds).
     """
 
-    def __init__(self, index_folder: str | Path, model: "LoadedModel | str | Path | None" = None) -> None:
-        self._index = Path(index_folder)
+    def __init__(self, index_folder: AnyIndex, model: "LoadedModel | str | Path | None" = None) -> None:
+        self._index = IndexLocation.of(index_folder)
         self._model = model
         self._encoder: QueryEncoder | None = None
         self.refresh()
@@ -104,7 +105,7 @@ class Searcher:
                 those taken last first.
             top_k: At least 1.
             where: SQL condition that images must meet to compete at all, on the columns of
-                `condition_reading.COLUMNS`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
+                `records.WHERE_HELP`: "taken_at >= '2024-06-01' and camera like '%Pixel%'".
             mode: "vector" orders by the cosine of query and image, "text" by the BM25 score of query words and captions
                 (only images with such a word in their caption are hits), "hybrid" by reciprocal rank fusion of both.
             min_score: Smallest cosine of a hit.
@@ -240,7 +241,7 @@ class Searcher:
         for file in (image.absolute(), image.resolve()):  # a linked file is indexed as the link
             for key, root in self._roots.items():
                 if file.is_relative_to(root):
-                    position = self._snapshot.find(key, file.relative_to(root).as_posix())
+                    position = self._snapshot.find(ImageKey(key, file.relative_to(root).as_posix()))
                     if position is not None:
                         return position
         return None
@@ -252,24 +253,19 @@ class Searcher:
                 rank=rank,
                 score=figures.score,
                 path=self._path(row),
-                relative_path=row.path,
-                caption=row.caption,
-                caption_score=row.caption_score,
-                id=row.id,
-                taken_at=row.taken_at,
+                relative_path=row["path"],
                 text_score=figures.text_score,
                 vector_rank=figures.vector_rank,
                 text_rank=figures.text_rank,
                 fused_score=figures.fused_score,
-                caption_confidence=row.caption_confidence,
                 copies=tuple(map(self._path, self._snapshot.rows_at(np.array(figures.copies, np.int64)))),
-                **{name: getattr(row, name) for name in _OF_THE_FILE},
+                **{name: row[name] for name in _STORED},
             )
             for rank, (figures, row) in enumerate(zip(ranked, rows, strict=True), start=1)
         ]
 
-    def _path(self, row: SnapshotRow) -> str:
-        return str(self._roots.get(row.root, Path()) / row.path)
+    def _path(self, row: Mapping[str, Any]) -> str:
+        return str(ImageKey(row["root"], row["path"]).file(self._roots))
 
     def folder_of(self, hit: SearchHit) -> Path:
         """The outermost folder around a hit's file that is not there, or the indexed one around it."""

@@ -17,7 +17,8 @@ from PIL import Image
 from cocasearch.checkpoints.model_folder import read_model_folder, save_model_folder
 from cocasearch.images.discovery import ImageFile, discover_images
 from cocasearch.images.transforms import PreprocessConfig
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, SCHEMA_VERSION, Manifest, Root, write_manifest
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import SCHEMA_VERSION, Manifest, Root, write_manifest
 from cocasearch.indexing.store.records import ImageRecord, hash_file, record_id
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.model.coca import CoCa

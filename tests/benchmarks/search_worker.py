@@ -10,7 +10,7 @@ import numpy as np
 from worker import Json, Run, serve
 
 from cocasearch import Searcher
-from cocasearch.indexing.snapshot.snapshots import open_snapshot, remove_snapshots
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot, remove_snapshots
 from cocasearch.indexing.store.manifest import read_manifest
 
 TOP = 10

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from cocasearch import CaptionOptions, IndexBuilder, Searcher, load_model
-from cocasearch.indexing.snapshot.snapshots import find_snapshot, write_snapshot
-from cocasearch.indexing.snapshot.vectors import ROW_SCHEMA
+from cocasearch.indexing.snapshot.snapshot_files import find_snapshot, write_snapshot
+from cocasearch.indexing.store.record_rows import SNAPSHOT_SCHEMA
 from cocasearch.paths import sample_photos_folder
 
 pytestmark = pytest.mark.benchmark
@@ -64,13 +64,15 @@ def test_milliseconds_of_searching_many_vectors(tmp_path):
     columns["caption_score"] = pa.array(np.zeros(ROWS, dtype=np.float32))
     columns["caption_confidence"] = pa.array(np.ones(ROWS, dtype=np.float32))
     columns["taken_at"] = pa.nulls(ROWS, pa.timestamp("s"))
-    columns |= {name: pa.nulls(ROWS, ROW_SCHEMA.field(name).type) for name in ROW_SCHEMA.names if name not in columns}
+    columns |= {
+        name: pa.nulls(ROWS, SNAPSHOT_SCHEMA.field(name).type) for name in SNAPSHOT_SCHEMA.names if name not in columns
+    }
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSION)
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
     write_snapshot(tmp_path, "images-1", 1, DIMENSION, [batch])
     snapshot = find_snapshot(tmp_path, "images-1", 1)
     assert snapshot is not None
-    assert set(ROW_SCHEMA.names) < set(columns)
+    assert set(SNAPSHOT_SCHEMA.names) < set(columns)
     assert snapshot.nearest(vectors[7], 1)[0] == [7]
     started = time.perf_counter()
     for query in vectors[:20]:

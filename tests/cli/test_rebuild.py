@@ -127,3 +127,18 @@ def test_a_rebuild_whose_photos_go_away_meanwhile_leaves_the_old_index_in_use_an
     hint = re.search(r"To go on: cocasearch (index --rebuild .*)", stopped.stderr)[1]
     assert other(*hint.split()).exit_code == 0
     assert len(scores(other)) == 4 and scores(other) != old
+
+
+def test_an_index_of_an_older_schema_is_rebuilt_by_the_command_that_its_refusal_names(indexed):
+    file = indexed.folder / "indexes" / "default" / "manifest.json"
+    fields = json.loads(file.read_text()) | {"schema_version": 6}
+    file.write_text(json.dumps(fields | {"decodings": fields.pop("caption_settings")}))
+    for command in (("query", "red"), ("index", "photos"), ("status",), ("verify",), ("export", "all.csv")):
+        refused = indexed(*command)
+        assert refused.exit_code == 1 and "Traceback" not in refused.stderr
+        told = " ".join(refused.stderr.split())
+        assert "index 'default' was written by an older cocasearch (schema 6, this one knows 7)" in told
+        assert told.endswith("cocasearch index --rebuild")
+    assert indexed("index", "--rebuild").exit_code == 0
+    assert json.loads(file.read_text())["schema_version"] == 7
+    assert indexed("query", "red").exit_code == 0

@@ -147,8 +147,8 @@ def record() -> Callable[..., ImageRecord]:
     def run(path: str, seed: int = 0, **fields: Any) -> ImageRecord:
         vector = np.random.default_rng(seed).normal(size=DIMENSION)
         known: dict[str, Any] = dict.fromkeys(ImageRecord.__dataclass_fields__)
-        known |= {"id": record_id("1", path), "root": "1", "path": path, "content_hash": "0" * 32, "format": "PNG"}
-        known |= {"size": 1, "mtime_ns": 2, "width": 3, "height": 4, "model_fingerprint": "f"}
+        known |= {"id": record_id("1", path), "root": "1", "path": path, "part": "", "content_hash": "0" * 32}
+        known |= {"format": "PNG", "size": 1, "mtime_ns": 2, "width": 3, "height": 4, "model_fingerprint": "f"}
         known |= {"embedding": (vector / np.linalg.norm(vector)).astype(np.float32), "caption": f"caption of {path}"}
         return ImageRecord(**known | fields)
 

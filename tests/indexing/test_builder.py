@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.repair.verification import verify_index
 from cocasearch.indexing.scan.folder_scan import scan_folders
 from cocasearch.indexing.scan.known_files import open_known_files
-from cocasearch.indexing.store.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
+from cocasearch.indexing.store.location import COPY_FILE, MANIFEST_FILE
+from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.table_swap import open_for_writing
 from cocasearch.inference.describer import ImageDescriber
 from cocasearch.inference.loaded_model import load_model
@@ -279,7 +280,7 @@ def test_one_photo_that_cannot_be_described_costs_only_itself(build, index, phot
         report = build(photos)
         assert (report.total, len(rows(index))) == (9, 9)
     assert report.known_bad == 1
-    (entry,) = Ledger(index)
+    (entry,) = UnreadableFiles(index)
     assert (entry.path, entry.reason) == ("p4.png", "cannot be described (no such luck)")
 
 
@@ -303,7 +304,7 @@ def test_a_model_that_describes_nothing_is_no_fault_of_the_photos(build, index, 
     monkeypatch.setattr(ImageDescriber, "describe", fails)
     with pytest.raises(RuntimeError, match="out of luck"):
         build(photos)
-    assert len(Ledger(index)) == 0
+    assert len(UnreadableFiles(index)) == 0
 
 
 def test_an_image_that_breaks_leaves_the_index(build, index, photos, rows):
@@ -487,34 +488,6 @@ def test_a_run_full_of_unreadable_files_ends_well(build, tmp_path):
         (folder / f"{number}.jpg").write_bytes(bytes(range(number)))
     report = build(folder)
     assert (report.total, len(report.failed)) == (0, 7)
-
-
-@pytest.fixture
-def first_schema(build, index, photos):
-    """The index as a cocasearch that knew no missing files left it."""
-    build(photos)
-    manifest = read_manifest(index)
-    lancedb.connect(index).open_table(manifest.table).drop_columns(
-        ["missing_since", "caption_confidence", "caption_by", "remark"]
-    )
-    fields = asdict(manifest) | {"schema_version": 1}
-    del fields["excludes"]
-    (index / "manifest.json").write_text(json.dumps(fields))
-    return index
-
-
-def test_an_index_of_the_first_schema_is_searched_as_it_is(first_schema, loaded):
-    assert len(Searcher(first_schema, loaded)) == 10
-    assert read_manifest(first_schema).schema_version == 1
-
-
-def test_an_index_of_the_first_schema_is_upgraded_by_the_next_run(first_schema, build, photos, rows, encoded, draw):
-    encoded.since_last_look()
-    draw(photos / "new.png", 70)
-    report = build(photos)
-    assert (report.added, report.unchanged, encoded.since_last_look()) == (1, 10, 1)
-    assert read_manifest(first_schema).schema_version == 6
-    assert {(row["missing_since"], row["caption_by"]) for row in rows(first_schema)} == {(None, "model")}
 
 
 def test_tables_and_files_of_others_in_the_index_folder_stay(build, index, photos):

@@ -7,7 +7,7 @@ from images import zoo
 
 from cocasearch.images.extras import EXTRAS, is_installed
 from cocasearch.indexing.builder import IndexBuilder
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.inference.loaded_model import load_model
 from cocasearch.search.searcher import Searcher
 
@@ -31,7 +31,7 @@ def test_every_good_file_finds_itself_and_every_bad_one_is_named(tmp_path: Path)
         assert first.score == pytest.approx(1.0, abs=2e-3)
         assert second.score < first.score
 
-    reasons = {entry.path: entry.reason for entry in Ledger(index)}
+    reasons = {entry.path: entry.reason for entry in UnreadableFiles(index)}
     expected = {one.name: one.reason or f"pip install 'cocasearch[{one.extra}]'" for one in specimens}
     assert reasons.keys() == expected.keys() - good
     assert all(expected[name] in reason for name, reason in reasons.items())

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
 from cocasearch.indexing.store.records import ImageRecord, record_id
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.search.ranking import Ranker
@@ -87,7 +87,7 @@ def vector():
 
 
 def path(ranker, row):
-    return ranker._snapshot.rows_at(np.array([row.position]))[0].path
+    return ranker._snapshot.rows_at(np.array([row.position]))[0]["path"]
 
 
 def meeting(records, condition):

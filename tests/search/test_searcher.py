@@ -15,8 +15,9 @@ from cocasearch.errors import CocaSearchError, NothingFound, UnreadableImage
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.edit.removal import remove_paths
 from cocasearch.indexing.repair.verification import verify_index
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, read_manifest, write_manifest
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import read_manifest, write_manifest
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.inference.embedder import Embedder
 from cocasearch.inference.loaded_model import load_model

@@ -14,7 +14,8 @@ from soak.changing_photos import STEADY
 
 from cocasearch import Searcher, load_model
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, find_manifest
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import find_manifest
 from cocasearch.indexing.summary import summarise_index
 
 EVERYTHING = 100_000

@@ -13,7 +13,7 @@ from soak.index_contents import all_rows, assert_same_contents
 
 from cocasearch import Searcher, load_model
 from cocasearch.errors import NothingFound
-from cocasearch.indexing.store.manifest import MANIFEST_FILE
+from cocasearch.indexing.store.location import MANIFEST_FILE
 
 MB = 1_000_000
 DAYS = 8  # photos of which take some 25 MB

@@ -16,7 +16,7 @@ from soak.index_contents import assert_same_contents, stored_photos
 
 from cocasearch import IndexBuilder, Searcher, load_model
 from cocasearch.indexing.scan.update_options import UpdateOptions
-from cocasearch.indexing.store.manifest import MANIFEST_FILE
+from cocasearch.indexing.store.location import MANIFEST_FILE
 
 HERE = Path(__file__).parent
 OPTIONS = [[], [], ["--prune"], ["--rebuild"]]

@@ -12,7 +12,7 @@ from soak.index_contents import stored_photos
 from soak.test_killed_runs import SECONDS, start
 
 from cocasearch.images.decode_limits import SECONDS_PER_FILE
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 
 SIDE = 3_000  # pixels: a photo takes so long to read that most pauses fall in the middle of one
 
@@ -36,5 +36,5 @@ def test_a_pause_costs_no_photo(tiny_model_folder: Path, tmp_path: Path) -> None
             pauses += 1
         assert run.wait(SECONDS) == 0
     assert pauses > 0
-    assert [entry.reason for entry in Ledger(tmp_path / "index")] == []
+    assert [entry.reason for entry in UnreadableFiles(tmp_path / "index")] == []
     assert len(stored_photos(tmp_path / "index", photos)) == 12

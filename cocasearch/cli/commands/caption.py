@@ -290,7 +290,7 @@ def _fill(
         loaded = load_model(model or manifest.model_name, device=device)
         filler = CaptionFiller(index, loaded, options, **how)
     tell_cut(context, loaded, options)
-    tell_other_ways(index_name(index), manifest.decodings, filler.options)
+    tell_other_ways(index_name(index), manifest.caption_settings, filler.options)
     with console.progress("captioning", "photos") as advance:
         report = filler.fill(progress=advance)
     console.name_unreadable(report.failed)

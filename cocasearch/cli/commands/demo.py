@@ -8,7 +8,8 @@ from cocasearch.cli.commands.query import print_hits
 from cocasearch.cli.console import Format
 from cocasearch.cli.options.shared_options import ModelName
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, find_manifest
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import SCHEMA_VERSION, find_manifest
 from cocasearch.paths import index_folder, sample_photos_folder
 
 INDEX = "demo"
@@ -34,7 +35,8 @@ def demo(model: ModelName = None) -> None:
     folder = index_folder(INDEX)
     _show_command("index", console.shown(photos), "--index", INDEX)
     present = find_manifest(folder / MANIFEST_FILE)
-    outdated = present is not None and present.model_fingerprint != loaded.fingerprint
+    wanted = (loaded.fingerprint, SCHEMA_VERSION)
+    outdated = present is not None and (present.model_fingerprint, present.schema_version) != wanted
     builder = IndexBuilder(folder, loaded, caption_options=CaptionOptions())
     with console.progress("indexing", "photos") as advance:
         report = builder.build([photos], rebuild=outdated, progress=advance)

@@ -24,16 +24,18 @@ def export(
     sure: Annotated[
         bool, typer.Option("--sure", help="Leave out photos whose caption is more likely wrong than right.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export; nothing else is.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier export, and nothing else.")
+    ] = False,
 ) -> None:
     """Write an index for other tools: every column and vector into one file, or clip-retrieval's layout."""
     from cocasearch.indexing.exchange.index_export import count_unsure, export_clip_retrieval, export_file
 
     write = export_file if layout == "parquet" else export_clip_retrieval
-    left_out = count_unsure(index_folder(name), with_missing=layout == "parquet") if sure else 0
-    if left_out is None:
+    excluded = count_unsure(index_folder(name), with_missing=layout == "parquet") if sure else 0
+    if excluded is None:
         tell_all_count_as_sure()
     with console.progress("exporting", "photos") as advance:
         count = write(index_folder(name), out, only_sure=sure, overwrite=overwrite, progress=advance)
-    without = f", {left_out:,} unsure and left out" if left_out else ""
+    without = f", {excluded:,} unsure and left out" if excluded else ""
     console.say(f"{counted(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}{without}")

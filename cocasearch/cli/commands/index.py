@@ -22,9 +22,9 @@ from cocasearch.indexing.scan.changes import Change, format_counts
 from cocasearch.indexing.scan.folder_scan import refuse_without_photos
 from cocasearch.indexing.scan.plan import BuildPlan
 from cocasearch.indexing.scan.update_options import UpdateOptions
+from cocasearch.indexing.store.location import MANIFEST_FILE
 from cocasearch.indexing.store.manifest import (
     DEFAULT_INDEX,
-    MANIFEST_FILE,
     find_manifest,
     find_rebuild,
     follow_command,
@@ -111,7 +111,7 @@ def index(
     if plan.needs_model:
         complete = load().complete  # before the progress of what it is for
         if captions and (base := plan.scan.state.base):
-            tell_other_ways(index_name(folder), base.decodings, complete(captions))
+            tell_other_ways(index_name(folder), base.caption_settings, complete(captions))
     summarise(_carry_out(builder, plan), folder)
 
 

@@ -22,8 +22,9 @@ from cocasearch.cli.output.query_words import shortened, tell_about_words
 from cocasearch.cli.output.unsure_captions import shown, tell_all_count_as_sure
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound
-from cocasearch.indexing.store.conditions import below_folder, both
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, follow_command, read_manifest
+from cocasearch.indexing.store.records import WHERE_HELP
+from cocasearch.indexing.store.where_clause import below_folder, both
 from cocasearch.paths import expand_home, index_folder
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ Where = Annotated[
         "-w",
         metavar="SQL",
         help="Only photos of which this is true: \"taken_at >= '2024-06-01' and camera like '%Pixel%'\". "
-        "Alone, it lists them, newest first.",
+        f"Alone, it lists them, newest first. Columns: {WHERE_HELP}.",
         show_default=False,
     ),
 ]
@@ -108,9 +109,7 @@ def query(
 
     Exact copies of a photo that is looked for take no places; they are named, and JSON has them under its `copies`.
 
-    --where takes path, caption, taken_at, camera, latitude, longitude, width, height, size, format, caption_score,
-    caption_logprob, caption_confidence (from 0 to 1), caption_by ('model' or 'human') and remark (what is damaged
-    around a photo's pixels); ilike ignores case.
+    --where takes the columns that its own help names; ilike ignores case.
     """
     asked = bool(terms or text or image)
     if within is not None:

@@ -80,7 +80,7 @@ def _lines(summary: "IndexSummary") -> list[str]:
         f"{summary.name}: {counted(summary.photos, 'photo')}, {summary.bytes / 1e6:.2f} MB "
         f"in {console.shown(summary.folder)}",
         f"  captions {summary.captions} of {summary.photos}{_of_captions(summary)}",
-        *(f"  written  {CaptionOptions(**decoding)}" for decoding in summary.decodings),
+        *(f"  written  {CaptionOptions(**settings)}" for settings in summary.caption_settings),
         f"  model    {summary.model}, {summary.dimension} numbers a vector",
         f"  size     {summary.bytes / 1e6:.2f} MB: {parts}",
         f"  snapshot {summary.snapshot}" + ("" if summary.snapshot == "fresh" else ": the next query makes it"),

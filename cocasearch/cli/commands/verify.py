@@ -41,13 +41,15 @@ def verify(
 
     index = index_folder(name)
     with console.progress("verifying", "rows") as advance:
-        found = verify_index(index, repair=repair, content=content, progress=advance)
+        verification = verify_index(index, repair=repair, content=content, progress=advance)
     if as_json:
-        problems = [asdict(problem) for problem in found.problems]
-        console.write_json({"index": index_name(index), "rows": found.rows, "ok": found.ok, "problems": problems})
+        problems = [asdict(problem) for problem in verification.problems]
+        console.write_json(
+            {"index": index_name(index), "rows": verification.rows, "ok": verification.ok, "problems": problems}
+        )
     else:
-        console.write_lines(*map(_line, found.problems))
-    _conclude(found, index, repair=repair)
+        console.write_lines(*map(_line, verification.problems))
+    _conclude(verification, index, repair=repair)
 
 
 def _line(problem: "Problem") -> str:
@@ -56,16 +58,16 @@ def _line(problem: "Problem") -> str:
     return f"{problem.part}: {problem.what}: {problem.count:,} ({examples}{', …' * (problem.count > 3)}){ending}"
 
 
-def _conclude(found: "Verification", index: "Path", *, repair: bool) -> None:
+def _conclude(verification: "Verification", index: "Path", *, repair: bool) -> None:
     name = index_name(index)
-    if found.ok:
-        console.say(f"index '{name}' with {counted(found.rows, 'row')} is in order")
-        if absent := next((problem for problem in found.problems if problem.what == ABSENT_FOLDERS), None):
+    if verification.ok:
+        console.say(f"index '{name}' with {counted(verification.rows, 'row')} is in order")
+        if absent := next((problem for problem in verification.problems if problem.what == ABSENT_FOLDERS), None):
             console.say(f"photos are not where they were; {follow_command(index, Path(absent.examples[0]))}")
-        elif any(problem.remedy == "index" for problem in found.problems):
+        elif any(problem.remedy == "index" for problem in verification.problems):
             console.say(f"it is behind its photos: {index_command(index)}")
         return
-    remedies = {problem.remedy for problem in found.problems if not problem.repaired}
+    remedies = {problem.remedy for problem in verification.problems if not problem.repaired}
     if remedies <= {"index", "touch"}:
         hint = f"put them back if that was not meant; if it was, touch them, then: {index_command(index)}"
         raise CocaSearchError(f"photos of index '{name}' have changed unseen", hint=hint)

@@ -15,10 +15,11 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.batching import DecodedBatch, decode_batches
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.images.discovery import file_stat, status_of
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import Manifest, check_model, read_manifest
-from cocasearch.indexing.store.records import StoredCaption, author_of
-from cocasearch.indexing.store.row_conditions import UNJUDGED
+from cocasearch.indexing.store.records import ImageKey, StoredCaption, author_of
+from cocasearch.indexing.store.row_filters import UNJUDGED
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.table_swap import WritableTable, note_decoding, open_for_writing
 from cocasearch.inference.caption_confidence import confidence_model_for
@@ -68,7 +69,7 @@ class CaptionFiller:
     """Writes the captions that an index lacks, and the confidence of those that lack only that.
 
     Args:
-        index: The index folder.
+        index: The index.
         loaded: The model that made it.
         options: How words are chosen.
         batch_size: Photos in one pass of the model.
@@ -82,7 +83,7 @@ class CaptionFiller:
 
     def __init__(
         self,
-        index: Path,
+        index: AnyIndex,
         loaded: LoadedModel,
         options: CaptionOptions,
         *,
@@ -92,7 +93,8 @@ class CaptionFiller:
         below: float | None = None,
     ) -> None:
         self.options = loaded.complete(options)
-        self._index, self._loaded, self._describer = index, loaded, ImageDescriber(loaded, self.options)
+        self._index, self._loaded = IndexLocation.of(index), loaded
+        self._describer = ImageDescriber(loaded, self.options)
         self._batch_size, self._max_megapixels = batch_size, max_megapixels
         self._commit_seconds, self._below = commit_seconds, below
 
@@ -109,10 +111,10 @@ class CaptionFiller:
             CocaSearchError: No index there, one of another model, another process is writing, or the disk is full.
         """
         check_model(read_manifest(self._index), self._loaded.fingerprint, self._loaded.name, self._index)
-        with writer_lock(self._index):
+        with writer_lock(self._index.folder):
             manifest = read_manifest(self._index)
             check_model(manifest, self._loaded.fingerprint, self._loaded.name, self._index)
-            generation = open_for_writing(self._index, manifest, rebuild=False)
+            generation = open_for_writing(self._index.folder, manifest, rebuild=False)
             report = FillReport()
             photos = list(self._to_caption(generation, report))
             if photos:
@@ -137,7 +139,7 @@ class CaptionFiller:
                     is_wanted = is_unsure or row["caption_by"] is None  # else a person has decided for none
                 if not is_wanted:
                     continue
-                file = roots.get(row["root"], Path()) / row["path"]
+                file = ImageKey(row["root"], row["path"]).file(roots)
                 if _stamp(file) == (row["size"], row["mtime_ns"]):
                     yield _Photo(row["id"], file, is_captioned)
                 elif not is_captioned:
@@ -146,7 +148,7 @@ class CaptionFiller:
     def _judges(self, manifest: Manifest) -> bool:
         """Whether the captions of an index, written once more, would be the same and have a confidence."""
         can_judge = confidence_model_for(self._loaded.confidence, self.options) is not None
-        return can_judge and manifest.decodings == (self.options.to_dict(),)
+        return can_judge and manifest.caption_settings == (self.options.to_dict(),)
 
     def _caption(self, photos: list[_Photo], table: IndexTable, report: FillReport, progress: Progress | None) -> None:
         waiting = _Waiting(table, report, self._commit_seconds)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cocasearch.errors import CocaSearchError, NothingFound
+from cocasearch.indexing.edit.index_editing import editing
 from cocasearch.indexing.edit.review_file import (
     Correction,
     PhotoKey,
@@ -19,15 +20,12 @@ from cocasearch.indexing.edit.review_file import (
     read_corrections,
     write_review,
 )
-from cocasearch.indexing.scan.known_files import keep_known_files
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import index_command, index_name, read_manifest
-from cocasearch.indexing.store.records import StoredCaption, unsure_captions
-from cocasearch.indexing.store.row_conditions import JUDGED
+from cocasearch.indexing.store.record_rows import unsure_captions
+from cocasearch.indexing.store.records import ImageKey, StoredCaption
+from cocasearch.indexing.store.row_filters import JUDGED
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.table_swap import open_all_for_writing
-from cocasearch.interruption import uninterrupted
-from cocasearch.lock import writer_lock
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,11 @@ class ReviewReport:
     lost: tuple[str, ...] = ()
 
 
-def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
+def write_unsure(index: AnyIndex, file: Path, *, overwrite: bool = False) -> int:
     """Write the unsure captions of an index, of photos that are there, into a file, the worst first; their number.
 
     Args:
-        index: The index folder.
+        index: The index.
         file: CSV, TSV or JSON lines, by its ending.
         overwrite: Whether a file that is there is replaced: it may hold corrections.
 
@@ -69,11 +67,11 @@ def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
         apply = index_command(index, "--apply", shlex.quote(str(file)), command="caption")
         hint = f"the same command with --overwrite, but take corrections in it back before: {apply}"
         raise CocaSearchError(f"{file} exists already", hint=hint)
-    table, folders = IndexTable(index, manifest.table), manifest.locate_roots(index)
+    table, roots = IndexTable(index, manifest.table), manifest.locate_roots(index)
     _refuse_captionless(table, index)
     rows = [
         Reviewed(
-            str(folders.get(row["root"], Path()) / row["path"]),
+            str(ImageKey(row["root"], row["path"]).file(roots)),
             row["caption"],
             row["caption_confidence"],
             PhotoKey.of(row["id"], row["content_hash"], row["caption"]),
@@ -91,33 +89,31 @@ def write_unsure(index: Path, file: Path, *, overwrite: bool = False) -> int:
     return len(rows)
 
 
-def apply_corrections(index: Path, file: Path) -> ReviewReport:
+def apply_corrections(index: AnyIndex, file: Path) -> ReviewReport:
     """Take back what a person has decided about captions: theirs are stored as by a human, and sure.
 
     Args:
-        index: The index folder.
+        index: The index.
         file: As `write_unsure` wrote it, corrected.
 
     Raises:
         CocaSearchError: No index there, the file is not as it must be, another process is writing, or the disk is full.
         NothingFound: The index holds none of the photos.
     """
+    index = IndexLocation.of(index)
     read_manifest(index)
     corrections = read_corrections(file)
-    with writer_lock(index), uninterrupted():
-        reports: list[ReviewReport] = []
-        for generation in open_all_for_writing(index):
-            found = _find(generation.table, corrections)
-            if not found and not reports:
+    reports: list[ReviewReport] = []
+    with editing(index) as tables:
+        for writable in tables:
+            rows = _find(writable.table, corrections)
+            if not rows and not reports:
                 raise _nothing_of(file, index)
-            captions = _decided(corrections, found)
+            captions = _decided(corrections, rows)
             if captions:
-                generation.table.set_captions(captions)
-                generation.table.compact()
-            reports.append(_report(corrections, found, captions))
-        table = read_manifest(index).table
-        open_snapshot(index, table)
-        keep_known_files(index, table, IndexTable(index, table))
+                writable.table.set_captions(captions)
+                writable.table.compact()
+            reports.append(_report(corrections, rows, captions))
     return reports[0]
 
 
@@ -132,30 +128,29 @@ def _unsure_rows(table: IndexTable) -> list[dict[str, Any]]:
 
 def _find(table: IndexTable, corrections: Sequence[Correction]) -> _Rows:
     """The rows of the photos of corrections: where they were, or else wherever the same content is."""
-    found: dict[PhotoKey, list[Mapping[str, Any]]] = {}
+    rows: dict[PhotoKey, list[Mapping[str, Any]]] = {}
     keys = {correction.photo.id: correction.photo for correction in corrections}
     for row in table.captions_of(list(keys)):
         key = keys[row["id"]]
         if row["content_hash"] == key.content_hash:
-            found[key] = [row]
-    taken = {key.id for key in found}
+            rows[key] = [row]
+    taken = {key.id for key in rows}
     moved: dict[str, list[PhotoKey]] = {}
     for key in keys.values():
-        if key not in found:
+        if key not in rows:
             moved.setdefault(key.content_hash, []).append(key)
     for row in table.captions_of(list(moved), "content_hash"):
         for key in moved[row["content_hash"]] if row["id"] not in taken else ():
-            found.setdefault(key, []).append(row)
-    return found
+            rows.setdefault(key, []).append(row)
+    return rows
 
 
-def _decided(corrections: Sequence[Correction], found: _Rows) -> dict[str, StoredCaption]:
+def _decided(corrections: Sequence[Correction], by_photo: _Rows) -> dict[str, StoredCaption]:
     """What to store, by the rows' ids; nothing of what is stored like this already."""
     decided: dict[str, StoredCaption] = {}
     for correction in corrections:
-        for row in found.get(correction.photo, ()) if correction.is_decided else ():
-            is_same = row["caption"] == correction.caption
-            if not is_same:
+        for row in by_photo.get(correction.photo, ()) if correction.is_decided else ():
+            if row["caption"] != correction.caption:
                 decided[row["id"]] = StoredCaption(correction.caption, caption_by="human")
             elif row["caption_by"] != "human":
                 decided[row["id"]] = StoredCaption(
@@ -164,11 +159,11 @@ def _decided(corrections: Sequence[Correction], found: _Rows) -> dict[str, Store
     return decided
 
 
-def _report(corrections: Sequence[Correction], found: _Rows, captions: Mapping[str, StoredCaption]) -> ReviewReport:
+def _report(corrections: Sequence[Correction], by_photo: _Rows, captions: Mapping[str, StoredCaption]) -> ReviewReport:
     changed = confirmed = unchanged = replaced = 0
     lost = []
     for correction in corrections:
-        rows = found.get(correction.photo, ())
+        rows = by_photo.get(correction.photo, ())
         stored = [row for row in rows if row["id"] in captions]
         replaced += any(row["caption_by"] == "human" for row in stored)
         if not rows and correction.is_decided:
@@ -183,13 +178,13 @@ def _report(corrections: Sequence[Correction], found: _Rows, captions: Mapping[s
     return ReviewReport(changed, confirmed, unchanged, not_found, replaced, tuple(lost))
 
 
-def _nothing_of(file: Path, index: Path) -> NothingFound:
+def _nothing_of(file: Path, index: AnyIndex) -> NothingFound:
     told = f"index '{index_name(index)}' holds none of the photos of {file}; nothing was changed"
     apply = f"cocasearch caption --apply {shlex.quote(str(file))} --index NAME"
     return NothingFound(told, hint=f"name the index that the file was written from: {apply}")
 
 
-def _refuse_captionless(table: IndexTable, index: Path) -> None:
+def _refuse_captionless(table: IndexTable, index: AnyIndex) -> None:
     """Tell an index without captions, or without photos, from one without unsure captions."""
     if not len(table):
         raise NothingFound(f"index '{index_name(index)}' holds no pictures yet", hint=index_command(index, "./photos"))

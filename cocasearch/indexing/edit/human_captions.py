@@ -7,16 +7,16 @@ title or a place is written into it. A person's decision that a photo has no cap
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, find_manifest
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
+from cocasearch.indexing.store.manifest import find_manifest
 from cocasearch.indexing.store.records import ImageRecord
-from cocasearch.indexing.store.row_conditions import SETTLED_BY_PEOPLE
+from cocasearch.indexing.store.row_filters import SETTLED_BY_PEOPLE
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.table_swap import WritableTable
 
@@ -61,9 +61,9 @@ class HumanCaptions:
         return bool(np.asarray(rows["embedding"][0].as_py()) @ record.embedding < _SAME_PICTURE)
 
 
-def captions_to_keep(index: Path, generation: WritableTable) -> HumanCaptions:
+def captions_to_keep(index: AnyIndex, generation: WritableTable) -> HumanCaptions:
     """What people have decided in an index: in the table that is written or, in a rebuild, the one to be replaced."""
-    present = find_manifest(index / MANIFEST_FILE)
+    present = find_manifest(IndexLocation.of(index).manifest)
     if present is None or present.table == generation.manifest.table:
         return HumanCaptions(generation.table)
     with suppress(CocaSearchError):

@@ -11,19 +11,15 @@ from pathlib import Path
 
 from cocasearch.errors import NothingFound
 from cocasearch.images.discovery import is_utf8
-from cocasearch.indexing.scan.known_files import keep_known_files
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.edit.index_editing import RootPart, editing
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import (
-    MANIFEST_FILE,
     Manifest,
     exclude_of,
     index_name,
-    read_manifest,
     write_manifest,
 )
-from cocasearch.indexing.table_swap import WritableTable, give_roots, open_all_for_writing
-from cocasearch.interruption import uninterrupted
-from cocasearch.lock import writer_lock
+from cocasearch.indexing.table_swap import WritableTable, give_roots
 
 
 @dataclass(frozen=True)
@@ -45,102 +41,89 @@ class RemovalReport:
     total: int
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A part of a root: the file or folder at `path` there; all of it if that is empty."""
-
-    root: str
-    path: str
-
-    def holds(self, root: str, path: str) -> bool:
-        return root == self.root and (not self.path or f"{path}/".startswith(f"{self.path}/"))
-
-
-def remove_paths(index: Path, paths: Sequence[Path]) -> RemovalReport:
+def remove_paths(index: AnyIndex, paths: Sequence[Path]) -> RemovalReport:
     """Take files, and all files below folders, out of an index. They need not exist any more.
 
     Args:
-        index: The index folder.
+        index: The index.
         paths: At least one.
 
     Raises:
         CocaSearchError: No index there, or another process is writing.
         NothingFound: Neither index nor stopped rebuild holds anything at one of the paths; nothing is removed then.
     """
-    read_manifest(index)
-    with writer_lock(index), uninterrupted():
-        present, *others = generations = open_all_for_writing(index)
-        covering = generations[-1].manifest  # a rebuild covers all that the index does, and maybe more
+    index = IndexLocation.of(index)
+    with editing(index) as tables:
+        present, *rebuilds = tables
+        covering = tables[-1].manifest  # a rebuild covers all that the index does, and maybe more
         roots = covering.locate_roots(index)
-        places = {path: _places(path, roots) for path in paths}
-        for path, inside in places.items():
-            if not (is_utf8(str(path)) and any(_holds_anything(place, generations) for place in inside)):
+        parts = {path: _parts_at(path, roots) for path in paths}
+        for path, at_path in parts.items():
+            if not (is_utf8(str(path)) and any(_holds_anything(part, tables) for part in at_path)):
                 raise NothingFound(f"index '{index_name(index)}' holds nothing at {path}")
-        wanted = [place for inside in places.values() for place in inside]
-        dropped = [place.root for place in wanted if not place.path]
+        wanted = [part for at_path in parts.values() for part in at_path]
+        dropped = [part.root for part in wanted if not part.path]
         kept = _without(covering, dropped, index)
-        taken = dict.fromkeys(roots[place.root] / place.path for place in wanted)
+        taken = dict.fromkeys(roots[part.root] / part.path for part in wanted)
         excluded = [path for path in taken if _is_walked(path, kept, index)]
         manifest = _leaving_out(present.manifest.located(index), list(taken), excluded)
-        write_manifest(manifest, index / MANIFEST_FILE)  # first, so that a killed run is taken up by the same command
-        rows, unreadable = _rows(present), len(present.ledger)
-        for generation in generations:
-            _clear(generation, wanted)
+        write_manifest(manifest, index.manifest)  # first, so that a killed run is taken up by the same command
+        n_rows, n_unreadable = _rows(present), len(present.ledger)
+        for table in tables:
+            _clear(table, wanted)
         left = _without(manifest, dropped, index)
-        write_manifest(left, index / MANIFEST_FILE)
-        for generation in others:
-            give_roots(replace(generation, manifest=kept), left, manifest)
-        open_snapshot(index, manifest.table)
-        keep_known_files(index, manifest.table, present.table)
+        write_manifest(left, index.manifest)
+        for table in rebuilds:
+            give_roots(replace(table, manifest=kept), left, manifest)
         return RemovalReport(
-            removed=rows - _rows(present),
-            forgotten=unreadable - len(present.ledger),
+            removed=n_rows - _rows(present),
+            forgotten=n_unreadable - len(present.ledger),
             roots=tuple(str(roots[key]) for key in dropped),
             excluded=tuple(map(str, excluded)),
             total=len(present.table),
         )
 
 
-def _places(path: Path, roots: Mapping[str, Path]) -> list[_Place]:
+def _parts_at(path: Path, roots: Mapping[str, Path]) -> list[RootPart]:
     """The parts of roots that a path covers, as it is written or, where links lead there, as it is resolved."""
-    found: dict[_Place, None] = {}
-    for place in dict.fromkeys((_absolute(path), path.resolve())):
+    parts: dict[RootPart, None] = {}
+    for folder in dict.fromkeys((_absolute(path), path.resolve())):
         for key, root in roots.items():
-            if root.is_relative_to(place):
-                found[_Place(key, "")] = None
-            elif place.is_relative_to(root):
-                found[_Place(key, place.relative_to(root).as_posix())] = None
-    return list(found)
+            if root.is_relative_to(folder):
+                parts[RootPart(key, "")] = None
+            elif folder.is_relative_to(root):
+                parts[RootPart(key, folder.relative_to(root).as_posix())] = None
+    return list(parts)
 
 
-def _holds_anything(place: _Place, generations: Iterable[WritableTable]) -> bool:
-    return not place.path or any(
-        generation.table.count_below(place.root, place.path)
-        or any(place.holds(entry.root, entry.path) for entry in generation.ledger)
-        for generation in generations
+def _holds_anything(part: RootPart, tables: Iterable[WritableTable]) -> bool:
+    return not part.path or any(
+        writable.table.count_below(part.root, part.path)
+        or any(part.holds(entry.root, entry.path) for entry in writable.ledger)
+        for writable in tables
     )
 
 
-def _rows(generation: WritableTable) -> int:
-    return len(generation.table) + generation.table.count_missing()
+def _rows(writable: WritableTable) -> int:
+    return len(writable.table) + writable.table.count_missing()
 
 
-def _clear(generation: WritableTable, places: Iterable[_Place]) -> None:
-    for place in places:
-        generation.table.remove_below(place.root, place.path)
-        for entry in list(generation.ledger):
-            if place.holds(entry.root, entry.path):
-                generation.ledger.discard(entry.root, entry.path)
-    generation.ledger.save()
-    generation.table.compact()
+def _clear(writable: WritableTable, parts: Iterable[RootPart]) -> None:
+    for part in parts:
+        writable.table.remove_below(part.root, part.path)
+        for entry in list(writable.ledger):
+            if part.holds(entry.root, entry.path):
+                writable.ledger.discard(entry.root, entry.path)
+    writable.ledger.save()
+    writable.table.compact()
 
 
-def _without(manifest: Manifest, dropped: Iterable[str], index: Path) -> Manifest:
+def _without(manifest: Manifest, dropped: Iterable[str], index: IndexLocation) -> Manifest:
     kept = {key: folder for key, folder in manifest.locate_roots(index).items() if key not in set(dropped)}
     return manifest.with_roots(kept, index, manifest.partial_roots)
 
 
-def _is_walked(path: Path, manifest: Manifest, index: Path) -> bool:
+def _is_walked(path: Path, manifest: Manifest, index: IndexLocation) -> bool:
     """Whether a later run would come across a path."""
     roots = manifest.locate_roots(index).items()
     return any(path.is_relative_to(root) for key, root in roots if key not in manifest.partial_roots)

@@ -15,30 +15,23 @@ import pyarrow as pa
 
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.images.discovery import status_of
-from cocasearch.indexing.scan.known_files import keep_known_files
+from cocasearch.indexing.edit.index_editing import RootPart, editing
 from cocasearch.indexing.scan.roots import new_key
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, index_name, read_manifest, write_manifest
-from cocasearch.indexing.store.records import record_id
-from cocasearch.indexing.table_swap import WritableTable, give_roots, open_all_for_writing
-from cocasearch.interruption import uninterrupted
-from cocasearch.lock import writer_lock
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
+from cocasearch.indexing.store.manifest import index_name, read_manifest, write_manifest
+from cocasearch.indexing.store.record_rows import with_values
+from cocasearch.indexing.store.records import ImageKey
+from cocasearch.indexing.table_swap import WritableTable, give_roots
 
 _LOOKED_FOR = 1_000  # photos
 
 
 @dataclass(frozen=True)
-class _Move:
+class _Move(RootPart):
     """Rows below `path` in one root go below `new_path` in another."""
 
-    root: str
-    path: str
     new_root: str
     new_path: str
-
-    def holds(self, root: str, path: str) -> bool:
-        """Whether a file is among them."""
-        return root == self.root and (not self.path or f"{path}/".startswith(f"{self.path}/"))
 
     def follow(self, path: str) -> str:
         """Where a path of the old root is in the new one."""
@@ -46,11 +39,11 @@ class _Move:
         return "/".join(filter(None, (self.new_path, inside)))
 
 
-def reroot(index: Path, old: Path, new: Path) -> int:
+def reroot(index: AnyIndex, old: Path, new: Path) -> int:
     """Say that what lay below `old` lies below `new` now; the number of photos, missing ones too, that follow.
 
     Args:
-        index: The index folder.
+        index: The index.
         old: A folder in, at or around roots of the index; it need not exist any more.
         new: An existing folder, with the same files below.
 
@@ -59,15 +52,16 @@ def reroot(index: Path, old: Path, new: Path) -> int:
             another process is writing. Nothing has changed then.
         NothingFound: The index holds nothing below `old`.
     """
+    index = IndexLocation.of(index)
     read_manifest(index)
     status = status_of(new)
     if status is None or not stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(f"there is no folder {new}", hint="give the folder in which the photos are now")
-    with writer_lock(index), uninterrupted():
-        present, *others = open_all_for_writing(index)
+    with editing(index) as tables:
+        present, *rebuilds = tables
         before = present.manifest.locate_roots(index)
         old, new = _as_indexed(old, before), new.resolve()
-        taken = {root.key for generation in (present, *others) for root in generation.manifest.roots}
+        taken = {root.key for writable in tables for root in writable.manifest.roots}
         roots, moves = _plan(old, new, before, taken)
         count = _check(present, before, roots, moves, index, old, new)
         doomed = {move.root for move in moves if not move.path}
@@ -77,17 +71,15 @@ def reroot(index: Path, old: Path, new: Path) -> int:
             if move.root in present.manifest.partial_roots and move.new_root not in before
         }
         manifest = present.manifest.located(index).following(old, new).with_roots(roots, index, partial)
-        write_manifest(manifest, index / MANIFEST_FILE)  # first: a row's root must be known at any moment
+        write_manifest(manifest, index.manifest)  # first: a row's root must be known at any moment
         kept = manifest.with_roots({key: roots[key] for key in roots if key not in doomed}, index, partial)
-        for generation in others:
-            give_roots(generation, manifest, present.manifest)
-        for generation in (present, *others):
-            _follow(generation, moves, roots)
-        write_manifest(kept, index / MANIFEST_FILE)
-        for generation in others:
-            give_roots(generation, kept, manifest)
-        open_snapshot(index, manifest.table)
-        keep_known_files(index, manifest.table, present.table)
+        for writable in rebuilds:
+            give_roots(writable, manifest, present.manifest)
+        for writable in tables:
+            _follow(writable, moves, roots)
+        write_manifest(kept, index.manifest)
+        for writable in rebuilds:
+            give_roots(writable, kept, manifest)
         return count
 
 
@@ -131,7 +123,7 @@ def _check(
     before: Mapping[str, Path],
     roots: Mapping[str, Path],
     moves: list[_Move],
-    index: Path,
+    index: IndexLocation,
     old: Path,
     new: Path,
 ) -> int:
@@ -163,38 +155,34 @@ def _check(
     return count
 
 
-def _follow(generation: WritableTable, moves: list[_Move], roots: Mapping[str, Path]) -> None:
+def _follow(writable: WritableTable, moves: list[_Move], roots: Mapping[str, Path]) -> None:
     for move in moves:
-        for batch in generation.table.batches_below(move.root, move.path):
+        for batch in writable.table.batches_below(move.root, move.path):
             old_ids = batch.column("id").to_pylist()
             rows = _moved(batch, move)
-            generation.table.put(rows)
+            writable.table.put(rows)
             stay = set(rows["id"].to_pylist())
-            generation.table.remove([id for id in old_ids if id not in stay])
-        for entry in [entry for entry in generation.ledger if move.holds(entry.root, entry.path)]:
-            generation.ledger.discard(entry.root, entry.path)
-            generation.ledger.add(replace(entry, root=move.new_root, path=move.follow(entry.path)))
-    generation.ledger.save()
-    generation.table.mark_found(_found_again(generation, roots))
-    generation.table.compact()
+            writable.table.remove([id for id in old_ids if id not in stay])
+        for entry in [entry for entry in writable.ledger if move.holds(entry.root, entry.path)]:
+            writable.ledger.discard(entry.root, entry.path)
+            writable.ledger.add(replace(entry, root=move.new_root, path=move.follow(entry.path)))
+    writable.ledger.save()
+    writable.table.mark_found(_found_again(writable, roots))
+    writable.table.compact()
 
 
 def _moved(batch: pa.RecordBatch, move: _Move) -> pa.Table:
     """The same rows in their new place."""
-    paths = [move.follow(path) for path in batch.column("path").to_pylist()]
-    changed = {
-        "id": [record_id(move.new_root, path) for path in paths],
-        "root": [move.new_root] * len(paths),
-        "path": paths,
-    }
-    columns = {name: changed.get(name, batch.column(name)) for name in batch.schema.names}
-    return pa.table(columns, schema=batch.schema)
+    places = zip(batch.column("path").to_pylist(), batch.column("part").to_pylist(), strict=True)
+    keys = [ImageKey(move.new_root, move.follow(path), part) for path, part in places]
+    changed = {"id": [key.id for key in keys], "root": [key.root for key in keys], "path": [key.path for key in keys]}
+    return with_values(pa.table(batch), changed)
 
 
-def _found_again(generation: WritableTable, roots: Mapping[str, Path]) -> list[str]:
+def _found_again(writable: WritableTable, roots: Mapping[str, Path]) -> list[str]:
     """The ids of missing rows whose file, by its size, is where they say now."""
     columns = ["id", "root", "path", "size", "missing_since"]
-    rows = (row for batch in generation.table.batches(columns, with_missing=True) for row in batch.to_pylist())
+    rows = (row for batch in writable.table.batches(columns, with_missing=True) for row in batch.to_pylist())
     missing = [row for row in rows if row["missing_since"] and row["root"] in roots]
     sizes = {row["id"]: status_of(roots[row["root"]] / row["path"]) for row in missing}
     return [row["id"] for row in missing if (status := sizes[row["id"]]) and status.st_size == row["size"]]

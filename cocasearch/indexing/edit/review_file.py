@@ -149,8 +149,10 @@ def _separator(file: Path) -> str | None:
     suffix = file.suffix.lower()
     if suffix not in (*_SEPARATORS, _JSON_LINES):
         known = ", ".join((*_SEPARATORS, _JSON_LINES))
-        told = f"captions are reviewed in files that end with {known}, and {file} does not"
-        raise CocaSearchError(told, hint="in a spreadsheet, it can be saved as 'CSV UTF-8'" if file.exists() else None)
+        message = f"captions are reviewed in files that end with {known}, and {file} does not"
+        raise CocaSearchError(
+            message, hint="in a spreadsheet, it can be saved as 'CSV UTF-8'" if file.exists() else None
+        )
     return _SEPARATORS.get(suffix)
 
 

@@ -22,9 +22,11 @@ import pyarrow.parquet as pq
 from cocasearch.atomic_files import flush_to_disk, remove_partial_files, replacing
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.exchange.row_files import check_ending, writing_rows
+from cocasearch.indexing.store.location import AnyIndex
 from cocasearch.indexing.store.manifest import Manifest, index_name, read_manifest
-from cocasearch.indexing.store.records import record_schema, unsure_captions
-from cocasearch.indexing.store.row_conditions import JUDGED, UNSURE
+from cocasearch.indexing.store.record_rows import record_schema, unsure_captions
+from cocasearch.indexing.store.records import COLUMNS, ImageKey
+from cocasearch.indexing.store.row_filters import JUDGED, UNSURE
 from cocasearch.indexing.store.table import IndexTable
 
 Progress = Callable[[int, int], None]
@@ -38,12 +40,12 @@ _CLIP_RETRIEVAL_SCHEMA = pa.schema([("image_path", pa.string()), ("caption", pa.
 
 
 def export_file(
-    index: Path, file: Path, *, only_sure: bool = False, overwrite: bool = False, progress: Progress | None = None
+    index: AnyIndex, file: Path, *, only_sure: bool = False, overwrite: bool = False, progress: Progress | None = None
 ) -> int:
     """Write every row of an index, those of missing files too, into a file of the kind of its ending; their number.
 
     Args:
-        index: The index folder.
+        index: The index.
         file: Where to write.
         only_sure: Whether rows with an unsure caption are left out; those without a caption are not.
         overwrite: Whether an earlier export is replaced.
@@ -60,27 +62,25 @@ def export_file(
     columns = record_schema(table.dimension)
     columns_there = columns.append(pa.field("relative_path", pa.string())).append(pa.field("image_path", pa.string()))
     schema, at = _named(columns_there, manifest), columns.get_field_index("path")
-    folders = manifest.locate_roots(index)
+    roots = manifest.locate_roots(index)
     unsure = table.count(UNSURE, with_missing=True) if only_sure else 0
-    done, total = 0, _refuse_nothing(len(table) + table.count_missing(), unsure, index)
+    total = _refuse_nothing(len(table) + table.count_missing(), unsure, index)
     with _writing(file, index), writing_rows(file, schema) as write:
-        for batch in _wanted(table.batches(columns.names, with_missing=True), only_sure):
-            paths = _absolute_paths(batch, folders)
+        rows = table.batches(columns.names, with_missing=True)
+        for batch in _wanted(rows, only_sure=only_sure, total=total, progress=progress):
+            paths = _absolute_paths(batch, roots)
             arrays = [*batch.columns[:at], paths, *batch.columns[at + 1 :], batch.column("path"), paths]
             write(pa.record_batch(arrays, schema=schema))
-            done += batch.num_rows
-            if progress:
-                progress(done, total)
-    return done
+    return total
 
 
 def export_clip_retrieval(
-    index: Path, folder: Path, *, only_sure: bool = False, overwrite: bool = False, progress: Progress | None = None
+    index: AnyIndex, folder: Path, *, only_sure: bool = False, overwrite: bool = False, progress: Progress | None = None
 ) -> int:
     """Write vectors, paths and captions of the photos in an index as clip-retrieval's `inference` does; their number.
 
     Args:
-        index: The index folder.
+        index: The index.
         folder: Where `img_emb` and `metadata` go; what else it holds stays.
         only_sure: Whether photos with an unsure caption are left out; those without a caption are not.
         overwrite: Whether an earlier export is replaced.
@@ -93,8 +93,8 @@ def export_clip_retrieval(
     """
     _check_folder(folder, overwrite=overwrite)
     manifest, table = _open(index)
-    folders = manifest.locate_roots(index)
-    done, total = 0, _refuse_nothing(len(table), table.count(UNSURE) if only_sure else 0, index)
+    roots = manifest.locate_roots(index)
+    total = _refuse_nothing(len(table), table.count(UNSURE) if only_sure else 0, index)
     schema = _named(_CLIP_RETRIEVAL_SCHEMA, manifest)
     embeddings_folder, metadata_folder = folder / EMBEDDINGS_FOLDER, folder / METADATA_FOLDER
     with _writing(folder, index):
@@ -109,17 +109,14 @@ def export_clip_retrieval(
         ):
             header = {"descr": "<f2", "fortran_order": False, "shape": (total, table.dimension)}
             np.lib.format.write_array_header_1_0(numbers, header)
-            names = ["root", "path", "caption", "caption_confidence", "embedding"]
-            for batch in _wanted(table.batches(names), only_sure):
+            rows = table.batches(["root", "path", "caption", "caption_confidence", "embedding"])
+            for batch in _wanted(rows, only_sure=only_sure, total=total, progress=progress):
                 numbers.write(batch.column("embedding").flatten().to_numpy().astype("<f2").tobytes())
-                arrays = [_absolute_paths(batch, folders), batch.column("caption")]
+                arrays = [_absolute_paths(batch, roots), batch.column("caption")]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
-                done += batch.num_rows
-                if progress:
-                    progress(done, total)
             numbers.flush()
             flush_to_disk(vectors)  # so that both get their names at nearly one moment
-    return done
+    return total
 
 
 def _check_file(file: Path, *, overwrite: bool) -> None:
@@ -159,16 +156,16 @@ def _is_export(file: Path) -> bool:
     with suppress(OSError, ValueError), file.open(encoding="utf-8") as lines:
         first = lines.readline(_LONGEST_LINE)
         names = json.loads(first) if first.startswith("{") else first.rstrip().split(",")
-        return set(record_schema(1).names) <= set(names)
+        return COLUMNS.keys() <= set(names)
     return False
 
 
-def _open(index: Path) -> tuple[Manifest, IndexTable]:
+def _open(index: AnyIndex) -> tuple[Manifest, IndexTable]:
     manifest = read_manifest(index)
     return manifest, IndexTable(index, manifest.table)
 
 
-def count_unsure(index: Path, *, with_missing: bool) -> int | None:
+def count_unsure(index: AnyIndex, *, with_missing: bool) -> int | None:
     """How many captions of an index are unsure, those of missing files too if wanted; None if none has a confidence.
 
     Raises:
@@ -179,7 +176,7 @@ def count_unsure(index: Path, *, with_missing: bool) -> int | None:
     return table.count(UNSURE, with_missing=with_missing) if is_judged else None
 
 
-def _refuse_nothing(count: int, unsure: int, index: Path) -> int:
+def _refuse_nothing(count: int, unsure: int, index: AnyIndex) -> int:
     """The number of rows to export: those there are without those left out."""
     if not count:
         raise NothingFound(f"index '{index_name(index)}' holds no photos to export")
@@ -188,10 +185,17 @@ def _refuse_nothing(count: int, unsure: int, index: Path) -> int:
     return count - unsure
 
 
-def _wanted(batches: Iterator[pa.RecordBatch], only_sure: bool) -> Iterator[pa.RecordBatch]:
-    """The rows of some batches, or those of them whose caption is not unsure."""
+def _wanted(
+    batches: Iterator[pa.RecordBatch], *, only_sure: bool, total: int, progress: Progress | None
+) -> Iterator[pa.RecordBatch]:
+    """Batches, or their rows whose caption is not unsure; each counts as done when the next one is asked for."""
+    done = 0
     for batch in batches:
-        yield batch.filter(pc.invert(unsure_captions(batch))) if only_sure else batch
+        wanted = batch.filter(pc.invert(unsure_captions(batch))) if only_sure else batch
+        yield wanted
+        done += wanted.num_rows
+        if progress:
+            progress(done, total)
 
 
 def _named(schema: pa.Schema, manifest: Manifest) -> pa.Schema:
@@ -200,13 +204,13 @@ def _named(schema: pa.Schema, manifest: Manifest) -> pa.Schema:
     return schema.with_metadata(model)
 
 
-def _absolute_paths(batch: pa.RecordBatch, folders: Mapping[str, Path]) -> pa.Array:
-    places = zip(batch.column("root").to_pylist(), batch.column("path").to_pylist(), strict=True)
-    return pa.array([str(folders.get(root, Path()) / path) for root, path in places], pa.string())
+def _absolute_paths(batch: pa.RecordBatch, roots: Mapping[str, Path]) -> pa.Array:
+    keys = map(ImageKey, batch.column("root").to_pylist(), batch.column("path").to_pylist())
+    return pa.array([str(key.file(roots)) for key in keys], pa.string())
 
 
 @contextmanager
-def _writing(target: Path, index: Path) -> Iterator[None]:
+def _writing(target: Path, index: AnyIndex) -> Iterator[None]:
     """A block that reads the index and writes `target`; what goes wrong there is one sentence."""
     try:
         yield

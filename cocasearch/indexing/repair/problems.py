@@ -24,7 +24,7 @@ class Problem:
     repaired: bool = False
 
 
-class Findings:
+class Problems:
     """Collects problems by kind."""
 
     def __init__(self) -> None:

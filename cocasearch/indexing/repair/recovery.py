@@ -11,7 +11,8 @@ import lancedb
 from lancedb.table import Table
 
 from cocasearch.indexing.scan.known_files import Place, forget_known_files, places_since_changed
-from cocasearch.indexing.snapshot.snapshots import remove_snapshots
+from cocasearch.indexing.snapshot.snapshot_files import remove_snapshots
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.store.table_files import VERSION_HINT
 from cocasearch.indexing.store.versions import LANCE_ERRORS, latest_version, version_files
@@ -20,23 +21,23 @@ _SET_ASIDE = ".damaged"
 _OF_CREATION = 2  # the first versions, without a row
 
 
-def can_go_back(index: Path, table: str) -> bool:
+def can_go_back(index: IndexLocation, table: str) -> bool:
     """Whether there is an older version with rows that can be read, as far as that can be told without writing."""
     *older, latest = sorted(version_files(index, table)) or [0]
     try:
-        lancedb.connect(index).open_table(table)
+        lancedb.connect(index.folder).open_table(table)
     except LANCE_ERRORS:  # the older ones do not open beside it
         return any(_OF_CREATION < version < latest for version in older)
     return any(_count_readable(index, table, version) for version in reversed(older))
 
 
-def is_lost(index: Path, table: str) -> bool:
+def is_lost(index: AnyIndex, table: str) -> bool:
     """Whether no version of a table can be read that has rows, as far as that can be told without writing."""
-    latest = latest_version(index, table)
-    return latest is None or not (_count_readable(index, table, latest) or can_go_back(index, table))
+    location, latest = IndexLocation.of(index), latest_version(index, table)
+    return latest is None or not (_count_readable(location, table, latest) or can_go_back(location, table))
 
 
-def go_back(index: Path, table: str) -> list[Place] | None:
+def go_back(index: IndexLocation, table: str) -> list[Place] | None:
     """Set damaged versions aside.
 
     Returns:
@@ -54,23 +55,23 @@ def go_back(index: Path, table: str) -> list[Place] | None:
             _beside(file).replace(file)
         return None
     (files[version].parent / VERSION_HINT).unlink(missing_ok=True)
-    lost = places_since_changed(index, table, IndexTable(index, table))
+    lost = places_since_changed(index.folder, table, IndexTable(index, table))
     remove_snapshots(index, table)
-    forget_known_files(index, table)
+    forget_known_files(index.folder, table)
     return lost
 
 
-def damaged_versions(index: Path, table: str) -> list[Path]:
+def damaged_versions(index: IndexLocation, table: str) -> list[Path]:
     """The files of older versions that cannot be read, where the latest can: only compacting fails then."""
     files = version_files(index, table)
     try:
-        opened = lancedb.connect(index).open_table(table)
+        opened = lancedb.connect(index.folder).open_table(table)
     except LANCE_ERRORS:
         return []
     return [files[version] for version in sorted(files)[:-1] if not _has_columns(opened, version)]
 
 
-def set_damaged_versions_aside(index: Path, tables: Iterable[str]) -> None:
+def set_damaged_versions_aside(index: IndexLocation, tables: Iterable[str]) -> None:
     """Let tables go on without them. For the holder of the writer's lock."""
     for table in tables:
         for file in damaged_versions(index, table):
@@ -86,10 +87,10 @@ def _has_columns(table: Table, version: int) -> bool:
         return False
 
 
-def _count_readable(index: Path, table: str, version: int) -> int:
+def _count_readable(index: IndexLocation, table: str, version: int) -> int:
     """The number of rows of a version; 0 if any of them cannot be read."""
     try:
-        opened = lancedb.connect(index).open_table(table)
+        opened = lancedb.connect(index.folder).open_table(table)
         opened.checkout(version)
         return sum(batch.num_rows for batch in opened.search().to_batches())
     except LANCE_ERRORS:

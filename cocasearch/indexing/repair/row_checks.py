@@ -11,27 +11,17 @@ from numpy.typing import NDArray
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import file_stat, status_of
-from cocasearch.indexing.repair.problems import ABSENT_FOLDERS, Findings, Remedy
+from cocasearch.indexing.repair.problems import ABSENT_FOLDERS, Problems, Remedy
 from cocasearch.indexing.scan.hashing import hash_files
-from cocasearch.indexing.snapshot.vectors import VectorSnapshot
+from cocasearch.indexing.snapshot.vector_snapshot import VectorSnapshot
+from cocasearch.indexing.store.location import IndexLocation
 from cocasearch.indexing.store.manifest import Manifest
-from cocasearch.indexing.store.records import record_id
+from cocasearch.indexing.store.records import ImageKey
 
 Vectors = NDArray[np.float32]
 
-COLUMNS = [
-    "id",
-    "root",
-    "path",
-    "content_hash",
-    "size",
-    "mtime_ns",
-    "caption",
-    "caption_confidence",
-    "model_fingerprint",
-    "embedding",
-    "missing_since",
-]
+COLUMNS = ["id", "root", "path", "part", "content_hash", "size", "mtime_ns", "caption", "caption_confidence"]
+COLUMNS += ["model_fingerprint", "embedding", "missing_since"]
 
 _COPIED = ("root", "path", "caption", "caption_confidence")
 
@@ -45,7 +35,7 @@ class RowChecks:
 
     Args:
         manifest: That of their table.
-        findings: Where problems go.
+        problems: Where problems go.
         pending: Whether the table is one of a rebuild that has not been completed, and can be given up.
 
     Attributes:
@@ -55,8 +45,8 @@ class RowChecks:
 
     DOUBLED: ClassVar[str] = "rows with the id of another row"
 
-    def __init__(self, manifest: Manifest, findings: Findings, *, pending: bool = False) -> None:
-        self._manifest, self._findings = manifest, findings
+    def __init__(self, manifest: Manifest, problems: Problems, *, pending: bool = False) -> None:
+        self._manifest, self._problems = manifest, problems
         self._roots = {root.key for root in manifest.roots}
         self._part = "rebuild" if pending else "table"
         self._remedy: Remedy = "repair" if pending else "rebuild"
@@ -83,18 +73,17 @@ class RowChecks:
         path, fingerprint = row["path"], row["model_fingerprint"]
         wrong = {
             self.DOUBLED: row["id"] in self._ids,
-            "rows whose id is not their path's": row["id"] != record_id(row["root"], path),
+            "rows whose id is not their path's": row["id"] != ImageKey(row["root"], path, row["part"]).id,
             "rows of an unknown root": row["root"] not in self._roots,
             "rows of another model than the index's": fingerprint != self._manifest.model_fingerprint,
             "vectors that are no unit vectors": not abs(length - 1) <= _UNIT,  # nor is one that is no number
         }
         self._ids.add(row["id"])
-        for what, is_so in wrong.items():
-            if is_so:
-                self._add(what, path)
+        for what in filter(wrong.get, wrong):
+            self._add(what, path)
 
     def _add(self, what: str, example: str) -> None:
-        self._findings.add(self._part, what, "repair" if what == self.DOUBLED else self._remedy, example)
+        self._problems.add(self._part, what, "repair" if what == self.DOUBLED else self._remedy, example)
 
 
 class FileChecks:
@@ -102,17 +91,17 @@ class FileChecks:
 
     Args:
         manifest: That of the table.
-        index: The index folder.
-        findings: Where problems go.
+        index: The index.
+        problems: Where problems go.
         content: Whether to read the unchanged ones and to compare what they hold.
     """
 
-    def __init__(self, manifest: Manifest, index: Path, findings: Findings, *, content: bool = False) -> None:
-        self._findings, self._content = findings, content
+    def __init__(self, manifest: Manifest, index: IndexLocation, problems: Problems, *, content: bool = False) -> None:
+        self._problems, self._content = problems, content
         located = manifest.locate_roots(index)
         self._roots = {key: folder for key, folder in located.items() if folder.is_dir()}
         for key in sorted(located.keys() - self._roots.keys()):
-            findings.add("files", ABSENT_FOLDERS, "index", str(located[key]))
+            problems.add("files", ABSENT_FOLDERS, "index", str(located[key]))
 
     def check(self, batch: pa.RecordBatch) -> None:
         """Check the files of some rows, with `COLUMNS`."""
@@ -126,12 +115,12 @@ class FileChecks:
             self._check_content(unchanged)
 
     def _check_content(self, kept: Mapping[Path, str]) -> None:
-        for file, found in zip(kept, hash_files(kept), strict=True):
-            if not found:
-                self._findings.add("files", "photos that cannot be read now", "index", str(file))
-            elif found != kept[file]:
+        for file, content_hash in zip(kept, hash_files(kept), strict=True):
+            if not content_hash:
+                self._problems.add("files", "photos that cannot be read now", "index", str(file))
+            elif content_hash != kept[file]:
                 what = "photos whose content has changed, though neither size nor time of change has"
-                self._findings.add("files", what, "touch", str(file))
+                self._problems.add("files", what, "touch", str(file))
 
     def _is_unchanged(self, file: Path, stamp: tuple[int, int]) -> bool:
         try:
@@ -139,9 +128,9 @@ class FileChecks:
         except CocaSearchError:
             status = None
         if status is None:
-            self._findings.add("files", "photos that are not there any more", "index", str(file))
+            self._problems.add("files", "photos that are not there any more", "index", str(file))
         elif file_stat(status) != stamp:
-            self._findings.add("files", "photos that have changed since they were indexed", "index", str(file))
+            self._problems.add("files", "photos that have changed since they were indexed", "index", str(file))
         else:
             return True
         return False
@@ -152,11 +141,11 @@ class CopyChecks:
 
     Args:
         snapshot: Of the same version as the table; None if there is none, and nothing to check.
-        findings: Where problems go.
+        problems: Where problems go.
     """
 
-    def __init__(self, snapshot: VectorSnapshot | None, findings: Findings) -> None:
-        self._snapshot, self._findings = snapshot, findings
+    def __init__(self, snapshot: VectorSnapshot | None, problems: Problems) -> None:
+        self._snapshot, self._problems = snapshot, problems
         ids = snapshot.rows["id"].to_pylist() if snapshot else []
         self._positions = {id: position for position, id in enumerate(ids)}
         self._ids: set[str] = set()
@@ -177,9 +166,9 @@ class CopyChecks:
     def check_completeness(self) -> None:
         """Whether the snapshot holds more than the table. To be called after the last batch."""
         for id in self._positions.keys() - self._ids:
-            self._findings.add("snapshot", "rows that the table has not", "repair", id)
+            self._problems.add("snapshot", "rows that the table has not", "repair", id)
         if self._snapshot is not None and len(self._snapshot) > self._present and self._positions.keys() <= self._ids:
-            self._findings.add(
+            self._problems.add(
                 "snapshot", "rows of missing files or twice the same", "repair", f"{len(self._snapshot)}"
             )
 
@@ -204,9 +193,9 @@ class CopyChecks:
 
     def _check_copy(self, row: Mapping[str, Any], copy: Mapping[str, Any] | None, is_alike: bool) -> None:
         if copy is None:
-            self._findings.add("snapshot", "rows that it lacks", "repair", row["path"])
+            self._problems.add("snapshot", "rows that it lacks", "repair", row["path"])
         elif not is_alike or any(copy[name] != row[name] for name in _COPIED):
-            self._findings.add("snapshot", "rows that differ from the table's", "repair", row["path"])
+            self._problems.add("snapshot", "rows that differ from the table's", "repair", row["path"])
 
 
 def _vectors(batch: pa.RecordBatch) -> Vectors:

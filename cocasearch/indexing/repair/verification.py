@@ -1,4 +1,4 @@
-"""Does an index hold together? Table, manifest, ledger, photos and all that is derived, compared with each other.
+"""Does an index hold together? Table, manifest, photos and all that is derived or noted, compared with each other.
 
 Reads every row and looks at every file, without opening it unless that is wanted; encodes nothing. What is derived
 from the table, or only remembers, can be repaired; rows are the truth, and what is wrong with them is for `index` to
@@ -14,27 +14,29 @@ from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.images.discovery import status_of
 from cocasearch.indexing.repair.part_checks import (
     DAMAGED,
+    UNREADABLE,
     check_caption_index,
     check_known_files,
-    check_ledger,
     check_snapshot,
+    check_unreadable_files,
 )
-from cocasearch.indexing.repair.problems import Findings, Problem
+from cocasearch.indexing.repair.problems import Problem, Problems
 from cocasearch.indexing.repair.recovery import can_go_back, damaged_versions, go_back, set_damaged_versions_aside
 from cocasearch.indexing.repair.row_checks import COLUMNS, CopyChecks, FileChecks, RowChecks
 from cocasearch.indexing.scan.known_files import keep_known_files
-from cocasearch.indexing.snapshot.snapshots import SNAPSHOT_FOLDER, open_snapshot, remove_snapshots
-from cocasearch.indexing.store.manifest import (
-    COPY_FILE,
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot, remove_snapshots
+from cocasearch.indexing.store.location import (
     MANIFEST_FILE,
-    Manifest,
-    find_rebuild,
-    read_manifest,
-    restore_manifest,
+    REBUILD_UNREADABLE_FILE,
+    TABLE_SUFFIX,
+    UNREADABLE_FILE,
+    AnyIndex,
+    IndexLocation,
 )
-from cocasearch.indexing.store.table import TABLE_SUFFIX, IndexTable
-from cocasearch.indexing.store.unreadable_files import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
-from cocasearch.indexing.store.versions import UnreadableTable, latest_version
+from cocasearch.indexing.store.manifest import Manifest, find_rebuild, read_manifest, restore_manifest
+from cocasearch.indexing.store.table import IndexTable
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
+from cocasearch.indexing.store.versions import VERSIONS_FOLDER, UnreadableTable, latest_version
 from cocasearch.indexing.table_swap import drop_rebuild, end_rebuild, open_for_writing, unnamed_tables
 from cocasearch.lock import writer_lock
 
@@ -43,7 +45,7 @@ Progress = Callable[[int, int], None]
 
 _ATTEMPTS = 3  # beside a writer
 _REBUILD_CAPTIONS = "rebuild's captions"
-_BESIDE_TABLE = ("ledger", "manifest", "rebuild", _REBUILD_CAPTIONS, "versions")  # repaired though it cannot be read
+_BESIDE_TABLE = (UNREADABLE, "manifest", "rebuild", _REBUILD_CAPTIONS, "versions")  # repaired though it cannot be read
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class Verification:
 
 
 def verify_index(
-    index: Path, *, repair: bool = False, content: bool = False, progress: Progress | None = None
+    index: AnyIndex, *, repair: bool = False, content: bool = False, progress: Progress | None = None
 ) -> Verification:
     """Check everything about an index, and with `repair` make anew what is derived.
 
     Args:
-        index: The index folder.
+        index: The index.
         repair: Needs the writer's lock; without it nothing is written.
         content: Read all photos, too, and compare what they hold with what they held when they were indexed.
         progress: Called some thousands of rows at a time.
@@ -79,125 +81,129 @@ def verify_index(
         CocaSearchError: There is no index, its manifest cannot be read, its table is lost, or another process is
             writing: to repair, none may, and what seems wrong is looked at again only a few times.
     """
+    location = IndexLocation.of(index)
     if repair:
-        if not (index / COPY_FILE).exists():
-            read_manifest(index)  # where there is no index, nothing is written
-        with writer_lock(index):
-            return _repaired(index, content, progress)
+        if not location.manifest_copy.exists():
+            read_manifest(location)  # where there is no index, nothing is written
+        with writer_lock(location.folder):
+            return _repaired(location, content, progress)
     for _ in range(_ATTEMPTS):
-        before = _state(index)
+        before = _state(location)
         try:
-            rows, findings = _check(index, content, progress)
+            rows, problems = _check(location, content, progress)
         except CocaSearchError:
-            if _state(index) == before:
+            if _state(location) == before:
                 raise
         else:
-            found = Verification(rows, tuple(findings))
-            if found.ok or _state(index) == before:
-                return found
+            verification = Verification(rows, tuple(problems))
+            if verification.ok or _state(location) == before:
+                return verification
     message = f"the index at {index} is being written: what was found may belong to different moments"
     raise CocaSearchError(message, hint="wait for its writer to end, and try again")
 
 
-def _state(index: Path) -> set[tuple[Path, int, int]]:
+def _state(index: IndexLocation) -> set[tuple[Path, int, int]]:
     """What a writer changes whenever it changes an index: the same before and after if none has done so between."""
-    patterns = ("*.json", f"{SNAPSHOT_FOLDER}/*", f"*{TABLE_SUFFIX}/_versions/*.manifest")
-    there = ((file, status_of(file)) for pattern in patterns for file in index.glob(pattern))
+    patterns = ("*.json", f"*{TABLE_SUFFIX}/{VERSIONS_FOLDER}/*.manifest")
+    files = [*(file for pattern in patterns for file in index.folder.glob(pattern)), *index.snapshots.glob("*")]
+    there = ((file, status_of(file)) for file in files)
     return {(file, status.st_mtime_ns, status.st_size) for file, status in there if status}
 
 
-def _check(index: Path, content: bool, progress: Progress | None) -> tuple[int, Findings]:
+def _check(index: IndexLocation, content: bool, progress: Progress | None) -> tuple[int, Problems]:
     """Check everything: the number of rows that could be read, and what is wrong."""
-    manifest, findings = read_manifest(index), Findings()
-    count = _check_table(index, manifest, findings, content, progress)
-    if findings.has("table", DAMAGED) and can_go_back(index, manifest.table):
-        findings.mend_by("repair", "table", DAMAGED)
-    check_ledger(index, manifest, findings)
-    _check_rebuild(index, findings)
-    if not findings.has("rebuild", DAMAGED):  # else it is not known what it refers to
-        for leftover in sorted(unnamed_tables(index)):
-            findings.add("leftovers", "tables that nothing refers to", "repair", leftover)
-    return count, findings
+    manifest, problems = read_manifest(index), Problems()
+    count = _check_table(index, manifest, problems, content, progress)
+    if problems.has("table", DAMAGED) and can_go_back(index, manifest.table):
+        problems.mend_by("repair", "table", DAMAGED)
+    check_unreadable_files(index, manifest, problems)
+    _check_rebuild(index, problems)
+    if not problems.has("rebuild", DAMAGED):  # else it is not known what it refers to
+        for leftover in sorted(unnamed_tables(index.folder)):
+            problems.add("leftovers", "tables that nothing refers to", "repair", leftover)
+    return count, problems
 
 
-def _check_table(index: Path, manifest: Manifest, findings: Findings, content: bool, progress: Progress | None) -> int:
+def _check_table(
+    index: IndexLocation, manifest: Manifest, problems: Problems, content: bool, progress: Progress | None
+) -> int:
     """Check the table and what is derived from the same version of it."""
     try:
         table = IndexTable(index, manifest.table)
     except UnreadableTable as error:
-        findings.add("table", DAMAGED, "rebuild", first_line(error))
+        problems.add("table", DAMAGED, "rebuild", first_line(error))
         return 0
-    copies = CopyChecks(check_snapshot(index, manifest, table.version, findings), findings)
-    _check_versions(index, manifest, findings)
-    rows = RowChecks(manifest, findings)
+    copies = CopyChecks(check_snapshot(index, manifest, table.version, problems), problems)
+    _check_versions(index, manifest, problems)
+    rows = RowChecks(manifest, problems)
     rows.check_dimension(table.dimension)
-    files = FileChecks(manifest, index, findings, content=content)
-    count = _check_rows(table, (rows, files, copies), findings, progress)
-    if not findings.has("table", DAMAGED):
+    files = FileChecks(manifest, index, problems, content=content)
+    count = _check_rows(table, (rows, files, copies), problems, progress)
+    if not problems.has("table", DAMAGED):
         copies.check_completeness()
-        check_known_files(index, manifest, table, findings)
-        check_caption_index(table, rows, findings)
+        check_known_files(index, manifest, table, problems)
+        check_caption_index(table, rows, problems)
     return count
 
 
-def _repaired(index: Path, content: bool, progress: Progress | None) -> Verification:
+def _repaired(index: IndexLocation, content: bool, progress: Progress | None) -> Verification:
     """Check and repair, for the holder of the writer's lock."""
     is_restored = restore_manifest(index)
     with suppress(CocaSearchError):  # one that is damaged is told of below
-        end_rebuild(index)
-    count, findings = _check(index, content, progress)
+        end_rebuild(index.folder)
+    count, problems = _check(index, content, progress)
     manifest, pending = read_manifest(index), _pending(index)
     tables = {"table": manifest.table} | ({"rebuild": pending.table} if pending else {})
-    lost = {part: go_back(index, table) for part, table in tables.items() if findings.has(part, DAMAGED)}
-    for part, ledger in (("table", LEDGER_FILE), ("rebuild", REBUILD_LEDGER_FILE)):
+    lost = {part: go_back(index, table) for part, table in tables.items() if problems.has(part, DAMAGED)}
+    for part, name in (("table", UNREADABLE_FILE), ("rebuild", REBUILD_UNREADABLE_FILE)):
         if lost.get(part) is not None:
-            _forget_unreadable(index, tables[part], ledger)
+            _forget_unreadable(index, tables[part], name)
     if any(places is not None for places in lost.values()):
-        count, findings = _check(index, content, progress)
-    if findings.has("table", DAMAGED):
-        findings.mend_by("rebuild", "table", DAMAGED)
-    is_given_up = findings.has("rebuild")
+        count, problems = _check(index, content, progress)
+    if problems.has("table", DAMAGED):
+        problems.mend_by("rebuild", "table", DAMAGED)
+    is_given_up = problems.has("rebuild")
     for part in lost:
-        if not findings.has(part, DAMAGED):
+        if not problems.has(part, DAMAGED):
             version = f"{tables[part]}-v{latest_version(index, tables[part])}"
-            findings.add(part, "damaged versions, in whose place an earlier one is", "repair", version)
+            problems.add(part, "damaged versions, in whose place an earlier one is", "repair", version)
     if is_given_up:
-        drop_rebuild(index)
+        drop_rebuild(index.folder)
     for _, path in lost.get("table") or ():
-        findings.add("table", "photos that have to be indexed again", "index", path)
+        problems.add("table", "photos that have to be indexed again", "index", path)
     set_damaged_versions_aside(index, tables.values())
     if is_restored:
-        findings.add("manifest", "damaged or lost, in whose place its copy is", "repair", MANIFEST_FILE)
-    _repair(index, manifest, findings)
-    return Verification(count, tuple(findings))
+        problems.add("manifest", "damaged or lost, in whose place its copy is", "repair", MANIFEST_FILE)
+    _repair(index, manifest, problems)
+    return Verification(count, tuple(problems))
 
 
-def _forget_unreadable(index: Path, table: str, name: str) -> None:
+def _forget_unreadable(index: IndexLocation, table: str, name: str) -> None:
     """Forget those unreadable files that a table gone back to has rows of, as they were: they are tried once more."""
     with suppress(CocaSearchError):  # a list that is damaged is forgotten as a whole
-        ledger = Ledger(index, name)
+        unreadable = UnreadableFiles(index, name)
         for batch in IndexTable(index, table).batches(["root", "path"], with_missing=True):
             for row in batch.to_pylist():
-                ledger.discard(row["root"], row["path"])
-        ledger.save()
+                unreadable.discard(row["root"], row["path"])
+        unreadable.save()
 
 
-def _pending(index: Path) -> Manifest | None:
+def _pending(index: IndexLocation) -> Manifest | None:
     """The manifest of a rebuild that has not been completed; None if there is none that can be read."""
     with suppress(CocaSearchError):
         return find_rebuild(index)
     return None
 
 
-def _check_versions(index: Path, manifest: Manifest, findings: Findings) -> None:
+def _check_versions(index: IndexLocation, manifest: Manifest, problems: Problems) -> None:
     for file in damaged_versions(index, manifest.table):
-        findings.add("versions", "older ones that are damaged", "repair", f"{manifest.table}: {file.name}")
+        problems.add("versions", "older ones that are damaged", "repair", f"{manifest.table}: {file.name}")
 
 
 def _check_rows(
     table: IndexTable,
     checks: tuple[RowChecks | FileChecks | CopyChecks, ...],
-    findings: Findings,
+    problems: Problems,
     progress: Progress | None,
 ) -> int:
     """Check every row; the number of those that could be read."""
@@ -211,56 +217,56 @@ def _check_rows(
             if progress:
                 progress(done, total)
     except UnreadableTable as error:
-        findings.add("table", DAMAGED, "rebuild", first_line(error))
+        problems.add("table", DAMAGED, "rebuild", first_line(error))
     return done
 
 
-def _check_rebuild(index: Path, findings: Findings) -> None:
+def _check_rebuild(index: IndexLocation, problems: Problems) -> None:
     """Whether a rebuild that has not been completed can go on; repairing forgets one that cannot."""
     try:
         pending = find_rebuild(index)
         if pending is None:
             return
-        Ledger(index, REBUILD_LEDGER_FILE)
-        rows = RowChecks(pending, findings, pending=True)
+        UnreadableFiles(index, REBUILD_UNREADABLE_FILE)
+        rows = RowChecks(pending, problems, pending=True)
         table = IndexTable(index, pending.table)
-        _check_versions(index, pending, findings)
+        _check_versions(index, pending, problems)
         rows.check_dimension(table.dimension)
         for batch in table.batches(COLUMNS, with_missing=True):
             rows.check(batch)
-        check_caption_index(table, rows, findings, _REBUILD_CAPTIONS)
+        check_caption_index(table, rows, problems, _REBUILD_CAPTIONS)
     except CocaSearchError as error:
-        findings.add("rebuild", DAMAGED, "repair", first_line(error))
+        problems.add("rebuild", DAMAGED, "repair", first_line(error))
 
 
-def _repair(index: Path, manifest: Manifest, findings: Findings) -> None:
+def _repair(index: IndexLocation, manifest: Manifest, problems: Problems) -> None:
     """Make anew what can be, for the holder of the writer's lock."""
-    if findings.has("ledger"):
-        _repair_ledger(index, manifest)
-    is_readable = not findings.has("table", DAMAGED)
+    if problems.has(UNREADABLE):
+        _repair_unreadable_files(index, manifest)
+    is_readable = not problems.has("table", DAMAGED)
     if is_readable:
-        table = open_for_writing(index, manifest, rebuild=False).table  # sweeps up leftovers
-        if findings.has("table", RowChecks.DOUBLED):
+        table = open_for_writing(index.folder, manifest, rebuild=False).table  # sweeps up leftovers
+        if problems.has("table", RowChecks.DOUBLED):
             table.remove_doubles()
-        if findings.has("captions"):
+        if problems.has("captions"):
             table.index_captions(anew=True)
-        if findings.has("snapshot"):
+        if problems.has("snapshot"):
             remove_snapshots(index, manifest.table)
         open_snapshot(index, manifest.table)
-        keep_known_files(index, manifest.table, table)
-    if findings.has(_REBUILD_CAPTIONS) and (pending := _pending(index)):
+        keep_known_files(index.folder, manifest.table, table)
+    if problems.has(_REBUILD_CAPTIONS) and (pending := _pending(index)):
         IndexTable(index, pending.table).index_captions(anew=True)
-    for problem in findings:
+    for problem in problems:
         problem.repaired = problem.remedy == "repair" and (is_readable or problem.part in _BESIDE_TABLE)
 
 
-def _repair_ledger(index: Path, manifest: Manifest) -> None:
+def _repair_unreadable_files(index: IndexLocation, manifest: Manifest) -> None:
     try:
-        ledger = Ledger(index)
+        unreadable = UnreadableFiles(index)
     except CocaSearchError:
-        (index / LEDGER_FILE).unlink()  # its files are tried once more
+        index.unreadable_files.unlink()  # its files are tried once more
         return
     known = {root.key for root in manifest.roots}
-    for entry in [entry for entry in ledger if entry.root not in known]:
-        ledger.discard(entry.root, entry.path)
-    ledger.save()
+    for entry in [entry for entry in unreadable if entry.root not in known]:
+        unreadable.discard(entry.root, entry.path)
+    unreadable.save()

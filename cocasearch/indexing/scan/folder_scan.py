@@ -23,8 +23,8 @@ from cocasearch.indexing.scan.roots import Coverage, extend_roots, looked_throug
 from cocasearch.indexing.scan.unmounted import is_empty_folder
 from cocasearch.indexing.scan.update_options import UpdateOptions
 from cocasearch.indexing.scan.walk_rules import WalkRules, settle_rules
-from cocasearch.indexing.store.manifest import SCHEMA_VERSION, follow_command, index_command, index_name, read_manifest
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.manifest import follow_command, index_command, index_name, read_manifest
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.store.versions import latest_version
 from cocasearch.paths import expand_home
 
@@ -89,7 +89,6 @@ class Scan:
             coverage.roots.keys() != {root.key for root in present.roots}
             or (coverage.partial, rules.excludes, rules.named)
             != (present.partial_roots, present.excludes, present.named)
-            or present.schema_version != SCHEMA_VERSION
         )
 
 
@@ -127,7 +126,7 @@ def refuse_without_photos(index: Path, paths: Sequence[str | Path]) -> None:
         NothingFound: There is no image file under `paths`.
     """
     if not paths:
-        read_manifest(index)
+        read_manifest(index, to_rebuild=True)
         return
     passed_over = PassedOver()
     if not any(any(discover_images(expand_home(Path(path)), passed_over)) for path in paths):
@@ -142,7 +141,7 @@ def _remembered_targets(
     if state.present is None or (paths and not options.rebuild_with):
         return targets, absent
     known = state.present_files()  # a rebuild has to read again what these are
-    unreadable = state.unreadable if state.base is state.present else Ledger(state.index)
+    unreadable = state.unreadable if state.base is state.present else UnreadableFiles(state.index)
     for root in state.roots():
         key, folder = root.key, root.locate(state.index)
         if not folder.is_dir() or (options.rebuild_with and is_empty_folder(folder)):

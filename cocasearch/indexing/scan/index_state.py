@@ -5,8 +5,9 @@ from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.scan.known_files import KnownFiles, open_known_files, recall_known_files
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, REBUILD_FILE, Manifest, Root, find_manifest, read_manifest
-from cocasearch.indexing.store.unreadable_files import LEDGER_FILE, REBUILD_LEDGER_FILE, Ledger
+from cocasearch.indexing.store.location import MANIFEST_FILE, REBUILD_FILE, REBUILD_UNREADABLE_FILE, UNREADABLE_FILE
+from cocasearch.indexing.store.manifest import Manifest, Root, find_manifest, read_manifest, refuse_older
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.indexing.store.versions import latest_version
 
 
@@ -30,7 +31,7 @@ class IndexState:
     base: Manifest | None
     version: int | None
     known: KnownFiles
-    unreadable: Ledger | None
+    unreadable: UnreadableFiles | None
 
     def roots(self) -> tuple[Root, ...]:
         """The roots that the index covers, and those that a rebuild that is gone on with was to cover beside them."""
@@ -78,15 +79,17 @@ def read_index_state(index: Path, rebuild_with: str, *, must_exist: bool) -> Ind
     Raises:
         CocaSearchError: There is no index, or a damaged one.
     """
-    present = read_manifest(index) if must_exist else find_manifest(index / MANIFEST_FILE)
+    present = read_manifest(index, to_rebuild=True) if must_exist else find_manifest(index / MANIFEST_FILE)
+    if present and not rebuild_with:
+        refuse_older(present, index)
     pending = find_manifest(index / REBUILD_FILE)
-    base, ledger_file = present, LEDGER_FILE
+    base, ledger_file = present, UNREADABLE_FILE
     if rebuild_with and present:  # it is compared with what a stopped rebuild with this model has left
         is_same_model = pending and pending.model_fingerprint == rebuild_with
-        base, ledger_file = (pending if is_same_model else None), REBUILD_LEDGER_FILE
+        base, ledger_file = (pending if is_same_model else None), REBUILD_UNREADABLE_FILE
     if base is None:
         return IndexState(index, present, pending, None, None, KnownFiles(), None)
     version = latest_version(index, base.table)  # read first: what a writer adds meanwhile is noticed so
     return IndexState(
-        index, present, pending, base, version, open_known_files(index, base.table), Ledger(index, ledger_file)
+        index, present, pending, base, version, open_known_files(index, base.table), UnreadableFiles(index, ledger_file)
     )

@@ -17,7 +17,7 @@ from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import is_excluded
 from cocasearch.images.excludes import Excludes
-from cocasearch.indexing.store.row_conditions import AWAITING_CAPTION
+from cocasearch.indexing.store.row_filters import AWAITING_CAPTION
 from cocasearch.indexing.store.versions import latest_version
 from cocasearch.json_values import shown
 

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from cocasearch.indexing.snapshot.vector_file import widest_error
+from cocasearch.indexing.snapshot.faiss_file import widest_error
 
 Vector = NDArray[np.float32]
 Positions = NDArray[np.int64]
@@ -42,8 +42,8 @@ class ExactSearch:
 
     def vector(self, position: int) -> Vector:
         """The vector (E,) at a position, as exact as half precision is."""
-        found: Vector = np.asarray(self._vectors.reconstruct(position))
-        return found
+        vector: Vector = np.asarray(self._vectors.reconstruct(position))
+        return vector
 
     def is_sound(self, position: int) -> bool:
         """Whether the vector at a position is the same in eight bits, as far as these can tell."""
@@ -57,7 +57,7 @@ class ExactSearch:
 
         Args:
             vector: (E,) unit vector.
-            top_k: So many at most.
+            top_k: Number of vectors to give at most.
             among: (N,) those that compete; None for all.
         """
         top_k = min(top_k, len(self) if among is None else int(np.count_nonzero(among)))
@@ -66,12 +66,12 @@ class ExactSearch:
         query = np.ascontiguousarray(vector[None], dtype=np.float32)
         parts = _parts(len(self))
         if len(parts) == 1:
-            found = [self._nearest_in(parts[0], query, top_k, among)]
+            of_parts = [self._nearest_in(parts[0], query, top_k, among)]
         else:
             # FAISS would give each of them a team of its own, whose idle threads spin on the cores of the others.
             with ThreadPoolExecutor(len(parts), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-                found = list(pool.map(lambda part: self._nearest_in(part, query, top_k, among), parts))
-        positions, scores = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
+                of_parts = list(pool.map(lambda part: self._nearest_in(part, query, top_k, among), parts))
+        positions, scores = (np.concatenate(pieces) for pieces in zip(*of_parts, strict=True))
         best = np.argsort(-scores, kind="stable")[:top_k]
         best = best[positions[best] >= 0]  # FAISS fills up with -1 where vectors are no numbers
         return positions[best], scores[best].clip(-1, 1)  # rounding to half precision may lengthen a vector
@@ -91,9 +91,9 @@ class ExactSearch:
             selectors.append(faiss.IDSelectorAnd(*selectors))
         chosen = None if len(part) == len(self) and among is None else faiss.SearchParameters(sel=selectors[-1])  # type: ignore[call-arg]
         if top_k <= _MOST_FROM_SHORTLIST and competing >= _FEW:
-            found = self._nearest_of_shortlist(query, top_k, chosen)
-            if found:
-                return found
+            proven = self._nearest_of_shortlist(query, top_k, chosen)
+            if proven:
+                return proven
         (scores,), (positions,) = self._vectors.search(query, top_k, params=chosen)
         return positions, scores
 

@@ -24,12 +24,12 @@ def ids_with_words(table: Table, words: Sequence[str]) -> set[str]:
         OSError, RuntimeError, ValueError: It cannot be read.
     """
     count = int(table.count_rows())
-    found: set[str] = set()
+    ids: set[str] = set()
     for start in range(0, len(words), _WORDS_PER_SEARCH):
-        some = " ".join(words[start : start + _WORDS_PER_SEARCH])
-        query = table.search(some, query_type="fts", fts_columns="caption").limit(count)
-        found.update(query.select(["id", "_score"]).to_arrow()["id"].to_pylist())
-    return found
+        searched = " ".join(words[start : start + _WORDS_PER_SEARCH])
+        query = table.search(searched, query_type="fts", fts_columns="caption").limit(count)
+        ids.update(query.select(["id", "_score"]).to_arrow()["id"].to_pylist())
+    return ids
 
 
 def ids_to_be_found(rows: pa.Table, words: Sequence[str]) -> set[str]:

@@ -17,18 +17,14 @@ from typing import Any
 
 from cocasearch.atomic_files import write_text
 from cocasearch.errors import CocaSearchError, shortened
+from cocasearch.indexing.store.location import MANIFEST_FILE, REBUILD_FILE, AnyIndex, IndexLocation
 from cocasearch.json_values import build, parse_json, shown
 from cocasearch.paths import index_folder, indexes_homes, is_folder_like
 
-# 5 had no remark in the table, 4 no caption_confidence and caption_by there, 3 no decodings, 2 no named files, 1 no
-# excludes and, in the table, no missing_since; all are read
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7  # of the manifest and of the columns of `ImageRecord`
 _LARGEST_DIMENSION = 65_536
 DEFAULT_INDEX = "default"
-MANIFEST_FILE = "manifest.json"
-COPY_FILE = "manifest-copy.json"  # of the manifest, in case that is lost
 _NAMED = 5  # indexes, where one is not there
-REBUILD_FILE = "rebuild.json"  # the manifest of a table that is being made to take the place of the present one
 
 
 @dataclass(frozen=True)
@@ -48,18 +44,18 @@ class Root:
     partial: bool = False
 
     @classmethod
-    def at(cls, key: str, folder: Path, index: Path, *, partial: bool = False) -> "Root":
+    def at(cls, key: str, folder: Path, index: AnyIndex, *, partial: bool = False) -> "Root":
         """The root for `folder` (absolute), as seen from the folder of the index."""
         try:
-            relative = Path(os.path.relpath(folder, index.resolve())).as_posix()
+            relative = Path(os.path.relpath(folder, IndexLocation.of(index).folder.resolve())).as_posix()
         except ValueError:  # Windows: no way from one drive to another
             relative = None
         return cls(key, str(folder), relative, partial)
 
-    def locate(self, index: Path) -> Path:
+    def locate(self, index: AnyIndex) -> Path:
         """Where the root is now: it moves with the index folder if it is found there, else it stayed where it was."""
         if self.relative is not None:
-            beside = Path(os.path.normpath(index.resolve() / self.relative))
+            beside = Path(os.path.normpath(IndexLocation.of(index).folder.resolve() / self.relative))
             if beside.is_dir():
                 return beside
         return Path(self.folder)
@@ -72,8 +68,8 @@ class Manifest:
     Attributes:
         excludes: Patterns of files and folders to leave out of every walk.
         named: Whole paths of files that were indexed by their own names and that walks would leave out.
-        decodings: Each way in which the model has written captions for the table, as `CaptionOptions.to_dict` has it,
-            the first one first; empty where nobody has said so.
+        caption_settings: Each way in which the model has written captions for the table, as `CaptionOptions.to_dict`
+            has it, the first one first; empty without captions.
         created: ISO 8601 time in UTC, as is `updated`.
     """
 
@@ -84,7 +80,7 @@ class Manifest:
     roots: tuple[Root, ...] = ()
     excludes: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
-    decodings: tuple[dict[str, Any], ...] = ()
+    caption_settings: tuple[dict[str, Any], ...] = ()
     created: str = ""
     updated: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -94,11 +90,11 @@ class Manifest:
         object.__setattr__(self, "created", self.created or now)
         object.__setattr__(self, "updated", self.updated or now)
 
-    def locate_roots(self, index: Path) -> dict[str, Path]:
+    def locate_roots(self, index: AnyIndex) -> dict[str, Path]:
         """Each root's present folder by its key."""
         return {root.key: root.locate(index) for root in self.roots}
 
-    def located(self, index: Path) -> "Manifest":
+    def located(self, index: AnyIndex) -> "Manifest":
         """The same with excludes and named files as they are now: roots may have moved with the index."""
         located = self
         for root in self.roots:
@@ -115,54 +111,69 @@ class Manifest:
         """The keys of the roots that only single files were taken from."""
         return frozenset(root.key for root in self.roots if root.partial)
 
-    def with_roots(self, folders: dict[str, Path], index: Path, partial: Set[str] = frozenset()) -> "Manifest":
+    def with_roots(self, folders: dict[str, Path], index: AnyIndex, partial: Set[str] = frozenset()) -> "Manifest":
         """The same index covering `folders` (absolute, by key), from now on; of the `partial` ones some files only."""
         roots = (Root.at(key, folder, index, partial=key in partial) for key, folder in folders.items())
         return replace(self, roots=tuple(roots), updated="")
 
 
 def write_manifest(manifest: Manifest, file: Path) -> None:
-    """Put the manifest into `file` in one step."""
-    write_text(file, json.dumps(asdict(manifest), indent=2) + "\n")
+    """Put the manifest into `file` in one step, and that of an index into its copy, too."""
+    text = json.dumps(asdict(manifest), indent=2) + "\n"
+    write_text(file, text)
     if file.name == MANIFEST_FILE:
-        copy_manifest(file.parent)
+        write_text(IndexLocation(file.parent).manifest_copy, text)
 
 
-def copy_manifest(index: Path) -> None:
-    """Keep a copy of the manifest that there is."""
-    write_text(index / COPY_FILE, (index / MANIFEST_FILE).read_text(encoding="utf-8"))
-
-
-def restore_manifest(index: Path) -> bool:
+def restore_manifest(index: IndexLocation) -> bool:
     """Put the copy in the place of a manifest that is lost or damaged. For the holder of the writer's lock.
 
     Returns:
         Whether that was necessary, and possible.
     """
     with suppress(CocaSearchError):
-        if find_manifest(index / MANIFEST_FILE):
+        if find_manifest(index.manifest):
             return False
     with suppress(CocaSearchError):
-        if copy := find_manifest(index / COPY_FILE):
-            write_manifest(copy, index / MANIFEST_FILE)
+        if copy := find_manifest(index.manifest_copy):
+            write_manifest(copy, index.manifest)
             return True
     return False
 
 
-def read_manifest(index: Path) -> Manifest:
-    """The manifest of the index in folder `index`.
+def read_manifest(index: AnyIndex, *, to_rebuild: bool = False) -> Manifest:
+    """The manifest of an index.
+
+    Args:
+        index: The index.
+        to_rebuild: Whether one of an older schema will do.
 
     Raises:
-        CocaSearchError: No index there, or one that is damaged or from a newer cocasearch.
+        CocaSearchError: No index there, or one that is damaged or from a newer or an older cocasearch.
     """
-    manifest = find_manifest(index / MANIFEST_FILE)
+    manifest = find_manifest(IndexLocation.of(index).manifest)
     if manifest is None:
-        others = [repr(index_name(folder)) for folder in list_indexes()]
-        named = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else "")
-        there_is = f"; there {'is' if len(others) == 1 else 'are'} {named}" if others else ""
+        names = [repr(index_name(folder)) for folder in list_indexes()]
+        shown_names = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if names[_NAMED:] else "")
+        there_is = f"; there {'is' if len(names) == 1 else 'are'} {shown_names}" if names else ""
         message = f"no index '{index_name(index)}' at {index}"
         raise CocaSearchError(shortened(message, 150) + shortened(there_is, 150), hint=index_command(index, "./photos"))
+    if not to_rebuild:
+        refuse_older(manifest, index)
     return manifest
+
+
+def refuse_older(manifest: Manifest, index: AnyIndex) -> None:
+    """Refuse an index whose table has not the columns of today.
+
+    Raises:
+        CocaSearchError: It has not; the hint is the command that rebuilds, which keeps what people have written.
+    """
+    if manifest.schema_version < SCHEMA_VERSION:
+        raise CocaSearchError(
+            f"index '{index_name(index)}' was written by an older cocasearch ({_schemas(manifest.schema_version)})",
+            hint=index_command(index, "--rebuild"),
+        )
 
 
 def list_indexes() -> list[Path]:
@@ -172,18 +183,24 @@ def list_indexes() -> list[Path]:
 
 
 def find_manifest(file: Path) -> Manifest | None:
-    """The manifest in `file`; None if there is no such file.
+    """The manifest in `file`, maybe of an older schema; None if there is no such file.
+
+    A rebuild that an older cocasearch has begun is none: it is begun anew.
 
     Raises:
         CocaSearchError: It is damaged or from a newer cocasearch, or was there once, as its copy shows.
     """
     mended_by = index_command(file.parent, "--repair", command="verify")
-    has_copy = file.name == MANIFEST_FILE and (file.parent / COPY_FILE).exists()
+    has_copy = file.name == MANIFEST_FILE and IndexLocation(file.parent).manifest_copy.exists()
     try:
         fields = parse_json(file.read_text(encoding="utf-8"))
-        if fields["schema_version"] > SCHEMA_VERSION:
-            raise _too_new(file, fields["schema_version"])
-        return _refuse_odd(build(Manifest, fields))
+        if (version := fields["schema_version"]) > SCHEMA_VERSION:
+            message = f"the index at {file.parent} was written by a newer cocasearch ({_schemas(version)})"
+            raise CocaSearchError(message, hint="pip install --upgrade cocasearch")
+        if version < SCHEMA_VERSION:
+            fields = {name: fields[name] for name in Manifest.__dataclass_fields__ if name in fields}
+        manifest = _refuse_odd(build(Manifest, fields))
+        return None if version < SCHEMA_VERSION and file.name == REBUILD_FILE else manifest
     except (FileNotFoundError, NotADirectoryError) as error:
         if has_copy:
             raise CocaSearchError(f"the index manifest {file} is lost", hint=mended_by) from error
@@ -196,18 +213,19 @@ def find_manifest(file: Path) -> Manifest | None:
         raise CocaSearchError(f"the index manifest {file} is damaged: {error}", hint=hint) from error
 
 
-def find_rebuild(index: Path) -> Manifest | None:
+def find_rebuild(index: AnyIndex) -> Manifest | None:
     """The manifest of a rebuild that has not been completed; None if there is none.
 
     Raises:
         CocaSearchError: It is damaged or from a newer cocasearch.
     """
-    pending, present = find_manifest(index / REBUILD_FILE), find_manifest(index / MANIFEST_FILE)
+    location = IndexLocation.of(index)
+    pending, present = find_manifest(location.rebuild_manifest), find_manifest(location.manifest)
     is_published = pending and present and pending.table == present.table  # by a run that was killed before its end
     return None if is_published else pending
 
 
-def check_model(manifest: Manifest, fingerprint: str, model_name: str, index: Path) -> None:
+def check_model(manifest: Manifest, fingerprint: str, model_name: str, index: AnyIndex) -> None:
     """Refuse a model other than the one that made the index: their vectors cannot be compared.
 
     Raises:
@@ -221,21 +239,22 @@ def check_model(manifest: Manifest, fingerprint: str, model_name: str, index: Pa
         )
 
 
-def index_name(index: Path) -> str:
-    """What its user calls the index in folder `index`: a name where a name leads there, else the folder."""
-    if index.absolute() == index_folder(index.name).absolute():
-        return index.name
-    return str(index) if is_folder_like(str(index)) else f"./{index}"
+def index_name(index: AnyIndex) -> str:
+    """What its user calls an index: a name where a name leads there, else the folder."""
+    folder = IndexLocation.of(index).folder
+    if folder.absolute() == index_folder(folder.name).absolute():
+        return folder.name
+    return str(folder) if is_folder_like(str(folder)) else f"./{folder}"
 
 
-def index_command(index: Path, *arguments: str, command: str = "index") -> str:
-    """The command that indexes, or does something else, with `arguments` in folder `index`."""
+def index_command(index: AnyIndex, *arguments: str, command: str = "index") -> str:
+    """The command that indexes, or does something else, with `arguments` in an index."""
     name = index_name(index)
     option = () if name == DEFAULT_INDEX else ("--index", shlex.quote(name))
     return " ".join(("cocasearch", command, *arguments, *option))
 
 
-def follow_command(index: Path, folder: Path) -> str:
+def follow_command(index: AnyIndex, folder: Path) -> str:
     """How to go on where a folder of an index is not there, or does not hold its photos."""
     follow = index_command(index, shlex.quote(shortened(str(folder), 120)), "NEW", command="reroot")
     return f"if they have moved together: {follow}; if their drive is away, nothing is lost"
@@ -257,7 +276,5 @@ def _refuse_odd(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _too_new(file: Path, version: int) -> CocaSearchError:
-    schemas = f"schema {version}, this one knows {SCHEMA_VERSION}"
-    message = f"the index at {file.parent} was written by a newer cocasearch ({schemas})"
-    return CocaSearchError(message, hint="pip install --upgrade cocasearch")
+def _schemas(version: int) -> str:
+    return f"schema {version}, this one knows {SCHEMA_VERSION}"

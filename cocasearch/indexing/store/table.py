@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from operator import methodcaller
-from pathlib import Path
 from typing import Any, Literal
 
 import lancedb
@@ -18,13 +17,20 @@ from lancedb.table import Table
 
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.store.full_text import CAPTION_INDEX, ids_with_words, index_words
-from cocasearch.indexing.store.later_columns import add_columns, lacks_columns, with_columns, without_columns
-from cocasearch.indexing.store.records import MISSING_SINCE, ImageRecord, StoredCaption, record_schema, records_to_table
-from cocasearch.indexing.store.row_conditions import ROWS_PER_CHANGE, WITHOUT_CAPTION, below, conditions
-from cocasearch.indexing.store.table_files import VERSIONS_FOLDER, TableFiles
-from cocasearch.indexing.store.versions import LANCE_ERRORS, UnreadableTable, cannot_write, is_of_lance, refuse_if_lost
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
+from cocasearch.indexing.store.record_rows import record_schema, records_to_table
+from cocasearch.indexing.store.records import ImageRecord, StoredCaption
+from cocasearch.indexing.store.row_filters import PRESENT, ROWS_PER_CHANGE, WITHOUT_CAPTION, below, conditions
+from cocasearch.indexing.store.table_files import TableFiles
+from cocasearch.indexing.store.versions import (
+    LANCE_ERRORS,
+    UnreadableTable,
+    cannot_write,
+    is_of_lance,
+    refuse_if_lost,
+    version_files,
+)
 
-TABLE_SUFFIX = ".lance"
 _ROWS_PER_READ = 16_384
 _VECTORS_PER_READ = 1_024  # LanceDB reads many such pieces ahead
 _VERSIONS_KEPT = 16
@@ -38,7 +44,7 @@ class IndexTable:
     A handle stays on the version it has opened or written: readers are not disturbed by a writer.
 
     Args:
-        index: The index folder.
+        index: The index.
         name: The table's name in the manifest.
 
     Raises:
@@ -46,17 +52,16 @@ class IndexTable:
         UnreadableTable: It is damaged. So may everything else raise that reads rows.
     """
 
-    def __init__(self, index: Path, name: str) -> None:
-        self._index, self._name = index, name
-        self._files = TableFiles(index / f"{name}{TABLE_SUFFIX}")
-        self._versions_folder = index / f"{name}{TABLE_SUFFIX}" / VERSIONS_FOLDER
+    def __init__(self, index: AnyIndex, name: str) -> None:
+        self._index, self._name = IndexLocation.of(index), name
+        self._files = TableFiles(self._index.table(name))
         self._open()
 
     def _open(self) -> None:
         """Go on with the latest version there is."""
         refuse_if_lost(self._index, self._name)
         try:
-            self._table = lancedb.connect(self._index).open_table(self._name)
+            self._table = lancedb.connect(self._index.folder).open_table(self._name)
         except Exception as error:
             if not is_of_lance(error):
                 raise
@@ -66,12 +71,13 @@ class IndexTable:
             raise UnreadableTable(self._index, self._name, ValueError("it has lost its columns"))
 
     @classmethod
-    def create(cls, index: Path, name: str, dimension: int) -> "IndexTable":
+    def create(cls, index: AnyIndex, name: str, dimension: int) -> "IndexTable":
         """An empty table for vectors of `dimension` numbers, in place of any leftover of that name."""
+        location = IndexLocation.of(index)
         for is_last in (False, True):
-            shutil.rmtree(index / f"{name}{TABLE_SUFFIX}", ignore_errors=True)
+            shutil.rmtree(location.table(name), ignore_errors=True)
             try:
-                lancedb.connect(index).create_table(name, schema=record_schema(dimension))
+                lancedb.connect(location.folder).create_table(name, schema=record_schema(dimension))
                 table = cls(index, name)
                 break
             except (*LANCE_ERRORS, CocaSearchError) as error:
@@ -83,7 +89,7 @@ class IndexTable:
     def __len__(self) -> int:
         """The number of images whose file is there."""
         with self._reading():
-            return int(self._table.count_rows(self._present))
+            return int(self._table.count_rows(PRESENT))
 
     def count_missing(self) -> int:
         """The number of rows whose file is missing."""
@@ -123,7 +129,7 @@ class IndexTable:
             return int(self._table.count_rows(below(root, path)))
 
     def batches_below(self, root: str, path: str) -> Iterator[pa.RecordBatch]:
-        """Those rows with all columns, some thousands at a time. For a table of the present schema."""
+        """Those rows with all columns, some thousands at a time."""
         with self._reading():
             yield from self._table.search().where(below(root, path)).to_batches(batch_size=_ROWS_PER_READ)
 
@@ -145,21 +151,14 @@ class IndexTable:
         for chosen in conditions(ids):
             self._write(methodcaller("update", where=chosen, values_sql={"missing_since": "NULL"}))
 
-    def upgrade(self) -> None:
-        """Give a table of an older schema what it lacks. For the holder of the writer's lock."""
-        if lacks_columns(self._table.schema):
-            self._write(add_columns)
-        self.index_captions()
-
     def batches(self, columns: Sequence[str], *, with_missing: bool = False) -> Iterator[pa.RecordBatch]:
         """All rows, some thousands at a time, with the columns asked for; those of missing files only if wanted."""
-        query = self._table.search().select([name for name in columns if name in self._table.schema.names])
-        if self._present and not with_missing:
-            query = query.where(self._present)
+        query = self._table.search().select(list(columns))
+        if not with_missing:
+            query = query.where(PRESENT)
         size = _VECTORS_PER_READ if "embedding" in columns else _ROWS_PER_READ
         with self._reading():
-            for batch in query.to_batches(batch_size=size):
-                yield with_columns(batch, columns) if lacks_columns(self._table.schema) else batch
+            yield from query.to_batches(batch_size=size)
 
     def holders_of(self, hashes: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
         """Content hash, id, root and path of each row with one of these hashes, its file missing or not."""
@@ -172,10 +171,7 @@ class IndexTable:
     def captions_of(
         self, values: Sequence[str], column: Literal["id", "content_hash"] = "id"
     ) -> Iterator[dict[str, Any]]:
-        """Id, content hash and stored caption of each row with one of these values, its file missing or not.
-
-        For a table of the present schema.
-        """
+        """Id, content hash and stored caption of each row with one of these values, its file missing or not."""
         for chosen in conditions(values, column):
             with self._reading():
                 query = self._table.search().where(chosen).select(["id", "content_hash", *StoredCaption._fields])
@@ -184,8 +180,8 @@ class IndexTable:
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in any order; unknown ids are no error."""
         with self._reading():
-            found = [self._table.search().where(chosen).to_arrow() for chosen in conditions(ids)]
-        return pa.concat_tables([self._table.schema.empty_table(), *(rows.cast(self._table.schema) for rows in found)])
+            pieces = [self._table.search().where(chosen).to_arrow() for chosen in conditions(ids)]
+        return pa.concat_tables([self._table.schema.empty_table(), *(rows.cast(self._table.schema) for rows in pieces)])
 
     def put(self, rows: pa.Table, without: Sequence[str] = ()) -> None:
         """Put whole rows in the place of those with the same ids, or beside the others, and delete some, in one step.
@@ -208,12 +204,9 @@ class IndexTable:
         return self.count(WITHOUT_CAPTION)
 
     def count(self, condition: str, *, with_missing: bool = False) -> int:
-        """The number of rows that meet a condition of `row_conditions`; those of missing files, too, only if wanted."""
-        chosen = [without_columns(condition, self._table.schema)]
-        if self._present and not with_missing:
-            chosen.append(self._present)
+        """The number of rows that meet a condition of `row_filters`; those of missing files, too, only if wanted."""
         with self._reading():
-            return int(self._table.count_rows(" AND ".join(chosen)))
+            return int(self._table.count_rows(condition if with_missing else f"{condition} AND {PRESENT}"))
 
     def compact(self) -> None:
         """Merge fragments, where there may be many, and drop older versions: a reader still on one must open anew.
@@ -221,7 +214,7 @@ class IndexTable:
         Takes captions into their full-text index, where it lacks many.
         """
         refuse_if_lost(self._index, self._name)
-        versions = sum(1 for _ in self._versions_folder.glob("*.manifest"))  # each has added at most one fragment
+        versions = len(version_files(self._index, self._name))  # each has added at most one fragment
         words = self._table.index_stats(CAPTION_INDEX)
         unindexed = words.num_unindexed_rows if words else 0
         if versions > _VERSIONS_KEPT or unindexed > _UNINDEXED_KEPT:  # few cost little, and merging rewrites neighbours
@@ -259,17 +252,8 @@ class IndexTable:
                     doubles.append(str(min(row, last[id])))
                 last[id] = max(row, last.get(id, row))
         for start in range(0, len(doubles), ROWS_PER_CHANGE):
-            some = ", ".join(doubles[start : start + ROWS_PER_CHANGE])
-            self._write(methodcaller("delete", f"_rowid IN ({some})"))
-
-    @property
-    def _knows_missing(self) -> bool:
-        return MISSING_SINCE.name in self._table.schema.names  # the first schema had no such column
-
-    @property
-    def _present(self) -> str | None:
-        """The condition that a row's file is there; None where nothing is known to be missing."""
-        return f"{MISSING_SINCE.name} IS NULL" if self._knows_missing else None
+            row_ids = ", ".join(doubles[start : start + ROWS_PER_CHANGE])
+            self._write(methodcaller("delete", f"_rowid IN ({row_ids})"))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -12,8 +12,8 @@ from collections.abc import Set
 from pathlib import Path
 
 from cocasearch.atomic_files import flush_to_disk
+from cocasearch.indexing.store.versions import VERSIONS_FOLDER
 
-VERSIONS_FOLDER = "_versions"
 VERSION_HINT = "latest_version_hint.json"  # of the latest number; LanceDB does without
 # Where parts of the file begin, and what ends it. Vectors, captions and words are all in files of the first kind, which
 # rows are deleted in those of the last. Of many rows that is in a bitmap, without an end of its own.

@@ -16,21 +16,21 @@ import pyarrow.compute as pc
 from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
-from cocasearch.indexing.store.condition_reading import Condition, read_condition
-from cocasearch.indexing.store.conditions import refusal
-from cocasearch.indexing.store.later_columns import without_columns
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
+from cocasearch.indexing.store.row_filters import PRESENT
 from cocasearch.indexing.store.versions import LANCE_ERRORS, VersionGone, has_version
+from cocasearch.indexing.store.where_clause import refusal
+from cocasearch.indexing.store.where_parser import Condition, read_condition
 
 _NAMED = 3  # values that are near what a condition asks for
 _OF_ONE_PHOTO = ("path", "caption", "root")  # there is no use in naming some
-_PRESENT = "missing_since"  # a row whose file was not found has a time there
 
 
 class TableView:
     """One version of an index's table, whatever a writer adds meanwhile.
 
     Args:
-        index: The index folder.
+        index: The index.
         table: The table's name in the manifest.
         version: Its version.
         roots: Present folder of each root by its key, for conditions on paths.
@@ -39,10 +39,10 @@ class TableView:
         VersionGone: There is no such version.
     """
 
-    def __init__(self, index: Path, table: str, version: int, roots: Mapping[str, Path] | None = None) -> None:
+    def __init__(self, index: AnyIndex, table: str, version: int, roots: Mapping[str, Path] | None = None) -> None:
         self._index, self._version, self._roots = index, version, roots
         try:
-            self._table = lancedb.connect(index).open_table(table)
+            self._table = lancedb.connect(IndexLocation.of(index).folder).open_table(table)
             self._table.checkout(version)
         except (ValueError, OSError, RuntimeError) as error:
             raise VersionGone(str(error)) from error
@@ -55,16 +55,17 @@ class TableView:
             VersionGone: See above.
         """
         with self._reading(condition):
-            return self._table.search().where(self._present_and(condition)).select(["id"]).to_arrow()["id"]
+            met = f"{PRESENT} AND ({self._read(condition).sql})"  # in brackets nothing can follow it but an end
+            return self._table.search().where(met).select(["id"]).to_arrow()["id"]
 
     def values_near(self, condition: str) -> dict[str, str]:
         """What there is of the columns that a condition names, in words: the values most like what it asks for."""
         with self._reading(condition):
             asked = self._read(condition).columns
             listed = {column: texts for column, texts in asked.items() if column not in _OF_ONE_PHOTO}
-            told = {column: _told(self._values(column), texts) for column, texts in listed.items()}
+            near = {column: _in_words(self._values(column), texts) for column, texts in listed.items()}
             starts = list(map(str, (self._roots or {}).values())) if "path" in asked else []
-            return told | ({"path": f"begins with {' or '.join(starts[:_NAMED])}"} if starts else {})
+            return near | ({"path": f"begins with {' or '.join(starts[:_NAMED])}"} if starts else {})
 
     def ids_with_words(
         self, words: str, limit: int, condition: str | None = None
@@ -76,7 +77,7 @@ class TableView:
 
         Args:
             words: What to look for.
-            limit: So many rows at most.
+            limit: Number of rows to give at most.
             condition: SQL that rows must meet to compete at all; scores are the same with and without.
 
         Raises:
@@ -94,31 +95,17 @@ class TableView:
     def _ids_with_words(self, words: str, limit: int) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
         # A plain string may ask for a phrase, which the index does not know.
         asked = MatchQuery(words, "caption")  # type: ignore[call-arg]  # pydantic's defaults
-        query = self._table.search(asked, query_type="fts").limit(limit)
-        if present := self._present_and(None):
-            query = query.where(present, prefilter=True)
-        found = query.select(["id", "_score"]).to_arrow().sort_by([("_score", "descending"), ("id", "ascending")])
-        return found["id"], found["_score"].to_numpy()
-
-    def _present_and(self, condition: str | None) -> str:
-        """The condition in LanceDB's words, for rows whose file is there; empty if all rows will do."""
-        parts = [f"{_PRESENT} IS NULL"] if _PRESENT in self._table.schema.names else []
-        if condition is not None:
-            known = without_columns(self._read(condition).sql, self._table.schema)
-            parts.append(f"({known})")  # in brackets nothing can follow it but an end
-        return " AND ".join(parts)
+        query = self._table.search(asked, query_type="fts").limit(limit).where(PRESENT, prefilter=True)
+        rows = query.select(["id", "_score"]).to_arrow().sort_by([("_score", "descending"), ("id", "ascending")])
+        return rows["id"], rows["_score"].to_numpy()
 
     def _read(self, condition: str) -> Condition:
         return read_condition(condition, self._roots, lambda: self._values("camera"))
 
     def _values(self, column: str) -> list[Any]:
         """Each value of a column once, of rows whose file is there."""
-        if column not in self._table.schema.names:
-            return []
-        query = self._table.search().select([column])
-        if present := self._present_and(None):
-            query = query.where(present)
-        values: list[Any] = query.to_arrow()[column].unique().drop_null().to_pylist()
+        rows = self._table.search().select([column]).where(PRESENT).to_arrow()
+        values: list[Any] = rows[column].unique().drop_null().to_pylist()
         return values
 
     @contextmanager
@@ -141,7 +128,7 @@ class TableView:
         return has_version(self._index, self._table.name, self._version)
 
 
-def _told(values: list[Any], texts: list[str]) -> str:
+def _in_words(values: list[Any], texts: list[str]) -> str:
     """Some of the values of a column: the least and the greatest number or time, or the texts most like some others."""
     if not values:
         return "is not known of any photo"

@@ -1,22 +1,16 @@
 """The files that could not be read, so that each is named once and tried again only when it has changed."""
 
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cocasearch.atomic_files import write_text
 from cocasearch.errors import Cause, CocaSearchError
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.images.extras import is_installed
+from cocasearch.indexing.store.location import UNREADABLE_FILE, AnyIndex, IndexLocation
 from cocasearch.json_values import build, parse_json
-
-LEDGER_FILE = "unreadable.json"
-REBUILD_LEDGER_FILE = "rebuild-unreadable.json"  # of a table that is being made to take the place of the present one
-
-_TOO_LARGE = re.compile(r"(\d+) x (\d+) pixels are more than ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +30,19 @@ class UnreadableFile:
     pixels: int = 0
 
 
-class Ledger:
-    """The unreadable files of one index, by root and path. `save` writes changes, at once and only if there are any."""
+class UnreadableFiles:
+    """The unreadable files of one index, by root and path. `save` writes changes, at once and only if there are any.
 
-    def __init__(self, folder: Path, name: str = LEDGER_FILE) -> None:
-        self._file = folder / name
+    Args:
+        index: The index.
+        name: Of the list: that of its table, or of one that is being made to take the place of that.
+
+    Raises:
+        CocaSearchError: The list is damaged.
+    """
+
+    def __init__(self, index: AnyIndex, name: str = UNREADABLE_FILE) -> None:
+        self._file = IndexLocation.of(index).folder / name
         self._entries = {(entry.root, entry.path): entry for entry in _read_entries(self._file)}
         self._changed = False
 
@@ -82,14 +84,14 @@ class Ledger:
             self._changed = True
 
     def save(self) -> None:
-        """Write the ledger, if anything changed since it was read or saved."""
+        """Write the list, if anything changed since it was read or saved."""
         if self._changed:
             rows = [asdict(self._entries[key]) for key in sorted(self._entries)]
             write_text(self._file, json.dumps(rows, indent=1))
             self._changed = False
 
     def rename(self, name: str) -> None:
-        """Put the saved ledger in the place of the one called `name`."""
+        """Put the saved list in the place of the one called `name`."""
         target = self._file.with_name(name)
         if self._file.exists():
             self._file.replace(target)
@@ -100,16 +102,8 @@ class Ledger:
 
 def _read_entries(file: Path) -> list[UnreadableFile]:
     try:
-        return list(map(_entry, parse_json(file.read_text(encoding="utf-8"))))
+        return [build(UnreadableFile, row) for row in parse_json(file.read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CocaSearchError(f"the list of unreadable files {file} is damaged: {error}", hint=f"rm {file}") from error
-
-
-def _entry(row: dict[str, Any]) -> UnreadableFile:
-    if not row.pop("lasting", True):  # the second schema told no more than that the file was not to blame
-        row["cause"] = "system"
-    entry = build(UnreadableFile, row)
-    sides = _TOO_LARGE.match(entry.reason)  # the third told the size in words alone
-    return replace(entry, pixels=int(sides[1]) * int(sides[2])) if sides else entry

@@ -5,7 +5,10 @@ import shlex
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, first_line
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
 from cocasearch.indexing.store.manifest import index_command, index_name
+
+VERSIONS_FOLDER = "_versions"
 
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises where files are damaged or not there."""
@@ -29,25 +32,25 @@ class UnreadableTable(CocaSearchError):  # noqa: N818  a finding about a table
     """A table whose files are damaged, as after a power cut, or are being replaced by a writer at this moment.
 
     Args:
-        index: The index folder.
+        index: The index.
         table: Name of the table.
         error: What reading it has raised.
     """
 
-    def __init__(self, index: Path, table: str, error: Exception) -> None:
+    def __init__(self, index: AnyIndex, table: str, error: Exception) -> None:
         super().__init__(
             f"the table {table} of the index at {index} cannot be read: {_in_short(error)}",
             hint=f"cocasearch verify --index {shlex.quote(index_name(index))}",
         )
 
 
-def cannot_write(index: Path, error: Exception) -> CocaSearchError:
+def cannot_write(index: AnyIndex, error: Exception) -> CocaSearchError:
     """The error that says why nothing can be written to an index."""
     hint = "see that the disk has room and can be written to, then run again: what was stored is kept"
     return CocaSearchError(f"cannot write to the index at {index}: {_in_short(error)}", hint=hint)
 
 
-def refuse_if_lost(index: Path, table: str) -> None:
+def refuse_if_lost(index: AnyIndex, table: str) -> None:
     """Refuse to go on with a table whose files are not there, or not any more.
 
     Raises:
@@ -58,19 +61,19 @@ def refuse_if_lost(index: Path, table: str) -> None:
         raise CocaSearchError(f"the index at {index} has lost its table {table}", hint=hint)
 
 
-def latest_version(index: Path, table: str) -> int | None:
+def latest_version(index: AnyIndex, table: str) -> int | None:
     """The table's latest version, read from the names of its version files; None if it has none."""
     return max(version_files(index, table), default=None)
 
 
-def has_version(index: Path, table: str, version: int) -> bool:
+def has_version(index: AnyIndex, table: str, version: int) -> bool:
     """Whether there is a version of the table, still."""
     return version in version_files(index, table)
 
 
-def version_files(index: Path, table: str) -> dict[int, Path]:
+def version_files(index: AnyIndex, table: str) -> dict[int, Path]:
     """The file that makes each version of the table one."""
-    files = (index / f"{table}.lance" / "_versions").glob("*.manifest")
+    files = (IndexLocation.of(index).table(table) / VERSIONS_FOLDER).glob("*.manifest")
     return {version: file for file in files if (version := _version_of(file)) is not None}
 
 
@@ -86,6 +89,6 @@ def _in_short(error: Exception) -> str:
     """Why something failed, in the system's words if it was the system that did."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    told = first_line(error)
-    by_system = _OF_THE_SYSTEM.search(told)
-    return by_system[1].strip().lower() if by_system else _IN_LANCE.sub("", told)
+    message = first_line(error)
+    by_system = _OF_THE_SYSTEM.search(message)
+    return by_system[1].strip().lower() if by_system else _IN_LANCE.sub("", message)

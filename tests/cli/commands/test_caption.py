@@ -284,7 +284,7 @@ def test_an_index_knows_how_its_captions_were_written(prompt):
     assert "mind: 'default' has captions by beam, num_beams 5, rerank 4.0; now greedy, max_length 8\n" in other.stderr
     assert "  written  greedy, max_length 8\n" in prompt("status").stdout
     (summary,) = json.loads(prompt("status", "--json").stdout)
-    assert [decoding["strategy"] for decoding in summary["decodings"]] == ["beam", "greedy"]
+    assert [settings["strategy"] for settings in summary["caption_settings"]] == ["beam", "greedy"]
     assert "mind: " not in prompt("index").stderr
     (prompt.folder / "photos" / "red-square.jpg").write_bytes(
         (prompt.folder / "photos" / "blue-circle.png").read_bytes() + b" "

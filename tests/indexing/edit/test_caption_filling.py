@@ -80,11 +80,11 @@ def test_a_stopped_run_keeps_its_captions_and_the_next_writes_the_others(filler,
 
 
 def test_how_captions_are_written_is_noted_before_they_are_and_once(filler, bare, loaded):
-    assert read_manifest(bare).decodings == ()
+    assert read_manifest(bare).caption_settings == ()
     with pytest.raises(KeyboardInterrupt):
         filler.fill(progress=stop)
     filler.fill()
-    assert read_manifest(bare).decodings == (CaptionOptions(rerank=4.0).to_dict(),)
+    assert read_manifest(bare).caption_settings == (CaptionOptions(rerank=4.0).to_dict(),)
 
 
 def test_photos_that_changed_went_or_broke_are_left_as_they_are(filler, photos, draw, rows, bare):
@@ -118,7 +118,7 @@ def test_an_index_that_moved_is_filled_where_it_is(bare, photos, loaded, tmp_pat
 def test_the_manifest_tells_how_the_captions_of_its_table_were_written(index, photos, loaded, draw):
     def build(options, **more):
         IndexBuilder(index, loaded, caption_options=options).build([photos], **more)
-        return [CaptionOptions(**decoding) for decoding in read_manifest(index).decodings]
+        return [CaptionOptions(**settings) for settings in read_manifest(index).caption_settings]
 
     default, greedy = CaptionOptions(rerank=4.0), CaptionOptions("greedy", rerank=4.0)
     assert build(CaptionOptions()) == [default]

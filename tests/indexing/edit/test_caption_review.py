@@ -15,10 +15,10 @@ from cocasearch.indexing.edit.caption_review import ReviewReport, apply_correcti
 from cocasearch.indexing.edit.human_captions import HumanCaptions
 from cocasearch.indexing.exchange.index_export import export_file
 from cocasearch.indexing.repair.verification import verify_index
-from cocasearch.indexing.snapshot.snapshots import find_snapshot, open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import find_snapshot, open_snapshot
 from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.records import StoredCaption, record_id
-from cocasearch.indexing.store.row_conditions import AWAITING_CAPTION, BY_PEOPLE, UNSURE
+from cocasearch.indexing.store.row_filters import AWAITING_CAPTION, BY_PEOPLE, UNSURE
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.store.versions import latest_version
 from cocasearch.indexing.summary import summarise_index
@@ -255,12 +255,3 @@ def test_an_export_has_the_words_of_people_and_who_wrote_them(decided, tmp_path)
     assert rows.keys() == {f"p{at}.png" for at in range(1, 10)}  # p0 is unsure still
     assert (rows["p1.png"]["caption"], rows["p1.png"]["caption_by"]) == ("a giraffe", "human")
     assert (rows["p3.png"]["caption"], rows["p3.png"]["caption_by"]) == (None, "human")
-
-
-def test_an_index_of_an_older_schema_gets_its_columns_when_corrections_are_taken_back(judged, review, file):
-    import lancedb
-
-    review(p1={"caption": "a giraffe"})
-    lancedb.connect(judged).open_table("images-1").drop_columns(["caption_confidence", "caption_by", "remark"])
-    assert apply_corrections(judged, file).changed == 1
-    assert captions(judged)["p1"] == CORRECTED and captions(judged)["p2"][3:] == (None, "model")

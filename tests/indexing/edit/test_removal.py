@@ -9,7 +9,7 @@ from cocasearch.indexing.edit.removal import remove_paths
 from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.records import record_id
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.lock import writer_lock
 from cocasearch.search.searcher import Searcher
 
@@ -102,7 +102,7 @@ def test_files_that_are_gone_unreadable_or_missing_can_be_removed(build, index, 
     (photos / "p2.png").unlink()
     report = remove_paths(index, [photos / name for name in ("bad.png", "p1.png", "p2.png")])
     assert (report.removed, report.forgotten) == (2, 1)
-    assert len(Ledger(index)) == 0
+    assert len(UnreadableFiles(index)) == 0
 
 
 def test_nothing_is_removed_when_one_path_holds_nothing(build, index, photos, rows):

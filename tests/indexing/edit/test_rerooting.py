@@ -11,7 +11,7 @@ from cocasearch.indexing.repair.verification import verify_index
 from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.records import record_id
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.store.unreadable_files import Ledger
+from cocasearch.indexing.store.unreadable_files import UnreadableFiles
 from cocasearch.search.searcher import Searcher
 
 
@@ -61,7 +61,7 @@ def test_a_moved_part_of_a_root_takes_its_rows_to_a_new_root(build, index, neste
     encoded.since_last_look()
     assert found_at(index, loaded) == sorted(map(str, expected))
     assert all(row["id"] == record_id(row["root"], row["path"]) for row in rows(index))
-    assert [(entry.root, entry.path) for entry in Ledger(index)] == [("2", "bad.png")]
+    assert [(entry.root, entry.path) for entry in UnreadableFiles(index)] == [("2", "bad.png")]
     report = build()
     assert (report.unchanged, report.known_bad, encoded.since_last_look()) == (13, 1, 0)
 

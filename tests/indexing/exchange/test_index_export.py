@@ -7,7 +7,8 @@ import pytest
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.exchange.index_export import export_clip_retrieval, export_file
 from cocasearch.indexing.store.manifest import read_manifest
-from cocasearch.indexing.store.records import record_id, record_schema
+from cocasearch.indexing.store.record_rows import record_schema
+from cocasearch.indexing.store.records import record_id
 from cocasearch.indexing.store.table import IndexTable
 
 

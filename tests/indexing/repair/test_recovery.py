@@ -13,7 +13,8 @@ from cocasearch.indexing.edit.removal import remove_paths
 from cocasearch.indexing.exchange.index_export import export_file
 from cocasearch.indexing.repair import verification
 from cocasearch.indexing.repair.verification import verify_index
-from cocasearch.indexing.store.manifest import COPY_FILE, MANIFEST_FILE, read_manifest
+from cocasearch.indexing.store.location import COPY_FILE, MANIFEST_FILE
+from cocasearch.indexing.store.manifest import read_manifest
 from cocasearch.indexing.store.table import IndexTable
 from cocasearch.indexing.store.versions import version_files
 from cocasearch.inference.generation.caption_options import DEFAULT_OPTIONS

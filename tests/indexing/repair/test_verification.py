@@ -15,12 +15,13 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.builder import IndexBuilder
 from cocasearch.indexing.repair.verification import verify_index
 from cocasearch.indexing.scan.known_files import keep_known_files
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
 from cocasearch.indexing.store.full_text import CAPTION_INDEX
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, read_manifest, write_manifest
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import read_manifest, write_manifest
 from cocasearch.indexing.store.records import StoredCaption, record_id
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 from cocasearch.lock import writer_lock
 from cocasearch.search.searcher import Searcher
 
@@ -162,7 +163,7 @@ def lose_the_table_of_a_rebuild(index):
         (double, ("table", "rows with the id of another row", 1)),
         (lambda index: (index / "rebuild.json").write_text("{"), ("rebuild", "files that are damaged", 1)),
         (lose_the_table_of_a_rebuild, ("rebuild", "files that are damaged", 1)),
-        (lambda index: (index / "unreadable.json").write_text("{"), ("ledger", "files that are damaged", 1)),
+        (lambda index: (index / "unreadable.json").write_text("{"), ("unreadable files", "files that are damaged", 1)),
         (lambda index: (index / "images-7.lance").mkdir(), ("leftovers", "tables that nothing refers to", 1)),
     ],
 )
@@ -177,12 +178,12 @@ def test_what_is_derived_is_repaired(built, loaded, spoil, told):
 
 
 def test_entries_of_an_unknown_root_are_forgotten_and_others_kept(built, photos):
-    ledger = Ledger(built)
+    unreadable = UnreadableFiles(built)
     for root in ("1", "9"):
-        ledger.add(UnreadableFile(root, "bad.png", "truncated", 1, 2))
-    ledger.save()
-    assert found(built, repair=True) == {("ledger", "entries of an unknown root", 1)}
-    assert [entry.root for entry in Ledger(built)] == ["1"]
+        unreadable.add(UnreadableFile(root, "bad.png", "truncated", 1, 2))
+    unreadable.save()
+    assert found(built, repair=True) == {("unreadable files", "entries of an unknown root", 1)}
+    assert [entry.root for entry in UnreadableFiles(built)] == ["1"]
 
 
 def update(where, **values):

@@ -14,8 +14,9 @@ from cocasearch.indexing.scan.known_files import Counts, KnownFiles
 from cocasearch.indexing.scan.plan import make_plan
 from cocasearch.indexing.scan.roots import extend_roots
 from cocasearch.indexing.scan.update_options import UpdateOptions
-from cocasearch.indexing.store.manifest import MANIFEST_FILE, Manifest, write_manifest
-from cocasearch.indexing.store.unreadable_files import Ledger, UnreadableFile
+from cocasearch.indexing.store.location import MANIFEST_FILE
+from cocasearch.indexing.store.manifest import Manifest, write_manifest
+from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def scan_of(index, monkeypatch):
     """Scans paths for an index with some roots, known files and bad files."""
 
     def run(paths, roots=None, known=None, bad=(), partial=frozenset(), **options):
-        ledger = Ledger(index)
+        ledger = UnreadableFiles(index)
         for entry in bad:
             ledger.add(entry)
         ledger.save()

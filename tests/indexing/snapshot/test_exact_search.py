@@ -4,7 +4,7 @@ import pytest
 
 from cocasearch.indexing.snapshot import exact_search
 from cocasearch.indexing.snapshot.exact_search import ExactSearch
-from cocasearch.indexing.snapshot.vector_file import no_rough_vectors, no_vectors, widest_error
+from cocasearch.indexing.snapshot.faiss_file import no_rough_vectors, no_vectors, widest_error
 
 DIMENSION = 8
 

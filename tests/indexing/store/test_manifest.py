@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cocasearch.errors import CocaSearchError
+from cocasearch.indexing.store.location import MANIFEST_FILE, REBUILD_FILE
 from cocasearch.indexing.store.manifest import (
-    MANIFEST_FILE,
     Manifest,
     Root,
     check_model,
@@ -85,20 +85,26 @@ def test_a_command_leads_back_to_the_folder(tmp_path, monkeypatch, folder):
 
 def test_a_newer_index_asks_for_a_newer_cocasearch(tmp_path, manifest):
     write_manifest(replace(manifest, schema_version=99), tmp_path / MANIFEST_FILE)
-    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 6\)"):
+    with pytest.raises(CocaSearchError, match=r"newer cocasearch \(schema 99, this one knows 7\)"):
         read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("schema", "lacking"),
-    [(1, ("excludes", "named", "decodings")), (2, ("named", "decodings")), (3, ("decodings",)), (4, ())],
+    ("schema", "lacking", "more"),
+    [(1, ("excludes", "named"), {}), (5, (), {"decodings": []}), (6, (), {"decodings": [{"strategy": "beam"}]})],
 )
-def test_a_manifest_of_an_older_schema_is_read(tmp_path, manifest, schema, lacking):
-    fields = asdict(replace(manifest, schema_version=schema))
-    for name in lacking:
+def test_an_index_of_an_older_schema_asks_to_be_rebuilt(tmp_path, manifest, schema, lacking, more):
+    fields = asdict(replace(manifest, schema_version=schema)) | more
+    for name in (*lacking, "caption_settings"):
         del fields[name]
     (tmp_path / MANIFEST_FILE).write_text(json.dumps(fields))
-    assert read_manifest(tmp_path) == replace(manifest, schema_version=schema)
+    with pytest.raises(CocaSearchError, match=rf"older cocasearch \(schema {schema}, this one knows 7\)") as caught:
+        read_manifest(tmp_path)
+    assert caught.value.hint == f"cocasearch index --rebuild --index {tmp_path}"
+    found = read_manifest(tmp_path, to_rebuild=True)
+    assert (found.table, found.roots, found.schema_version) == (manifest.table, manifest.roots, schema)
+    (tmp_path / MANIFEST_FILE).rename(tmp_path / REBUILD_FILE)
+    assert find_manifest(tmp_path / REBUILD_FILE) is None
 
 
 def test_excluded_and_named_paths_follow_their_folders(tmp_path, manifest):

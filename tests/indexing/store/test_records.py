@@ -1,16 +1,19 @@
 """Values of every kind, drawn at random for every column: each is stored as it is, or nothing is in its place."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 
 from cocasearch.indexing.batch_halving import do_without_faulty
-from cocasearch.indexing.store.records import record_schema, records_to_table
+from cocasearch.indexing.store.record_rows import SNAPSHOT_SCHEMA, record_schema, records_to_table
+from cocasearch.indexing.store.records import COLUMNS, WHERE_HELP, ImageKey, ImageRecord, record_id
 from cocasearch.indexing.store.table import IndexTable
+from cocasearch.indexing.store.where_parser import KINDS
 
 DIMENSION = 8
 ODD = {
@@ -49,8 +52,8 @@ def test_what_a_column_cannot_hold_becomes_nothing_and_its_neighbours_stay(recor
     stored = {
         row["path"]: row for batch in table.batches(["path", *OPTIONAL], with_missing=True) for row in batch.to_pylist()
     }
-    for number, fields in enumerate(drawn):
-        for name, value in fields.items():
+    for number, values in enumerate(drawn):
+        for name, value in values.items():
             kept = stored[f"{number}.jpg"][name]
             if kept is None:
                 assert value is None or not fits(value)
@@ -82,3 +85,20 @@ def test_a_vector_that_is_none_is_left_out(record):
 
 def test_nothing_to_do_is_done():
     assert do_without_faulty(0, lambda some: 1 / 0) == []
+
+
+def test_the_part_of_a_file_is_in_its_id_and_a_photo_has_none():
+    photo, moment = ImageKey("1", "a/b.jpg"), ImageKey("1", "a/b.jpg", "12.5")
+    assert photo.id == record_id("1", "a/b.jpg") == "dbbee5839e938d08"
+    assert len({photo.id, moment.id, ImageKey("1", "a/b.jpg12.5").id, ImageKey("2", "a/b.jpg", "12.5").id}) == 4
+    assert photo.file({"1": Path("/photos")}) == Path("/photos/a/b.jpg") and photo.file({}) == Path("a/b.jpg")
+
+
+def test_table_conditions_and_snapshot_have_their_columns_from_the_record():
+    names = [field.name for field in fields(ImageRecord)]
+    assert record_schema(DIMENSION).names == list(COLUMNS) == names
+    assert {"id", "path", "caption", "taken_at"} < set(SNAPSHOT_SCHEMA.names) < set(names)
+    assert [name for name in names if f"{name} (" in WHERE_HELP] == list(KINDS)
+    assert {
+        *("root", "path", "part", "content_hash", "size", "mtime_ns", "width", "height", "format", "model_fingerprint")
+    } == NEEDED

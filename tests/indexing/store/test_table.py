@@ -4,15 +4,12 @@ from operator import itemgetter
 
 import lancedb
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from cocasearch.errors import CocaSearchError
-from cocasearch.indexing.snapshot.snapshots import open_snapshot
-from cocasearch.indexing.store.records import LATER_COLUMNS, ImageRecord, record_schema, records_to_table
-from cocasearch.indexing.store.row_conditions import AWAITING_CAPTION, BY_PEOPLE, UNSURE
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot
+from cocasearch.indexing.store.records import ImageRecord
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.store.table_view import TableView
 from cocasearch.indexing.store.versions import UnreadableTable
 
 DIMENSION = 8
@@ -86,76 +83,6 @@ def test_a_missing_file_hides_its_row_until_it_is_found(table, record):
     assert (len(table), table.count_missing()) == (5, 0)
     after = [row for batch in table.batches(list(ImageRecord.__dataclass_fields__)) for row in batch.to_pylist()]
     assert sorted(after, key=itemgetter("id")) == sorted(before, key=itemgetter("id"))
-
-
-@pytest.fixture
-def first_schema(tmp_path, record):
-    """A table as the first schema had it."""
-    schema = record_schema(DIMENSION)
-    old = pa.schema([field for field in schema if field not in LATER_COLUMNS])
-    rows = records_to_table([record(f"{seed}.png", seed, caption=None) for seed in range(3)], schema)
-    lancedb.connect(tmp_path).create_table("images-1", rows.select(old.names), schema=old)
-    return tmp_path
-
-
-def test_a_table_of_the_first_schema_is_read_as_one_with_nothing_missing(first_schema):
-    old = IndexTable(first_schema, "images-1")
-    assert (len(old), old.count_missing(), old.count_without_caption()) == (3, 0, 3)
-    rows = [row for batch in old.batches(["missing_since", "path"]) for row in batch.to_pylist()]
-    assert rows == [{"missing_since": None, "path": f"{seed}.png"} for seed in range(3)]
-
-
-def test_a_table_of_the_first_schema_is_upgraded_in_place(first_schema, record):
-    table = IndexTable(first_schema, "images-1")
-    table.upgrade()
-    version = table.version
-    table.upgrade()
-    assert table.version == version
-    table.add([record("new.png", 7)])
-    table.mark_missing([record("1.png").id], datetime.now(UTC))
-    again = IndexTable(first_schema, "images-1")
-    assert column(again, "path") == ["0.png", "2.png", "new.png"]
-    assert again._table.schema == record_schema(DIMENSION)
-
-
-@pytest.fixture
-def fourth_schema(tmp_path, record):
-    """A table as the fourth schema had it, one row with a caption by a model, one with an imported one, one without."""
-    schema = record_schema(DIMENSION)
-    old = schema.names[:-3]
-    records = [
-        record("0.png", caption="caption_by 0", caption_logprob=-1.0),
-        record("1.png", caption="of another tool"),
-        record("2.png", caption=None),
-    ]
-    lancedb.connect(tmp_path).create_table("images-1", records_to_table(records, schema).select(old))
-    return tmp_path
-
-
-def test_nothing_is_known_of_captions_of_older_schemas_until_a_run_writes_who_wrote_them(fourth_schema):
-    table = IndexTable(fourth_schema, "images-1")
-    names = ["caption_by", "path", "caption_confidence"]
-    rows = [row for batch in table.batches(names) for row in batch.to_pylist()]
-    assert [list(row) for row in rows] == [names] * 3
-    assert {(row["caption_by"], row["caption_confidence"]) for row in rows} == {(None, None)}
-    assert [table.count(kind) for kind in (UNSURE, BY_PEOPLE, AWAITING_CAPTION)] == [0, 0, 1]
-    table.upgrade()
-    again = IndexTable(fourth_schema, "images-1")
-    assert column(again, "caption_by") == ["model", None, None]
-    assert again._table.schema.names == record_schema(DIMENSION).names
-
-
-@pytest.mark.parametrize(
-    ("condition", "met"),
-    [
-        ("caption_confidence < 0.5", 0),
-        ("caption_confidence is null and caption like '%caption_by%'", 1),
-        ("caption_by = 'human' or path = '1.png'", 1),
-    ],
-)
-def test_conditions_name_columns_that_a_table_of_an_older_schema_lacks(fourth_schema, condition, met):
-    version = IndexTable(fourth_schema, "images-1").version
-    assert len(TableView(fourth_schema, "images-1", version).ids_where(condition)) == met
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cocasearch.indexing.snapshot.snapshots import open_snapshot, write_snapshot
-from cocasearch.indexing.snapshot.vectors import ROW_SCHEMA
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot, write_snapshot
+from cocasearch.indexing.store.record_rows import SNAPSHOT_SCHEMA
 from cocasearch.indexing.store.table import IndexTable
 
 DIMENSION = 8
@@ -23,7 +23,7 @@ def test_a_search_finds_what_brute_force_over_the_table_finds(tmp_path, table, r
         vector = record("query", seed).embedding
         expected = brute_force(table, vector)[:7]
         positions, scores = snapshot.nearest(vector, 7)
-        assert [row.path for row in snapshot.rows_at(positions)] == [path for path, _ in expected]
+        assert [row["path"] for row in snapshot.rows_at(positions)] == [path for path, _ in expected]
         np.testing.assert_allclose(scores, [score for _, score in expected], atol=1e-3)
 
 
@@ -31,7 +31,8 @@ def test_a_row_finds_itself_with_score_one_and_what_is_printed_of_it(tmp_path, t
     snapshot = open_snapshot(tmp_path, "images-1")
     positions, (score,) = snapshot.nearest(record("9.png", 9).embedding, 1)
     (row,) = snapshot.rows_at(positions)
-    assert (row.root, row.path, row.caption, row.id) == ("1", "9.png", "caption of 9.png", record("9.png").id)
+    assert row["id"] == record("9.png").id
+    assert (row["root"], row["path"], row["part"], row["caption"]) == ("1", "9.png", "", "caption of 9.png")
     assert score == pytest.approx(1, abs=1e-3) and score <= 1
 
 
@@ -53,13 +54,13 @@ def test_only_rows_that_may_compete_are_found_and_all_of_them(tmp_path, table, r
 
 
 def test_rows_come_in_the_order_asked_for_whatever_batch_they_lie_in(tmp_path, table, record):
-    (whole,) = table.batches([*ROW_SCHEMA.names, "embedding"])
+    (whole,) = table.batches([*SNAPSHOT_SCHEMA.names, "embedding"])
     write_snapshot(tmp_path, "images-1", table.version, DIMENSION, [whole.slice(0, 30), whole.slice(30)])
     snapshot = open_snapshot(tmp_path, "images-1")
     assert [batch.num_rows for batch in snapshot.rows.to_batches()] == [30, 20]
     positions = np.array([49, 0, 30, 29, 7, 30])
     paths = snapshot.rows["path"].to_pylist()
-    assert [row.path for row in snapshot.rows_at(positions)] == [paths[at] for at in positions]
+    assert [row["path"] for row in snapshot.rows_at(positions)] == [paths[at] for at in positions]
     ids = pa.chunked_array([[record("44.png").id], ["unknown"], [record("0.png").id]])
     assert snapshot.positions_of(ids).tolist() == [paths.index("44.png"), -1, paths.index("0.png")]
 
@@ -71,8 +72,8 @@ def test_the_newest_photos_come_first_and_those_without_a_date_last(tmp_path, re
     table.add([record(f"{day}-{at}.png", at, taken_at=dates[at]) for at, day in enumerate(days)])
     snapshot = open_snapshot(tmp_path, "images-1")
     everything = snapshot.newest(10, np.ones(6, bool))
-    assert [row.path[0] for row in snapshot.rows_at(everything)] == ["9", "5", "3", "1", "N", "N"]
-    assert snapshot.rows_at(snapshot.newest(1, np.array([1, 1, 0, 1, 0, 0], bool)))[0].taken_at == dates[0]
+    assert [row["path"][0] for row in snapshot.rows_at(everything)] == ["9", "5", "3", "1", "N", "N"]
+    assert snapshot.rows_at(snapshot.newest(1, np.array([1, 1, 0, 1, 0, 0], bool)))[0]["taken_at"] == dates[0]
 
 
 def test_an_empty_table_has_an_empty_snapshot(tmp_path, record):

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -16,17 +15,17 @@ from numpy.typing import NDArray
 from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.snapshot.exact_search import ExactSearch
-from cocasearch.indexing.snapshot.vector_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
-from cocasearch.indexing.snapshot.vectors import ROW_SCHEMA, VectorSnapshot
+from cocasearch.indexing.snapshot.faiss_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
+from cocasearch.indexing.snapshot.vector_snapshot import VectorSnapshot
+from cocasearch.indexing.store.location import AnyIndex, IndexLocation
+from cocasearch.indexing.store.record_rows import SNAPSHOT_SCHEMA
 from cocasearch.indexing.store.versions import UnreadableTable, latest_version
-
-SNAPSHOT_FOLDER = "snapshot"
 
 _SUFFIXES = (".faiss", ".sq8", ".arrow")  # of vectors, of the same in eight bits and of rows
 _ATTEMPTS = 3
 
 
-def open_snapshot(index: Path, table: str) -> VectorSnapshot:
+def open_snapshot(index: AnyIndex, table: str) -> VectorSnapshot:
     """The snapshot of the table's latest version, derived anew if it is missing, stale or not whole.
 
     Where the folder cannot be written to, it is derived in memory.
@@ -34,11 +33,12 @@ def open_snapshot(index: Path, table: str) -> VectorSnapshot:
     Raises:
         CocaSearchError: There is no such table, or it cannot be read.
     """
-    snapshot = _present_snapshot(index, table)
+    version = latest_version(index, table)
+    snapshot = find_snapshot(index, table, version) if version is not None else None
     return _derive(index, table) if snapshot is None else snapshot
 
 
-def find_snapshot(index: Path, table: str, version: int) -> VectorSnapshot | None:
+def find_snapshot(index: AnyIndex, table: str, version: int) -> VectorSnapshot | None:
     """The snapshot of that version of the table, memory-mapped; None if it is missing or not whole."""
     vectors_file, rough_file, rows_file = _files(index, table, version)
     try:
@@ -48,46 +48,49 @@ def find_snapshot(index: Path, table: str, version: int) -> VectorSnapshot | Non
     except (RuntimeError, OSError, pa.ArrowException):
         return None
     is_whole = vectors.ntotal == rough.ntotal == rows.num_rows and vectors.d == rough.d
-    is_whole &= rows.schema.equals(ROW_SCHEMA)
+    is_whole &= rows.schema.equals(SNAPSHOT_SCHEMA)
     return VectorSnapshot(ExactSearch(vectors, rough), rows, version) if is_whole else None
 
 
-def write_snapshot(index: Path, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
+def write_snapshot(
+    index: AnyIndex, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]
+) -> None:
     """Derive the snapshot of one version of a table and remove those of its other versions.
 
     Args:
-        index: The index folder.
+        index: The index.
         table: Name of the table.
         version: Its version.
         dimension: Numbers per vector, E.
-        batches: All rows of that version, with the columns of `ROW_SCHEMA` and `embedding` (E,) float32.
+        batches: All rows of that version, with the columns of `SNAPSHOT_SCHEMA` and `embedding` (E,) float32.
 
     Raises:
-        CocaSearchError: The disk is full or may not be written to.
+        CocaSearchError: The disk is full or may not be written to, or FAISS does not read what was written.
     """
-    files, folder = _files(index, table, version), index / SNAPSHOT_FOLDER
+    files, folder = _files(index, table, version), IndexLocation.of(index).snapshots
     try:
         folder.mkdir(exist_ok=True)
         with ExitStack() as partial:
             _write_batches([partial.enter_context(replacing(file)) for file in files], dimension, batches)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         remove_snapshots(index, table)  # some of its files may have got their names
-        raise CocaSearchError(f"cannot write the search snapshot in {folder}: {error.strerror}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CocaSearchError(f"cannot write the search snapshot in {folder}: {reason}") from error
     remove_snapshots(index, table, except_version=version)
 
 
-def remove_snapshots(index: Path, table: str, *, except_version: int | None = None) -> None:
+def remove_snapshots(index: AnyIndex, table: str, *, except_version: int | None = None) -> None:
     """Remove the snapshots of a table, or of all its versions but one."""
     kept = {file.name for file in _files(index, table, except_version)} if except_version is not None else set()
-    for file in (index / SNAPSHOT_FOLDER).glob(f"{table}-v*"):
+    for file in IndexLocation.of(index).snapshots.glob(f"{table}-v*"):
         if file.name not in kept:
             with suppress(OSError):  # Windows keeps a file that a reader has mapped; the next run removes it
                 file.unlink()
 
 
-def tables_with_snapshots(index: Path) -> set[str]:
+def tables_with_snapshots(index: AnyIndex) -> set[str]:
     """The names of the tables that a snapshot of any version is there of."""
-    files = [file for suffix in _SUFFIXES for file in (index / SNAPSHOT_FOLDER).glob(f"*-v*{suffix}")]
+    files = [file for suffix in _SUFFIXES for file in IndexLocation.of(index).snapshots.glob(f"*-v*{suffix}")]
     return {file.stem.rpartition("-v")[0] for file in files}
 
 
@@ -98,7 +101,7 @@ def _write_batches(files: Sequence[Path], dimension: int, batches: Iterable[pa.R
     with (
         VectorFileWriter(vectors_file, no_vectors(dimension)) as vectors,
         pa.OSFile(str(rows_file), "wb") as sink,
-        pa.ipc.new_file(sink, ROW_SCHEMA) as rows,
+        pa.ipc.new_file(sink, SNAPSHOT_SCHEMA) as rows,
     ):
         for batch in batches:
             embeddings = _embeddings(batch, dimension)
@@ -108,14 +111,8 @@ def _write_batches(files: Sequence[Path], dimension: int, batches: Iterable[pa.R
         ends = no_vectors(2)
         (ends_as_kept,) = ends.sa_decode(ends.sa_encode(np.array([[lowest, highest]])))
         with VectorFileWriter(rough_file, no_rough_vectors(dimension, *ends_as_kept)) as rough:
-            for some in vectors.written():
-                rough.add(some)
-
-
-def _take(batch: pa.RecordBatch, vectors: faiss.Index) -> pa.RecordBatch:
-    """Add a batch's embeddings to `vectors`; the rest of it, of `ROW_SCHEMA`."""
-    vectors.add(_embeddings(batch, vectors.d))
-    return _rows(batch)
+            for written in vectors.written():
+                rough.add(written)
 
 
 def _embeddings(batch: pa.RecordBatch, dimension: int) -> NDArray[np.float32]:
@@ -124,25 +121,20 @@ def _embeddings(batch: pa.RecordBatch, dimension: int) -> NDArray[np.float32]:
 
 
 def _rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch.select(ROW_SCHEMA.names).cast(ROW_SCHEMA)
+    return batch.select(SNAPSHOT_SCHEMA.names).cast(SNAPSHOT_SCHEMA)
 
 
-def _present_snapshot(index: Path, table: str) -> VectorSnapshot | None:
-    version = latest_version(index, table)
-    return find_snapshot(index, table, version) if version is not None else None
-
-
-def _derive(index: Path, table: str) -> VectorSnapshot:
+def _derive(index: AnyIndex, table: str) -> VectorSnapshot:
     for _ in range(_ATTEMPTS - 1):  # a writer may compact the table under our hands
         with suppress(UnreadableTable):
             return _derive_once(index, table)
     return _derive_once(index, table)
 
 
-def _derive_once(index: Path, table: str) -> VectorSnapshot:
+def _derive_once(index: AnyIndex, table: str) -> VectorSnapshot:
     from cocasearch.indexing.store.table import IndexTable  # brings LanceDB, which a fresh snapshot does without
 
-    source, columns = IndexTable(index, table), [*ROW_SCHEMA.names, "embedding"]
+    source, columns = IndexTable(index, table), [*SNAPSHOT_SCHEMA.names, "embedding"]
     with suppress(CocaSearchError):  # a medium that can only be read, or a full one
         write_snapshot(index, table, source.version, source.dimension, source.batches(columns))
     snapshot = find_snapshot(index, table, source.version)
@@ -152,11 +144,13 @@ def _derive_once(index: Path, table: str) -> VectorSnapshot:
 
 
 def _in_memory(version: int, dimension: int, batches: Iterable[pa.RecordBatch]) -> VectorSnapshot:
-    vectors = no_vectors(dimension)
-    rows = pa.Table.from_batches([_take(batch, vectors) for batch in batches], ROW_SCHEMA)
-    return VectorSnapshot(ExactSearch(vectors), rows, version)
+    vectors, rows = no_vectors(dimension), []
+    for batch in batches:
+        vectors.add(_embeddings(batch, dimension))
+        rows.append(_rows(batch))
+    return VectorSnapshot(ExactSearch(vectors), pa.Table.from_batches(rows, SNAPSHOT_SCHEMA), version)
 
 
-def _files(index: Path, table: str, version: int) -> tuple[Path, Path, Path]:
-    vectors, rough, rows = (index / SNAPSHOT_FOLDER / f"{table}-v{version}{suffix}" for suffix in _SUFFIXES)
+def _files(index: AnyIndex, table: str, version: int) -> tuple[Path, Path, Path]:
+    vectors, rough, rows = (IndexLocation.of(index).snapshots / f"{table}-v{version}{suffix}" for suffix in _SUFFIXES)
     return vectors, rough, rows

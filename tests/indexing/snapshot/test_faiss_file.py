@@ -2,7 +2,7 @@ import faiss
 import numpy as np
 import pytest
 
-from cocasearch.indexing.snapshot.vector_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
+from cocasearch.indexing.snapshot.faiss_file import VectorFileWriter, map_vectors, no_rough_vectors, no_vectors
 
 
 def rough_vectors(dimension):
@@ -26,7 +26,7 @@ def test_a_file_written_piece_by_piece_is_the_one_that_faiss_writes(tmp_path, ki
 
 
 def test_what_is_written_can_be_read_meanwhile(tmp_path, monkeypatch):
-    monkeypatch.setattr("cocasearch.indexing.snapshot.vector_file._VECTORS_AT_ONCE", 100)
+    monkeypatch.setattr("cocasearch.indexing.snapshot.faiss_file._VECTORS_AT_ONCE", 100)
     vectors = np.random.default_rng(0).standard_normal((301, 24), dtype=np.float32)
     with VectorFileWriter(tmp_path / "ours", no_vectors(24)) as file:
         file.add(vectors[:150])
@@ -35,6 +35,18 @@ def test_what_is_written_can_be_read_meanwhile(tmp_path, monkeypatch):
     assert [len(piece) for piece in pieces] == [100, 100, 100, 1]
     np.testing.assert_allclose(np.concatenate(pieces), vectors, rtol=1e-3, atol=1e-7)
     np.testing.assert_array_equal(map_vectors(tmp_path / "ours").reconstruct_n(0, 301), np.concatenate(pieces))
+
+
+@KINDS
+@pytest.mark.parametrize("change", [lambda header: header[:-1], lambda header: header + b"\0" * 4])
+def test_a_file_that_this_faiss_does_not_read_is_no_snapshot(tmp_path, monkeypatch, kind, change):
+    empty = kind(8)
+    header = change(faiss.serialize_index(empty).tobytes()[:-8])
+    monkeypatch.setattr(
+        VectorFileWriter, "_write_header", lambda file: file._file.write(header + (64).to_bytes(8, "little"))
+    )
+    with pytest.raises(RuntimeError), VectorFileWriter(tmp_path / "ours", empty) as file:
+        file.add(np.eye(8, dtype=np.float32))
 
 
 def test_a_file_whose_writing_failed_claims_no_vectors(tmp_path):

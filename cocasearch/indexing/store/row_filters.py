@@ -6,6 +6,7 @@ from cocasearch.inference.caption_confidence import SURE_FROM
 
 ROWS_PER_CHANGE = 2_000
 
+PRESENT = "missing_since IS NULL"  # a row whose file was not found has a time there
 WITHOUT_CAPTION = "caption IS NULL"
 AWAITING_CAPTION = "caption IS NULL AND caption_by IS NULL"  # where a person has taken a caption away, none is missed
 UNSURE = f"caption IS NOT NULL AND caption_confidence < {SURE_FROM}"

@@ -1,6 +1,8 @@
 """Vectors of half precision or of eight bits as a file that FAISS maps into memory, written piece by piece.
 
-FAISS itself writes only what it holds in memory: twice a kilobyte for each of perhaps a million photos.
+FAISS's own `write_index` takes an index that is in memory as a whole: two gigabytes for a million vectors of a thousand
+numbers, where a run holds one batch. So only what comes before the vectors is FAISS's own writing. Should another FAISS
+have another format, that shows when the file is read back at its end, and vectors are derived in memory instead.
 """
 
 import struct
@@ -63,14 +65,18 @@ class VectorFileWriter:
     """Writes a new file that FAISS reads as an index of all vectors added; a context manager.
 
     Args:
-        file: Complete when the block ends well.
+        file: Complete when the block ends well, and read back then.
         empty: The index without any vectors.
+
+    Raises:
+        RuntimeError: At the end of the block: the installed FAISS does not read it.
     """
 
     def __init__(self, file: Path, empty: faiss.IndexScalarQuantizer) -> None:
         self._index = empty
         self._count = 0
-        self._file = file.open("w+b")
+        self._last = np.empty((0, empty.sa_code_size()), np.uint8)
+        self._path, self._file = file, file.open("w+b")
 
     def __enter__(self) -> Self:
         self._write_header()
@@ -78,8 +84,10 @@ class VectorFileWriter:
 
     def add(self, vectors: Vectors) -> None:
         """Append vectors (N, E)."""
-        self._file.write(self._index.sa_encode(vectors).data)
+        codes = self._index.sa_encode(vectors)
+        self._file.write(codes.data)
         self._count += len(vectors)
+        self._last = codes[-1:] if len(codes) else self._last
 
     def written(self) -> Iterator[Vectors]:
         """All vectors added, (n, E) at a time, as they can be read from the file.
@@ -98,6 +106,15 @@ class VectorFileWriter:
             if error is None:
                 self._file.seek(0)
                 self._write_header()
+        if error is None:
+            self._read_back()
+
+    def _read_back(self) -> None:
+        """Raises RuntimeError where the installed FAISS does not find in the file what was added."""
+        mapped = map_vectors(self._path)
+        last = mapped.reconstruct_n(self._count - 1, 1) if mapped.ntotal == self._count > 0 else np.empty((0, mapped.d))
+        if not np.array_equal(last, self._index.sa_decode(self._last), equal_nan=True) or mapped.ntotal != self._count:
+            raise RuntimeError(f"FAISS {faiss.__version__} reads {self._path} otherwise than it was written")
 
     def _write_header(self) -> None:
         """All that FAISS writes of an index before the vectors; of the same length for any number of them."""

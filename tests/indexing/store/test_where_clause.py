@@ -3,17 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from cocasearch.indexing.store.condition_reading import COLUMNS, read_condition
-from cocasearch.indexing.store.conditions import EXAMPLE, refusal
-from cocasearch.indexing.store.notations import is_camera
-from cocasearch.indexing.store.records import record_schema
+from cocasearch.indexing.store.record_rows import record_schema
+from cocasearch.indexing.store.where_clause import EXAMPLE, refusal
+from cocasearch.indexing.store.where_parser import KINDS, read_condition
+from cocasearch.indexing.store.where_values import is_camera
 
 
 def test_the_columns_named_to_users_are_there():
     schema = record_schema(8)
-    for kind, prefix in (("text", "string"), ("time", "timestamp")):
-        assert all(str(schema.field(name).type).startswith(prefix) for name in COLUMNS[kind])
-    assert all(str(schema.field(name).type)[:3] in ("int", "flo", "dou") for name in COLUMNS["number"])
+    prefixes = {"text": ("string",), "time": ("timestamp",), "whole": ("int",), "number": ("float", "double")}
+    assert {"path", "taken_at", "width", "latitude", "caption_confidence", "remark"} < KINDS.keys()
+    assert all(str(schema.field(name).type).startswith(prefixes[kind]) for name, kind in KINDS.items())
 
 
 @pytest.mark.parametrize(
@@ -140,5 +140,5 @@ def test_a_refusal_is_one_sentence_with_the_columns_and_an_example():
     assert str(error).startswith(
         'the condition "widht > 3" cannot be understood: there is no column widht; the columns'
     )
-    assert all(name in str(error) for names in COLUMNS.values() for name in names)
+    assert all(name in str(error) for name in KINDS)
     assert "\n" not in str(error) and EXAMPLE in error.hint

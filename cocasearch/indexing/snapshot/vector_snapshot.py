@@ -3,9 +3,8 @@
 Knows nothing about models and queries, nor about the files that all this lies in.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,50 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cocasearch.indexing.snapshot.exact_search import ExactSearch, Positions, Vector
-from cocasearch.indexing.store.records import unsure_captions
-
-ROW_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("root", pa.string()),
-        ("path", pa.string()),
-        ("content_hash", pa.string()),
-        ("size", pa.int64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("format", pa.string()),
-        ("camera", pa.string()),
-        ("latitude", pa.float64()),
-        ("longitude", pa.float64()),
-        ("caption", pa.string()),
-        ("caption_score", pa.float32()),
-        ("caption_confidence", pa.float32()),
-        ("taken_at", pa.timestamp("s")),
-    ]
-)
+from cocasearch.indexing.store.record_rows import unsure_captions
+from cocasearch.indexing.store.records import ImageKey
 
 _LONG_AGO = -(2**62)  # seconds, before any photo
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """What the snapshot carries of a row beside its vector."""
-
-    id: str
-    root: str
-    path: str
-    content_hash: str
-    size: int
-    width: int
-    height: int
-    format: str
-    camera: str | None
-    latitude: float | None
-    longitude: float | None
-    caption: str | None
-    caption_score: float | None
-    caption_confidence: float | None
-    taken_at: datetime | None
 
 
 class VectorSnapshot:
@@ -64,7 +23,7 @@ class VectorSnapshot:
 
     Args:
         vectors: N unit vectors.
-        rows: Their N rows, of `ROW_SCHEMA`.
+        rows: Their N rows, of `SNAPSHOT_SCHEMA`.
         version: The version of the table that both were derived from.
 
     Attributes:
@@ -89,10 +48,9 @@ class VectorSnapshot:
         """Whether both copies of the vector at a position are the same, as far as the less exact one can tell."""
         return self._vectors.is_sound(position)
 
-    def find(self, root: str, path: str) -> int | None:
-        """The position of the row of a file; None if there is none."""
-        is_it = pc.and_(pc.equal(self.rows["path"], path), pc.equal(self.rows["root"], root))
-        position: int = pc.index(is_it, True).as_py()
+    def find(self, key: ImageKey) -> int | None:
+        """The position of an image's row; None if there is none."""
+        position: int = pc.index(self.rows["id"], key.id).as_py()
         return None if position < 0 else position
 
     def with_content(self, content_hash: str) -> Positions:
@@ -121,7 +79,7 @@ class VectorSnapshot:
 
         Args:
             vector: (E,) unit vector.
-            top_k: So many rows at most.
+            top_k: Number of rows to give at most.
             among: (N,) rows that compete; None for all.
         """
         return self._vectors.nearest(vector, top_k, among)
@@ -140,14 +98,13 @@ class VectorSnapshot:
         taken_at = self.rows["taken_at"].cast(pa.int64()).fill_null(_LONG_AGO).to_numpy()[positions]
         return positions[np.argsort(-taken_at, kind="stable")[:top_k]]
 
-    def rows_at(self, positions: Positions) -> list[SnapshotRow]:
-        """The rows at these positions, in their order; no others are read."""
-        rows: dict[int, SnapshotRow] = {}
+    def rows_at(self, positions: Positions) -> list[dict[str, Any]]:
+        """The rows at these positions, in their order, as values by column; no others are read."""
+        rows: dict[int, dict[str, Any]] = {}
         homes = np.searchsorted(self._ends, positions, side="right")
         for home in np.unique(homes):
             wanted = positions[homes == home]
             batch = self._batches[home]
             inside = wanted - (self._ends[home] - batch.num_rows)
-            found = (SnapshotRow(**row) for row in batch.take(pa.array(inside)).to_pylist())
-            rows.update(zip(wanted.tolist(), found, strict=True))
+            rows.update(zip(wanted.tolist(), batch.take(pa.array(inside)).to_pylist(), strict=True))
         return [rows[position] for position in positions.tolist()]

@@ -1,12 +1,12 @@
-"""SQL conditions on image records: put together, and refused in a user's own words. See `condition_reading`."""
+"""SQL conditions on image records: put together, and refused in a user's own words. See `where_parser`."""
 
 import os
 import re
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError, shortened
-from cocasearch.indexing.store.condition_reading import COLUMNS, read_condition
-from cocasearch.indexing.store.notations import ended, quoted
+from cocasearch.indexing.store.where_parser import KINDS, read_condition
+from cocasearch.indexing.store.where_values import ended, quoted
 
 EXAMPLE = "taken_at >= '2024-06-01' and camera like '%Pixel%' and caption like '%dog%'"
 
@@ -31,9 +31,12 @@ def refusal(condition: str, reason: str) -> CocaSearchError:
 
     Args:
         condition: As its user wrote it.
-        reason: LanceDB's message, or that of `read_condition`.
+        reason: LanceDB's message, or that of `where_parser.read_condition`.
     """
-    columns = " and ".join(f"{', '.join(names)} ({kind})" for kind, names in COLUMNS.items())
+    names: dict[str, list[str]] = {}
+    for name, kind in KINDS.items():
+        names.setdefault("number" if kind == "whole" else kind, []).append(name)
+    columns = " and ".join(f"{', '.join(of_kind)} ({kind})" for kind, of_kind in names.items())
     reason, sentence = _in_short(reason), 'the condition "{}" cannot be understood: {}'
     with_columns = f"{sentence}; the columns are {columns}"
     if len(with_columns.format("", reason)) + min(len(condition), _LEAST_QUOTED) <= _MOST_SHOWN:
@@ -70,6 +73,6 @@ def both(condition: str | None, other: str) -> str:
 def _in_short(reason: str) -> str:
     first_line = next(iter(reason.strip().splitlines()), "")
     for pattern, words in _REASONS:
-        if found := re.search(pattern, first_line):
-            return words.format(*found.groups())
+        if match := re.search(pattern, first_line):
+            return words.format(*match.groups())
     return first_line

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cocasearch.indexing.repair.verification import verify_index
-from cocasearch.indexing.snapshot.snapshots import find_snapshot, open_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import find_snapshot, open_snapshot
 from cocasearch.indexing.store.versions import latest_version
 
 DIMENSION = 8
@@ -64,6 +64,21 @@ def test_an_index_that_cannot_be_written_to_is_searched_in_memory(tmp_path, tabl
     np.testing.assert_array_equal(in_memory, on_disk)
 
 
+def test_an_index_is_searched_in_memory_where_faiss_does_not_read_what_was_written(
+    tmp_path, table, record, monkeypatch
+):
+    on_disk = open_snapshot(tmp_path, "images-1").nearest(record("q", 101).embedding, 7)
+    shutil.rmtree(tmp_path / "snapshot")
+
+    def refuse(writer):
+        raise RuntimeError("another format")
+
+    monkeypatch.setattr("cocasearch.indexing.snapshot.faiss_file.VectorFileWriter._read_back", refuse)
+    in_memory = open_snapshot(tmp_path, "images-1").nearest(record("q", 101).embedding, 7)
+    np.testing.assert_array_equal(in_memory, on_disk)
+    assert files(tmp_path) == []
+
+
 def test_the_version_read_from_file_names_is_the_tables(tmp_path, table, record):
     assert latest_version(tmp_path, "images-1") == table.version
     table.remove([record("3.png").id])
@@ -88,7 +103,7 @@ import sys
 from pathlib import Path
 from pathlib import Path
 import numpy as np
-from cocasearch.indexing.snapshot.snapshots import open_snapshot, find_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import open_snapshot, find_snapshot
 assert len(open_snapshot(Path({str(tmp_path)!r}), "images-1").nearest(np.eye({DIMENSION}, dtype=np.float32)[0], 5)[0])
 assert not {{"lancedb", "torch"}} & sys.modules.keys()
 """

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cocasearch.indexing.store.notations import (
+from cocasearch.indexing.store.records import COLUMNS
+from cocasearch.indexing.store.where_tokens import Tokens, unexpected
+from cocasearch.indexing.store.where_values import (
     FORMATS,
     any_of,
     at_home,
@@ -20,28 +22,11 @@ from cocasearch.indexing.store.notations import (
     whole_path,
 )
 
-COLUMNS = {
-    "text": ("path", "caption", "caption_by", "camera", "format", "remark", "root"),
-    "number": (
-        "width",
-        "height",
-        "size",
-        "latitude",
-        "longitude",
-        "caption_score",
-        "caption_logprob",
-        "caption_confidence",
-    ),
-    "time": ("taken_at",),
-}
+_ARROW_KINDS = {"string": "text", "int32": "whole", "int64": "whole", "float32": "number", "float64": "number"}
+KINDS = {name: _ARROW_KINDS.get(column.arrow, "time") for name, column in COLUMNS.items() if column.where}
+"""What each column that a condition may name holds: text, whole numbers, numbers or times."""
 
-MOST_CHARACTERS = 10_000
-_MOST_STEPS = 128  # comparisons, functions, operators, wildcards: LanceDB takes minutes over thousands
-_DEEPEST = 32  # brackets in brackets
 _MOST_DIGITS = 30
-
-_WHOLE = ("width", "height", "size")
-_KINDS = {name: kind for kind, names in COLUMNS.items() for name in names} | dict.fromkeys(_WHOLE, "whole")
 _FUNCTIONS = {  # how many arguments they take at least and at most, and what they give
     **dict.fromkeys(("lower", "upper"), (1, 1, "text")),
     **dict.fromkeys(("left", "right"), (2, 2, "text")),
@@ -65,15 +50,6 @@ _TYPES = {
 }
 _COMPARING = ("=", "==", "<>", "!=", "<", "<=", ">", ">=")
 _KEYWORDS = {"and", "or", "not", "in", "is", "like", "ilike", "between", "as"}
-
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<text>'(?:[^']|'')*')
-    |(?P<number>(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?!\w))
-    |(?P<name>[^\W\d]\w*|"[^"]*"|`[^`]*`)
-    |(?P<sign>::|[(),]|[<>=!|&+*/%^~@\#-]+)
-    |(?P<other>\S))""",
-    re.VERBOSE | re.IGNORECASE,
-)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?)?")
 
 
@@ -116,11 +92,9 @@ def read_condition(
     Raises:
         ValueError: It is none, too long, or uses what conditions do not know; the message says what.
     """
-    if len(condition) > MOST_CHARACTERS:
-        raise ValueError(f"it has over {MOST_CHARACTERS:,} characters")
     reader = _Reader(condition, roots or {}, cameras)
     term = reader.either()
-    reader.end()
+    reader.tokens.end()
     return Condition(term.sql, reader.columns)
 
 
@@ -128,63 +102,49 @@ class _Reader:
     """Reads a condition from left to right, what binds less around what binds more."""
 
     def __init__(self, condition: str, roots: Mapping[str, Path], cameras: Callable[[], Iterable[str]]) -> None:
-        self._tokens = [(str(found.lastgroup), found[found.lastgroup or 0]) for found in _TOKEN.finditer(condition)]
-        if ("other", "'") in self._tokens:
-            raise ValueError("Unterminated string literal")
-        self._at = 0
-        self._depth = self._steps = 0
-        self._roots, self._cameras = roots, cameras
+        self.tokens = Tokens(condition)
         self.columns: dict[str, list[str]] = {}
+        self._roots, self._cameras = roots, cameras
 
     def either(self) -> _Term:
         return self._chain(self._both, ("or",), "truth")
-
-    def end(self) -> None:
-        if self._at == len(self._tokens):
-            return
-        kind, token = self._tokens[self._at]
-        if token == ")":
-            raise ValueError("a bracket closes nothing")
-        if kind == "sign" and token not in (",", "("):
-            raise ValueError(f"Operator {token} is not supported")
-        raise ValueError(f"{token} means nothing there" if token in "?$:" else f"it should end, found: {token}")
 
     def _both(self) -> _Term:
         return self._chain(self._negated, ("and",), "truth")
 
     def _negated(self) -> _Term:
-        if self._take("not"):
-            return _Term(f"not {self._inner(self._negated).sql}", "truth")
+        if self.tokens.take("not"):
+            return _Term(f"not {self.tokens.inner(self._negated).sql}", "truth")
         return self._comparison()
 
     def _comparison(self) -> _Term:
         left = self._sum()
-        if sign := self._take(*_COMPARING):
-            self._step()
+        if sign := self.tokens.take(*_COMPARING):
+            self.tokens.step()
             return _Term(self._compared(left, sign, self._sum()), "truth")
-        if self._take("is"):
-            negation = "not " if self._take("not") else ""
-            what = self._expect("null", "true", "false")
+        if self.tokens.take("is"):
+            negation = "not " if self.tokens.take("not") else ""
+            what = self.tokens.expect("null", "true", "false")
             return _Term(f"{left.sql} is {negation}{what}", "truth")
-        negation = "not " if self._take("not") else ""
-        if word := self._take("like", "ilike"):
+        negation = "not " if self.tokens.take("not") else ""
+        if word := self.tokens.take("like", "ilike"):
             right = self._sum()
             if right.text is None:
                 raise ValueError(f"{word.upper()} takes a text in quotes")
-            self._step(1 + right.text.count("%") + right.text.count("_"))
+            self.tokens.step(1 + right.text.count("%") + right.text.count("_"))
             self._note(left, right)
             return _Term(f"{negation}({self._alike(left, word, right)})", "truth")
-        if self._take("between"):
-            self._step()
+        if self.tokens.take("between"):
+            self.tokens.step()
             lowest = self._fitting(left, self._sum())
-            self._expect("and")
+            self.tokens.expect("and")
             highest = self._fitting(left, self._sum())
             return _Term(f"{left.sql} {negation}between {lowest} and {highest}", "truth")
-        if self._take("in"):
-            self._step()
+        if self.tokens.take("in"):
+            self.tokens.step()
             return _Term(f"{negation}({self._among(left, self._arguments())})", "truth")
         if negation:
-            self._expect("in", "like", "ilike", "between")
+            self.tokens.expect("in", "like", "ilike", "between")
         return left
 
     def _sum(self) -> _Term:
@@ -194,20 +154,20 @@ class _Reader:
         return self._chain(self._signed, ("*", "/", "%"), "number")
 
     def _signed(self) -> _Term:
-        if self._take("-"):
-            term = self._inner(self._signed)
+        if self.tokens.take("-"):
+            term = self.tokens.inner(self._signed)
             return term._replace(sql=f"- {term.sql}", column="", text=None)
         term = self._single()
-        while self._take("::"):
-            term = self._cast(term, self._expect(*_TYPES))
+        while self.tokens.take("::"):
+            term = self._cast(term, self.tokens.expect(*_TYPES))
         return term
 
     def _single(self) -> _Term:
-        if self._take("("):
-            term = self._inner(self.either)
-            self._expect(")")
+        if self.tokens.take("("):
+            term = self.tokens.inner(self.either)
+            self.tokens.expect(")")
             return term._replace(sql=f"({term.sql})")
-        kind, token = self._next()
+        kind, token = self.tokens.next()
         if kind == "text":
             return _Term(token, "text", text=token[1:-1].replace("''", "'"))
         if kind == "number":
@@ -215,39 +175,38 @@ class _Reader:
                 raise ValueError(f"no number there has {len(token):,} digits")
             return _Term(token, "number", is_fraction=not token.isdecimal())
         if kind != "name" or token.lower() in _KEYWORDS:
-            self._at -= 1
-            self.end()
+            raise unexpected(kind, token)
         return self._named(token)
 
     def _named(self, token: str) -> _Term:
         name = token.lower()
-        if self._at < len(self._tokens) and self._tokens[self._at][0] == "text":
+        if self.tokens.comes("text"):
             if name not in ("timestamp", "date"):
                 raise ValueError(f"{token} means nothing there")
-            return _Term(f"{name} {self._next()[1]}", "time")
+            return _Term(f"{name} {self.tokens.next()[1]}", "time")
         if name in ("true", "false", "null"):
             return _Term(name, "truth")
-        if self._tokens[self._at : self._at + 1] == [("sign", "(")]:
+        if self.tokens.comes("sign", "("):
             return self._called(name)
         column = token.strip('"`') if token[0] in '"`' else name
-        if column not in _KINDS:
+        if column not in KINDS:
             raise ValueError(f"there is no column {column}")
         self.columns.setdefault(column, [])
         if column == "path":
-            self._step(len(self._roots) // 8)  # its SQL names them all
-        return _Term(whole_path(self._roots) if column == "path" else column, _KINDS[column], column)
+            self.tokens.step(len(self._roots) // 8)  # its SQL names them all
+        return _Term(whole_path(self._roots) if column == "path" else column, KINDS[column], column)
 
     def _called(self, name: str) -> _Term:
         if name in ("cast", "try_cast"):
-            self._expect("(")
-            term = self._inner(self.either)
-            self._expect("as")
-            cast = self._cast(term, self._expect(*_TYPES), name)
-            self._expect(")")
+            self.tokens.expect("(")
+            term = self.tokens.inner(self.either)
+            self.tokens.expect("as")
+            cast = self._cast(term, self.tokens.expect(*_TYPES), name)
+            self.tokens.expect(")")
             return cast
         if name not in _FUNCTIONS:
             raise ValueError(f"there is no function '{name}'")
-        self._step()
+        self.tokens.step()
         least, most, kind = _FUNCTIONS[name]
         terms = self._arguments()
         if not least <= len(terms) <= most:
@@ -259,12 +218,12 @@ class _Reader:
         return _Term(f"{name}({', '.join(term.sql for term in terms)})", kind)
 
     def _arguments(self) -> list[_Term]:
-        self._expect("(")
+        self.tokens.expect("(")
         terms: list[_Term] = []
-        while not self._take(")"):
+        while not self.tokens.take(")"):
             if terms:
-                self._expect(",")
-            terms.append(self._inner(self.either))
+                self.tokens.expect(",")
+            terms.append(self.tokens.inner(self.either))
         return terms
 
     def _cast(self, term: _Term, to: str, how: str = "cast") -> _Term:
@@ -323,43 +282,10 @@ class _Reader:
 
     def _chain(self, part: Callable[[], _Term], signs: tuple[str, ...], kind: str) -> _Term:
         term = part()
-        while sign := self._take(*signs):
-            self._step()
+        while sign := self.tokens.take(*signs):
+            self.tokens.step()
             term = _Term(f"{term.sql} {sign} {part().sql}", "text" if sign == "||" else kind)
         return term
-
-    def _step(self, count: int = 1) -> None:
-        self._steps += count
-        if self._steps > _MOST_STEPS:
-            raise ValueError(f"it has over {_MOST_STEPS} comparisons, operators, wildcards")
-
-    def _inner(self, part: Callable[[], _Term]) -> _Term:
-        if self._depth == _DEEPEST:
-            raise ValueError(f"it has over {_DEEPEST} brackets in each other")
-        self._depth += 1
-        term = part()
-        self._depth -= 1
-        return term
-
-    def _take(self, *wanted: str) -> str:
-        """The next word or sign if it is a wanted one; empty if not."""
-        if self._at < len(self._tokens):
-            kind, token = self._tokens[self._at]
-            if kind in ("name", "sign") and token.lower() in wanted:
-                self._at += 1
-                return token.lower()
-        return ""
-
-    def _expect(self, *wanted: str) -> str:
-        if token := self._take(*wanted):
-            return token
-        raise ValueError(f"expected {' or '.join(wanted)}, found: {self._next()[1]}")
-
-    def _next(self) -> tuple[str, str]:
-        if self._at == len(self._tokens):
-            raise ValueError("it breaks off")
-        self._at += 1
-        return self._tokens[self._at - 1]
 
 
 def _with_path(column: _Term, value: _Term, compare: Callable[[str, str], str], *, escape: bool = False) -> str:
