@@ -1,4 +1,4 @@
-"""Reads files for decoding in a way that notices when they change meanwhile."""
+"""A reader of files for decoding that notices which of them change while they are read."""
 
 from collections.abc import Mapping
 from contextlib import suppress
