@@ -109,7 +109,7 @@ def query(
 
     Exact copies of a photo that is looked for take no places; they are named, and JSON has them under its `copies`.
 
-    --where takes the columns that its own help names; ilike ignores case.
+    In conditions, ilike ignores case.
     """
     asked = bool(terms or text or image)
     if within is not None:

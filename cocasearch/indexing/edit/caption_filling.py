@@ -114,22 +114,22 @@ class CaptionFiller:
         with writer_lock(self._index.folder):
             manifest = read_manifest(self._index)
             check_model(manifest, self._loaded.fingerprint, self._loaded.name, self._index)
-            generation = open_for_writing(self._index.folder, manifest, rebuild=False)
+            writable = open_for_writing(self._index.folder, manifest, rebuild=False)
             report = FillReport()
-            photos = list(self._to_caption(generation, report))
+            photos = list(self._to_caption(writable, report))
             if photos:
-                note_caption_settings(generation, self.options)
-                self._caption(photos, generation.table, report, progress)
-                generation.table.compact()
+                note_caption_settings(writable, self.options)
+                self._caption(photos, writable.table, report, progress)
+                writable.table.compact()
             open_snapshot(self._index, manifest.table)
-            report.captions = len(generation.table) - generation.table.count_without_caption()
-            report.unjudged = generation.table.count(UNJUDGED) if self._loaded.confidence else 0
+            report.captions = len(writable.table) - writable.table.count_without_caption()
+            report.unjudged = writable.table.count(UNJUDGED) if self._loaded.confidence else 0
             return report
 
-    def _to_caption(self, generation: WritableTable, report: FillReport) -> Iterator[_Photo]:
-        roots = generation.manifest.locate_roots(self._index)
-        judges = self._judges(generation.manifest)
-        for batch in generation.table.batches(_COLUMNS):
+    def _to_caption(self, writable: WritableTable, report: FillReport) -> Iterator[_Photo]:
+        roots = writable.manifest.locate_roots(self._index)
+        judges = self._judges(writable.manifest)
+        for batch in writable.table.batches(_COLUMNS):
             for row in batch.to_pylist():
                 is_unsure = row["caption_by"] == "model" and is_below(row["caption_confidence"], self._below)
                 is_captioned = row["caption"] is not None and not is_unsure

@@ -61,11 +61,11 @@ class HumanCaptions:
         return bool(np.asarray(rows["embedding"][0].as_py()) @ record.embedding < _SAME_PICTURE)
 
 
-def captions_to_keep(index: AnyIndex, generation: WritableTable) -> HumanCaptions:
+def captions_to_keep(index: AnyIndex, writable: WritableTable) -> HumanCaptions:
     """What people have decided in an index: in the table that is written or, in a rebuild, the one to be replaced."""
     present = find_manifest(IndexLocation.of(index).manifest)
-    if present is None or present.table == generation.manifest.table:
-        return HumanCaptions(generation.table)
+    if present is None or present.table == writable.manifest.table:
+        return HumanCaptions(writable.table)
     with suppress(CocaSearchError):
         return HumanCaptions(IndexTable(index, present.table))
     return HumanCaptions(None)  # that table is lost, and is made anew for that

@@ -69,12 +69,12 @@ def remove_paths(index: AnyIndex, paths: Sequence[Path]) -> RemovalReport:
         manifest = _leaving_out(present.manifest.located(index), list(taken), excluded)
         write_manifest(manifest, index.manifest)  # first, so that a killed run is taken up by the same command
         n_rows, n_unreadable = _rows(present), len(present.unreadable)
-        for table in tables:
-            _clear(table, wanted)
+        for writable in tables:
+            _clear(writable, wanted)
         left = _without(manifest, dropped, index)
         write_manifest(left, index.manifest)
-        for table in rebuilds:
-            give_roots(replace(table, manifest=kept), left, manifest)
+        for writable in rebuilds:
+            give_roots(replace(writable, manifest=kept), left, manifest)
         return RemovalReport(
             removed=n_rows - _rows(present),
             forgotten=n_unreadable - len(present.unreadable),

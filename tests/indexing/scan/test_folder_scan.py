@@ -15,7 +15,10 @@ from cocasearch.indexing.scan.plan import make_plan
 from cocasearch.indexing.scan.roots import extend_roots
 from cocasearch.indexing.scan.update_options import UpdateOptions
 from cocasearch.indexing.store.location import MANIFEST_FILE
-from cocasearch.indexing.store.manifest import Manifest, write_manifest
+from cocasearch.indexing.store.manifest import (
+    Manifest,
+    write_manifest,
+)
 from cocasearch.indexing.store.unreadable_files import UnreadableFile, UnreadableFiles
 
 
