@@ -7,7 +7,6 @@ become of the files.
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from cocasearch.errors import UnreadableImage
@@ -114,8 +113,8 @@ class WriteQueue:
         Its older record, if any, goes with it, unless the file may be fine and something else stood in the way.
         """
         self.failed.append((path, error.reason))
-        entry = UnreadableFile(file.root, file.path, error.reason, file.size, file.mtime_ns, error.cause, error.extra)
-        self._unreadable.add(replace(entry, pixels=error.pixels))
+        as_read = (file.root, file.path, error.reason, file.size, file.mtime_ns)
+        self._unreadable.add(UnreadableFile(*as_read, error.cause, error.extra, error.pixels))
         if error.cause == "system":
             self.refused.append((file.root, file.path))
         if file.known and error.cause == "file":
