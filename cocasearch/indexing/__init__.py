@@ -1,4 +1,4 @@
-"""From image files to a searchable folder on disk.
+"""Makes a searchable index folder from image files, and keeps it up to date.
 
 manifest.json      which model, which roots, which table: a reader starts here
 manifest-copy.json the same once more, for repairs

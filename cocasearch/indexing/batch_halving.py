@@ -1,23 +1,26 @@
-"""Work on many things at once that one of them can make fail: that one is found, and costs nothing but itself."""
+"""Work on a batch that a single item can make fail: halving the batch finds that item, and all others are done."""
 
 from collections.abc import Callable
 
 from cocasearch.errors import CocaSearchError
 
 Faults = list[tuple[int, Exception]]
-"""Positions of what is at fault, each with the error that it leads to."""
+"""The positions of the items that make the work fail, each with the error."""
 
 
 def do_without_faulty(count: int, work: Callable[[range], None]) -> Faults:
-    """Do `work` on all positions below `count`; where it fails, on either half, down to those at fault, which are left.
+    """Do `work` on all positions below `count` but those that make it fail, which halving finds.
 
     Args:
-        count: Number of things.
-        work: Does all of it for some neighbouring positions, or raises and has done nothing.
+        count: Number of items.
+        work: Works on a range of positions as a whole, or raises and has done nothing.
+
+    Returns:
+        The positions left out, each with the error that it leads to.
 
     Raises:
-        Exception: What every one of several leads to: it is not they that are at fault.
-        CocaSearchError: What `work` has raised: somebody else's fault, and told.
+        Exception: Every one of several items makes the work fail: the fault is not theirs.
+        CocaSearchError: `work` has raised it: no item is at fault then.
     """
     faults = _faults(range(count), work) if count else []
     if len(faults) == count > 1:

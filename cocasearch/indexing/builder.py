@@ -153,7 +153,7 @@ class IndexBuilder:
             state.check_unchanged()
             wanted, rebuild = self._wanted_manifest(plan), bool(plan.scan.options.rebuild_with)
             target = open_for_writing(self._index, wanted, rebuild=rebuild)
-            queue = WriteQueue(target.table, target.ledger, seconds=self._commit_seconds)
+            queue = WriteQueue(target.table, target.unreadable, seconds=self._commit_seconds)
             files = chain(queue.settle(plan), plan.to_describe[Change.UPDATED], plan.to_describe[Change.ADDED])
             self._describe(CompressedList(files), plan, target, queue, progress, on_stop)
             with giving_back_freed_memory():
@@ -201,11 +201,11 @@ class IndexBuilder:
         from cocasearch.indexing.edit.human_captions import captions_to_keep
         from cocasearch.indexing.model_pass import ModelPass
         from cocasearch.indexing.steady_reading import CarefulReader
-        from cocasearch.indexing.table_swap import note_decoding
+        from cocasearch.indexing.table_swap import note_caption_settings
         from cocasearch.inference.describer import ImageDescriber
 
         if self._caption_options:
-            note_decoding(target, self._model().complete(self._caption_options))
+            note_caption_settings(target, self._model().complete(self._caption_options))
         describer = ImageDescriber(self._model(), self._caption_options)
         reader = CarefulReader(plan.coverage.roots)
         model_pass = ModelPass(self._model(), describer, reader, queue, captions_to_keep(self._index, target))

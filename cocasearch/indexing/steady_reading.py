@@ -1,11 +1,12 @@
-"""Reads files for decoding in a way that notices when they change meanwhile."""
+"""A reader of files for decoding that notices which of them change while they are read."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from cocasearch.images.discovery import file_stat
+from cocasearch.errors import CocaSearchError
+from cocasearch.images.discovery import file_stat, status_of
 from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.store.records import hash_file
 
@@ -52,9 +53,6 @@ class CarefulReader:
     def is_there(self, file: Candidate) -> bool:
         """Whether there is still a file, or the system does not say."""
         try:
-            self.path(file).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
+            return status_of(self.path(file)) is not None
+        except CocaSearchError:
             return True
-        return True

@@ -1,4 +1,4 @@
-"""What an index holds, in a few numbers.
+"""A summary of what an index holds, in a few numbers.
 
 Reads the manifest, the table, the snapshot's name and the list of unreadable files; opens no photo and writes nothing.
 """
@@ -24,7 +24,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """One index.
+    """The summary of one index.
 
     Attributes:
         photos: Images that a query can find.

@@ -1,4 +1,4 @@
-"""Which table of an index is written: the present one, a first one, or one made beside it to take its place.
+"""The table of an index that is written: the present one, a first one, or one made beside it to take its place.
 
 Readers go by the manifest alone. A rebuild writes a table of its own, described in a file beside the manifest, and
 becomes the index when the manifest is written like that file; until then it can be stopped and continued.
@@ -40,16 +40,16 @@ _OUR_TABLE = re.compile(rf"{_TABLE_PREFIX}\d+")
 
 @dataclass(frozen=True)
 class WritableTable:
-    """A table with its list of unreadable files and its manifest, and the file that holds the manifest."""
+    """A table that is open for writing, with its list of unreadable files, its manifest and the file of that."""
 
     manifest: Manifest
     table: IndexTable
-    ledger: UnreadableFiles
+    unreadable: UnreadableFiles
     file: Path
 
 
 def open_for_writing(index: Path, wanted: Manifest, *, rebuild: bool) -> WritableTable:
-    """The table to write to, made if need be. For the holder of the writer's lock.
+    """The table to write to, made if need be. The caller holds the writer's lock.
 
     Args:
         index: The index folder, which exists.
@@ -83,7 +83,7 @@ def open_for_writing(index: Path, wanted: Manifest, *, rebuild: bool) -> Writabl
 
 
 def open_all_for_writing(index: Path) -> list[WritableTable]:
-    """The table of an index, and beside it that of a rebuild that has not been completed. For the lock's holder.
+    """The table of an index, and that of a rebuild that has not been completed. The caller holds the writer's lock.
 
     Raises:
         CocaSearchError: No index there.
@@ -108,44 +108,44 @@ def _beside(present: Manifest, pending: Manifest, before: Manifest) -> tuple[Roo
     return (*present.roots, *(root for root in pending.roots if root.key not in keys))
 
 
-def note_decoding(writable: WritableTable, options: CaptionOptions) -> None:
-    """Let the manifest tell how captions are written, before they are. For the holder of the writer's lock."""
-    manifest, decoding = writable.manifest, options.to_dict()
-    if decoding not in manifest.caption_settings:
-        settings = (*manifest.caption_settings, decoding)
-        write_manifest(replace(manifest, caption_settings=settings), writable.file)
+def note_caption_settings(writable: WritableTable, options: CaptionOptions) -> None:
+    """Note in the manifest how captions are written, before they are. The caller holds the writer's lock."""
+    manifest, settings = writable.manifest, options.to_dict()
+    if settings not in manifest.caption_settings:
+        manifest = replace(manifest, caption_settings=(*manifest.caption_settings, settings))
+        write_manifest(manifest, writable.file)
 
 
 def swap_in(writable: WritableTable, index: Path) -> None:
     """Make the table what readers find, and remove the one that it replaces."""
     if writable.file.name != MANIFEST_FILE:
-        writable.ledger.rename(UNREADABLE_FILE)
+        writable.unreadable.rename(UNREADABLE_FILE)
         if complete := find_manifest(writable.file):
             write_manifest(complete, index / MANIFEST_FILE)
         sweep(index)
 
 
 def end_rebuild(index: Path) -> None:
-    """Let the next rebuild begin anew: until here, after a kill, it finds this one done. The last act of a run."""
+    """Let the next rebuild begin anew. It is the last act of a run: one that is killed before it counts as done."""
     if find_rebuild(index) is None:
         (index / REBUILD_FILE).unlink(missing_ok=True)
 
 
 def drop_rebuild(index: Path) -> None:
-    """Give up a rebuild that has not been completed. For the holder of the writer's lock."""
+    """Give up a rebuild that has not been completed. The caller holds the writer's lock."""
     for name in (REBUILD_FILE, REBUILD_UNREADABLE_FILE):
         (index / name).unlink(missing_ok=True)
     sweep(index)
 
 
-def _new_manifest(wanted: Manifest, *others: Manifest | None) -> Manifest:
+def _new_manifest(wanted: Manifest, *known: Manifest | None) -> Manifest:
     """The wanted manifest for a table of a name that no other has."""
-    numbers = [int(other.table.removeprefix(_TABLE_PREFIX)) for other in others if other]
+    numbers = [int(manifest.table.removeprefix(_TABLE_PREFIX)) for manifest in known if manifest]
     return replace(wanted, table=f"{_TABLE_PREFIX}{max(numbers, default=0) + 1}", caption_settings=())
 
 
 def _refuse_to_replace(index: Path, table: str) -> None:
-    """Let a table with rows be, though no manifest names it: it may be the work of days.
+    """Refuse to replace a table with rows, though no manifest names it: it may be the work of days.
 
     Raises:
         CocaSearchError: There is one, or one that cannot be read.
@@ -165,7 +165,7 @@ def _refuse_to_replace(index: Path, table: str) -> None:
 
 
 def unnamed_tables(index: Path) -> set[str]:
-    """Tables that no manifest names, or whose snapshot alone is there: rebuilds leave them, and losses of tables."""
+    """The tables that no manifest names, as stopped rebuilds leave them, and those of which only a snapshot is left."""
     manifests = [find_manifest(index / name) for name in (MANIFEST_FILE, REBUILD_FILE)]
     there = {table.stem for table in index.glob(f"*{TABLE_SUFFIX}")} | tables_with_snapshots(index)
     ours = set(filter(_OUR_TABLE.fullmatch, there))  # in a folder that others write to as well

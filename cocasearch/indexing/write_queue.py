@@ -1,12 +1,12 @@
-"""Finished records wait here for the next commit to the table; unreadable files for the ledger.
+"""A queue of what a run has finished: records wait in it for the next commit to the table, and unreadable files too.
 
-Every commit is atomic, and between two of them little work is at stake. Counts what happened to each file.
+Every commit is atomic, and little work is lost if a run is killed between two of them. The queue also counts what has
+become of the files.
 """
 
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from cocasearch.errors import UnreadableImage
@@ -31,7 +31,7 @@ class WriteQueue:
 
     Args:
         table: Where records go.
-        ledger: Where unreadable files go.
+        unreadable: Where unreadable files go.
         seconds: Longest time that a record waits, as long as records keep coming.
 
     Attributes:
@@ -41,13 +41,13 @@ class WriteQueue:
         refused: Places of files that the system did not let read, and which may be fine.
     """
 
-    def __init__(self, table: IndexTable, ledger: UnreadableFiles, *, seconds: float) -> None:
+    def __init__(self, table: IndexTable, unreadable: UnreadableFiles, *, seconds: float) -> None:
         self.done = Counter[Change]()
         self.failed: list[tuple[str, str]] = []
         self.vanished: list[Place] = []
         self.refused: list[Place] = []
         self._table = table
-        self._ledger = ledger
+        self._unreadable = unreadable
         self._seconds = seconds
         self._new: list[ImageRecord] = []
         self._replacing: list[ImageRecord] = []
@@ -56,7 +56,7 @@ class WriteQueue:
         self._commits = 0
 
     def settle(self, plan: BuildPlan) -> list[Candidate]:
-        """Do, at once, all that needs no model.
+        """Store at once all that needs no model.
 
         Returns:
             Files that need it after all: their source rows were overwritten, as when files have changed places.
@@ -77,12 +77,12 @@ class WriteQueue:
         del ids[Change.MISSING]  # nothing is new about them
         self.done.update({change: len(rows) for change, rows in ids.items()})
         for place in plan.scan.files.gone_bad:
-            self._ledger.discard(*place)
-        self._ledger.save()
+            self._unreadable.discard(*place)
+        self._unreadable.save()
         return left
 
     def _reuse(self, change: Change, reuses: Sequence[Reuse]) -> list[Candidate]:
-        """Store files by rows of the same content, in one step; those for which that cannot be done."""
+        """Store files by rows of the same content, in one step. Returns those whose row has other content by now."""
         ids = [record_id(*reuse.source_row) for reuse in reuses]
         rows = self._table.rows(sorted(set(ids)))
         hashes = dict(zip(rows["id"].to_pylist(), rows["content_hash"].to_pylist(), strict=True))
@@ -98,30 +98,30 @@ class WriteQueue:
             self._table.put(rows_in_new_places(rows, files, [positions[id] for _, id in fit]), without)
             self.done[change] += len(fit)
         for file, _ in fit:
-            self._ledger.discard(file.root, file.path)
+            self._unreadable.discard(file.root, file.path)
         stored = {file for file, _ in fit}
         return [reuse.file for reuse in reuses if reuse.file not in stored]
 
     def put(self, file: Candidate, record: ImageRecord) -> None:
-        """Let a record wait for the next commit."""
+        """Queue a record for the next commit."""
         (self._replacing if file.known else self._new).append(record)
-        self._ledger.discard(file.root, file.path)
+        self._unreadable.discard(file.root, file.path)
 
     def put_unreadable(self, file: Candidate, path: str, error: UnreadableImage) -> None:
-        """Let a file that could not be read wait for the next commit.
+        """Queue a file that could not be read for the next commit.
 
         Its older record, if any, goes with it, unless the file may be fine and something else stood in the way.
         """
         self.failed.append((path, error.reason))
-        entry = UnreadableFile(file.root, file.path, error.reason, file.size, file.mtime_ns, error.cause, error.extra)
-        self._ledger.add(replace(entry, pixels=error.pixels))
+        as_read = (file.root, file.path, error.reason, file.size, file.mtime_ns)
+        self._unreadable.add(UnreadableFile(*as_read, error.cause, error.extra, error.pixels))
         if error.cause == "system":
             self.refused.append((file.root, file.path))
         if file.known and error.cause == "file":
             self._outdated.append(record_id(file.root, file.path))
 
     def commit_if_due(self) -> bool:
-        """Commit if much, or for long, has been waiting; whether it was so."""
+        """Commit if many records wait, or if they wait for long. Returns whether that was so."""
         waiting = len(self._new) + len(self._replacing)
         is_due = waiting >= _MOST_ROWS or time.monotonic() - self._last_commit >= self._seconds
         if is_due:
@@ -129,7 +129,7 @@ class WriteQueue:
         return is_due
 
     def commit(self) -> None:
-        """Store everything that waits; a Ctrl-C takes effect when it is stored, so that nothing is stored twice."""
+        """Store everything that waits. A Ctrl-C takes effect after that, so that nothing is stored twice."""
         with uninterrupted():
             self._store()
         self._last_commit = time.monotonic()
@@ -147,7 +147,7 @@ class WriteQueue:
             self.done[Change.UPDATED] += len(replacing)
         self._table.remove(outdated)
         self.done[Change.REMOVED] += len(outdated)
-        self._ledger.save()
+        self._unreadable.save()
         self._commits += 1
         if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
             self._table.compact()

@@ -245,7 +245,7 @@ def test_an_unchanged_library_changes_no_file_of_the_index(update, index):
     assert stamps() == before
 
 
-def test_a_plan_is_made_without_changing_anything(update, index, photos, draw):
+def test_a_plan_is_made_without_changing_anything(update, index, photos, loaded, draw):
     (photos / "p1.png").rename(photos / "q1.png")
     shutil.copy(photos / "p2.png", photos / "q2.png")
     (photos / "p3.png").unlink()
@@ -253,7 +253,7 @@ def test_a_plan_is_made_without_changing_anything(update, index, photos, draw):
     draw(photos / "new.png", 98)
     (photos / "bad.png").write_bytes(b"no picture")
     before = {file: file.read_bytes() for file in index.rglob("*") if file.is_file()}
-    plan = make_plan(scan_folders(index, [photos]))
+    plan = IndexBuilder(index, loaded).plan(photos, keep_hashes=False)
     assert {kind: count for kind, count in plan.counts().items() if count} == {
         "new": 2,
         "changed": 1,
@@ -268,7 +268,7 @@ def test_a_plan_is_made_without_changing_anything(update, index, photos, draw):
 
 def test_a_plan_that_has_been_overtaken_is_refused(update, build, index, photos, loaded, draw):
     draw(photos / "new.png", 98)
-    plan = make_plan(scan_folders(index, [photos]))
+    plan = IndexBuilder(index, loaded).plan(photos)
     build(photos)
     with pytest.raises(CocaSearchError, match="has just been changed by another run"):
         IndexBuilder(index, loaded).carry_out(plan)

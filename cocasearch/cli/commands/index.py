@@ -182,8 +182,9 @@ def _say_rules(plan: BuildPlan, folder: Path) -> None:
 
 def _say_plan(plan: BuildPlan, folder: Path, *, is_last: bool) -> None:
     """Say what a run will do; where that is all, also what the last lines of a run would say about folders."""
-    for forgotten in plan.coverage.forgotten:
-        console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
+    for root in plan.scan.state.roots():
+        if root.key not in plan.coverage.roots:
+            console.say(f"no longer indexed, since its photos have moved: {console.shown(root.locate(folder))}")
     photos = counted(plan.n_pruned, "photo")
     what = f"; --prune forgets {photos}, with vectors and captions" if plan.n_pruned else ""
     console.say(f"plan: {format_counts(plan.counts())}{what}")

@@ -21,7 +21,7 @@ from cocasearch.indexing.store.manifest import Manifest, check_model, read_manif
 from cocasearch.indexing.store.records import ImageKey, StoredCaption, author_of
 from cocasearch.indexing.store.row_filters import UNJUDGED
 from cocasearch.indexing.store.table import IndexTable
-from cocasearch.indexing.table_swap import WritableTable, note_decoding, open_for_writing
+from cocasearch.indexing.table_swap import WritableTable, note_caption_settings, open_for_writing
 from cocasearch.inference.caption_confidence import confidence_model_for
 from cocasearch.inference.caption_files.caption_sinks import is_below
 from cocasearch.inference.describer import ImageDescriber, ImageDescription
@@ -118,7 +118,7 @@ class CaptionFiller:
             report = FillReport()
             photos = list(self._to_caption(writable, report))
             if photos:
-                note_decoding(writable, self.options)
+                note_caption_settings(writable, self.options)
                 self._caption(photos, writable.table, report, progress)
                 writable.table.compact()
             open_snapshot(self._index, manifest.table)

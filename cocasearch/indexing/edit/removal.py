@@ -68,7 +68,7 @@ def remove_paths(index: AnyIndex, paths: Sequence[Path]) -> RemovalReport:
         excluded = [path for path in taken if _is_walked(path, kept, index)]
         manifest = _leaving_out(present.manifest.located(index), list(taken), excluded)
         write_manifest(manifest, index.manifest)  # first, so that a killed run is taken up by the same command
-        n_rows, n_unreadable = _rows(present), len(present.ledger)
+        n_rows, n_unreadable = _rows(present), len(present.unreadable)
         for writable in tables:
             _clear(writable, wanted)
         left = _without(manifest, dropped, index)
@@ -77,7 +77,7 @@ def remove_paths(index: AnyIndex, paths: Sequence[Path]) -> RemovalReport:
             give_roots(replace(writable, manifest=kept), left, manifest)
         return RemovalReport(
             removed=n_rows - _rows(present),
-            forgotten=n_unreadable - len(present.ledger),
+            forgotten=n_unreadable - len(present.unreadable),
             roots=tuple(str(roots[key]) for key in dropped),
             excluded=tuple(map(str, excluded)),
             total=len(present.table),
@@ -99,7 +99,7 @@ def _parts_at(path: Path, roots: Mapping[str, Path]) -> list[RootPart]:
 def _holds_anything(part: RootPart, tables: Iterable[WritableTable]) -> bool:
     return not part.path or any(
         writable.table.count_below(part.root, part.path)
-        or any(part.holds(entry.root, entry.path) for entry in writable.ledger)
+        or any(part.holds(entry.root, entry.path) for entry in writable.unreadable)
         for writable in tables
     )
 
@@ -111,10 +111,10 @@ def _rows(writable: WritableTable) -> int:
 def _clear(writable: WritableTable, parts: Iterable[RootPart]) -> None:
     for part in parts:
         writable.table.remove_below(part.root, part.path)
-        for entry in list(writable.ledger):
+        for entry in list(writable.unreadable):
             if part.holds(entry.root, entry.path):
-                writable.ledger.discard(entry.root, entry.path)
-    writable.ledger.save()
+                writable.unreadable.discard(entry.root, entry.path)
+    writable.unreadable.save()
     writable.table.compact()
 
 

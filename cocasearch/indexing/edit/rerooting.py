@@ -163,10 +163,10 @@ def _follow(writable: WritableTable, moves: list[_Move], roots: Mapping[str, Pat
             writable.table.put(rows)
             stay = set(rows["id"].to_pylist())
             writable.table.remove([id for id in old_ids if id not in stay])
-        for entry in [entry for entry in writable.ledger if move.holds(entry.root, entry.path)]:
-            writable.ledger.discard(entry.root, entry.path)
-            writable.ledger.add(replace(entry, root=move.new_root, path=move.follow(entry.path)))
-    writable.ledger.save()
+        for entry in [entry for entry in writable.unreadable if move.holds(entry.root, entry.path)]:
+            writable.unreadable.discard(entry.root, entry.path)
+            writable.unreadable.add(replace(entry, root=move.new_root, path=move.follow(entry.path)))
+    writable.unreadable.save()
     writable.table.mark_found(_found_again(writable, roots))
     writable.table.compact()
 

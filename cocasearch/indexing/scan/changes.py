@@ -1,14 +1,14 @@
-"""What can have become of a file since the last run: one list for the plan, the run and what people are told."""
+"""The kinds of what can have become of a file since the last run, for the plan, the run and the lines that tell it."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class Change(StrEnum):
-    """What has become of a file. The value is the word for it after a run, the order is that of the last line."""
+    """What has become of a file. The values are the words of the line that ends a run, in their order there."""
 
     ADDED = "added"
-    UPDATED = "updated"  # it holds another image than before
+    UPDATED = "updated"  # its content is another one than before
     MOVED = "moved"  # its content was known in a place that is gone, or in a root around a new one
     COPIED = "copied"  # its content is known in another place, too
     TOUCHED = "touched"  # its time of change is new and nothing else
@@ -33,5 +33,5 @@ _PLANNED = {Change.ADDED: "new", Change.UPDATED: "changed", Change.KNOWN_BAD: "b
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
-    """Numbers of files with the word for each kind, without those that are zero."""
+    """The numbers of files, each with the word for its kind, without those that are zero."""
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do"

@@ -153,39 +153,40 @@ def _remembered_targets(
         else:
             targets.append(Target(folder))
     if options.rebuild_with:
-        refuse_losses(state, state.present, known, Excludes(rules.excludes), absent, paths)
+        absent += refuse_losses(state, state.present, Excludes(rules.excludes), absent, paths)
     return targets, absent
 
 
 def _compare(
     state: IndexState, options: UpdateOptions, rules: WalkRules, targets: Iterable[Target], absent: Iterable[Path]
 ) -> Scan:
-    """List and compare the files of all targets."""
+    """List and compare the files of all targets, and tell what the index covers with them."""
     targets = sorted(dict.fromkeys(targets), key=lambda target: target.names is not None)  # whole folders first
     before = {root.key: root.locate(state.index) for root in state.roots()}
     partial = frozenset(root.key for root in state.roots() if root.partial)
     taken = {root.key for root in state.pending.roots} if state.pending else set()
     roots = extend_roots(before, targets, partial, taken)
     comparison = FileComparison(state, options, rules, roots)
-    excludes = comparison.excludes
+    files, excludes, left_behind = comparison.files, comparison.excludes, list[str]()
+
     filled = [target for target in targets if comparison.compare(target)]
     folders = {target.folder for target in filled}
-    roots = {key: root for key, root in roots.items() if key in before or root in folders}
     walked = [target.folder for target in filled if target.names is None]
+    roots = {key: root for key, root in roots.items() if key in before or root in folders}
     partial = partial_roots(roots, {*partial, *(roots.keys() - before.keys())}, walked, excludes)
     unfitting = tuple(pattern for pattern in excludes.unfitting if pattern in rules.new)
+
     covered, without_files = looked_through(filled, roots, comparison.met_roots)
     comparison.note_vanished(covered)
     empty = [*absent, *(target.path for target in targets if target not in filled), *without_files]
     coverage = Coverage(roots, partial, tuple(dict.fromkeys(empty)))
-    files, left_behind = comparison.files, list[str]()
     if any(target.names for target in targets):  # a rebuild may be told to read what it would anyway
         files = replace(files, candidates=CompressedList(dict.fromkeys(files.candidates)))
     if not options.rebuild_with:  # else the table in question is another one
         known = {root for root, _ in state.known.folders()} | state.bad_roots()
         coverage = coverage.without_emptied(known.__contains__)
     elif state.present:
-        excluded, left_behind = photos_left_behind(state, coverage.roots, files.candidates, excludes)
+        excluded, left_behind = photos_left_behind(state, roots, files.candidates, excludes)
         files.places[Change.EXCLUDED].extend(excluded)
     return Scan(state, options, rules, coverage, files, tuple(left_behind), unfitting)
 

@@ -1,5 +1,7 @@
-"""Hashes of files that a plan looks into. They are kept until a run has made use of them, so that one that is stopped,
-with a terabyte to read, goes on from there.
+"""Hashes of the files that a plan looks into.
+
+They are kept in the index folder until a run has used them: the plan of a run that was stopped, with a terabyte to
+read, goes on from there.
 """
 
 import json
@@ -13,7 +15,7 @@ from cocasearch.indexing.store.records import hash_file
 from cocasearch.json_values import parse_json
 
 _FILE = "hashes.jsonl"
-_WORKERS = 4  # that wait for the disk
+_WORKERS = 4  # threads that wait for the disk
 
 FileVersion = tuple[str, int, int]
 """Whole path, size and time of change (ns) of a file."""
@@ -65,7 +67,7 @@ def _hash(file: Path) -> str:
 
 
 def forget_hashes(index: Path) -> None:
-    """Remove what is kept, as the table knows it now."""
+    """Remove the hashes that are kept: the table knows them now."""
     (index / _FILE).unlink(missing_ok=True)
 
 

@@ -83,13 +83,12 @@ def read_index_state(index: Path, rebuild_with: str, *, must_exist: bool) -> Ind
     if present and not rebuild_with:
         refuse_older(present, index)
     pending = find_manifest(index / REBUILD_FILE)
-    base, ledger_file = present, UNREADABLE_FILE
+    base, unreadable_file = present, UNREADABLE_FILE
     if rebuild_with and present:  # it is compared with what a stopped rebuild with this model has left
         is_same_model = pending and pending.model_fingerprint == rebuild_with
-        base, ledger_file = (pending if is_same_model else None), REBUILD_UNREADABLE_FILE
+        base, unreadable_file = (pending if is_same_model else None), REBUILD_UNREADABLE_FILE
     if base is None:
         return IndexState(index, present, pending, None, None, KnownFiles(), None)
-    version = latest_version(index, base.table)  # read first: what a writer adds meanwhile is noticed so
-    return IndexState(
-        index, present, pending, base, version, open_known_files(index, base.table), UnreadableFiles(index, ledger_file)
-    )
+    version = latest_version(index, base.table)  # read first, so that a write in between is noticed
+    known, unreadable = open_known_files(index, base.table), UnreadableFiles(index, unreadable_file)
+    return IndexState(index, present, pending, base, version, known, unreadable)

@@ -1,8 +1,8 @@
-"""What a table knows of files: size and time of change of each, folder by folder.
+"""The files that a table knows: size and time of change of each, folder by folder.
 
-Derived from one version of the table and kept beside its snapshot, named by it. Reading that needs neither LanceDB nor
-Arrow, and holds a folder as one string until it is asked for: a library in which nothing has changed is recognised so
-in hardly more than the time of walking through it.
+They are derived from one version of the table and kept in a file beside its snapshot. Reading that file needs neither
+LanceDB nor Arrow, and a folder stays one string until it is asked for: finding that nothing has changed takes hardly
+longer than walking through the folders.
 """
 
 import json
@@ -17,6 +17,7 @@ from cocasearch.atomic_files import replacing
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.discovery import is_excluded
 from cocasearch.images.excludes import Excludes
+from cocasearch.indexing.store.location import SNAPSHOT_FOLDER
 from cocasearch.indexing.store.row_filters import AWAITING_CAPTION
 from cocasearch.indexing.store.versions import latest_version
 from cocasearch.json_values import shown
@@ -30,13 +31,12 @@ Place = tuple[str, str]
 FileStat = list[int]
 """Size and time of the last change (ns) of a file; a third number is there if the file has been missing."""
 
-_FOLDER = "snapshot"
 _PREFIX = "files-"  # the names of the snapshot's own files begin with the table's
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows of a table: those whose file is there, those of them that wait for a caption, those hidden."""
+    """The number of rows of a table: with a file, of these without a caption, and hidden because the file is gone."""
 
     present: int = 0
     captionless: int = 0
@@ -44,7 +44,7 @@ class Counts:
 
 
 class KnownFiles:
-    """The stats of a table's files.
+    """The sizes and times of change of the files of a table.
 
     Args:
         folders: JSON of the stats by name, for each root and folder in it.
@@ -60,7 +60,7 @@ class KnownFiles:
         return iter(self._folders)
 
     def file_stats(self, root: str, folder: str) -> dict[str, FileStat]:
-        """The stats of the files in a folder by their names: a mapping of the caller's own.
+        """The stats of the files in a folder by their names, as a mapping that the caller may change.
 
         Raises:
             CocaSearchError: They are damaged.
@@ -71,7 +71,7 @@ class KnownFiles:
                 return found
         except (ValueError, RecursionError, AttributeError):
             pass
-        message = f"what the index keeps in its folder '{_FOLDER}' of the files in '{shown(folder)}' is damaged"
+        message = f"what the index keeps in its folder '{SNAPSHOT_FOLDER}' of the files in '{shown(folder)}' is damaged"
         raise CocaSearchError(message, hint="delete that folder: it is made anew from the index")
 
     def as_dict(self) -> dict[Place, dict[str, FileStat]]:
@@ -102,12 +102,12 @@ class KnownFiles:
         )
 
     def sizes_among(self, sizes: Collection[int]) -> set[int]:
-        """Those of some sizes that a known file has."""
+        """Those of the sizes that any known file has."""
         return {stat[0] for place in self._folders for stat in self.file_stats(*place).values() if stat[0] in sizes}
 
 
 def open_known_files(index: Path, table: str) -> KnownFiles:
-    """What the latest version of a table knows of files, read from the table itself if need be.
+    """The files that the latest version of a table knows, read from the table itself if need be.
 
     Raises:
         CocaSearchError: There is no such table.
@@ -121,8 +121,8 @@ def open_known_files(index: Path, table: str) -> KnownFiles:
 
 
 def recall_known_files(index: Path, table: str) -> KnownFiles:
-    """What was last kept of a table that is lost; nothing if that is lost, too."""
-    kept = (index / _FOLDER).glob(f"{_PREFIX}{table}-v*.jsonl")
+    """The known files that were last kept of a table that is lost; none if they are lost, too."""
+    kept = (index / SNAPSHOT_FOLDER).glob(f"{_PREFIX}{table}-v*.jsonl")
     newest = max(kept, key=lambda file: file.stat().st_mtime_ns, default=None)
     return (newest and _read(newest)) or KnownFiles()
 
@@ -144,7 +144,7 @@ def keep_known_files(index: Path, name: str, table: "IndexTable") -> KnownFiles:
 
 def forget_known_files(index: Path, name: str, *, except_version: int | None = None) -> None:
     """Remove what is kept of any version of a table, as of another that had its name, or of all versions but one."""
-    for file in (index / _FOLDER).glob(f"{_PREFIX}{name}-v*"):
+    for file in (index / SNAPSHOT_FOLDER).glob(f"{_PREFIX}{name}-v*"):
         if except_version is None or file != _file(index, name, except_version):
             file.unlink(missing_ok=True)
 
@@ -208,4 +208,4 @@ def _read(file: Path) -> KnownFiles | None:
 
 
 def _file(index: Path, table: str, version: int) -> Path:
-    return index / _FOLDER / f"{_PREFIX}{table}-v{version}.jsonl"
+    return index / SNAPSHOT_FOLDER / f"{_PREFIX}{table}-v{version}.jsonl"

@@ -68,8 +68,8 @@ class MovedFiles:
                 if progress:
                     progress(start + len(hashed), len(files))
             places: dict[str, list[Place]] = defaultdict(list)
-            for content_hash, _, *place in table.holders_of(sorted(set(filter(None, hashed.values())))):
-                places[content_hash].append((place[0], place[1]))
+            for content_hash, root, path in table.places_with(sorted(set(filter(None, hashed.values())))):
+                places[content_hash].append((root, path))
             for file, content_hash in hashed.items():
                 self._sort(file, content_hash, sorted(places.get(content_hash, ())))
 

@@ -1,7 +1,7 @@
 """Photos that a rebuild must not lose unasked: those of drives that are not mounted now, and what has vanished."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cocasearch.errors import CocaSearchError
@@ -9,43 +9,39 @@ from cocasearch.images.discovery import is_excluded
 from cocasearch.images.excludes import Excludes
 from cocasearch.indexing.scan.file_comparison import Candidate
 from cocasearch.indexing.scan.index_state import IndexState
-from cocasearch.indexing.scan.known_files import KnownFiles, Place
+from cocasearch.indexing.scan.known_files import Place
 from cocasearch.indexing.scan.unmounted import UnmountedFolders
 from cocasearch.indexing.store.manifest import Manifest, index_command
 
 
 def refuse_losses(
-    state: IndexState,
-    present: Manifest,
-    known: KnownFiles,
-    excludes: Excludes,
-    absent: list[Path],
-    paths: Sequence[str],
-) -> None:
+    state: IndexState, present: Manifest, excludes: Excludes, absent: Collection[Path], paths: Sequence[str]
+) -> list[Path]:
     """Refuse a rebuild if a root, or a folder inside one, is empty or not there from which the index has photos.
 
     Args:
         state: The index.
         present: Its manifest.
-        known: What its present table knows.
         excludes: What is left out.
-        absent: Roots that are empty or not there. Where the table is lost, and with it all that there was to lose,
-            empty folders inside roots are added.
+        absent: Roots that are empty or not there.
         paths: Those that the user has given.
+
+    Returns:
+        The empty folders inside roots, where the table is lost, and with it all that there was to lose.
 
     Raises:
         CocaSearchError: The rebuild would lose photos.
     """
-    roots = present.locate_roots(state.index)
-    unmounted = UnmountedFolders(roots, excludes)
+    roots, known = present.locate_roots(state.index), state.present_files()
+    unmounted, lost = UnmountedFolders(roots, excludes), list[Path]()
     for root, folder in known.folders():
         if root not in roots:  # verify names rows of such, which nobody can find, and a rebuild as their remedy
             continue
         place = (root, "") if roots[root] in absent else unmounted.around(root, folder)
         if place and any(len(stat) == 2 for stat in known.file_stats(root, folder).values()):  # all missing is no loss
-            _refuse_loss(state.index, present, roots[root] / place[1], paths)
-            if roots[root] / place[1] not in absent:
-                absent.append(roots[root] / place[1])
+            lost.append(roots[root] / place[1])
+            _refuse_loss(state.index, present, lost[-1], paths)
+    return lost
 
 
 def _refuse_loss(index: Path, present: Manifest, folder: Path, paths: Sequence[str]) -> None:

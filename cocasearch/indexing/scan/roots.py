@@ -1,7 +1,7 @@
 """The roots of an index: which one each folder belongs to, and which of them a run has looked through."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.images.discovery import Entry, Folder, is_walked
@@ -19,25 +19,19 @@ class Coverage:
         partial: Keys of the roots that only single files were taken from.
         empty: Paths without any image file, or that are not there. Nothing under them counts as gone: a drive may not
             be mounted.
-        forgotten: Folders that were roots, and whose photos have all moved elsewhere.
     """
 
     roots: dict[str, Path]
     partial: frozenset[str]
     empty: tuple[Path, ...]
-    forgotten: tuple[Path, ...] = ()
 
     def without_emptied(self, is_known: Callable[[str], bool]) -> "Coverage":
         """The same without the roots that hold no photo and of which, by their keys, the index knows none either."""
         roots = self.roots.items()
         emptied = {key: folder for key, folder in roots if folder in self.empty and not is_known(key)}
-        return replace(
-            self,
-            roots={key: folder for key, folder in roots if key not in emptied},
-            partial=self.partial - emptied.keys(),
-            empty=tuple(folder for folder in self.empty if folder not in emptied.values()),
-            forgotten=(*self.forgotten, *emptied.values()),
-        )
+        kept = {key: folder for key, folder in roots if key not in emptied}
+        empty = tuple(folder for folder in self.empty if folder not in emptied.values())
+        return Coverage(kept, self.partial - emptied.keys(), empty)
 
 
 def extend_roots(

@@ -160,13 +160,13 @@ class IndexTable:
         with self._reading():
             yield from query.to_batches(batch_size=size)
 
-    def holders_of(self, hashes: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
-        """Content hash, id, root and path of each row with one of these hashes, its file missing or not."""
-        names = ["content_hash", "id", "root", "path"]
+    def places_with(self, hashes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Content hash, root and path of each row with one of these hashes, its file missing or not."""
+        names = ["content_hash", "root", "path"]
         for chosen in conditions(hashes, "content_hash"):
             with self._reading():
-                holders = self._table.search().where(chosen).select(names).to_list()
-            yield from ((row["content_hash"], row["id"], row["root"], row["path"]) for row in holders)
+                rows = self._table.search().where(chosen).select(names).to_list()
+            yield from ((row["content_hash"], row["root"], row["path"]) for row in rows)
 
     def captions_of(
         self, values: Sequence[str], column: Literal["id", "content_hash"] = "id"
