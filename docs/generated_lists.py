@@ -45,13 +45,16 @@ def list_of_commands() -> str:
     return "\n\n".join(_section(name, command) for name, command in commands())
 
 
-def commands(program: Any = None) -> Iterator[tuple[str, Any]]:
+def commands(group: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The commands of a program, or of cocasearch, by the words that call them, such as "models pull"."""
-    for name, command in (program or typer.main.get_command(app)).commands.items():
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {inner}", each) for inner, each in command.commands.items())
+    group = group or typer.main.get_command(app)
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, f"{prefix}{name} ")
         else:
-            yield name, command
+            yield prefix + name, command
 
 
 _FILLED: dict[str, Callable[[], str]] = {
@@ -70,8 +73,9 @@ def _settings_of(part: Any) -> Iterator[tuple[str, str]]:
 
 
 def _section(name: str, command: Any) -> str:
-    context = command.context_class(command, info_name=name)
-    records = [each.get_help_record(context) for each in command.params if each.name not in ("help", "debug")]
+    context = typer.Context(command, info_name=name)
+    params = [each for each in command.get_params(context) if each.name not in ("help", "debug")]
+    records = [each.get_help_record(context) for each in params]
     rows = [f"| `{_cell(_PLAIN_TYPE.sub('', names))}` | {_cell(text)} |" for names, text in filter(None, records)]
     table = ["| argument or option | what it does |", "| --- | --- |", *rows]
     return "\n\n".join([f"### {name}", inspect.cleandoc(command.help), "\n".join(table)])
