@@ -18,6 +18,7 @@ from cocasearch.cli.app import app
 
 EVERY_COMMAND = {command.line: command for page in PAGES for command in shown_commands(page)}.values()
 SETTINGS = settings()
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 # What a test has not: a network, other processes, a drive, enough captioned photos, a model that has learned, or the
 # time that a preset takes.
@@ -27,8 +28,8 @@ NOT_RUN = re.compile(
 # Nothing may be found, or something be wrong.
 OUTCOMES = {"query": {0, 3}, "caption": {0, 3}, "export": {0, 3}, "data": {0, 1}}
 
-# Until the settings have their new names.
-NEW_NAMES = ("--epochs", "--settings", "epochs=")
+# Until settings and options have their new names.
+NEW_NAMES = ("--epochs", "--settings", "epochs=", "--dtype bfloat16")
 RENAMED = "epochs" in SETTINGS
 EPOCHS = "epochs" if RENAMED else "passes"
 SHORT = {"finetune": (f"--{EPOCHS}", "1"), "train": ("--set", f"{EPOCHS}=1")}  # instead of what a command takes without
@@ -76,9 +77,9 @@ def test_every_command_is_shown():
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=name_of)
 def test_a_page_shows_commands_and_its_links_lead_somewhere(page):
-    assert shown_commands(page) or page.name in ("python.md", "results.md")
+    assert shown_commands(page) or page.name in ("python.md", CONTRIBUTING.name)
     for target in links(page):
         file, _, anchor = target.partition("#")
         there = (page.parent / file).resolve() if file else page
@@ -89,6 +90,16 @@ def test_a_page_shows_commands_and_its_links_lead_somewhere(page):
 def anchors(page: Path) -> set[str]:
     titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.quick
+def test_files_that_contributors_are_sent_to_exist():
+    if not RENAMED:
+        pytest.skip("the files have their old names here")
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    files = re.findall(r"`([\w/]+(?:\.py|/))`", text)
+    assert len(files) > 20
+    assert [file for file in files if not any((base / file).exists() for base in (ROOT, ROOT / "cocasearch"))] == []
 
 
 @pytest.mark.quick
@@ -108,7 +119,9 @@ def test_named_settings_targets_and_extras_exist():
     assert len(named) > 20
     assert [name for name in named if name not in SETTINGS and (RENAMED or old.get(name) not in SETTINGS)] == []
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {line.split()[1] for page in PAGES for line in shell_lines(page) if line.startswith("make ")} <= targets
+    assert {
+        line.split()[1] for page in [*PAGES, CONTRIBUTING] for line in shell_lines(page) if line.startswith("make ")
+    } <= targets
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     wanted = [name for names in re.findall(r"'\.\[([\w,]+)\]'", text) for name in names.split(",")]
     assert wanted and set(wanted) <= set(extras)
@@ -122,7 +135,9 @@ def test_the_lists_have_every_setting_and_option():
     sections = list_of_commands().split("### ")[1:]
     assert [section.splitlines()[0] for section in sections] == [name for name, _ in commands()]
     (pull,) = (section for section in sections if section.startswith("models pull"))
-    assert "--image-size" in pull and "NAME\\|OWNER/REPOSITORY" in pull
+    assert "--image-size" in pull and "--tokenizer" in pull
+    rows = re.findall(r"^\|.*", "".join(sections), re.MULTILINE)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
 
 
 @pytest.mark.quick
@@ -171,7 +186,7 @@ def test_the_commands_of_a_page_run(page, world, tmp_path, monkeypatch):
         result = run(*command.expanded(), *short, variables=command.variables)
         assert result.exit_code in OUTCOMES.get(command.words[0], {0}), f"{command.line}\n{result.output}"
         assert result.output.strip(), command.line
-    assert to_run or page.name in ("python.md", "results.md")
+    assert to_run or page.name == "python.md"
 
 
 def test_the_python_of_the_pages_runs(photo_folder, monkeypatch):
