@@ -5,11 +5,14 @@ import importlib
 import re
 import shutil
 import tomllib
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
-from documented_commands import PAGES, README, ROOT, ShownCommand, links, name_of, shell_lines, shown_commands
+from documented_commands import PAGES, README, ROOT, links, name_of, shell_lines, shown_commands
 from documented_world import HERE, HOME, write_world
 from generated_lists import commands, list_of_commands, list_of_settings, settings
 from typer.testing import CliRunner
@@ -40,16 +43,22 @@ def skip_new_names(line: str) -> None:
         pytest.skip("the setting has its old name here")
 
 
-def parse(command: ShownCommand) -> None:
+@cache
+def silent_program() -> Any:
+    """The program with commands that do nothing."""
+    program = typer.main.get_command(app)
+    for _, command in commands(program):
+        command.callback = lambda **_: None
+    return program
+
+
+def parse(words: Sequence[str]) -> None:
     """Have the program read a command line and do nothing.
 
     Raises:
         Exception: Typer's, if it does not understand it.
     """
-    program = typer.main.get_command(app)
-    for _, each in commands(program):
-        each.callback = lambda **_: None
-    program.main(command.expanded(), prog_name="cocasearch", standalone_mode=False)
+    silent_program().main(list(words), prog_name="cocasearch", standalone_mode=False)
 
 
 @pytest.mark.quick
@@ -59,14 +68,14 @@ def test_a_shown_command_is_understood(command, tmp_path, monkeypatch):
     for folder in ("val2017", "Images", "set"):
         (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path)
-    parse(command)
+    parse(command.expanded())
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("wrong", ["qeury a", "query a --tpo 3", "caption --strategy bean", "index --batch-size x"])
 def test_what_the_program_does_not_know_is_found(wrong):
     with pytest.raises(Exception, match=r"No such|is not one of|valid integer"):
-        parse(ShownCommand(wrong, tuple(wrong.split()), {}, launched=False))
+        parse(wrong.split())
 
 
 @pytest.mark.quick
