@@ -5,7 +5,7 @@ import importlib
 import re
 import shutil
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from cocasearch.cli.app import app
 EVERY_COMMAND = {command.line: command for page in PAGES for command in shown_commands(page)}.values()
 SETTINGS = settings()
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+SHORTEST_QUOTE = 7  # letters: less says nothing
 
 # What a test has not: a network, other processes, a drive, enough captioned photos, a model that has learned, or the
 # time that a preset takes.
@@ -116,6 +117,7 @@ def test_every_page_is_in_the_contents():
     contents = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page != README}
     assert set(re.findall(r"[\w/-]+\.md", contents)) == pages
+    assert "font: false" in contents and "http" not in contents  # nothing is fetched from elsewhere
 
 
 @pytest.mark.quick
@@ -147,6 +149,28 @@ def test_the_lists_have_every_setting_and_option():
     assert "--image-size" in pull and "--tokenizer" in pull
     rows = re.findall(r"^\|.*", "".join(sections), re.MULTILINE)
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
+
+
+@pytest.mark.quick
+def test_quoted_messages_are_those_of_the_program():
+    text = (ROOT / "docs" / "reference" / "troubles.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE)
+    quoted = [
+        part.strip(" '") for cell in cells for quote in re.findall(r"`([^`]+)`", cell) for part in quote.split("…")
+    ]
+    quoted = [part for part in quoted if len(part) > SHORTEST_QUOTE]
+    assert len(quoted) > 25
+    said = "\n".join(words for file in (ROOT / "cocasearch").rglob("*.py") for words in literals(file))
+    assert [part for part in quoted if part not in said] == []
+
+
+def literals(file: Path) -> Iterator[str]:
+    """The texts in a module, with an ellipsis for each value that one is made with."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
 
 
 @pytest.mark.quick
