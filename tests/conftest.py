@@ -39,7 +39,38 @@ CAPTIONS = [
     "two yellow triangles and a black dog.",
     "a small boat on the blue sea.",
 ]
+# Folders and files whose tests train nothing, index nothing and start no program: the tier of `make check`.
+QUICK = (
+    "captioned_data",
+    "checkpoints/foreign/test_openclip_configs.py",
+    "cli/output/test_proof.py",
+    "cli/output/test_text_tables.py",
+    "evaluation",
+    "images",
+    "indexing/snapshot/test_vector_file.py",
+    "indexing/store/test_conditions.py",
+    "indexing/store/test_manifest.py",
+    "inference/generation/test_caption_options.py",
+    "model",
+    "search/test_fusion.py",
+    "search/test_query_terms.py",
+    "test_counting.py",
+    "test_layers.py",
+    "test_paths.py",
+    "test_public_api.py",
+    "text",
+    "training/test_config.py",
+)
+NOT_QUICK = ("captioned_data/test_object_store.py", "images/test_fuzzed.py", "model/test_learning.py")
 EXIF_ORIENTATION, TURNED_RIGHT = 0x0112, 6
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the quick tier."""
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        if place.startswith(QUICK) and place not in NOT_QUICK:
+            item.add_marker("quick")
 
 
 @pytest.fixture(scope="session")
