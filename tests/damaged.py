@@ -281,7 +281,7 @@ _CLASSES = "wnid\tname\tsynonyms\thypernyms\nn01\tdog\thound\tanimal, mammal\nn0
 
 OF_INDEXES_AND_RUNS = [
     Kind("manifest", _manifest, "manifest.json", lambda folder: find_manifest(folder / "manifest.json")),
-    Kind("unreadable files", _unreadable, "unreadable.json", lambda folder: UnreadableFiles(folder).stamps()),
+    Kind("unreadable files", _unreadable, "unreadable.json", lambda folder: UnreadableFiles(folder).file_stats()),
     Kind(
         "known files",
         _known_files,

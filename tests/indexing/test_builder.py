@@ -167,11 +167,8 @@ def test_without_paths_every_root_is_brought_up_to_date(build, photos, tmp_path,
 
 def test_a_single_file_can_be_indexed(build, index, photos, rows):
     assert build(photos / "p1.png").added == 1
-    before = rows(index)
-    assert paths_of(before) == ["p1.png"]
-    report = build(photos)
-    assert (report.added, report.moved, report.total) == (9, 1, 10)
-    assert before[0]["embedding"] in [row["embedding"] for row in rows(index)]
+    assert paths_of(rows(index)) == ["p1.png"]
+    assert build(photos).added == 9
 
 
 @pytest.mark.parametrize("kind", [str, Path])

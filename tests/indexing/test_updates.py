@@ -395,6 +395,19 @@ def test_a_file_indexed_by_its_name_stays_though_walks_leave_it_out(
     assert found() == expected
 
 
+def test_a_named_photo_goes_over_to_its_folder_once_that_is_indexed(build, index, photos, draw, encoded, rows):
+    named = draw(photos / "sub" / "s.png", 50)
+    draw(photos / "sub" / "t.png", 51)
+    build(photos / "p1.png", named)
+    before = by_path(rows(index))["sub/s.png"]
+    encoded.since_last_look()
+    report = build(photos / "sub")
+    assert (report.moved, report.copied, report.added, report.total) == (1, 0, 1, 3)
+    assert encoded.since_last_look() == 1
+    assert_same_picture(by_path(rows(index))["s.png"], before)
+    assert build().unchanged == 3
+
+
 def test_a_named_file_goes_and_comes_back_as_others_do(build, photos, odd_files, tmp_path):
     build(photos)
     build(*odd_files)

@@ -77,7 +77,7 @@ class FileComparison:
         self.met_roots: set[str] = set()
         self._known, self._options, self._roots, self._named = state.known, options, roots, rules.named
         self._refused = unreadable.refused() if unreadable else {}
-        self._bad = unreadable.stamps(options.max_megapixels) if unreadable else {}
+        self._bad = unreadable.file_stats(options.max_megapixels) if unreadable else {}
         self._met_bad: set[Place] = set()
         self._met_folders: set[Place] = set()  # of which everything has been met
         self._unmounted = UnmountedFolders(roots, self.excludes)

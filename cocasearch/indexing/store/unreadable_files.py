@@ -52,7 +52,7 @@ class UnreadableFiles:
     def __iter__(self) -> Iterator[UnreadableFile]:
         return iter(self._entries.values())
 
-    def stamps(self, max_megapixels: float = MAX_MEGAPIXELS) -> dict[tuple[str, str], tuple[int, int] | None]:
+    def file_stats(self, max_megapixels: float = MAX_MEGAPIXELS) -> dict[tuple[str, str], tuple[int, int] | None]:
         """Size and time of change of each file, by root and path; None if it is worth another try, though unchanged.
 
         So it is if the system refused the file or it took too long, the extra is there now that it needs, or it had too

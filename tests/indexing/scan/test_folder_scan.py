@@ -41,10 +41,10 @@ def scan_of(index, monkeypatch):
     """Scans paths for an index with some roots, known files and bad files."""
 
     def run(paths, roots=None, known=None, bad=(), partial=frozenset(), **options):
-        ledger = UnreadableFiles(index)
+        unreadable = UnreadableFiles(index)
         for entry in bad:
-            ledger.add(entry)
-        ledger.save()
+            unreadable.add(entry)
+        unreadable.save()
         if roots:
             manifest = Manifest("images-1", "m", "f", 8).with_roots(roots, index, partial)
             write_manifest(manifest, index / MANIFEST_FILE)
@@ -53,10 +53,10 @@ def scan_of(index, monkeypatch):
             for version in (3, 4):  # or the table would be lost, or beyond repair
                 (versions / f"{version}.manifest").touch()
         folders = {}
-        for (root, path), stamp in (known or {}).items():
+        for (root, path), stat in (known or {}).items():
             folder, _, name = path.rpartition("/")
-            folders.setdefault((root, folder), {})[name] = list(stamp)
-        files = KnownFiles({place: json.dumps(stamps) for place, stamps in folders.items()}, Counts())
+            folders.setdefault((root, folder), {})[name] = list(stat)
+        files = KnownFiles({place: json.dumps(stats) for place, stats in folders.items()}, Counts())
         monkeypatch.setattr("cocasearch.indexing.scan.index_state.open_known_files", lambda *_: files)
         return scan_folders(index, paths, UpdateOptions(**options))
 

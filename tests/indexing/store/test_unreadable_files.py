@@ -13,7 +13,7 @@ def test_entries_outlive_the_process(tmp_path):
     unreadable.save()
     again = UnreadableFiles(tmp_path)
     assert list(again) == [UnreadableFile("1", "ä.jpg", "truncated", 10, 20)]
-    assert again.stamps() == {("1", "ä.jpg"): (10, 20)}
+    assert again.file_stats() == {("1", "ä.jpg"): (10, 20)}
 
 
 def test_a_file_is_tried_again_once_what_stood_in_its_way_may_be_gone(tmp_path, monkeypatch):
@@ -22,7 +22,7 @@ def test_a_file_is_tried_again_once_what_stood_in_its_way_may_be_gone(tmp_path, 
         unreadable.add(UnreadableFile("1", f"{cause} {extra}", "some reason", 10, 20, cause, extra))
     unreadable.save()
     monkeypatch.setattr("cocasearch.images.formats.find_spec", lambda module: module if module == "rawpy" else None)
-    tried_again = [path for (_, path), stamp in UnreadableFiles(tmp_path).stamps().items() if stamp is None]
+    tried_again = [path for (_, path), stat in UnreadableFiles(tmp_path).file_stats().items() if stat is None]
     assert tried_again == ["extra raw", "system ", "time "]
 
 
