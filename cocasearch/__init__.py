@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# PyTorch's threads wait for each other by spinning, for milliseconds, on the cores that pictures are decoded on
+# PyTorch's threads wait for each other by spinning, for milliseconds, on the cores that images are decoded on
 # meanwhile. After a tenth of one they sleep. Read by the OpenMP library when PyTorch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")

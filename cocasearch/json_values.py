@@ -114,8 +114,10 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
         kinds = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
         if len(kinds) == len(value):
             return tuple(_typed(item, part, name) for item, part in zip(value, kinds, strict=True))
+    elif kind is float and type(value) is int:  # JSON has one kind of number; PyTorch has two
+        return float(value)
     # Which words a Literal allows is for its class to say.
-    elif type(value) in {dict: (dict,), Literal: (str, type(None)), float: (int, float)}.get(origin or kind, (kind,)):
+    elif type(value) in {dict: (dict,), Literal: (str, type(None))}.get(origin or kind, (kind,)):
         return value
     raise ValueError(f"'{name}' is {shown(value)}, not a {_WORDS.get(origin or kind, 'value of its kind')}")
 

@@ -91,7 +91,7 @@ def _image_in_text(text: str) -> tuple[str, bytes]:
         return "", _decoded(content)
     if text[:5].lower() == "file:":
         text = urllib.parse.unquote(urllib.parse.urlsplit(text).path)
-    elif _BASE64.fullmatch(text) and (len(text) > _LONGEST_NAME or _begins_a_image(text)):
+    elif _BASE64.fullmatch(text) and (len(text) > _LONGEST_NAME or _begins_an_image(text)):
         return "", _decoded(text)
     longest = max(len(part.encode(errors="surrogateescape")) for part in text.split("/"))
     if longest > _LONGEST_NAME or len(text) > _LONGEST_PATH or "\0" in text:
@@ -124,7 +124,7 @@ def _decoded(text: str) -> bytes:
         raise _unread(text, "an image in base64") from error
 
 
-def _begins_a_image(text: str) -> bool:
+def _begins_an_image(text: str) -> bool:
     return format_of(_decoded("".join(text[:60].split())[:24])) is not None
 
 

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.snapshot.vector_snapshot import VectorSnapshot
 from cocasearch.indexing.store.location import AnyIndex
 from cocasearch.search.fusion import fuse
 
 if TYPE_CHECKING:
     from cocasearch.indexing.store.table_view import TableView
+    from cocasearch.search.query_terms import Query
 
 Mode = Literal["vector", "text", "hybrid"]
 """What a query is compared with: images, captions, or both."""
@@ -173,3 +175,25 @@ class Ranker:
         from cocasearch.indexing.store.table_view import TableView  # brings LanceDB, which a plain query does without
 
         return TableView(self._index, self._table, self._snapshot.version, self._roots)
+
+
+def check_arguments(
+    query: "Query | None", where: str | None, mode: Mode, min_score: float | None, *, all_captions: bool
+) -> None:
+    """Refuse arguments of a search that do not fit together.
+
+    Raises:
+        CocaSearchError: The reason.
+    """
+    if mode not in get_args(Mode):
+        raise CocaSearchError(f"no way to search is called '{mode}'; there are {', '.join(get_args(Mode))}")
+    if query is None and (where is None or mode != "vector"):
+        raise CocaSearchError("nothing to search for", hint='cocasearch query "a dog on a beach"')
+    if min_score is not None and (query is None or mode == "text"):
+        raise CocaSearchError("a smallest score is one of cosines, and no vectors are compared here")
+    if all_captions and mode == "vector":
+        raise CocaSearchError("all_captions goes with mode text or hybrid: by vectors alone, captions are not searched")
+    if query is not None and mode != "vector" and not query.texts:
+        raise CocaSearchError("captions are searched for words, and the query has none", hint="add --text WORDS")
+    if query is not None and mode == "text" and query.images:
+        raise CocaSearchError("captions cannot be searched for a picture", hint="search for both with --hybrid")

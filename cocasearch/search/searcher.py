@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from cocasearch.indexing.store.records import COLUMNS, ImageKey, hash_file
 from cocasearch.indexing.store.versions import UnreadableTable, VersionGone
 from cocasearch.search.hits import SearchHit
 from cocasearch.search.query_terms import Query, as_query
-from cocasearch.search.ranking import Mode, RankedRow, Ranker
+from cocasearch.search.ranking import Mode, RankedRow, Ranker, check_arguments
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -118,7 +118,7 @@ class Searcher:
             NothingFound: The index holds no images.
         """
         wanted = None if query is None else as_query(query)
-        _check_arguments(wanted, where, mode, min_score, all_captions=all_captions)
+        check_arguments(wanted, where, mode, min_score, all_captions=all_captions)
         if wanted is None:
             return self._answer(top_k, lambda ranker: ranker.by_date(top_k, str(where)))
         if mode == "vector":
@@ -285,25 +285,3 @@ def _hashes(images: "Iterable[Path | Image.Image]") -> Iterator[tuple[Path, str]
         if isinstance(image, Path):
             with suppress(OSError):  # a photo in the index can stand for its file
                 yield image, hash_file(image)
-
-
-def _check_arguments(
-    query: Query | None, where: str | None, mode: Mode, min_score: float | None, *, all_captions: bool
-) -> None:
-    """Refuse what does not fit together.
-
-    Raises:
-        CocaSearchError: The reason.
-    """
-    if mode not in get_args(Mode):
-        raise CocaSearchError(f"no way to search is called '{mode}'; there are {', '.join(get_args(Mode))}")
-    if query is None and (where is None or mode != "vector"):
-        raise CocaSearchError("nothing to search for", hint='cocasearch query "a dog on a beach"')
-    if min_score is not None and (query is None or mode == "text"):
-        raise CocaSearchError("a smallest score is one of cosines, and no vectors are compared here")
-    if all_captions and mode == "vector":
-        raise CocaSearchError("all_captions goes with mode text or hybrid: by vectors alone, captions are not searched")
-    if query is not None and mode != "vector" and not query.texts:
-        raise CocaSearchError("captions are searched for words, and the query has none", hint="add --text WORDS")
-    if query is not None and mode == "text" and query.images:
-        raise CocaSearchError("captions cannot be searched for a picture", hint="search for both with --hybrid")

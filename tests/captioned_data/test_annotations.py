@@ -1,4 +1,4 @@
-"""The files of COCO and Flickr as they come, with pictures where people unpack them."""
+"""The files of COCO and Flickr as they come, with images where people unpack them."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ KARPATHY = {
 }
 
 
-def pictures(folder: Path, *names: str) -> Path:
+def write_images(folder: Path, *names: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).touch()
@@ -46,8 +46,8 @@ def captions_of(data: CaptionedData) -> dict[str, tuple[str, ...]]:
     return {row.key: row.captions for row in data}
 
 
-def test_cocos_captions_find_their_pictures_where_coco_unpacks_them(tmp_path: Path) -> None:
-    folder = pictures(tmp_path / "val2017", "000009.jpg", "000025.jpg", "000003.jpg")
+def test_cocos_captions_find_their_images_where_coco_unpacks_them(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "val2017", "000009.jpg", "000025.jpg", "000003.jpg")
     file = write(tmp_path / "annotations" / "captions_val2017.json", COCO)
     data = read_captioned_data(file)
     assert captions_of(data) == {"000025.jpg": ("A giraffe.", "Two giraffes."), "000009.jpg": ("Lunch.",)}
@@ -59,20 +59,20 @@ def test_cocos_captions_find_their_pictures_where_coco_unpacks_them(tmp_path: Pa
     ]
 
 
-def test_a_few_missing_pictures_of_coco_are_listed(tmp_path: Path) -> None:
-    pictures(tmp_path, "000009.jpg")
+def test_a_few_missing_images_of_coco_are_listed(tmp_path: Path) -> None:
+    write_images(tmp_path, "000009.jpg")
     data = read_captioned_data(write(tmp_path / "captions.json", COCO))
     assert list(captions_of(data)) == ["000009.jpg"]
     assert data.missing == [BadRow("000025.jpg", "no such file")]
 
 
-def test_pictures_that_could_be_in_several_places_or_in_none_have_to_be_told(tmp_path: Path) -> None:
+def test_images_that_could_be_in_several_places_or_in_none_have_to_be_told(tmp_path: Path) -> None:
     file = write(tmp_path / "annotations" / "captions_val2017.json", COCO)
     with pytest.raises(CocaSearchError, match=r"such as 000025\.jpg, are not beside it") as error:
         read_captioned_data(file)
     assert "cocasearch data coco" in str(error.value.hint)
-    pictures(tmp_path / "annotations" / "images", "000009.jpg")
-    other = pictures(tmp_path / "val2017", "000009.jpg", "000025.jpg")
+    write_images(tmp_path / "annotations" / "images", "000009.jpg")
+    other = write_images(tmp_path / "val2017", "000009.jpg", "000025.jpg")
     with pytest.raises(CocaSearchError, match="could be in"):
         read_captioned_data(file)
     assert len(read_captioned_data(file, images=other)) == 2
@@ -85,7 +85,7 @@ def test_other_annotations_of_coco_are_refused(tmp_path: Path) -> None:
 
 
 def test_karpathys_splits_are_read_one_at_a_time(tmp_path: Path) -> None:
-    pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    write_images(tmp_path / "images", "a.jpg", "b.jpg")
     file = write(tmp_path / "dataset_flickr8k.json", KARPATHY)
     assert captions_of(read_captioned_data(file, split="train")) == {"a.jpg": ("One.", "Two.")}
     data = read_captioned_data(file, split="test")
@@ -98,7 +98,7 @@ def test_karpathys_splits_are_read_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_flickrs_tokens(tmp_path: Path) -> None:
-    pictures(tmp_path / "Flicker8k_Dataset", "a.jpg", "b.jpg")
+    write_images(tmp_path / "Flicker8k_Dataset", "a.jpg", "b.jpg")
     lines = ["a.jpg#0\tOne .", "a.jpg#1\tTwo .", "b.jpg#0\tThree .", "b.jpg", "b.jpg#1\t", "gone.jpg#0\tFour ."]
     file = tmp_path / "Flickr8k.token.txt"
     file.write_text("\n".join(lines) + "\n")
@@ -112,7 +112,7 @@ def test_flickrs_tokens(tmp_path: Path) -> None:
 
 
 def test_flickr30ks_results_and_the_table_in_a_text_file(tmp_path: Path) -> None:
-    folder = pictures(tmp_path / "flickr30k_images", "a.jpg", "b.jpg")
+    folder = write_images(tmp_path / "flickr30k_images", "a.jpg", "b.jpg")
     results = tmp_path / "results_20130124.csv"
     results.write_text("image_name| comment_number| comment\na.jpg| 0| One .\na.jpg| 4   Two .\nb.jpg| 0| Three .\n")
     data = read_captioned_data(results, images=folder)
@@ -124,7 +124,7 @@ def test_flickr30ks_results_and_the_table_in_a_text_file(tmp_path: Path) -> None
 
 
 def test_a_list_of_objects_is_read_like_jsonl(tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg", "b.jpg")
+    write_images(tmp_path, "a.jpg", "b.jpg")
     file = write(
         tmp_path / "a.json", [{"image": "a.jpg", "caption": ["One", "Two"]}, 7, {"image": "b.jpg", "caption": "x"}]
     )
@@ -160,7 +160,7 @@ def test_annotations_that_hold_anything_are_listed(tmp_path: Path) -> None:
     assert [row.captions for row in data] == [("A dog.",)]
 
 
-def test_what_tells_where_the_pictures_are_is_said_for_the_kind_that_it_is(tmp_path: Path) -> None:
+def test_what_tells_where_the_images_are_is_said_for_the_kind_that_it_is(tmp_path: Path) -> None:
     notes = [{"image_id": 1, "caption": "A cat."}]
     (tmp_path / "mine.json").write_text(json.dumps({"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": notes}))
     with pytest.raises(CocaSearchError, match="are not beside it") as error:
@@ -169,7 +169,7 @@ def test_what_tells_where_the_pictures_are_is_said_for_the_kind_that_it_is(tmp_p
 
 
 def test_ids_match_as_text_and_as_numbers(tmp_path: Path) -> None:
-    pictures(tmp_path, "1.jpg", "2.jpg", "x.jpg", "3.jpg", "4.jpg")
+    write_images(tmp_path, "1.jpg", "2.jpg", "x.jpg", "3.jpg", "4.jpg")
     images = [("1", "1.jpg"), (2, "2.jpg"), ("x", "x.jpg"), (3, "3.jpg"), ("3", "4.jpg")]
     notes = [(1, "one"), ("000002", "two"), (2.0, "zwei"), ("x", "ten"), (3, "which?")]
     document = {
@@ -182,7 +182,7 @@ def test_ids_match_as_text_and_as_numbers(tmp_path: Path) -> None:
 
 
 def test_cocos_captions_may_have_a_key_of_their_own(tmp_path: Path) -> None:
-    pictures(tmp_path, "1.jpg")
+    write_images(tmp_path, "1.jpg")
     note = {"image_id": 1, "caption": "poor", "long": ["good", "better"]}
     document = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [note]}
     file = write(tmp_path / "captions.json", document)
@@ -201,19 +201,19 @@ def test_cocos_captions_may_have_a_key_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_captions_by_file_are_read(tmp_path: Path, document: object) -> None:
-    pictures(tmp_path, "a.jpg", "b.jpg")
+    write_images(tmp_path, "a.jpg", "b.jpg")
     data = read_captioned_data(write(tmp_path / "labels.json", document))
     assert captions_of(data) == {"a.jpg": ("one", "two"), "b.jpg": ("three",)}
 
 
 def test_one_object_for_one_file_is_read(tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg")
+    write_images(tmp_path, "a.jpg")
     file = write(tmp_path / "a.json", {"image": "a.jpg", "caption": ["one", "two"]})
     assert captions_of(read_captioned_data(file)) == {"a.jpg": ("one", "two")}
 
 
 def test_a_key_is_refused_where_there_are_none(tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg")
+    write_images(tmp_path, "a.jpg")
     (tmp_path / "token.txt").write_text("a.jpg#0\tOne .\n")
     for file in (write(tmp_path / "labels.json", {"a.jpg": ["one"]}), tmp_path / "token.txt"):
         with pytest.raises(CocaSearchError, match="has no column 'long': it has "):

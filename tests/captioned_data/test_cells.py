@@ -1,4 +1,4 @@
-"""What makers of datasets put into one cell: captions in any spelling of a list, pictures in any spelling of bytes."""
+"""What makers of datasets put into one cell: captions in any spelling of a list, images in any spelling of bytes."""
 
 import base64
 import io
@@ -15,8 +15,8 @@ def encoded(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-PICTURE = encoded("PNG")
-BASE64 = base64.b64encode(PICTURE).decode()
+IMAGE = encoded("PNG")
+BASE64 = base64.b64encode(IMAGE).decode()
 
 
 @pytest.mark.parametrize(
@@ -54,25 +54,25 @@ def test_a_cell_that_holds_no_captions_is_told(cell: object) -> None:
 @pytest.mark.parametrize(
     "cell",
     [
-        PICTURE,
+        IMAGE,
         BASE64,
         BASE64.encode(),
         BASE64.rstrip("=").replace("+", "-").replace("/", "_"),
         "\n".join(BASE64[at : at + 76] for at in range(0, len(BASE64), 76)),
         f"data:image/png;base64,{BASE64}",
-        list(PICTURE),
-        [PICTURE],
-        [None, {"bytes": PICTURE, "path": None}],
+        list(IMAGE),
+        [IMAGE],
+        [None, {"bytes": IMAGE, "path": None}],
         {"bytes": BASE64},
-        {"path": None, "bytes": list(PICTURE)},
+        {"path": None, "bytes": list(IMAGE)},
     ],
 )
-def test_a_picture_is_found_in_a_cell(cell: object) -> None:
-    assert image_in(cell) == ("", PICTURE)
+def test_an_image_is_found_in_a_cell(cell: object) -> None:
+    assert image_in(cell) == ("", IMAGE)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"])
-def test_a_picture_of_any_format_is_found_in_base64(kind: str) -> None:
+def test_an_image_of_any_format_is_found_in_base64(kind: str) -> None:
     content = encoded(kind)
     assert image_in(base64.b64encode(content).decode()) == ("", content)
 
@@ -100,15 +100,15 @@ def test_a_path_is_found_in_a_cell(cell: object, path: str) -> None:
     [
         (7, "not a path"),
         ("no such name. " * 9_999, "not a path"),
-        (repr(PICTURE * 9), "not a path"),
+        (repr(IMAGE * 9), "not a path"),
         ("data:image/svg+xml;utf8," + "<svg>" * 9_999, "not an image in base64"),
         ("data:image/png;base64,!!!" + BASE64, "not an image in base64"),
         ([1, 2, 300] * 9_999, "not an image's bytes"),
         ({"array": [[[0.5]]] * 9_999}, "not an image"),
-        ([PICTURE, PICTURE], "2 images are in one cell"),
+        ([IMAGE, IMAGE], "2 images are in one cell"),
     ],
 )
-def test_what_is_no_picture_is_told_in_few_words(cell: object, words_of_it: str) -> None:
+def test_what_is_no_image_is_told_in_few_words(cell: object, words_of_it: str) -> None:
     with pytest.raises(UnreadCell, match=words_of_it) as caught:
         image_in(cell)
     assert len(str(caught.value)) < 120

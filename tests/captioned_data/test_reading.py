@@ -10,7 +10,7 @@ import pytest
 from cocasearch.captioned_data import CaptionedData, read_captioned_data
 from cocasearch.errors import CocaSearchError
 
-TWO_PICTURES = "filepath,title\na.jpg,A cat sits.\nb.jpg,A dog runs.\na.jpg,The cat again.\n"
+TWO_IMAGES = "filepath,title\na.jpg,A cat sits.\nb.jpg,A dog runs.\na.jpg,The cat again.\n"
 
 
 def write(file: Path, text: str) -> Path:
@@ -28,8 +28,8 @@ def captions_of(data: CaptionedData) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.fixture(autouse=True)
-def _pictures(tmp_path: Path) -> None:
-    """Three files to be named; whether they are pictures does not matter here."""
+def _images(tmp_path: Path) -> None:
+    """Three files to be named; whether they are images does not matter here."""
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         (tmp_path / name).touch()
 
@@ -42,8 +42,8 @@ def test_photos_and_captions_of_one_column_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
-def test_rows_of_one_picture_are_put_together_whatever_the_separator(tmp_path: Path, separator: str) -> None:
-    file = write(tmp_path / "data.csv", TWO_PICTURES.replace(",", separator))
+def test_rows_of_one_image_are_put_together_whatever_the_separator(tmp_path: Path, separator: str) -> None:
+    file = write(tmp_path / "data.csv", TWO_IMAGES.replace(",", separator))
     data = read_captioned_data(file)
     assert captions_of(data) == {"a.jpg": ("A cat sits.", "The cat again."), "b.jpg": ("A dog runs.",)}
     assert data[0].image == tmp_path / "a.jpg"
@@ -194,7 +194,7 @@ def test_a_quotation_mark_that_swallows_rows_is_noticed(tmp_path: Path) -> None:
     assert data.bad_rows[0].reason == "it goes over 32 lines: is a quotation mark in it not closed?"
 
 
-def test_pictures_that_are_not_there_are_listed_and_left_out(tmp_path: Path) -> None:
+def test_images_that_are_not_there_are_listed_and_left_out(tmp_path: Path) -> None:
     rows = ["a.jpg,one", "gone.jpg,two", "gone.jpg,three", "https://example.org/a.jpg,four", "sub,five"]
     (tmp_path / "sub").mkdir()
     data = read_captioned_data(write(tmp_path / "data.csv", "\n".join(["image,caption", *rows])))
@@ -206,7 +206,7 @@ def test_pictures_that_are_not_there_are_listed_and_left_out(tmp_path: Path) -> 
     ]
 
 
-def test_a_file_whose_pictures_are_all_elsewhere_is_refused_with_the_folder_looked_in(tmp_path: Path) -> None:
+def test_a_file_whose_images_are_all_elsewhere_is_refused_with_the_folder_looked_in(tmp_path: Path) -> None:
     with pytest.raises(CocaSearchError, match=r"not one of 2 photos .* beginning with x/a\.jpg: no such") as error:
         read_captioned_data(write(tmp_path / "data.csv", "image,caption\nx/a.jpg,one\nx/b.jpg,two\n"))
     assert str(tmp_path.resolve()) in str(error.value.hint)
@@ -261,7 +261,7 @@ def test_half_of_a_parquet_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_column_hints_at_the_option(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.csv", TWO_PICTURES)
+    file = write(tmp_path / "a.csv", TWO_IMAGES)
     with pytest.raises(CocaSearchError, match="no column 'photo'") as error:
         read_captioned_data(file, image_key="photo")
     assert error.value.hint == "name it with --image-key COLUMN"
@@ -335,7 +335,7 @@ def test_lists_of_captions_in_cells_are_several_captions(tmp_path: Path) -> None
     assert captions_of(read_captioned_data(tmp_path / "a.parquet")) == {"a.jpg": ("one",)}
 
 
-def test_pictures_in_cells_of_tables_are_read_and_named_by_their_row(tmp_path: Path) -> None:
+def test_images_in_cells_of_tables_are_read_and_named_by_their_row(tmp_path: Path) -> None:
     content = b"\xff\xd8\xff" + bytes(150_000)
     text = base64.b64encode(content).decode()
     for separator in ",\t":

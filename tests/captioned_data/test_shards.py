@@ -23,7 +23,7 @@ def contents(data: object) -> dict[str, bytes]:
     return {row.key: row.image.read() for row in data}  # type: ignore[attr-defined]
 
 
-def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tmp_path: Path) -> None:
+def test_images_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tmp_path: Path) -> None:
     whole = {
         "1.jpg": b"one",
         "1.json": b"{}",
@@ -50,7 +50,7 @@ def test_pictures_are_paired_with_texts_in_either_order_and_stay_in_the_shard(tm
     ]
 
 
-def test_texts_of_a_pictures_whole_name_are_its_own(tmp_path: Path) -> None:
+def test_texts_of_an_images_whole_name_are_its_own(tmp_path: Path) -> None:
     members = {
         "1.png": b"one",
         "1.png.txt": b"longer",
@@ -96,7 +96,7 @@ def test_captions_are_taken_from_json_where_there_is_no_text(tmp_path: Path) -> 
     ]
 
 
-def test_samples_of_the_same_picture_are_one_picture(tmp_path: Path) -> None:
+def test_samples_of_the_same_image_are_one_image(tmp_path: Path) -> None:
     members = {
         "1.jpg": b"same",
         "1.txt": b"one",
@@ -109,12 +109,12 @@ def test_samples_of_the_same_picture_are_one_picture(tmp_path: Path) -> None:
     assert {row.key: row.captions for row in data} == {"1": ("one", "three"), "2": ("two",)}
 
 
-def test_a_picture_in_a_shard_is_decoded_like_a_file(tmp_path: Path, photo_folder: Path) -> None:
+def test_an_image_in_a_shard_is_decoded_like_a_file(tmp_path: Path, photo_folder: Path) -> None:
     photo, torn = ((photo_folder / name).read_bytes() for name in ("turned.jpg", "truncated.jpg"))
     members = {"1.txt": b"green", "1.jpg": photo, "2.txt": b"torn", "2.jpg": torn}
     data = read_captioned_data(write_shard(tmp_path / "a.tar", members))
-    picture, _ = read_image(data[0].image)
-    assert picture.tobytes() == read_image(photo_folder / "turned.jpg")[0].tobytes()
+    image, _ = read_image(data[0].image)
+    assert image.tobytes() == read_image(photo_folder / "turned.jpg")[0].tobytes()
     with pytest.raises(UnreadableImage, match="truncated"):
         read_image(data[1].image)
     (tmp_path / "a.tar").write_bytes(b"")
@@ -214,7 +214,7 @@ def test_a_shard_whose_captions_have_a_key_of_their_own_names_its_keys(tmp_path:
     assert read_captioned_data(file, caption_key="long.txt")[0].captions == ("good",)
 
 
-def test_of_several_pictures_in_a_sample_one_has_to_be_named(tmp_path: Path) -> None:
+def test_of_several_images_in_a_sample_one_has_to_be_named(tmp_path: Path) -> None:
     views = write_shard(tmp_path / "a.tar", {"1.left.jpg": b"l", "1.right.jpg": b"r", "1.txt": b"words"})
     formats = write_shard(tmp_path / "b.tar", {"1.jpg": b"l", "1.png": b"r", "1.txt": b"words"})
     for file, keys in ((views, ("left.jpg", "right.jpg")), (formats, ("jpg", "png"))):

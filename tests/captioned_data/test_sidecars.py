@@ -59,7 +59,7 @@ def test_a_sidecar_of_the_whole_name_is_read_instead_of_the_shorter(tmp_path: Pa
     assert data.skipped == [BadRow("sub/e.txt", reason)]
 
 
-def test_a_sidecar_that_may_be_of_several_pictures_is_of_none(tmp_path: Path) -> None:
+def test_a_sidecar_that_may_be_of_several_images_is_of_none(tmp_path: Path) -> None:
     files = {
         "IMG_1.jpg": "",
         "IMG_1.png": "",
@@ -143,6 +143,6 @@ def test_captions_may_be_in_json_and_a_key_that_is_given_wins(tmp_path: Path) ->
         read_captioned_data(folder, caption_key="tag")
 
 
-def test_a_text_belongs_to_a_picture_in_either_form_of_unicode(tmp_path: Path) -> None:
-    picture, text = unicodedata.normalize("NFC", "é.jpg"), unicodedata.normalize("NFD", "é.txt")
-    assert read_captioned_data(folder_of(tmp_path, {picture: "", text: "an e"}))[0].captions == ("an e",)
+def test_a_text_belongs_to_an_image_in_either_form_of_unicode(tmp_path: Path) -> None:
+    image, text = unicodedata.normalize("NFC", "é.jpg"), unicodedata.normalize("NFD", "é.txt")
+    assert read_captioned_data(folder_of(tmp_path, {image: "", text: "an e"}))[0].captions == ("an e",)

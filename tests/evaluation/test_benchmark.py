@@ -74,7 +74,7 @@ def test_recall_is_that_of_the_vectors_whatever_the_batch(loaded: LoadedModel, s
         assert report.captions is None
 
 
-def test_each_picture_is_encoded_once(loaded: LoadedModel, squares: list[CaptionedImage]) -> None:
+def test_each_image_is_encoded_once(loaded: LoadedModel, squares: list[CaptionedImage]) -> None:
     seen: list[int] = []
     hook = loaded.model.image_encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     evaluate(loaded, squares, caption_options=CaptionOptions(max_length=6), batch_size=3)
@@ -82,7 +82,7 @@ def test_each_picture_is_encoded_once(loaded: LoadedModel, squares: list[Caption
     assert seen == [3, 3, 1]
 
 
-def test_unreadable_pictures_are_named_and_left_out(loaded: LoadedModel, squares: list[CaptionedImage]) -> None:
+def test_unreadable_images_are_named_and_left_out(loaded: LoadedModel, squares: list[CaptionedImage]) -> None:
     bad = [
         CaptionedImage(Path("nowhere.jpg"), "nowhere.jpg", ("A square.", "nothing")),
         CaptionedImage(squares[0].image[:40], "cut.png", ("a cut square",)),
@@ -98,7 +98,7 @@ def test_unreadable_pictures_are_named_and_left_out(loaded: LoadedModel, squares
     assert progress[-1] == (9, 9)
 
 
-def test_a_set_without_readable_pictures_is_an_error(loaded: LoadedModel) -> None:
+def test_a_set_without_readable_images_is_an_error(loaded: LoadedModel) -> None:
     with pytest.raises(CocaSearchError, match="not one of 1 photo can be read, beginning with row 7"):
         evaluate(loaded, [CaptionedImage(b"no photo", "row 7", ("x",))], caption_options=None)
     with pytest.raises(CocaSearchError, match="no photos to evaluate"):

@@ -76,7 +76,7 @@ def test_repeating_words_gains_nothing_in_cider_d() -> None:
     assert cider_d(words(["dog dog dog dog", "cat cat cat cat"]), references) < honest
 
 
-def test_one_picture_alone_has_nothing_rare() -> None:
+def test_one_image_alone_has_nothing_rare() -> None:
     assert cider_d(words(["a dog"]), [words(["a dog"])]) == 0.0
 
 

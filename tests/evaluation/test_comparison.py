@@ -1,4 +1,4 @@
-"""What changed between two models on the same pictures, and when the pictures cannot tell."""
+"""What changed between two models on the same images, and when the images cannot tell."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_sentences_say_plainly_what_got_worse(chance):
     assert not compare(outcomes(r=hits), outcomes(r=hits)).anything_gained
 
 
-def test_too_few_pictures_prove_nothing(chance):
+def test_too_few_images_prove_nothing(chance):
     for count in range(1, 6):
         comparison = compare(outcomes(cider=chance.random(count)), outcomes(cider=2 + chance.random(count)))
         (figure,) = comparison.figures
@@ -78,7 +78,7 @@ def test_too_few_pictures_prove_nothing(chance):
     assert compare(outcomes(cider=np.zeros(6)), outcomes(cider=np.ones(6))).figures[0].verdict == "better"
 
 
-def test_few_changed_pictures_among_many_prove_nothing():
+def test_few_changed_images_among_many_prove_nothing():
     before = np.zeros(100)
     for changed, verdict in ((5, "no difference"), (6, "better")):
         (figure,) = compare(outcomes(recall=before), outcomes(recall=np.arange(100) < changed)).figures
@@ -86,13 +86,13 @@ def test_few_changed_pictures_among_many_prove_nothing():
         assert (figure.difference_interval[0] > 0) == (verdict == "better")
 
 
-def test_other_pictures_cannot_be_compared(chance):
+def test_other_images_cannot_be_compared(chance):
     few, many = chance.random(3) < 0.5, chance.random(4) < 0.5
     with pytest.raises(ValueError, match="same images"):
         compare(outcomes(r=few), outcomes(r=many))
 
 
-def test_figures_of_all_pictures_are_those_of_the_report(chance):
+def test_figures_of_all_images_are_those_of_the_report(chance):
     captions = [("a dog", "a cat"), ("a dog",), ("a red bird",), ("two cats", "a red bird")]
     distinct = distinct_texts(captions)
     images, texts = (chance.normal(size=(count, 8)).astype(np.float32) for count in (4, len(distinct.texts)))

@@ -52,8 +52,8 @@ def test_captions_without_objects_invent_nothing():
     assert (report.per_caption, report.per_object_word, report.n_object_words) == (0, 0, 0)
 
 
-def test_figures_by_picture_say_the_same():
-    assert [picture.invented for picture in named_objects(CAPTIONS, PEOPLE)] == [0, 2, 0, 1]
+def test_figures_by_image_say_the_same():
+    assert [image.invented for image in named_objects(CAPTIONS, PEOPLE)] == [0, 2, 0, 1]
 
 
 def test_saying_less_is_no_gain_of_a_training():

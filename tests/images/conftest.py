@@ -1,4 +1,4 @@
-"""Pictures whose corners tell which way up they are."""
+"""Images whose corners tell which way up they are."""
 
 import io
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def four_corners() -> Image.Image:
 
 @pytest.fixture
 def encoded() -> Callable[..., bytes]:
-    """Encodes a picture: encoded(image, "JPEG", quality=95)."""
+    """Encodes an image: encoded(image, "JPEG", quality=95)."""
 
     def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
         buffer = io.BytesIO()

@@ -16,7 +16,7 @@ PREPROCESS = Preprocess(PreprocessConfig(image_size=8))
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Twelve gray pictures, each lighter than the one before."""
+    """Twelve gray images, each lighter than the one before."""
     files = [tmp_path / f"{number:02}.png" for number in range(12)]
     for number, file in enumerate(files):
         Image.new("RGB", (9, 9), (number * 20,) * 3).save(file)

@@ -18,7 +18,7 @@ Encode = Callable[..., bytes]
 
 
 def scan_bomb(side: int, scans: int, encoded: Encode) -> bytes:
-    """A progressive JPEG of a few kilobytes that goes over the whole picture thousands of times."""
+    """A progressive JPEG of a few kilobytes that goes over the whole image thousands of times."""
     content = encoded(Image.new("L", (side, side), 90), "JPEG", progressive=True)
     last_scan = content[content.rindex(b"\xff\xda") : -2]
     return content[:-2] + last_scan * scans + content[-2:]
@@ -86,12 +86,12 @@ def test_jpeg_2000_made_for_no_halving_is_read_whole(encoded: Encode, four_corne
         assert read_image(content, min_side=32)[0].size == (480, 320)
 
 
-def test_very_large_pictures_are_averaged_down_and_look_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_large_images_are_averaged_down_and_look_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cocasearch.images.decode_scale._VERY_LARGE", 100_000)
-    picture = Image.linear_gradient("L").resize((400, 400)).convert("RGBA")
-    picture.putalpha(Image.radial_gradient("L").resize((400, 400)))
+    image = Image.linear_gradient("L").resize((400, 400)).convert("RGBA")
+    image.putalpha(Image.radial_gradient("L").resize((400, 400)))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     small, metadata = read_image(buffer.getvalue(), min_side=64)
     whole, _ = read_image(buffer.getvalue())
     assert (metadata.width, metadata.height) == whole.size == (400, 400)

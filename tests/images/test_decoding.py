@@ -16,7 +16,7 @@ from cocasearch.images.decoding import read_image
 
 Encode = Callable[..., bytes]
 
-TURNED = {  # EXIF orientation -> what the camera did to the upright picture
+TURNED = {  # EXIF orientation -> what the camera did to the upright image
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,7 +28,7 @@ TURNED = {  # EXIF orientation -> what the camera did to the upright picture
 }
 
 
-def assert_same_picture(image: Image.Image, expected: Image.Image, *, tolerance: float = 12.0) -> None:
+def assert_same_image(image: Image.Image, expected: Image.Image, *, tolerance: float = 12.0) -> None:
     assert image.mode == "RGB"
     assert image.size == expected.size
     difference = np.abs(np.asarray(image, dtype=float) - np.asarray(expected, dtype=float))
@@ -45,7 +45,7 @@ def test_every_orientation_becomes_upright(
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     image, metadata = read_image(encoded(stored, file_format, exif=exif))
-    assert_same_picture(image, four_corners)
+    assert_same_image(image, four_corners)
     assert (metadata.width, metadata.height, metadata.format) == (96, 64, file_format)
 
 
@@ -55,7 +55,7 @@ def test_a_rotated_jpeg_is_upright_at_reduced_scale_too(four_corners: Image.Imag
     stored = four_corners.resize((960, 640)).transpose(Image.Transpose.ROTATE_90)
     image, metadata = read_image(encoded(stored, "JPEG", exif=exif), min_side=64)
     assert (metadata.width, metadata.height) == (960, 640)
-    assert_same_picture(image, four_corners.resize(image.size))
+    assert_same_image(image, four_corners.resize(image.size))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_every_png_mode_keeps_its_brightness(four_corners: Image.Image, encoded:
     else:
         stored = expected = four_corners.convert(mode)
     image, metadata = read_image(encoded(stored, "PNG"))
-    assert_same_picture(image, expected.convert("RGB"), tolerance=1.0)
+    assert_same_image(image, expected.convert("RGB"), tolerance=1.0)
     assert metadata.format == "PNG"
 
 
@@ -106,7 +106,7 @@ def test_deep_levels_are_as_light_as_they_were_drawn(name: str) -> None:
 def test_every_jpeg_mode_keeps_its_colors(four_corners: Image.Image, encoded: Encode, mode: str) -> None:
     stored = four_corners.convert(mode)
     image, _ = read_image(encoded(stored, "JPEG", quality=95), min_side=32)
-    assert_same_picture(image, stored.convert("RGB").resize(image.size))
+    assert_same_image(image, stored.convert("RGB").resize(image.size))
 
 
 def test_float_tiff_is_stretched_to_what_can_be_seen(encoded: Encode) -> None:
@@ -139,7 +139,7 @@ def test_a_palette_with_a_transparent_color_lies_over_white(encoded: Encode) -> 
 def test_the_first_frame_counts(four_corners: Image.Image, encoded: Encode, file_format: str) -> None:
     black = Image.new("RGB", four_corners.size)
     image, metadata = read_image(encoded(four_corners, file_format, save_all=True, append_images=[black]))
-    assert_same_picture(image, four_corners)
+    assert_same_image(image, four_corners)
     assert metadata.format == file_format
 
 
@@ -165,7 +165,7 @@ def png_claiming(width: int, height: int) -> bytes:
     ],
     ids=["empty", "text", "pdf", "postscript", "svg", "video", "too-large", "bomb"],
 )
-def test_what_is_no_picture_is_refused_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_what_is_no_image_is_refused_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "named-like-one.jpg"
     file.write_bytes(content)
     for source in (file, content):
@@ -182,7 +182,7 @@ def test_a_png_may_hold_much_text(four_corners: Image.Image, encoded: Encode, co
         text.add_text(f"workflow {number}", "a" * 2_000_000, zip=True)
     text.add_itxt("XML:com.adobe.xmp", "b" * 2_000_000, zip=True)
     image, _ = read_image(encoded(four_corners, "PNG", pnginfo=text))
-    assert_same_picture(image, four_corners)
+    assert_same_image(image, four_corners)
 
 
 @pytest.mark.parametrize("sizes", [[MAX_TEXT_CHUNK + 1], [MAX_TEXT_CHUNK] * 4 + [1]])

@@ -18,7 +18,7 @@ def found(path: Path) -> list[str]:
     return [image.path for image in discover_images(path)]
 
 
-def test_pictures_come_sorted_with_size_and_time(tmp_path: Path) -> None:
+def test_images_come_sorted_with_size_and_time(tmp_path: Path) -> None:
     touch(tmp_path / "b.JPG", b"12345")
     touch(tmp_path / "a" / "z.png")
     touch(tmp_path / "a" / "deep" / "c.webp")

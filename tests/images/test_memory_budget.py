@@ -43,7 +43,7 @@ def test_what_fails_gives_back_what_it_has_taken(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("name", sorted(zoo.GOOD))
-def test_a_very_large_picture_is_converted_in_bands_and_looks_the_same(
+def test_a_very_large_image_is_converted_in_bands_and_looks_the_same(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name.startswith(("raw", "heic")) or "float" in name:
@@ -58,7 +58,7 @@ def test_a_very_large_picture_is_converted_in_bands_and_looks_the_same(
     assert difference.mean() < 2
 
 
-def test_the_middle_of_a_very_long_picture_is_looked_at() -> None:
+def test_the_middle_of_a_very_long_image_is_looked_at() -> None:
     long = Image.new("RGB", (60_000, 2), "red")
     long.paste("blue", (29_000, 0, 31_000, 2))
     pixels = Preprocess(PreprocessConfig(image_size=16)).resize(long)

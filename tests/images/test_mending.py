@@ -1,4 +1,4 @@
-"""A picture whose every pixel is there is read, whatever is wrong around it; one that lacks any stays refused."""
+"""An image whose every pixel is there is read, whatever is wrong around it; one that lacks any stays refused."""
 
 import struct
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def test_what_is_wrong_around_the_pixels_costs_none(content: bytes) -> None:
     assert np.abs(np.asarray(image, float) - np.asarray(SCENE, float)).mean() < 8
 
 
-def test_a_picture_with_nothing_wrong_has_no_remark() -> None:
+def test_an_image_with_nothing_wrong_has_no_remark() -> None:
     assert [read_image(content)[1].remark for content in (*JPEGS.values(), PNG, WEBP)] == [""] * (len(JPEGS) + 2)
 
 
@@ -118,7 +118,7 @@ def test_what_lacks_pixels_too_is_refused(spoil: Callable[[], bytes]) -> None:
         read_image(spoil())
 
 
-def test_a_mended_picture_keeps_its_notes() -> None:
+def test_a_mended_image_keeps_its_notes() -> None:
     notes = png_chunk(b"eXIf", zoo.with_exif(6).tobytes()[6:])
     turned = zoo.encoded(SCENE.transpose(Image.Transpose.ROTATE_90), "PNG")
     content = turned[:33] + wrong(b"tEXt", b"a\0b") + notes + turned[33:]

@@ -38,7 +38,7 @@ def place(latitude: tuple, north: str, longitude: tuple, east: str) -> dict:
     }
 
 
-def test_a_picture_without_notes_has_none(read_back: Read) -> None:
+def test_an_image_without_notes_has_none(read_back: Read) -> None:
     assert read_back() == ImageMetadata(width=16, height=8, format="JPEG")
 
 
@@ -96,7 +96,7 @@ def test_the_camera_is_one_phrase(read_back: Read, make: str, model: str, camera
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_a_broken_exif_block_does_not_cost_the_picture(encoded: Encode) -> None:
+def test_a_broken_exif_block_does_not_cost_the_image(encoded: Encode) -> None:
     content = encoded(Image.new("RGB", (16, 8)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff\xff\xff")
     image, metadata = read_image(content)
     assert image.size == (16, 8)
@@ -181,7 +181,7 @@ def random_notes(dice: Random) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_no_notes_whatever_cost_the_picture(encoded: Encode) -> None:
+def test_no_notes_whatever_cost_the_image(encoded: Encode) -> None:
     dice = Random(3)
     stored = Image.new("RGB", (16, 8), "red")
     for _ in range(500):

@@ -59,7 +59,7 @@ def test_makers_own_kinds_are_known_by_their_content(head: bytes, monkeypatch: p
         read_image(head + bytes(200))
 
 
-def test_a_picture_named_like_a_raw_is_a_picture(file: Path, shot: Image.Image) -> None:
+def test_an_image_named_like_a_raw_is_an_image(file: Path, shot: Image.Image) -> None:
     shot.save(file, "JPEG")
     assert read_image(file)[1].format == "JPEG"
 

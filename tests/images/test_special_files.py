@@ -1,4 +1,4 @@
-"""Links to what is no picture but may be read without an end, and files that are larger than any."""
+"""Links to what is no image but may be read without an end, and files that are larger than any."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ def test_devices_and_pipes_are_refused(tmp_path: Path, target: str) -> None:
         read_image(link)
 
 
-def test_a_file_larger_than_any_picture_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "a.tif"
     with file.open("wb") as content:
         content.truncate(MAX_FILE_BYTES + 1)

@@ -9,7 +9,7 @@ from cocasearch.errors import CocaSearchError
 from cocasearch.images.decoding import read_image
 from cocasearch.images.transforms import Preprocess, PreprocessConfig
 
-# Pictures and what OpenCLIP 3.3.0 made of them, every fourth pixel of (3, 224, 224).
+# Images and what OpenCLIP 3.3.0 made of them, every fourth pixel of (3, 224, 224).
 GOLDEN = Path(__file__).parents[1] / "golden" / "preprocess"
 
 

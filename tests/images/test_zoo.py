@@ -25,7 +25,7 @@ def has(extra: str) -> bool:
 
 
 def lightness(image: Image.Image) -> np.ndarray:
-    """How light each part of a picture is; the hole that see-through pictures have is left out."""
+    """How light each part of an image is; the hole that see-through images have is left out."""
     levels = np.asarray(image.convert("L").resize((24, 16), Image.Resampling.BOX), float)
     levels[2:10, 2:10] = levels[12:, 12:].mean()
     return levels.ravel()

@@ -42,12 +42,12 @@ def plain_tiff(tags: Tags, pixels: bytes) -> bytes:
 
 
 def exif_block(tags: Tags) -> bytes:
-    """The notes in a picture file, with whatever types and values PIL would refuse to write."""
+    """The notes in an image file, with whatever types and values PIL would refuse to write."""
     return b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory(tags, 8)
 
 
 def cfa_dng(image: Image.Image, *, orientation: int = 1, preview: bytes = b"") -> bytes:
-    """A DNG with a sensor's mosaic (RGGB, 16 bits, linear) of a picture, and a JPEG preview if one is given."""
+    """A DNG with a sensor's mosaic (RGGB, 16 bits, linear) of an image, and a JPEG preview if one is given."""
     linear = (np.asarray(image.convert("RGB")).astype(np.float64) / 255) ** 2.2 * 65535
     mosaic = np.empty(linear.shape[:2], np.uint16)
     for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):

@@ -1,6 +1,6 @@
-"""Draws a folder of odd and broken picture files: `cd tests; python -m images.zoo FOLDER`.
+"""Draws a folder of odd and broken image files: `cd tests; python -m images.zoo FOLDER`.
 
-Each good file shows a picture of its own, told apart from all others by its colours, so that it must find itself; each
+Each good file shows an image of its own, told apart from all others by its colours, so that it must find itself; each
 bad one comes with the reason for which it should be refused. Nothing is stored in the repository but this script.
 """
 
@@ -40,23 +40,23 @@ class Specimen:
 
 
 def scene(number: int) -> Image.Image:
-    """A picture that differs from that of any other number in colours and shapes."""
+    """An image that differs from that of any other number in colours and shapes."""
     dice = random.Random(number)
 
     def color() -> tuple[int, int, int]:
         return dice.randrange(256), dice.randrange(256), dice.randrange(256)
 
-    picture = Image.new("RGB", (WIDTH, HEIGHT), color())
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (WIDTH, HEIGHT), color())
+    pen = ImageDraw.Draw(image)
     for _ in range(6):
         left, top = dice.randrange(WIDTH - 16), dice.randrange(HEIGHT - 16)
         box = (left, top, left + dice.randrange(12, 50), top + dice.randrange(12, 40))
         dice.choice((pen.rectangle, pen.ellipse))(box, fill=color())
-    return picture
+    return image
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
-    """The bytes of a file with this picture."""
+    """The bytes of a file with this image."""
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
@@ -116,7 +116,7 @@ def deep_gray(image: Image.Image) -> Image.Image:
 
 
 def see_through(image: Image.Image) -> Image.Image:
-    """The picture with a clear hole in it."""
+    """The image with a clear hole in it."""
     clear = image.convert("RGBA")
     clear.paste((0, 0, 0, 0), (8, 8, 40, 40))
     return clear
@@ -130,7 +130,7 @@ def as_file(file_format: str, mode: str = "RGB", **options: object) -> Draw:
 
 
 def turned(orientation: int, file_format: str = "JPEG") -> Draw:
-    """The picture as a camera stores it that was held another way."""
+    """The image as a camera stores it that was held another way."""
     turns = Image.Transpose
     turn = (None, None, turns.FLIP_LEFT_RIGHT, turns.ROTATE_180, turns.FLIP_TOP_BOTTOM)
     turn += (turns.TRANSPOSE, turns.ROTATE_90, turns.TRANSVERSE, turns.ROTATE_270)
@@ -143,7 +143,7 @@ def turned(orientation: int, file_format: str = "JPEG") -> Draw:
 
 
 def frames(file_format: str, **options: object) -> Draw:
-    """The picture followed by others."""
+    """The image followed by others."""
     return lambda image: encoded(
         image, file_format, save_all=True, append_images=[scene(10_001), scene(10_002)], **options
     )
@@ -187,7 +187,7 @@ def gray12_tiff(image: Image.Image) -> bytes:
 
 
 def deep_gray_png_with_clear_level(image: Image.Image) -> bytes:
-    """The picture with a clear hole in it."""
+    """The image with a clear hole in it."""
     gray = image.convert("L").point(lambda level: max(level, 1))
     gray.paste(0, (8, 8, 40, 40))
     return png(gray, depth=16, chunks=png_chunk(b"tRNS", b"\0\0"))
@@ -309,7 +309,7 @@ GOOD: dict[str, Draw] = {
 
 
 def bad_files() -> dict[str, tuple[bytes, str]]:
-    """Content and a part of the reason of the files that hold no picture, or not all of one."""
+    """Content and a part of the reason of the files that hold no image, or not all of one."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8))
     kinds = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tif": "TIFF", "bmp": "BMP", "ppm": "PPM"}
     kinds |= {"jp2": "JPEG2000", "avif": "AVIF"}

@@ -38,7 +38,7 @@ def tiny_loaded(tiny_tokenizer: Tokenizer) -> Callable[[int], LoadedModel]:
 
 @pytest.fixture
 def pixels() -> torch.Tensor:
-    """Four pictures of noise."""
+    """Four images of noise."""
     return torch.randn(4, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(7))
 
 

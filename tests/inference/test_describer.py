@@ -27,9 +27,7 @@ def test_a_description_is_what_the_parts_say(options: CaptionOptions, tiny_loade
 
 
 @pytest.mark.parametrize("options", [None, CaptionOptions()], ids=["vector only", "captions"])
-def test_each_picture_is_looked_at_once(
-    options: CaptionOptions | None, tiny_loaded: Build, pixels: torch.Tensor
-) -> None:
+def test_each_image_is_looked_at_once(options: CaptionOptions | None, tiny_loaded: Build, pixels: torch.Tensor) -> None:
     loaded, seen = tiny_loaded(0), []
     loaded.model.image_encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     descriptions = ImageDescriber(loaded, options).describe(pixels)
@@ -37,5 +35,5 @@ def test_each_picture_is_looked_at_once(
     assert [description.caption is None for description in descriptions] == [options is None] * 4
 
 
-def test_no_pictures_no_descriptions(tiny_loaded: Build, pixels: torch.Tensor) -> None:
+def test_no_images_no_descriptions(tiny_loaded: Build, pixels: torch.Tensor) -> None:
     assert ImageDescriber(tiny_loaded(0), CaptionOptions()).describe(pixels[:0]) == []

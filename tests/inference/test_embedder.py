@@ -23,7 +23,7 @@ def test_vectors_are_unit_rows_in_float32(tiny_loaded: Build, pixels: torch.Tens
 
 def test_a_vector_does_not_depend_on_its_batch(tiny_loaded: Build, pixels: torch.Tensor) -> None:
     embedder = Embedder(tiny_loaded(0))
-    alone = np.concatenate([embedder.embed_pixels(picture[None]) for picture in pixels])
+    alone = np.concatenate([embedder.embed_pixels(image[None]) for image in pixels])
     np.testing.assert_allclose(embedder.embed_pixels(pixels), alone, atol=1e-5)
     np.testing.assert_allclose(embedder.embed_texts(TEXTS), embedder.embed_texts(TEXTS, batch_size=1), atol=1e-5)
 

@@ -57,11 +57,11 @@ def test_a_text_s_vector_depends_on_its_own_words_alone(loaded: LoadedModel) -> 
 def test_a_greedy_caption_is_the_plain_loop_s(loaded: LoadedModel, pixels: Tensor, prompt: str) -> None:
     tokenizer = loaded.tokenizer
     options = CaptionOptions("greedy", prompt=prompt, max_length=12)
-    for picture, caption in zip(pixels, Captioner(loaded).caption_pixels(pixels, options), strict=True):
+    for image, caption in zip(pixels, Captioner(loaded).caption_pixels(pixels, options), strict=True):
         ids = [tokenizer.sot_id, *tokenizer.encode(prompt)]
         with torch.no_grad():
             while ids[-1] != tokenizer.eot_id:
-                logits = loaded.model(picture[None], torch.tensor([ids])).caption_logits[0, -1]
+                logits = loaded.model(image[None], torch.tensor([ids])).caption_logits[0, -1]
                 logits[[tokenizer.sot_id, tokenizer.pad_id]] = -torch.inf
                 if len(ids) + 1 < options.min_length:
                     logits[tokenizer.eot_id] = -torch.inf
@@ -73,7 +73,7 @@ def test_a_greedy_caption_is_the_plain_loop_s(loaded: LoadedModel, pixels: Tenso
 def test_beams_do_not_depend_on_the_batch(loaded: LoadedModel, pixels: Tensor) -> None:
     captioner = Captioner(loaded)
     together = [caption.token_ids for caption in captioner.caption_pixels(pixels)]
-    assert together == [captioner.caption_pixels(picture[None])[0].token_ids for picture in pixels]
+    assert together == [captioner.caption_pixels(image[None])[0].token_ids for image in pixels]
     assert all(ids[0] == 0 and ids[-1] == 2 and 1 not in ids for ids in together)
 
 

@@ -56,7 +56,7 @@ def test_presets_have_openclips_parameters(name: str) -> None:
     assert halves == PARAMETERS[name]
 
 
-def test_the_bundled_size_reads_a_picture_and_writes() -> None:
+def test_the_bundled_size_reads_an_image_and_writes() -> None:
     config = presets()["coca-mini"]
     model = CoCa(config).eval()
     with torch.no_grad():
@@ -217,9 +217,9 @@ def test_what_is_kept_of_the_patches() -> None:
     kept = drop_patches(x, 0.5)
     assert kept.shape == (2, 9, 4)
     assert torch.equal(kept[:, 0], x[:, 0])
-    for picture, patches in zip(x, kept, strict=True):
-        rows = [int((picture == patch).all(dim=1).nonzero()) for patch in patches]
+    for image, patches in zip(x, kept, strict=True):
+        rows = [int((image == patch).all(dim=1).nonzero()) for patch in patches]
         assert rows[0] == 0
         assert len(set(rows)) == 9
-    assert not torch.equal(kept[0, 1:, 0], kept[1, 1:, 0] - 68)  # each picture draws for itself
+    assert not torch.equal(kept[0, 1:, 0], kept[1, 1:, 0] - 68)  # each image draws for itself
     assert drop_patches(x, 0.999).shape == (2, 2, 4)  # one patch at least

@@ -39,7 +39,7 @@ def test_the_odd_padding_pixel_goes_to_the_end(size: int, kernel: int, stride: i
     torch.testing.assert_close(convolution(x), expected)
 
 
-def test_a_fresh_encoder_tells_pictures_apart() -> None:
+def test_a_fresh_encoder_tells_images_apart() -> None:
     torch.manual_seed(0)
     encoder = EfficientNetLite(EfficientNetLiteConfig())
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Every pooler and both image encoders learn: on eight captioned pictures both losses fall to almost nothing."""
+"""Every pooler and both image encoders learn: on eight captioned images both losses fall to almost nothing."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ SOT, EOT, FIRST_WORD = 48, 49, 2
 
 @pytest.fixture(scope="module")
 def batch() -> tuple[Tensor, Tensor]:
-    """Eight pictures, bright in one of 2 halves and 4 colors, and captions that say which."""
+    """Eight images, bright in one of 2 halves and 4 colors, and captions that say which."""
     colors = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
     pixels, captions = torch.zeros(8, 3, 16, 16), torch.zeros(8, 12, dtype=torch.long)
     for row in range(8):
@@ -48,7 +48,7 @@ def test_both_losses_fall_on_one_batch(
 
 
 def written_greedily(model: CoCa, pixels: Tensor) -> Tensor:
-    """Seven ids a picture, zeros after the end."""
+    """Seven ids an image, zeros after the end."""
     with torch.no_grad():
         ids = torch.full((len(pixels), 1), SOT)
         logits, cache = model.prefill(model.image_features(pixels).tokens, ids)

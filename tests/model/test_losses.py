@@ -140,7 +140,7 @@ def test_name_loss_is_zero_at_equality_and_positive_elsewhere() -> None:
 
 def test_sigmoid_loss_judges_each_pair_by_itself() -> None:
     image, text, scale, bias = unit(5, 0), unit(5, 1), torch.tensor(10.0), torch.tensor(-10.0)
-    # OpenCLIP's formula (its loss.py, SigLipLoss): 1 on the diagonal, -1 elsewhere, per picture
+    # OpenCLIP's formula (its loss.py, SigLipLoss): 1 on the diagonal, -1 elsewhere, per image
     labels = 2 * torch.eye(5) - 1
     expected = -F.logsigmoid(labels * (scale * image @ text.T + bias)).sum() / 5
     torch.testing.assert_close(sigmoid_contrastive_loss(image, text, torch.arange(5), scale, bias), expected)

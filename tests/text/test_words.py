@@ -1,4 +1,4 @@
-"""Words of a text, those of them that may show in a picture, and the forms of one."""
+"""Words of a text, those of them that may show in an image, and the forms of one."""
 
 import random
 

@@ -20,7 +20,7 @@ def test_defaults_are_gentle_and_longer_for_fewer_pictures(tiny_config) -> None:
     assert (few.data.batch_size, many.data.batch_size) == (10, 64)
     assert choose_config(1, tiny_config, CPU).data.batch_size >= 2
     for config in (few, many):
-        assert config.optimization.learning_rate < TrainingConfig().learning_rate
+        assert config.optimization.learning_rate < TrainingConfig().optimization.learning_rate
         assert not config.augmentation.flip  # captions may speak of left and right
 
 

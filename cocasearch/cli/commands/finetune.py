@@ -39,9 +39,7 @@ Epochs = Annotated[
     float | None, typer.Option(help="Number of times that each photo is seen.", show_default="chosen by their number")
 ]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
-EncoderRate = Annotated[
-    float | None, typer.Option("--encoder-lr", help="Peak learning rate of the image encoder; 0 keeps it.")
-]
+EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Rate of the image encoder; 0 keeps it.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Number of photos in a step.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed.", show_default="0")]
 

@@ -40,16 +40,13 @@ Pooler = Annotated[
 TextModel = Annotated[
     Path | None,
     typer.Option(
-        "--text-model",
-        metavar="FOLDER",
-        help="RoBERTa of Hugging Face's that becomes the text half.",
-        show_default=False,
+        "--text-model", metavar="FOLDER", help="RoBERTa of Hugging Face's as the text half.", show_default=False
     ),
 ]
 ImageWeights = Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")]
 Names = Annotated[
     Path | None,
-    typer.Option("--names", metavar="TABLE", help="Table of class names; adds the name loss.", show_default=False),
+    typer.Option("--names", metavar="TABLE", help="Class names; they add the name loss.", show_default=False),
 ]
 Labels = Annotated[
     list[str] | None,

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 Lora = Annotated[
     int | None,
     typer.Option(
-        "--lora",
-        min=1,
-        metavar="RANK",
-        help="Rank of adapters that are trained instead of the weights.",
-        show_default=False,
+        "--lora", min=1, metavar="RANK", help="Rank of adapters, trained instead of weights.", show_default=False
     ),
 ]
 Distill = Annotated[
@@ -34,9 +30,7 @@ Objective = Annotated[
 ]
 ReportTo = Annotated[
     str | None,
-    typer.Option(
-        "--report-to", metavar="NAMES", help="Where to report the run: tensorboard, wandb, or both.", show_default=False
-    ),
+    typer.Option("--report-to", metavar="NAMES", help="Trackers: tensorboard, wandb, or both.", show_default=False),
 ]
 RemoteSync = Annotated[
     str | None,

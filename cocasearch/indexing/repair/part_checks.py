@@ -4,7 +4,7 @@ from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.indexing.repair.problems import Problems
 from cocasearch.indexing.repair.row_checks import RowChecks
 from cocasearch.indexing.scan.known_files import is_sound
-from cocasearch.indexing.snapshot.snapshot_files import find_snapshot
+from cocasearch.indexing.snapshot.snapshot_files import find_snapshot, is_complete
 from cocasearch.indexing.snapshot.vector_snapshot import VectorSnapshot
 from cocasearch.indexing.store.full_text import ids_to_be_found
 from cocasearch.indexing.store.location import IndexLocation
@@ -23,8 +23,7 @@ _SOME_WORD = "picture"  # to be looked for where there is no other: that the ind
 def check_snapshot(index: IndexLocation, manifest: Manifest, version: int, problems: Problems) -> VectorSnapshot | None:
     """Give the snapshot of a version of the table; none if it is stale or missing, which the next query mends."""
     snapshot = find_snapshot(index, manifest.table, version)
-    is_there = any(index.snapshots.glob(f"{manifest.table}-v{version}.*"))
-    if snapshot is None and is_there:
+    if snapshot is None and is_complete(index, manifest.table, version):
         problems.add("snapshot", DAMAGED, "repair", f"{manifest.table}-v{version}")
     return snapshot
 

@@ -52,6 +52,11 @@ def find_snapshot(index: AnyIndex, table: str, version: int) -> VectorSnapshot |
     return VectorSnapshot(ExactSearch(vectors, rough), rows, version) if is_whole else None
 
 
+def is_complete(index: AnyIndex, table: str, version: int) -> bool:
+    """Whether all files of a snapshot are there. A kill between renames leaves some; the next query derives all."""
+    return all(file.exists() for file in _files(index, table, version))
+
+
 def write_snapshot(
     index: AnyIndex, table: str, version: int, dimension: int, batches: Iterable[pa.RecordBatch]
 ) -> None:

@@ -1,7 +1,8 @@
 """A run that reads features instead of pictures: makes the file of them ready, and has all that reads them do so."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ class CachedFeatures:
 
         def fill() -> None:
             keys = self._data.views.fixed_keys(self._config)
-            self._file.fill(keys, self._batches, self._compute, lambda *done: stage("features computed", *done))
+            batches = functools.partial(self._data.views.read_fixed, self._config, size=_PICTURES_AT_ONCE)
+            self._file.fill(keys, batches, self._compute, lambda *done: stage("features computed", *done))
 
         processes.once(fill)
         self._file.open()
@@ -67,9 +69,6 @@ class CachedFeatures:
             "augmentation": dataclasses.asdict(self._config.augmentation),
             "seed": self._config.run.seed,
         }
-
-    def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], list[Tensor | str]]]:
-        return self._data.views.read_fixed(self._config, numbers, _PICTURES_AT_ONCE)
 
     def _compute(self, pixels: Tensor) -> Tensor:
         return self._part.features(pixels.to(self._device).contiguous(memory_format=self._layout))

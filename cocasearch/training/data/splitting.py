@@ -31,9 +31,7 @@ def hold_out(images: Sequence[CaptionedImage], count: int, *, seed: int) -> tupl
 
     The split is by picture, not by caption; files of the same bytes must be one picture already (`unite_copies`).
     """
-    chosen = set(random.Random(f"{seed}/held out").sample(range(len(images)), min(count, len(images) // 5)))
-    training = [image for position, image in enumerate(images) if position not in chosen]
-    return training, [image for position, image in enumerate(images) if position in chosen]
+    return _divided(images, min(count, len(images) // 5), f"{seed}/held out")
 
 
 def validation_and_test(held_out: Pictures, *, seed: int) -> tuple[Pictures, Pictures]:
@@ -43,9 +41,14 @@ def validation_and_test(held_out: Pictures, *, seed: int) -> tuple[Pictures, Pic
     """
     if len(held_out) < MEASURED_APART_FROM:
         return held_out, held_out
-    chosen = set(random.Random(f"{seed}/judging").sample(range(len(held_out)), len(held_out) // 2))
-    validation = [image for position, image in enumerate(held_out) if position not in chosen]
-    return validation, [image for position, image in enumerate(held_out) if position in chosen]
+    return _divided(held_out, len(held_out) // 2, f"{seed}/judging")
+
+
+def _divided(images: Sequence[CaptionedImage], count: int, seed: str) -> tuple[Pictures, Pictures]:
+    """The rest, and so many that are drawn at random."""
+    chosen = set(random.Random(seed).sample(range(len(images)), count))
+    rest = [image for position, image in enumerate(images) if position not in chosen]
+    return rest, [image for position, image in enumerate(images) if position in chosen]
 
 
 @dataclass(frozen=True)

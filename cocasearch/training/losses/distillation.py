@@ -58,7 +58,6 @@ class DistillationTeacher:
             )
         self.fingerprint = stored.fingerprint
         self.model = stored.load_model(mapped=False).requires_grad_(False)
-        self.vocabulary = self.model.multimodal_decoder.vocabulary
         self.with_captions = with_captions
         self._tokenizer, self._students = stored.tokenizer, tokenizer
         self._size = stored.preprocess.image_size

@@ -266,7 +266,9 @@ class Objective(nn.Module):
 
         def of_some(own: Tensor, theirs: Tensor) -> Tensor:
             assert self.larger is not None
-            return distribution_divergence(vocabulary(own), self.larger.vocabulary(theirs)).sum()
+            return distribution_divergence(
+                vocabulary(own), self.larger.model.multimodal_decoder.vocabulary(theirs)
+            ).sum()
 
         rows = max(1, LOGITS_AT_ONCE // vocabulary.out_features)
         groups = zip(torch.split(states, rows), torch.split(teacher_states, rows), strict=True)

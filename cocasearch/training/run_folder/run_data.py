@@ -7,13 +7,13 @@ a model is trained.
 import csv
 import dataclasses
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cocasearch.atomic_files import replacing
 from cocasearch.byte_range import shown_content
@@ -110,7 +110,9 @@ class RunData:
 
     def _list(self, file: Path, rows: Sequence[tuple[str, str, str]]) -> None:
         if rows:
-            self._write(file, _as_csv([("data", "photo_or_row", "reason"), *rows]))
+            table = io.StringIO()
+            csv.writer(table, lineterminator="\n").writerows([("data", "photo_or_row", "reason"), *rows])
+            self._write(file, [table.getvalue()])
         else:
             file.unlink(missing_ok=True)
 
@@ -129,18 +131,6 @@ class RunData:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise CocaSearchError(f"cannot write {file}: {reason}", hint="--out NEW_FOLDER") from error
-
-
-class _Echo:
-    """A file that gives back what is written to it."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _as_csv(rows: Iterable[Sequence[str]]) -> Iterable[str]:
-    writer: Any = csv.writer(_Echo(), lineterminator="\n")
-    return (writer.writerow(row) for row in rows)
 
 
 def _read_entries(file: Path) -> list[list[Entry]] | None:

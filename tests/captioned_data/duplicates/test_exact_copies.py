@@ -1,11 +1,11 @@
-"""Files of the same bytes are one picture, wherever pictures are counted."""
+"""Files of the same bytes are one image, wherever images are counted."""
 
 from pathlib import Path
 
 from cocasearch.captioned_data import BadRow, CaptionedImage, read_captioned_data, unite_copies
 
 
-def test_files_of_the_same_bytes_are_one_picture_with_the_captions_of_all(tmp_path: Path) -> None:
+def test_files_of_the_same_bytes_are_one_image_with_the_captions_of_all(tmp_path: Path) -> None:
     for name, content in {"a": b"one", "b": b"two", "c": b"one", "d": b"", "e": b"", "f": b"one"}.items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
     rows = ["a.jpg,A cat.", "a.jpg,A cat.", "b.jpg,A dog.", "c.jpg,A cat.", "f.jpg,It sits.", "d.jpg,x", "e.jpg,y"]

@@ -24,8 +24,8 @@ def captioned(*images: Path | bytes) -> list[CaptionedImage]:
 
 def recompressed(file: Path, quality: int) -> bytes:
     content = io.BytesIO()
-    with Image.open(file) as picture:
-        picture.convert("RGB").save(content, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        image.convert("RGB").save(content, "JPEG", quality=quality)
     return content.getvalue()
 
 
@@ -40,11 +40,11 @@ def test_twins_are_found_whether_exact_or_nearly_so(tmp_path: Path) -> None:
     assert find_twins(hash_images(captioned(*PHOTOS))) == []
 
 
-def test_unreadable_pictures_of_the_same_bytes_are_twins_all_the_same() -> None:
+def test_unreadable_images_of_the_same_bytes_are_twins_all_the_same() -> None:
     assert find_twins(hash_images(captioned(b"torn", b"other", b"torn"))) == [Twin(0, 2, True)]
 
 
-def test_pictures_that_are_also_among_others_are_found_once() -> None:
+def test_images_that_are_also_among_others_are_found_once() -> None:
     others = captioned(PHOTOS[1], PHOTOS[3], PHOTOS[1].read_bytes())
     images = captioned(PHOTOS[0], PHOTOS[1], recompressed(PHOTOS[3], 60), PHOTOS[1].read_bytes(), b"")
     twins = find_twins_between(hash_images(images), hash_images(others))
@@ -58,7 +58,7 @@ def test_progress_reaches_the_end() -> None:
     assert told[-1] == (3, 3)
 
 
-def test_many_pictures_are_searched_in_cells_and_hardly_a_copy_is_missed() -> None:
+def test_many_images_are_searched_in_cells_and_hardly_a_copy_is_missed() -> None:
     chance = np.random.default_rng(0)
     stored = chance.normal(size=(12_000, 35)).astype(np.float32)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)

@@ -22,28 +22,28 @@ from cocasearch.paths import sample_photos_folder
 PHOTOS = sorted(sample_photos_folder().glob("*.jpg"))
 
 
-def as_jpeg(picture: Image.Image, quality: int) -> bytes:
+def as_jpeg(image: Image.Image, quality: int) -> bytes:
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=quality)
+    image.save(content, "JPEG", quality=quality)
     return content.getvalue()
 
 
-def cropped(picture: Image.Image, share: float) -> Image.Image:
-    width, height = picture.size
-    return picture.crop((round(width * share), round(height * share), round(width * (1 - share)), height))
+def cropped(image: Image.Image, share: float) -> Image.Image:
+    width, height = image.size
+    return image.crop((round(width * share), round(height * share), round(width * (1 - share)), height))
 
 
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "smaller": lambda picture: picture.resize((picture.width // 2, picture.height // 2)),
-    "larger": lambda picture: picture.resize((picture.width * 2, picture.height * 2)),
-    "cropped": lambda picture: cropped(picture, 0.02),
-    "darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.75),
-    "brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.15),
+    "smaller": lambda image: image.resize((image.width // 2, image.height // 2)),
+    "larger": lambda image: image.resize((image.width * 2, image.height * 2)),
+    "cropped": lambda image: cropped(image, 0.02),
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.75),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
 }
 
 
 @pytest.mark.parametrize("kind", COPIES)
-def test_a_changed_copy_is_the_same_picture(kind: str) -> None:
+def test_a_changed_copy_is_the_same_image(kind: str) -> None:
     assert len(PHOTOS) >= 15
     for file in PHOTOS:
         copy = as_jpeg(COPIES[kind](read_image(file)[0]), 60)
@@ -51,24 +51,24 @@ def test_a_changed_copy_is_the_same_picture(kind: str) -> None:
         assert is_same_image(read_thumbnail(file), read_thumbnail(copy)), file.name
 
 
-def test_other_photos_and_a_photo_without_its_left_fifth_are_other_pictures() -> None:
+def test_other_photos_and_a_photo_without_its_left_fifth_are_other_images() -> None:
     thumbnails = [read_thumbnail(file) for file in PHOTOS]
     assert not any(is_same_image(*pair) for pair in combinations(thumbnails, 2))
     for file, whole in zip(PHOTOS, thumbnails, strict=True):
-        picture, _ = read_image(file)
-        part = picture.crop((picture.width // 5, 0, picture.width, picture.height))
+        image, _ = read_image(file)
+        part = image.crop((image.width // 5, 0, image.width, image.height))
         assert not is_same_image(whole, thumbnail(part))
 
 
 def chart(heights: tuple[int, ...], colour: str) -> Image.Image:
-    picture = Image.new("RGB", (200, 150), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (200, 150), "white")
+    pen = ImageDraw.Draw(image)
     for number, height in enumerate(heights):
         pen.rectangle((20 + 40 * number, 140 - height, 45 + 40 * number, 140), fill=colour)
-    return picture
+    return image
 
 
-def test_drawings_alike_but_for_a_bar_or_a_colour_are_other_pictures() -> None:
+def test_drawings_alike_but_for_a_bar_or_a_colour_are_other_images() -> None:
     one = chart((30, 90, 60, 100), "green")
     assert sketch(one) @ sketch(chart((30, 90, 60, 80), "green")) > 0.9  # a candidate, and no more
     for other in (chart((30, 90, 60, 80), "green"), chart((30, 90, 60, 100), "brown")):

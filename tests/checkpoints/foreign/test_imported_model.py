@@ -74,7 +74,7 @@ def test_other_dtypes_are_half_as_large(file: Path, weights: dict[str, Tensor], 
         torch.testing.assert_close(value.float(), exact[name], atol=1e-6, rtol=2**-8)
 
 
-def test_another_picture_size_resizes_the_positions(file: Path) -> None:
+def test_another_image_size_resizes_the_positions(file: Path) -> None:
     folder = take_in(file, image_size=48)
     loaded = load_model(folder, device="cpu")
     assert read_model_folder(folder).preprocess.image_size == 48
@@ -84,9 +84,7 @@ def test_another_picture_size_resizes_the_positions(file: Path) -> None:
     assert caught.value.hint == "--image-size 48"
 
 
-def test_weights_of_another_picture_size_and_text_length_keep_theirs(
-    tmp_path: Path, weights: dict[str, Tensor]
-) -> None:
+def test_weights_of_another_image_size_and_text_length_keep_theirs(tmp_path: Path, weights: dict[str, Tensor]) -> None:
     larger = {"visual.positional_embedding": torch.randn(65, 32), "text.positional_embedding": torch.randn(13, 16)}
     save_file(weights | larger, tmp_path / "weights.safetensors")
     read = read_model_folder(take_in(tmp_path / "weights.safetensors"))

@@ -1,4 +1,3 @@
-import os
 from datetime import UTC, datetime
 
 import pytest
@@ -114,12 +113,12 @@ def test_nothing_is_removed_when_one_path_holds_nothing(build, index, photos, ro
     assert len(rows(index)) == 10 and read_manifest(index).excludes == before.excludes
 
 
-def test_links_lead_to_what_is_removed(build, index, photos, tmp_path):
+def test_links_lead_to_what_is_removed(build, index, photos, tmp_path, monkeypatch):
     build(photos)
     (tmp_path / "link").symlink_to(photos)
     (tmp_path / "here").symlink_to(index)
     assert remove_paths(tmp_path / "here", [tmp_path / "link" / "p1.png"]).removed == 1
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     assert remove_paths(index, [(tmp_path / "link").relative_to(tmp_path) / "p2.png"]).total == 8
 
 

@@ -55,6 +55,13 @@ def test_missing_rows_and_a_stale_snapshot_are_no_problems(built):
     assert (verify_index(built).rows, verify_index(built).problems) == (10, ())
 
 
+def test_a_snapshot_of_which_a_killed_run_left_a_part_is_no_problem(built):
+    snapshot_file(built, ".faiss").unlink()
+    assert verify_index(built).problems == ()
+    open_snapshot(built, read_manifest(built).table)
+    assert snapshot_file(built, ".faiss").exists()
+
+
 def test_photos_that_changed_or_went_are_named_and_nothing_is_wrong(built, photos, draw):
     (photos / "p1.png").unlink()
     draw(photos / "p2.png", 99)

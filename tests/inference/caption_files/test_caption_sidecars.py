@@ -9,20 +9,18 @@ from cocasearch.inference.caption_files.caption_sinks import CaptionRecord
 
 
 def folder_of(folder: Path, **texts: str) -> None:
-    """A folder with pictures `a.jpg`, `b.jpg` and so on, and side-cars."""
+    """A folder with images `a.jpg`, `b.jpg` and so on, and side-cars."""
     for name, text in texts.items():
         (folder / f"{name}.jpg").touch()
         (folder / f"{name}.txt").write_text(text)
 
 
 def run(folder: Path, sink: Sidecars, caption: str = "words", confidence: float | None = None) -> list[str]:
-    """Names of the pictures that a run had to caption."""
-    wanted = [
-        picture for picture in sorted(folder.iterdir()) if is_image_name(picture.name) and not sink.has(picture, "", "")
-    ]
-    for picture in wanted:
-        sink.add(CaptionRecord(str(picture), caption, None, None, "", "", confidence))
-    return [picture.name for picture in wanted]
+    """Names of the images that a run had to caption."""
+    wanted = [image for image in sorted(folder.iterdir()) if is_image_name(image.name) and not sink.has(image, "", "")]
+    for image in wanted:
+        sink.add(CaptionRecord(str(image), caption, None, None, "", "", confidence))
+    return [image.name for image in wanted]
 
 
 def test_what_was_written_here_is_replaced_and_what_was_edited_since_is_not(tmp_path: Path) -> None:
@@ -32,7 +30,7 @@ def test_what_was_written_here_is_replaced_and_what_was_edited_since_is_not(tmp_
     (tmp_path / "b.txt").write_text("words, corrected\n")
     sink = Sidecars(overwrite=True)
     assert run(tmp_path, sink, "other words") == ["a.jpg"]
-    assert {picture.name for picture in sink.kept} == {"b.jpg", "c.jpg"}
+    assert {image.name for image in sink.kept} == {"b.jpg", "c.jpg"}
     texts = [(tmp_path / f"{name}.txt").read_text() for name in "abc"]
     assert texts == ["other words\n", "words, corrected\n", "by hand"]
 

@@ -15,7 +15,7 @@ def record(name: str, model: str = "tiny@1", caption: str = 'a "red", square\u20
 
 
 def run(file: Path, *records: CaptionRecord, finish: bool = True, overwrite: bool = False) -> list[str]:
-    """Names of the pictures that a run of these records had to caption."""
+    """Names of the images that a run of these records had to caption."""
     sink = CaptionFile(file, overwrite=overwrite)
     wanted = [record for record in records if not sink.has(Path(record.path), record.model, record.decoding)]
     for record in wanted:

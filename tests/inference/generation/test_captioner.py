@@ -1,6 +1,6 @@
 """Captions, with the slow and obvious search as the oracle of the fast one.
 
-The oracle reads the whole picture and the whole prefix again for every token, one picture at a time, in plain loops.
+The oracle reads the whole image and the whole prefix again for every token, one image at a time, in plain loops.
 """
 
 import math
@@ -49,19 +49,19 @@ def test_captions_are_those_of_the_naive_search(
 ) -> None:
     loaded = tiny_loaded(seed)
     captions = Captioner(loaded).caption_pixels(pixels, options)
-    for picture, caption in zip(pixels, captions, strict=True):
-        ids, logprobs = naive_caption(loaded, picture, options)
+    for image, caption in zip(pixels, captions, strict=True):
+        ids, logprobs = naive_caption(loaded, image, options)
         assert list(caption.token_ids) == ids
         assert list(caption.token_logprobs) == pytest.approx(logprobs, abs=1e-4)
 
 
 @pytest.mark.parametrize("options", (OPTIONS | COMPAT).values(), ids=OPTIONS | COMPAT)
-def test_a_picture_gets_the_same_caption_in_every_batch(
+def test_an_image_gets_the_same_caption_in_every_batch(
     options: CaptionOptions, tiny_loaded: Build, pixels: Tensor
 ) -> None:
     captioner = Captioner(tiny_loaded(0))
     together = [caption.token_ids for caption in captioner.caption_pixels(pixels, options)]
-    alone = [captioner.caption_pixels(picture[None], options)[0].token_ids for picture in pixels]
+    alone = [captioner.caption_pixels(image[None], options)[0].token_ids for image in pixels]
     backwards = [caption.token_ids for caption in captioner.caption_pixels(pixels.flip(0), options)]
     assert together == alone == backwards[::-1]
 
@@ -85,9 +85,9 @@ def test_the_tiny_models_end_captions_of_their_own_accord(tiny_loaded: Build, pi
 def test_log_probabilities_are_the_models_own_whatever_shaped_the_choice(tiny_loaded: Build, pixels: Tensor) -> None:
     loaded = tiny_loaded(11)
     options = CaptionOptions("sample", temperature=0.5, repetition_penalty=2.0, prompt="a", seed=0)
-    for picture, caption in zip(pixels, Captioner(loaded).caption_pixels(pixels, options), strict=True):
+    for image, caption in zip(pixels, Captioner(loaded).caption_pixels(pixels, options), strict=True):
         ids = torch.tensor([caption.token_ids])
-        logits = loaded.model(picture[None], ids[:, :-1]).caption_logits[0]
+        logits = loaded.model(image[None], ids[:, :-1]).caption_logits[0]
         own = logits.log_softmax(-1).gather(1, ids[0, 1:, None])[-len(caption.token_logprobs) :, 0]
         assert caption.token_logprobs == pytest.approx(own.tolist(), abs=1e-4)
         assert caption.mean_logprob == pytest.approx(float(own.mean()), abs=1e-4)
@@ -112,7 +112,7 @@ def test_more_beams_find_likelier_captions(tiny_loaded: Build, pixels: Tensor) -
     assert likelihood(CaptionOptions("greedy")) < likelihood(few) < likelihood(many)
 
 
-def test_reranking_trades_likelihood_for_captions_that_match_their_picture(tiny_loaded: Build, pixels: Tensor) -> None:
+def test_reranking_trades_likelihood_for_captions_that_match_their_image(tiny_loaded: Build, pixels: Tensor) -> None:
     def mean(values: list[float | None]) -> float:
         return sum(value or 0.0 for value in values) / len(values)
 
@@ -147,9 +147,9 @@ def test_only_captions_that_can_win_are_embedded_and_each_once(
     encode = loaded.model.encode_text
     monkeypatch.setattr(loaded.model, "encode_text", lambda ids: embedded.append(len(ids)) or encode(ids))
 
-    def texts_of(pictures: Tensor, weight: float) -> int:
+    def texts_of(images: Tensor, weight: float) -> int:
         embedded.clear()
-        Captioner(loaded).caption_pixels(pictures, CaptionOptions(rerank=weight))
+        Captioner(loaded).caption_pixels(images, CaptionOptions(rerank=weight))
         return sum(embedded)
 
     assert texts_of(pixels, 4.0) > texts_of(pixels, 0.01) >= texts_of(pixels, 0.0) == len(pixels)
@@ -174,7 +174,7 @@ def test_sampling_repeats_with_a_seed_and_varies_without(tiny_loaded: Build, pix
     assert texts(None) != texts(None)
 
 
-def test_pictures_that_are_done_leave_the_batch(
+def test_images_that_are_done_leave_the_batch(
     tiny_loaded: Build, pixels: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded, rows = tiny_loaded(11), []
@@ -187,7 +187,7 @@ def test_pictures_that_are_done_leave_the_batch(
         assert rows == [count for count in open_after if count]
 
 
-def test_no_pictures_no_captions(tiny_loaded: Build, pixels: Tensor) -> None:
+def test_no_images_no_captions(tiny_loaded: Build, pixels: Tensor) -> None:
     assert Captioner(tiny_loaded(0)).caption_pixels(pixels[:0]) == []
 
 
@@ -225,26 +225,26 @@ def test_options_out_of_range_are_named(name: str, value: object) -> None:
         replace(CaptionOptions(min_length=1), **{name: value})
 
 
-def naive_caption(loaded: LoadedModel, picture: Tensor, options: CaptionOptions) -> Naive:
+def naive_caption(loaded: LoadedModel, image: Tensor, options: CaptionOptions) -> Naive:
     prompt = [loaded.tokenizer.sot_id, *loaded.tokenizer.encode(options.prompt)]
     if options.strategy == "beam":
-        return _naive_beam(loaded, picture, options, prompt)
-    pick = _likeliest if options.strategy == "greedy" else _drawn(picture, options)
+        return _naive_beam(loaded, image, options, prompt)
+    pick = _likeliest if options.strategy == "greedy" else _drawn(image, options)
     ids, logprobs = list(prompt), []
     while ids[-1] != loaded.tokenizer.eot_id:
-        allowed, own = _next_logprobs(loaded, picture, ids, options)
+        allowed, own = _next_logprobs(loaded, image, ids, options)
         ids.append(pick(allowed))
         logprobs.append(own[ids[-1]])
     return ids, logprobs
 
 
-def _naive_beam(loaded: LoadedModel, picture: Tensor, options: CaptionOptions, prompt: list[int]) -> Naive:
+def _naive_beam(loaded: LoadedModel, image: Tensor, options: CaptionOptions, prompt: list[int]) -> Naive:
     beams: list[tuple[float, list[int], list[float]]] = [(0.0, prompt, [])]
     ended: list[tuple[float, list[int], list[float]]] = []
     while True:
         candidates = []
         for score, ids, logprobs in beams:
-            allowed, own = _next_logprobs(loaded, picture, ids, options)
+            allowed, own = _next_logprobs(loaded, image, ids, options)
             likeliest = sorted(range(len(allowed)), key=allowed.__getitem__, reverse=True)[: 2 * options.num_beams]
             candidates += [(score + allowed[i], [*ids, i], [*logprobs, own[i]]) for i in likeliest]
         candidates = sorted((c for c in candidates if c[0] > -math.inf), reverse=True)[: 2 * options.num_beams]
@@ -256,20 +256,20 @@ def _naive_beam(loaded: LoadedModel, picture: Tensor, options: CaptionOptions, p
         beams = [c for c in candidates if c[1][-1] != loaded.tokenizer.eot_id][: options.num_beams]
         if not beams or (len(ended) == options.num_beams and ended[-1][0] >= beams[0][0] / norm):
             weight = loaded.complete(options).rerank or 0.0
-            return max(ended, key=lambda end: end[0] + weight * _match(loaded, picture, end[1]))[1:]
+            return max(ended, key=lambda end: end[0] + weight * _match(loaded, image, end[1]))[1:]
 
 
-def _match(loaded: LoadedModel, picture: Tensor, ids: list[int]) -> float:
-    """Cosine of the picture and a caption, each embedded by itself."""
+def _match(loaded: LoadedModel, image: Tensor, ids: list[int]) -> float:
+    """Cosine of the image and a caption, each embedded by itself."""
     text = loaded.tokenizer([loaded.tokenizer.decode(ids)], loaded.config.text.context_length)
-    return float(loaded.model.encode_image(picture[None])[0] @ loaded.model.encode_text(text)[0])
+    return float(loaded.model.encode_image(image[None])[0] @ loaded.model.encode_text(text)[0])
 
 
 def _next_logprobs(
-    loaded: LoadedModel, picture: Tensor, ids: list[int], options: CaptionOptions
+    loaded: LoadedModel, image: Tensor, ids: list[int], options: CaptionOptions
 ) -> tuple[list[float], list[float]]:
     """What may follow `ids`, and what the model thinks itself, one log-probability per id of the vocabulary."""
-    own = loaded.model(picture[None], torch.tensor([ids])).caption_logits[0, -1]
+    own = loaded.model(image[None], torch.tensor([ids])).caption_logits[0, -1]
     penalised = own.clone()
     for i in set(ids):
         penalised[i] = own[i] * options.repetition_penalty if own[i] < 0 else own[i] / options.repetition_penalty
@@ -286,8 +286,8 @@ def _likeliest(allowed: list[float]) -> int:
     return max(range(len(allowed)), key=allowed.__getitem__)
 
 
-def _drawn(picture: Tensor, options: CaptionOptions) -> Callable[[list[float]], int]:
-    seeds = image_seeds(picture[None], options)
+def _drawn(image: Tensor, options: CaptionOptions) -> Callable[[list[float]], int]:
+    seeds = image_seeds(image[None], options)
     assert seeds
     numbers: Iterator[float] = iter(torch.rand(16, generator=torch.Generator().manual_seed(seeds[0])).tolist())
 

@@ -208,7 +208,7 @@ def test_another_tokenizer_teaches_similarities_alone(start, drawings, tmp_path:
     teacher = DistillationTeacher(folder, start.tokenizer, start.preprocess, with_captions=False)
     texts = [start.tokenizer.decode(row) for row in batch.ids.tolist()]
     expected = teacher.model.encode_text(words(texts, 24))
-    torch.testing.assert_close(teacher.judge(batch).text, expected)
+    torch.testing.assert_close(teacher.output(batch).text, expected)
     losses, _ = gradients_of(start, batch, folder, distill_caption_weight=0.0)
     assert losses.total > 0
 

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def model_of(seed: int) -> CoCa:
 def gradients(case: dict[str, Any], processes: Processes) -> dict[str, Tensor]:
     """Every gradient of a case, and its losses as `losses`."""
     batch, model = batch_of(case), model_of(TINY["tiny_main"][1]).train()
-    config = replace(TrainingConfig(), **{**SETTINGS, **case})
+    config = TrainingConfig().changed(**{**SETTINGS, **case})
     prepare(model, config.changed(lock_image=False, frozen_blocks=0))
     model.image_encoder.requires_grad_(not case.get("lock_image", False))
     larger = Larger(model_of(77)) if config.distillation.distill_from else None
