@@ -59,4 +59,4 @@ def _header(weights: Mapping[str, Tensor], names: list[str], dtype: torch.dtype)
 
 def _refuse_overflow(name: str, weight: Tensor, stored: Tensor) -> None:
     if stored.dtype is torch.float16 and not stored.isfinite().all() and weight.isfinite().all():
-        raise CocaSearchError(f"{name} has values too large for float16", hint="--dtype bf16 or --dtype fp32")
+        raise CocaSearchError(f"{name} has values too large for float16", hint="--dtype bfloat16 or --dtype float32")

@@ -11,7 +11,6 @@ from typing import Annotated, TextIO
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.places import checked
 from cocasearch.errors import CocaSearchError, CocaSearchWarning, ToldByAnother
 
 UNEXPECTED = 1
@@ -24,12 +23,12 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 _DEBUG = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
 
 
-def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callable[..., None]:
-    """The command with `--debug`, its places checked, its warnings and errors told on stderr, errors as exit codes.
+def reporting(command: Callable[..., None], *, resumes: bool = False) -> Callable[..., None]:
+    """The command with `--debug`, with warnings and errors reported on stderr, and with errors as exit codes.
 
     Args:
         command: A function whose parameters are those of the command line, and whose first line says what it does.
-        goes_on: Whether the same command, after Ctrl-C, goes on from there.
+        resumes: Whether the same command, after Ctrl-C, goes on from there.
     """
 
     def reported(*args: object, debug: bool, **options: object) -> None:
@@ -37,7 +36,7 @@ def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callabl
             with _telling_warnings():
                 command(*args, **options)
         except KeyboardInterrupt as error:
-            console.say("", _STOPPED_MIDWAY if goes_on else "stopped")
+            console.say("", _STOPPED_MIDWAY if resumes else "stopped")
             raise typer.Exit(INTERRUPTED) from error
         except ToldByAnother as error:
             if debug:
@@ -60,7 +59,7 @@ def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callabl
 
     functools.update_wrapper(reported, command)
     signature = inspect.signature(command)
-    parameters = [*map(checked, signature.parameters.values()), _DEBUG]
+    parameters = [*signature.parameters.values(), _DEBUG]
     reported.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     reported.__doc__ = _flowing(inspect.getdoc(command) or "")
     reported.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

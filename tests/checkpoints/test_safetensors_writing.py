@@ -31,4 +31,4 @@ def test_the_bytes_are_the_librarys(tmp_path: Path, dtype: torch.dtype) -> None:
 def test_what_float16_cannot_hold_is_named(tmp_path: Path) -> None:
     with pytest.raises(CocaSearchError, match="b has values too large for float16") as caught:
         write_weights({"a": torch.ones(2), "b": torch.tensor([1e5])}, tmp_path / "w", torch.float16)
-    assert caught.value.hint == "--dtype bf16 or --dtype fp32"
+    assert caught.value.hint == "--dtype bfloat16 or --dtype float32"

@@ -1,4 +1,4 @@
-"""`cocasearch eval`: how well a model finds and describes captioned photos."""
+"""`cocasearch eval`: how well a model finds and captions photos whose captions are known."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from cocasearch.cli.options.shared_options import (
     ModelName,
 )
 from cocasearch.cli.output.hallucination_tables import hallucination_rows
-from cocasearch.cli.output.left_out import name_left_out
+from cocasearch.cli.output.skipped import report_skipped
 from cocasearch.counting import counted
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def evaluate(
     batch_size: BatchSize = 32,
     device: Device = "auto",
 ) -> None:
-    """Measure a model on captioned photos: recall both ways, and the captions it writes."""
+    """Measure a model on captioned photos: retrieval in both directions, and the captions it writes."""
     from cocasearch.captioned_data import read_captioned_data, unite_copies
     from cocasearch.evaluation.benchmark import evaluate as measure
     from cocasearch.inference.loaded_model import load_model
@@ -46,7 +46,7 @@ def evaluate(
             data, image_key=image_key, caption_key=caption_key, label_template=label_template, progress=fetched
         )
     rows = unite_copies(rows)
-    name_left_out(rows)
+    report_skipped(rows)
     name_or_folder = chosen_model(model)
     with console.working("loading the model"):
         loaded = load_model(name_or_folder, device=device)

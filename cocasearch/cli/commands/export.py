@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.options.option_groups import input_option, model_option, output_option
+from cocasearch.cli.options.path_arguments import FOLDER, MODEL, read_path
 from cocasearch.cli.options.shared_options import IndexName
-from cocasearch.cli.output.unsure_captions import tell_all_count_as_sure
+from cocasearch.cli.output.unsure_captions import report_missing_confidences
 from cocasearch.counting import counted
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, index_name
 from cocasearch.paths import expand_home, index_folder
@@ -17,24 +19,30 @@ _SHOWN = 10  # rows that an import leaves out
 
 def export(
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .jsonl file, or a folder for clip-retrieval.")
+        Path,
+        typer.Argument(
+            metavar="OUT", parser=read_path, help="File (.parquet, .csv or .jsonl), or folder for clip-retrieval."
+        ),
     ],
     name: IndexName = DEFAULT_INDEX,
     layout: Annotated[
-        Literal["parquet", "clip-retrieval"], typer.Option(help="One file with all columns, or img_emb and metadata.")
+        Literal["parquet", "clip-retrieval"],
+        output_option(metavar="NAME", help="Layout: one file with all columns (parquet), or clip-retrieval's folders."),
     ] = "parquet",
     sure: Annotated[
-        bool, typer.Option("--sure", help="Leave out photos whose caption is more likely wrong than right.")
+        bool, output_option("--sure", help="Leave out photos whose caption is more likely wrong than right.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export; nothing else is.")] = False,
+    overwrite: Annotated[
+        bool, output_option("--overwrite", help="Replace an earlier export, but nothing else.")
+    ] = False,
 ) -> None:
-    """Write an index for other tools: every column and vector into one file, or clip-retrieval's layout."""
+    """Export an index for other tools, with every column and vector, as one file or in clip-retrieval's layout."""
     from cocasearch.indexing.exchange.index_export import count_unsure, export_clip_retrieval, export_file
 
     write = export_file if layout == "parquet" else export_clip_retrieval
     left_out = count_unsure(index_folder(name), with_missing=layout == "parquet") if sure else 0
     if left_out is None:
-        tell_all_count_as_sure()
+        report_missing_confidences()
     with console.progress("exporting", "photos") as advance:
         count = write(index_folder(name), out, only_sure=sure, overwrite=overwrite, progress=advance)
     without = f", {left_out:,} unsure and left out" if left_out else ""
@@ -42,23 +50,22 @@ def export(
 
 
 def import_(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What clip-retrieval's inference has written.")],
+    folder: Annotated[Path, typer.Argument(**FOLDER, help="Folder that clip-retrieval's inference has written.")],
     name: IndexName = DEFAULT_INDEX,
     photos: Annotated[
-        Path, typer.Option("--photos", metavar="FOLDER", help="Where relative paths of photos start.")
+        Path, input_option("--photos", **FOLDER, help="Folder where relative paths of photos start.")
     ] = Path(),
     model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model that made them.", show_default=False),
+        str | None, model_option("--model", "-m", **MODEL, help="Name or folder of the model that made the embeddings.")
     ] = None,
 ) -> None:
-    """Make an index of clip-retrieval's embeddings, without reading a photo.
+    """Import clip-retrieval's embeddings as an index, without reading any photo.
 
-    Words can be looked for only with the model that made the vectors. Without --model, and where the folder does not
-    name it, the index answers examples that it holds and refuses words.
+    Searching by words needs the model that made the embeddings. Without --model, and if the folder does not name the
+    model, the index can be searched only by its own photos.
 
-    A photo is known by its name, size and time of change alone: 'cocasearch index' describes anew one that is renamed
-    or touched later.
+    A photo is recognized by its path, size and modification time: if it is renamed or touched later, 'cocasearch index'
+    embeds and captions it again.
     """
     from cocasearch.indexing.exchange.embeddings_import import import_embeddings
     from cocasearch.inference.loaded_model import load_model

@@ -8,6 +8,8 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options.model_choice import chosen_model
+from cocasearch.cli.options.option_groups import input_option, output_option, training_option
+from cocasearch.cli.options.path_arguments import DATA, FOLDER
 from cocasearch.cli.options.recipe_options import (
     Distill,
     Lora,
@@ -29,8 +31,8 @@ from cocasearch.cli.options.shared_options import (
     ModelName,
 )
 from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, say_what_is_idle
-from cocasearch.cli.output.left_out import data_listener
 from cocasearch.cli.output.proof import say_what_changed
+from cocasearch.cli.output.skipped import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 
 if TYPE_CHECKING:
@@ -38,25 +40,33 @@ if TYPE_CHECKING:
     from cocasearch.training.finetune_defaults import Plan
     from cocasearch.training.finetune_job import FinetuneResult
 
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.")]
+Out = Annotated[Path, output_option("--out", "-o", **FOLDER, help="Model folder to write.")]
 Validation = Annotated[
-    str | None, typer.Option("--val", metavar="DATA", help="Measure on this, not on a part of DATA.")
+    str | None, input_option("--val", **DATA, help="Captioned photos to measure on.", show_default="a part of DATA")
 ]
 Guard = Annotated[
     str | None,
-    typer.Option(
+    input_option(
         "--guard",
-        metavar="DATA",
-        help="Captioned photos of a kind it should not forget.",
+        **DATA,
+        help="Captioned photos of a kind that the model should not forget.",
         show_default="15 everyday photos",
     ),
 ]
-Keep = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the starting weights to keep, 0 to below 1.")]
+Keep = Annotated[
+    float,
+    training_option(
+        min=0.0, max=1.0, metavar="SHARE", help="Share of the starting weights to keep, from 0 to below 1."
+    ),
+]
 Passes = Annotated[float | None, typer.Option(help="How often each photo is seen; chosen by size without.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
-EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Of the image encoder; 0 keeps it as it is.")]
+Rate = Annotated[float | None, training_option("--lr", metavar="RATE", help="Peak learning rate.")]
+EncoderRate = Annotated[
+    float | None,
+    training_option("--encoder-lr", metavar="RATE", help="Peak learning rate of the image encoder; 0 freezes it."),
+]
 ImagesPerStep = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Photos in a step.")]
-Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
+Seed = Annotated[int | None, training_option(help="Random seed.", show_default="0")]
 
 
 def finetune(
@@ -84,10 +94,10 @@ def finetune(
     as_json: AsJson = False,
     device: Device = "auto",
 ) -> None:
-    """Train the model further on your captioned photos, and measure it before and after on held-out ones.
+    """Fine-tune a model on your captioned photos, and measure it before and after on held-out ones.
 
-    What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
-    the end tells what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
+    Settings that you do not give are chosen for the model, the number of photos and the machine, and printed. The table
+    at the end shows what other shares of the starting weights (--keep) would give; 'cocasearch models mix' writes one.
     """
     console.tell_as_process(process_number())
     from cocasearch.training.data.training_sources import Columns

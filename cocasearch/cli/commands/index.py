@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options, tell_other_ways
+from cocasearch.cli.options.caption_settings import (
+    Compat,
+    NoCaptions,
+    default_caption_options,
+    report_other_settings,
+)
 from cocasearch.cli.options.model_choice import chosen_model
+from cocasearch.cli.options.option_groups import index_option, output_option
 from cocasearch.cli.options.shared_options import (
-    PHOTOS_HELP,
     BatchSize,
     Device,
+    IndexModelName,
     IndexName,
     MaxMegapixels,
-    ModelName,
+    Photos,
 )
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
@@ -50,31 +56,31 @@ if TYPE_CHECKING:
 _LONGEST = 200  # characters of a pattern
 _SHOWN = 10  # photos that a rebuild leaves behind
 
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Everything anew: what is given and what was indexed before.")]
+Rebuild = Annotated[bool, index_option("--rebuild", help="Index everything again, given now or before.")]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(
+    index_option(
         "--exclude",
         metavar="GLOB",
-        help="Leave out files and folders of that name, or path: '*.gif', 'raw/2019'. Remembered; repeatable.",
-        show_default=False,
+        help="Skip files and folders of this name or path, such as '*.gif' or 'raw/2019', now and in later runs; may "
+        "be repeated.",
     ),
 ]
 ForgetExcludes = Annotated[
-    bool, typer.Option("--forget-excludes", help="Take in again what earlier runs were to leave out.")
+    bool, index_option("--forget-excludes", help="Forget the --exclude patterns of earlier runs.")
 ]
 Prune = Annotated[
-    bool, typer.Option("--prune", help="Delete what is known of photos that are gone, not only hide them.")
+    bool, index_option("--prune", help="Delete photos that are gone from the index, instead of hiding them.")
 ]
-RetryBad = Annotated[bool, typer.Option("--retry-bad", help="Try again the files that could not be read.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only tell what would be done.")]
-PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: the whole plan as JSON on stdout.")]
+RetryBad = Annotated[bool, index_option("--retry-bad", help="Try files again that could not be read.")]
+DryRun = Annotated[bool, output_option("--dry-run", "-n", help="Show what would be done, and do nothing.")]
+PlanAsJson = Annotated[bool, output_option("--json", help="With --dry-run: print the whole plan as JSON.")]
 
 
 def index(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
+    paths: Photos = None,
     name: IndexName = DEFAULT_INDEX,
-    model: ModelName = None,
+    model: IndexModelName = None,
     no_captions: NoCaptions = False,
     compat: Compat = None,
     rebuild: Rebuild = False,
@@ -88,10 +94,10 @@ def index(
     batch_size: BatchSize = 32,
     device: Device = "auto",
 ) -> None:
-    """Make photos searchable and write their captions.
+    """Make photos searchable, and write their captions.
 
-    Run again, with the folders or without, it adds what is new, takes in what has changed, follows what has been moved
-    and hides what is gone. A link to a folder is followed only if it is given itself.
+    Run again, with or without the folders, it adds new photos, updates changed ones, follows moved ones and hides those
+    that are gone. A link to a folder is followed only if it is given itself.
     """
     folder = index_folder(name)
     if not paths and not rebuild:
@@ -121,7 +127,7 @@ def index(
     if plan.needs_model:  # before the progress of what it is for
         loaded = loading()
         if captions and survey.base:
-            tell_other_ways(index_name(folder), survey.base.decodings, loaded.complete(captions))
+            report_other_settings(index_name(folder), survey.base.decodings, loaded.complete(captions))
     from cocasearch.indexing.builder import IndexBuilder
 
     builder = IndexBuilder(

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
+from cocasearch.cli.options.option_groups import output_option, training_option
+from cocasearch.cli.options.path_arguments import MODEL
 from cocasearch.errors import CocaSearchError
 
 if TYPE_CHECKING:
@@ -13,33 +13,37 @@ if TYPE_CHECKING:
 
 Lora = Annotated[
     int | None,
-    typer.Option(
-        "--lora", min=1, metavar="RANK", help="Train adapters of this rank, not the weights.", show_default=False
-    ),
+    training_option("--lora", min=1, metavar="RANK", help="Train LoRA adapters of this rank instead of the weights."),
 ]
 Distill = Annotated[
-    str | None,
-    typer.Option("--distill", metavar="NAME|FOLDER", help="Learn from this model as well.", show_default=False),
+    str | None, training_option("--distill", **MODEL, help="Name or folder of a teacher model to distill from.")
 ]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "pure_bfloat16", "float16"] | None,
-    typer.Option(help="What a step computes in.", show_default="bfloat16 where that is faster"),
+    training_option(
+        metavar="TYPE",
+        help="Number type of a step: auto, float32, bfloat16, pure_bfloat16 or float16.",
+        show_default="bfloat16 where that is faster",
+    ),
 ]
 Objective = Annotated[
     Literal["coca", "contrastive", "caption"] | None,
-    typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
+    training_option(
+        metavar="NAME", help="Losses to train with: both (coca), or contrastive or caption alone.", show_default="coca"
+    ),
 ]
 ReportTo = Annotated[
     str | None,
-    typer.Option("--report-to", metavar="NAMES", help="tensorboard, wandb, or both.", show_default=False),
+    output_option(
+        "--report-to", metavar="NAMES", help="Services to report to: tensorboard, wandb, or both with a comma."
+    ),
 ]
 RemoteSync = Annotated[
     str | None,
-    typer.Option(
+    output_option(
         "--remote-sync",
-        metavar="FOLDER|ADDRESS",
-        help="Keep a copy of the run there (a folder, s3://…), and go on from it.",
-        show_default=False,
+        metavar="ADDRESS",
+        help="Folder or s3:// address that gets a copy of the run, to resume from elsewhere.",
     ),
 ]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.options.option_groups import training_option
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import AugmentationConfig, TrainingConfig
 
@@ -51,11 +52,10 @@ def _as_written(value: Any) -> str:
 
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
+    training_option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any training setting, such as dropout=0.1; may be repeated. `--set help` lists them all.",
-        show_default=False,
+        help="Any other training setting, such as dropout=0.1; may be repeated. `--set help` lists them all.",
         callback=_list_settings,
         is_eager=True,
     ),

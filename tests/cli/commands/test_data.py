@@ -168,7 +168,7 @@ def test_annotations_are_not_written_over(prompt):
     file.write_text("image,caption,more\nphotos/turned.jpg,a thing,kept\n")
     result = prompt("data", "coco", "captions.csv", "--out", "./captions.csv")
     assert result.exit_code == 1
-    assert "error: captions.csv is what is to be read" in result.stderr
+    assert "error: captions.csv is the file to be read" in result.stderr
     assert "kept" in file.read_text()
 
 

@@ -74,8 +74,8 @@ def test_what_is_left_out_is_named_before_the_measuring(captioned):
     result = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions")
     assert result.exit_code == 0
     lines = result.stderr.splitlines()
-    at = next(number for number, line in enumerate(lines) if "left out" in line)
-    assert "left out 2 rows" in lines[at]
+    at = next(number for number, line in enumerate(lines) if "skipped" in line)
+    assert "skipped 2 rows" in lines[at]
     assert "and 6 photos that are not there" in lines[at]
     assert lines[at + 1 : at + 7] == [
         "  row 5 of data.tsv: no caption",

@@ -164,7 +164,9 @@ def test_ctrl_c_keeps_what_was_downloaded(machine, hub, tmp_path):
 
 def test_a_file_is_imported_and_embeds(prompt, small_file, tmp_path):
     (tmp_path / "small.json").write_text(json.dumps(SMALL_CONFIG))
-    result = prompt("models", "import", str(small_file), "--arch", "small.json", "--name", "mine", "--dtype", "bf16")
+    result = prompt(
+        "models", "import", str(small_file), "--arch", "small.json", "--name", "mine", "--dtype", "bfloat16"
+    )
     assert result.exit_code == 0, result.stderr
     assert "mine is here: " in result.stderr
     assert Embedder(load_model("mine")).embed_texts(["a dog"]).shape == (1, 16)
@@ -261,7 +263,7 @@ def test_the_real_size_is_pulled_and_gives_openclips_numbers(machine, hub, tmp_p
     hub.cut_after = [400_000_000, 300_000_000]
     result = machine("models", "pull", "coca_ViT-B-32")
     assert result.returncode == 0, result.stderr
-    assert "new indexes take it from now on" in result.stderr
+    assert "new indexes use it from now on" in result.stderr
     assert len(hub.downloads) == 3
     golden = load_file(Path(__file__).parents[3] / "golden" / "openclip" / "coca_ViT-B-32.safetensors")
     model = load_model(machine.models / "coca_ViT-B-32", device="cpu", dtype="float32").model

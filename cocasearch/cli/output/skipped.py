@@ -1,4 +1,4 @@
-"""What had to be left out of captioned photos, told as soon as it is known."""
+"""What is skipped of captioned photos, reported as soon as it is known."""
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 NAMED = 5  # the rest is counted
 
 
-def name_left_out(data: "CaptionedData") -> None:
-    """How much was left out of a source and put together, and the first few with their reasons, on stderr."""
+def report_skipped(data: "CaptionedData") -> None:
+    """Report how much of a source was skipped or is a copy, and the first few with their reasons."""
     if data.copies:
         console.say(
             f"{console.shown(data.source)}: "
@@ -29,11 +29,11 @@ def name_left_out(data: "CaptionedData") -> None:
                 "photos are another one under a second name, and count as one with it",
             )
         )
-        _name_some([(copy.where, copy.reason) for copy in data.copies])
+        _report_some([(copy.where, copy.reason) for copy in data.copies])
     if not data.left_out:
         return
     console.say(
-        f"{console.shown(data.source)}: left out "
+        f"{console.shown(data.source)}: skipped "
         + counted(
             len(data.bad_rows),
             "row that lacks something or makes no sense",
@@ -42,11 +42,11 @@ def name_left_out(data: "CaptionedData") -> None:
         + f", and {counted(len(data.missing), 'photo that is not there', 'photos that are not there')}"
     )
     check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
-    _name_some([(bad.where, bad.reason) for bad in data.left_out], check)
+    _report_some([(bad.where, bad.reason) for bad in data.left_out], check)
 
 
-def name_not_trained_on(left_out: "LeftOut") -> None:
-    """Which photos are not trained on because they are measured on, or cannot be read, on stderr."""
+def report_not_trained_on(left_out: "LeftOut") -> None:
+    """Report which photos are not trained on, because they are measured on or cannot be read."""
     for pairs, what in (
         (left_out.same, "are measured on, byte for byte"),
         (left_out.nearly_same, "are nearly the same as one that is measured on"),
@@ -54,44 +54,47 @@ def name_not_trained_on(left_out: "LeftOut") -> None:
     ):
         if pairs:
             console.say(f"not trained on, since they {what}: {counted(len(pairs), 'photo')}")
-            _name_some(pairs)
+            _report_some(pairs)
 
 
-def name_look_alike(count: int) -> None:
+def report_look_alike(count: int) -> None:
+    """Report how many photos resemble measured ones and are trained on all the same."""
     console.say(
         f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; so many, the kind "
         "looks alike, and they are trained on (--val DATA measures on others)"
     )
 
 
-def name_several_labels(images: "Iterable[CaptionedImage]") -> None:
-    """Which photos have more than one label, of which the first counts, on stderr."""
+def report_several_labels(images: "Iterable[CaptionedImage]") -> None:
+    """Report which photos have more than one label, of which the first counts."""
     labels = {image.key: list(dict.fromkeys(image.captions)) for image in images}
     several = [(key, ", ".join(names)) for key, names in labels.items() if len(names) > 1]
     if several:
         console.say(f"{counted(len(several), 'photo has', 'photos have')} several labels, of which the first counts")
-        _name_some(several)
+        _report_some(several)
 
 
-def _name_file(file: "Path", count: int) -> None:
+def _report_file(file: "Path", count: int) -> None:
     if count:
         console.say(f"all {count:,} of them, with the reasons: {console.shown(str(file))}")
 
 
 def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
-    """Tells all that is left out of training, and how far the comparison of photos is; of many processes, one does."""
+    """Reports what is skipped in training, and the progress of comparing photos; of several processes, one does."""
     from cocasearch.training.data.training_sources import DataListener
 
     if process_number() > 0:
         return DataListener()
-    return DataListener(name_left_out, name_not_trained_on, name_look_alike, _name_file, progress, _going_on)
+    return DataListener(
+        report_skipped, report_not_trained_on, report_look_alike, _report_file, progress, _report_resumed
+    )
 
 
-def _going_on(step: int) -> None:
+def _report_resumed(step: int) -> None:
     console.say(f"going on from step {step}")
 
 
-def _name_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:
+def _report_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:
     for where, reason in named[:NAMED]:
         console.say(f"  {console.shown(where)}: {reason}")
     if len(named) > NAMED:
