@@ -10,17 +10,8 @@ from cocasearch.cli.commands.index import tell_videos
 from cocasearch.cli.console import Format
 from cocasearch.cli.options import caption_destinations as to
 from cocasearch.cli.options import caption_settings as how
-from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.shared_options import (
-    AsJson,
-    BatchSize,
-    Device,
-    IndexModelName,
-    MaxMegapixels,
-    OutputFormat,
-    Photos,
-    chosen_format,
-)
+from cocasearch.cli.options import shared_options as shared
+from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.output.caption_report import print_captions, report_filled, report_run, report_sidecars
 from cocasearch.cli.output.review_output import apply_review, write_review
 from cocasearch.cli.output.unsure_captions import report_missing_confidences
@@ -34,12 +25,11 @@ if TYPE_CHECKING:
     from cocasearch.images.discovery import ImageFile
     from cocasearch.inference.caption_files.caption_sinks import Layout
     from cocasearch.inference.generation.caption_options import CaptionOptions
-    from cocasearch.inference.loaded_model import LoadedModel
 
 
 def caption(
     context: typer.Context,
-    paths: Photos = None,
+    paths: shared.Photos = None,
     name: to.CaptionedIndex = None,
     out: to.Out = None,
     layout: to.OutLayout = None,
@@ -53,9 +43,9 @@ def caption(
     sure: to.Sure = False,
     review: to.Review = None,
     apply: to.Apply = None,
-    output_format: OutputFormat = Format.table,
-    as_json: AsJson = False,
-    model: IndexModelName = None,
+    output_format: shared.OutputFormat = Format.table,
+    as_json: shared.AsJson = False,
+    model: shared.IndexModelName = None,
     strategy: how.Strategy = "beam",
     num_beams: how.NumBeams = None,
     rerank: how.Rerank = None,
@@ -70,9 +60,9 @@ def caption(
     seed: how.Seed = None,
     compat: how.Compat = None,
     num_beam_groups: how.NumBeamGroups = None,
-    max_megapixels: MaxMegapixels = MAX_MEGAPIXELS,
-    batch_size: BatchSize = 32,
-    device: Device = "auto",
+    max_megapixels: shared.MaxMegapixels = MAX_MEGAPIXELS,
+    batch_size: shared.BatchSize = 32,
+    device: shared.Device = "auto",
 ) -> None:
     """Write captions for photos.
 
@@ -84,7 +74,7 @@ def caption(
     if review or apply:
         _exchange(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
         return
-    output_format = chosen_format(output_format, as_json=as_json)
+    output_format = shared.chosen_format(output_format, as_json=as_json)
     destination = to.chosen_destination(context, paths, name, out, sidecar=sidecar)
     to.check_choice(overwrite=overwrite, only_empty=only_empty, below=below, around=prefix + suffix)
     how.check_strategy(context, strategy)
@@ -107,21 +97,13 @@ def _exchange(context: typer.Context, index: Path, review: Path | None, apply: P
         apply_review(index, apply)
 
 
-def _load(context: typer.Context, name: str, options: "CaptionOptions") -> "LoadedModel":
-    from cocasearch.inference.loaded_model import load_model
-
-    with console.working("loading the model"):
-        loaded = load_model(name, device=context.params["device"])
-    how.report_cut_length(context, loaded, options)
-    return loaded
-
-
 def _fill_index(context: typer.Context, index: Path, options: "CaptionOptions", settings: dict[str, Any]) -> None:
     """Write the captions that an index lacks, and the confidence of those from before the model was calibrated."""
     manifest = read_manifest(index)
     from cocasearch.indexing.edit.caption_filling import CaptionFiller
 
-    loaded = _load(context, context.params["model"] or manifest.model_name, options)
+    loaded = load_chosen(context.params["model"] or manifest.model_name, device=context.params["device"])
+    how.report_cut_length(context, loaded, options)
     filler = CaptionFiller(index, loaded, options, **settings)
     how.report_other_settings(index_name(index), manifest.decodings, filler.options)
     with console.progress("captioning", "photos") as advance:
@@ -149,7 +131,8 @@ def _caption_files(
     files = _discover(given["paths"], only_empty=given["only_empty"])
     if not files:
         return
-    loaded = _load(context, chosen_model(given["model"]), options)
+    loaded = load_chosen(given["model"], device=given["device"])
+    how.report_cut_length(context, loaded, options)
     if sure and not confidence_model_for(loaded.confidence, loaded.complete(options)):
         report_missing_confidences()
     with console.progress("captioning", "photos") as advance:

@@ -1,24 +1,16 @@
 """`cocasearch data`: checks captioned photos, and converts annotation files into tables."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
+from cocasearch.cli.options import shared_options as shared
 from cocasearch.cli.options.model_choice import chosen_model
 from cocasearch.cli.options.option_groups import input_option, output_option
 from cocasearch.cli.options.path_arguments import DATA, EXISTING_FOLDER, FILE
-from cocasearch.cli.options.shared_options import (
-    AsJson,
-    CaptionedData,
-    CaptionKey,
-    ImageKey,
-    LabelTemplate,
-    ModelName,
-    OutputFormat,
-)
 from cocasearch.cli.output.skipped import NAMED, report_skipped
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
@@ -43,14 +35,14 @@ Split = Annotated[
 
 
 def check(
-    data: CaptionedData,
+    data: shared.CaptionedData,
     val: Validation = None,
-    model: ModelName = None,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    label_template: LabelTemplate = None,
-    fmt: OutputFormat = Format.table,
-    as_json: AsJson = False,
+    model: shared.ModelName = None,
+    image_key: shared.ImageKey = None,
+    caption_key: shared.CaptionKey = None,
+    label_template: shared.LabelTemplate = None,
+    fmt: shared.OutputFormat = Format.table,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Check captioned photos: counts, caption lengths, bad rows, unreadable photos and duplicates.
 
@@ -61,18 +53,10 @@ def check(
     from cocasearch.checkpoints.registry import resolve_model
     from cocasearch.evaluation.data_check import check_data
 
-    def read(source: str, *, beside: bool = False) -> "Captioned":
-        with console.byte_progress() as fetched:
-            return read_captioned_data(
-                source,
-                image_key=image_key,
-                caption_key=caption_key,
-                label_template=label_template,
-                or_usual=beside,
-                progress=fetched,
-            )
-
-    captioned, validation = read(data), read(val, beside=True) if val else None
+    columns: dict[str, Any] = {"image_key": image_key, "caption_key": caption_key, "label_template": label_template}
+    with console.byte_progress() as fetched:
+        captioned = read_captioned_data(data, **columns, progress=fetched)
+        validation = read_captioned_data(val, **columns, or_usual=True, progress=fetched) if val else None
     stored = read_model_folder(resolve_model(chosen_model(model)))
     with console.staged_progress("photos") as advance:
         report = check_data(

@@ -5,16 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.model_choice import chosen_model
+from cocasearch.cli.options import shared_options as shared
+from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.options.option_groups import input_option
 from cocasearch.cli.options.path_arguments import DATA
-from cocasearch.cli.options.shared_options import AsJson, BatchSize, Device, ImageKey, ModelName
-from cocasearch.cli.output.skipped import (
-    report_look_alike,
-    report_not_trained_on,
-    report_several_labels,
-    report_skipped,
-)
+from cocasearch.cli.output import skipped
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 
@@ -45,15 +40,15 @@ Seed = Annotated[int, input_option(min=0, help="Random seed of the choice of hel
 
 def probe(
     data: Labelled,
-    model: ModelName = None,
+    model: shared.ModelName = None,
     val: Validation = None,
     label_key: LabelKey = None,
     template: Templates = ["a photo of a {name}.", "a {name}.", "a picture of the {name}."],  # noqa: B006
     seed: Seed = 0,
-    as_json: AsJson = False,
-    image_key: ImageKey = None,
-    batch_size: BatchSize = 32,
-    device: Device = "auto",
+    as_json: shared.AsJson = False,
+    image_key: shared.ImageKey = None,
+    batch_size: shared.BatchSize = 32,
+    device: shared.Device = "auto",
 ) -> None:
     """Measure how well a linear classifier, or words alone, find the labels of photos from a model's vectors."""
     import numpy as np
@@ -61,7 +56,6 @@ def probe(
     from cocasearch.captioned_data.columns import WantedColumns
     from cocasearch.evaluation import linear_probe
     from cocasearch.inference.embedder import Embedder
-    from cocasearch.inference.loaded_model import load_model
     from cocasearch.training.data.splitting import hold_out
 
     for text in template:
@@ -71,15 +65,14 @@ def probe(
         (rows, _read(val, image_key, label_key, beside=True)) if val else hold_out(rows, len(rows), seed=seed)
     )
     names = _classes(data, training, held_out)
-    report_several_labels([*training, *held_out])
+    skipped.report_several_labels([*training, *held_out])
     training, n_left_out = _apart(training, held_out)
     names = _classes(f"{data} without what is measured on", training, held_out) if n_left_out else names
     if val and not {row.captions[0] for row in held_out} & set(names):
         raise CocaSearchError(
             f"no label of {val} is among those of {data}", hint="--label-key COLUMN names the labels of both"
         )
-    with console.working("loading the model"):
-        loaded = load_model(chosen_model(model), device=device, towers=("image", "text"))
+    loaded = load_chosen(model, device=device, towers=("image", "text"))
     embeddings, labels = _embed(loaded, training, names, batch_size, "reading photos to learn from")
     measured, truth = _embed(loaded, held_out, names, batch_size, "reading those held out")
     fitted = linear_probe.fit_probe(embeddings, labels, len(names), seed=seed)
@@ -111,7 +104,7 @@ def _read(data: str, image_key: str | None, label_key: str | None, *, beside: bo
         read = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=label_key, or_usual=beside))
     except CocaSearchError as error:
         raise CocaSearchError(str(error), hint=error.hint and error.hint.replace("--caption", "--label")) from error
-    report_skipped(read)
+    skipped.report_skipped(read)
     return read.images
 
 
@@ -123,8 +116,8 @@ def _apart(training: "list[CaptionedImage]", held_out: "list[CaptionedImage]") -
         found = find_alike(training, held_out, near=True, progress=advance)
     (kept,), left_out = keep_apart([training], held_out, found, most_alike=LOOK_ALIKE)
     if left_out.alike:
-        report_look_alike(left_out.alike)
-    report_not_trained_on(left_out)
+        skipped.report_look_alike(left_out.alike)
+    skipped.report_not_trained_on(left_out)
     return kept, len(training) - len(kept)
 
 

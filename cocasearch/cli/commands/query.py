@@ -9,17 +9,10 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
+from cocasearch.cli.options import shared_options as shared
 from cocasearch.cli.options.model_choice import warn_about
 from cocasearch.cli.options.option_groups import output_option, search_option
 from cocasearch.cli.options.path_arguments import FILE, FOLDER
-from cocasearch.cli.options.shared_options import (
-    AsJson,
-    IndexModelName,
-    IndexName,
-    NullSeparated,
-    OutputFormat,
-    chosen_format,
-)
 from cocasearch.cli.output.query_words import report_words, shortened
 from cocasearch.cli.output.unsure_captions import report_missing_confidences, shown
 from cocasearch.counting import counted
@@ -83,14 +76,14 @@ def query(
     text_only: TextOnly = False,
     hybrid: Hybrid = False,
     all_captions: AllCaptions = False,
-    name: IndexName = DEFAULT_INDEX,
-    model: IndexModelName = None,
+    name: shared.IndexName = DEFAULT_INDEX,
+    model: shared.IndexModelName = None,
     top_k: Top = 10,
     min_score: MinScore = None,
     sure: Sure = False,
-    output_format: OutputFormat = Format.table,
-    as_json: AsJson = False,
-    null_separated: NullSeparated = False,
+    output_format: shared.OutputFormat = Format.table,
+    as_json: shared.AsJson = False,
+    null_separated: shared.NullSeparated = False,
 ) -> None:
     """Find the photos that are most similar to words or to an example, best first.
 
@@ -114,7 +107,7 @@ def query(
     if not asked and where is None:
         raise typer.BadParameter('say what to look for: cocasearch query "a dog on a beach"')
     _check_options(mode, asked=asked, has_min_score=min_score is not None, all_captions=all_captions, sure=sure)
-    output_format = chosen_format(output_format, as_json=as_json)
+    output_format = shared.chosen_format(output_format, as_json=as_json)
     wanted = _parsed(terms or (), text or (), image or (), name) if asked else None
     model_name = model or read_manifest(index_folder(name)).model_name
     is_model_asked = wanted is not None and mode != "text"

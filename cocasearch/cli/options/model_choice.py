@@ -2,22 +2,35 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cocasearch.atomic_files import write_text
+from cocasearch.checkpoints.hub.catalogue import warning_about
+from cocasearch.checkpoints.registry import best_model
 from cocasearch.cli import console
 from cocasearch.paths import told_model_file
+
+if TYPE_CHECKING:
+    from cocasearch.inference.loaded_model import LoadedModel
 
 
 def chosen_model(name: str | None) -> str:
     """The model to load: the named one, or the best one on this machine, which is reported."""
-    from cocasearch.checkpoints.registry import best_model
-
     if name is None:
         best = best_model()
         name = best.name
         _report_once(name, is_published=best.published is not None)
     warn_about(name)
     return name
+
+
+def load_chosen(name: str | None, **options: Any) -> "LoadedModel":
+    """The model of `chosen_model`, loaded with `options`."""
+    from cocasearch.inference.loaded_model import load_model
+
+    name = chosen_model(name)
+    with console.working("loading the model"):
+        return load_model(name, **options)
 
 
 def _report_once(name: str, *, is_published: bool) -> None:
@@ -37,7 +50,5 @@ def _report_once(name: str, *, is_published: bool) -> None:
 
 def warn_about(name_or_folder: str) -> None:
     """Report what must be known before a model is used, if anything."""
-    from cocasearch.checkpoints.hub.catalogue import warning_about
-
     if warning := warning_about(Path(name_or_folder).name):
         console.say(f"mind: {warning}")

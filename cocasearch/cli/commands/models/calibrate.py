@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.model_choice import warn_about
+from cocasearch.cli.options import shared_options as shared
+from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.options.path_arguments import DATA, MODEL
-from cocasearch.cli.options.shared_options import AsJson, BatchSize, CaptionKey, Device, ImageKey
 from cocasearch.cli.output.hallucination_tables import hallucination_rows
 from cocasearch.cli.output.skipped import report_skipped
 from cocasearch.counting import counted
@@ -27,11 +27,11 @@ NewPhotos = Annotated[
 def calibrate(
     model: Calibrated,
     data: NewPhotos,
-    as_json: AsJson = False,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    batch_size: BatchSize = 32,
-    device: Device = "auto",
+    as_json: shared.AsJson = False,
+    image_key: shared.ImageKey = None,
+    caption_key: shared.CaptionKey = None,
+    batch_size: shared.BatchSize = 32,
+    device: shared.Device = "auto",
 ) -> None:
     """Measure how reliable a model's captions are, so that each new caption gets a confidence.
 
@@ -44,16 +44,13 @@ def calibrate(
     from cocasearch.checkpoints.confidence_file import refuse_unwritable, write_confidence
     from cocasearch.checkpoints.registry import resolve_model
     from cocasearch.evaluation.calibration import calibrate as measure
-    from cocasearch.inference.loaded_model import load_model
 
     folder = resolve_model(model)
     refuse_unwritable(folder)
     with console.byte_progress() as fetched:
         rows = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=caption_key, progress=fetched))
     report_skipped(rows)
-    warn_about(model)
-    with console.working("loading the model"):
-        loaded = load_model(model, device=device)
+    loaded = load_chosen(model, device=device)
     with console.progress("captioning", "photos") as advance:
         calibration = measure(loaded, rows, batch_size=batch_size, progress=advance)
     console.name_unreadable(calibration.unreadable)

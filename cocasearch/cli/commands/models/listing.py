@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cocasearch.checkpoints.disk_space import gigabytes
+from cocasearch.checkpoints.hub.catalogue import find_published
+from cocasearch.checkpoints.registry import BUNDLED, KnownModel, list_known_models, resolve_model
 from cocasearch.cli import console
 from cocasearch.cli.options.model_choice import warn_about
 from cocasearch.cli.options.path_arguments import MODEL
@@ -12,16 +15,11 @@ from cocasearch.cli.options.shared_options import AsJson
 
 if TYPE_CHECKING:
     from cocasearch.checkpoints.confidence_file import ConfidenceModel
-    from cocasearch.checkpoints.registry import KnownModel
-
 _MANY, _FEW = 9, 4  # values by name, and in a list
 
 
 def list_(as_json: AsJson = False) -> None:
     """List the models on this machine, and the published ones that can be pulled."""
-    from cocasearch.checkpoints.disk_space import gigabytes
-    from cocasearch.checkpoints.registry import list_known_models
-
     models = list_known_models()
     if as_json:
         console.write_json([_described(model) for model in models])
@@ -48,7 +46,6 @@ def info(
 ) -> None:
     """Show the architecture of a model and where it comes from."""
     from cocasearch.checkpoints.model_folder import read_model_folder
-    from cocasearch.checkpoints.registry import list_known_models, resolve_model
 
     known = next((model for model in list_known_models() if model.name == _full_name(name)), None)
     described = _described(known) if known else {}
@@ -85,8 +82,6 @@ def _calibration(confidence: "ConfidenceModel | None") -> dict[str, Any] | None:
 
 def _full_name(name: str) -> str:
     """The full name of a published model that is given by a short one; other names as they are."""
-    from cocasearch.checkpoints.hub.catalogue import find_published
-
     published = find_published(name)
     return published.name if published else name
 
@@ -116,8 +111,6 @@ def _described(model: "KnownModel") -> dict[str, Any]:
 
 
 def _good_at(model: "KnownModel") -> str | None:
-    from cocasearch.checkpoints.registry import BUNDLED
-
     if model.published:
         return model.published.good_at
     return "trying everything out; small and fast" if model.name == BUNDLED else None

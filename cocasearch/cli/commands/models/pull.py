@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cocasearch.checkpoints.disk_space import gigabytes
+from cocasearch.checkpoints.hub.catalogue import PUBLISHED, PublishedModel, find_published
+from cocasearch.checkpoints.registry import BUNDLED, KnownModel, best_model, list_models
 from cocasearch.cli import console
 from cocasearch.cli.options.completions import complete_known_model
 from cocasearch.cli.options.model_choice import warn_about
 from cocasearch.cli.options.option_groups import model_option, output_option
-from cocasearch.cli.options.path_arguments import FILE, NAME, read_name
+from cocasearch.cli.options.path_arguments import FILE, MODEL, NAME
 from cocasearch.errors import CocaSearchError
 from cocasearch.paths import is_folder_like, models_home
 
 if TYPE_CHECKING:
     from cocasearch.checkpoints.foreign.importing import ImportOptions
-    from cocasearch.checkpoints.hub.catalogue import PublishedModel
     from cocasearch.checkpoints.hub.pulling import Wanted
     from cocasearch.model.config import CoCaConfig
 
@@ -51,9 +53,7 @@ def pull(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL",
-            parser=read_name,
-            autocompletion=complete_known_model,
+            **MODEL | {"autocompletion": complete_known_model},
             help="Name of a published model (see 'cocasearch models list'), or OWNER/REPOSITORY on the hub.",
         ),
     ],
@@ -120,7 +120,6 @@ def _report_differences(config: "CoCaConfig") -> None:
 
 
 def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:
-    from cocasearch.checkpoints.disk_space import gigabytes
     from cocasearch.checkpoints.hub.pulling import pull
     from cocasearch.checkpoints.model_folder import read_model_folder
 
@@ -136,7 +135,6 @@ def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:
 
 def _report_ready(name: str, folder: Path) -> None:
     from cocasearch.checkpoints.disk_space import gigabytes
-    from cocasearch.checkpoints.registry import KnownModel, best_model
 
     size = gigabytes(KnownModel(name, folder).size)
     console.say(f"{name} is here: {folder}, {size}; use it with: cocasearch index PHOTOS --model {shlex.quote(name)}")
@@ -145,7 +143,6 @@ def _report_ready(name: str, folder: Path) -> None:
 
 
 def _wanted(model: str, tag: str | None, name: str | None, arch: str | None, text_config: Path | None) -> "Wanted":
-    from cocasearch.checkpoints.hub.catalogue import PUBLISHED, find_published
     from cocasearch.checkpoints.hub.pulling import wanted_published, wanted_repository
 
     if model.count("/") == 1 and not model.startswith((".", "~", "/")):
@@ -169,14 +166,10 @@ def _folder_for(name: str) -> Path:
     Raises:
         BadParameter: It is a path and no name, or the name of the bundled model.
     """
-    from cocasearch.checkpoints.registry import BUNDLED
-
     if not name.strip() or is_folder_like(name) or name == BUNDLED:
         raise typer.BadParameter(f"'{name}' cannot be a model's name: no path, not empty, not {BUNDLED}")
     return models_home() / name
 
 
 def _is_here(published: "PublishedModel") -> bool:
-    from cocasearch.checkpoints.registry import list_models
-
     return any(model.published is published for model in list_models())
