@@ -143,7 +143,7 @@ def _caption_files(
         report_sidecars(sink)
     report_run(report, only_empty=given["only_empty"])
     if isinstance(sink, Sidecars) and report.kept and not (report.written or overwrite or below):
-        console.say("captions that are there stay, whatever the options; to write ours anew: --overwrite")
+        console.say("existing captions stay; to rewrite those by cocasearch: --overwrite")
 
 
 def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":

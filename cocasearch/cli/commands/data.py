@@ -123,10 +123,10 @@ def _print(report: "DataReport") -> None:
     counts = report.counts()
     lines = [
         f"{counted(report.images, 'photo')}, {counted(report.captions, 'caption')}; "
-        + (f"{least} a photo" if least == most else f"{least} to {most} a photo, {median} in the middle"),
+        + (f"{least} a photo" if least == most else f"{least} to {most} a photo, median {median}"),
         f"{counted(report.distinct_captions, 'different caption')}, "
         f"{report.shared_captions:,} of them of several photos",
-        f"captions have {lengths.median} tokens in the middle and {lengths.most} at most; "
+        f"captions have {lengths.median} tokens at the median and {lengths.most} at most; "
         f"{lengths.cut:,} are longer than the {lengths.context} that the model reads",
     ]
     console.write_lines(*lines)
@@ -138,4 +138,4 @@ def _print(report: "DataReport") -> None:
         if count > NAMED:
             console.write_lines(f"  and {count - NAMED:,} more")
     if any(count > NAMED for count in counts.values()):
-        console.say("all of them: the same command with --format csv")
+        console.say("to see all of them: the same command with --format csv")

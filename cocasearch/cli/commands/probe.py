@@ -155,7 +155,7 @@ def _embed(
             advance(len(labels) + len(failures), len(rows))
     console.name_unreadable(failures)
     if not labels:
-        raise CocaSearchError(f"not one of {counted(len(rows), 'photo')} can be read")
+        raise CocaSearchError(f"none of {counted(len(rows), 'photo')} can be read")
     return np.concatenate(vectors), np.array(labels, dtype=np.int64)
 
 

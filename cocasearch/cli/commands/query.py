@@ -154,21 +154,21 @@ def print_hits(
 
 def _mode(text_only: bool, hybrid: bool) -> "Mode":
     if text_only and hybrid:
-        raise typer.BadParameter("--text-only and --hybrid exclude each other")
+        raise typer.BadParameter("--text-only and --hybrid cannot be used together")
     return "text" if text_only else "hybrid" if hybrid else "vector"
 
 
 def _check_options(mode: "Mode", *, asked: bool, has_min_score: bool, all_captions: bool, sure: bool) -> None:
     """Refuse options that have no effect in the mode, or that contradict each other."""
     if mode != "vector" and not asked:
-        raise typer.BadParameter(f"--{'text-only' if mode == 'text' else 'hybrid'} looks for words: give some")
+        raise typer.BadParameter(f"--{'text-only' if mode == 'text' else 'hybrid'} searches for words: give some")
     if has_min_score and (mode == "text" or not asked):
         without = "--text-only" if asked else "--where alone"
-        raise typer.BadParameter(f"--min-score is about how alike a photo is, which {without} does not look at")
+        raise typer.BadParameter(f"--min-score is about the similarity of photos, which {without} does not compute")
     if all_captions and mode == "vector":
-        raise typer.BadParameter("--all-captions goes with --text-only or --hybrid, which look for words in captions")
+        raise typer.BadParameter("--all-captions needs --text-only or --hybrid, which search in captions")
     if all_captions and sure:
-        raise typer.BadParameter("--sure hides what --all-captions looks in: give one of them")
+        raise typer.BadParameter("--sure hides the captions that --all-captions searches in: give only one of them")
 
 
 def _parsed(terms: Sequence[str], texts: Sequence[str], images: Sequence[Path], index: str) -> "Query":
@@ -190,7 +190,7 @@ def _refuse_empty_folder(searcher: "Searcher", within: Path) -> None:
     folder = below_folder(expand_home(within))
     if not searcher.search(None, 1, where=folder):
         hint = f"in this index, {searcher.values_near(folder)}"
-        raise NothingFound(f"the index shows no photo below {console.shown(within)}", hint=hint)
+        raise NothingFound(f"the index has no photo below {console.shown(within)}", hint=hint)
 
 
 def _nothing_found(
@@ -208,7 +208,7 @@ def _nothing_found(
     if has_min_score and mode == "vector" and (best := searcher.search(wanted, 1, where=where)):
         near = f"the best score is {best[0].score:.3f}"
     if mode == "text" and not near:
-        hint = "without --text-only, photos are looked at, not captions alone"
+        hint = "without --text-only, the photos themselves are searched"
         return NothingFound("no caption has any of these words", hint=hint)
     return NothingFound("no photo answers this query", hint=f"in this index, {near}" if near else None)
 
@@ -219,7 +219,7 @@ def _report_files(hits: "Sequence[SearchHit]", searcher: "Searcher", index: str)
         if hit.copies:
             names = [shortened(console.shown(path), _LONGEST_NAME) for path in (hit.path, *hit.copies[:_NAMED])]
             more = f" and {len(hit.copies) - _NAMED:,} more" if len(hit.copies) > _NAMED else ""
-            console.say(f"byte for byte the same as {names[0]}, and not listed: {', '.join(names[1:])}{more}")
+            console.say(f"exact copies of {names[0]} are not listed: {', '.join(names[1:])}{more}")
     if absent := [hit for hit in hits if not hit.is_there]:
         follow = follow_command(index_folder(index), searcher.folder_of(absent[0]))
         console.say(f"{counted(len(absent), 'photo is', 'photos are')} not where they were indexed; {follow}")

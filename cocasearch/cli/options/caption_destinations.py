@@ -83,7 +83,7 @@ _EFFECTIVE_WITH: dict[str, tuple[Destination, ...]] = {
 """The destinations with which a parameter has an effect."""
 
 _CAPTIONS_THAT: dict[Destination, str] = {
-    "index": "go into an index, where --below alone has captions written anew",
+    "index": "go into an index, where only --below rewrites captions",
     "out": "go into a file",
     "sidecar": "go into side-cars",
     "printed": "are only printed",
@@ -105,7 +105,7 @@ def chosen_destination(
     choices: dict[Destination, bool] = {"index": bool(index), "out": bool(out), "sidecar": sidecar}
     chosen = [destination for destination, is_given in choices.items() if is_given]
     if len(chosen) > 1:
-        raise typer.BadParameter(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+        raise typer.BadParameter(f"--{chosen[0]} and --{chosen[1]} cannot be used together")
     destination = chosen[0] if chosen else "printed"
     refuse_without_effect(context, _EFFECTIVE_WITH, destination, f"on captions that {_CAPTIONS_THAT[destination]}")
     return destination
@@ -120,9 +120,9 @@ def check_choice(*, overwrite: bool, only_empty: bool, below: float | None, arou
     choices = {"--overwrite": overwrite, "--only-empty": only_empty, "--below": below is not None}
     given = [option for option, is_given in choices.items() if is_given]
     if len(given) > 1:
-        raise typer.BadParameter(f"{given[0]} and {given[1]} exclude each other")
+        raise typer.BadParameter(f"{given[0]} and {given[1]} cannot be used together")
     if around and not around.isprintable():
-        raise typer.BadParameter("--prefix and --suffix are words on one line")
+        raise typer.BadParameter("--prefix and --suffix must be on one line")
 
 
 def check_review(context: typer.Context, mode: Literal["review", "apply"]) -> None:
@@ -134,5 +134,5 @@ def check_review(context: typer.Context, mode: Literal["review", "apply"]) -> No
     for parameter, option in given_options(context).items():
         if parameter not in _ALLOWED_WITH[mode]:
             raise typer.BadParameter(
-                f"--{mode} works on the captions of an index, chosen with --index, and goes without {option}"
+                f"--{mode} works on the captions of an index (--index), and cannot be used with {option}"
             )

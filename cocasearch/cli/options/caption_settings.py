@@ -80,9 +80,8 @@ def report_cut_length(context: typer.Context, loaded: "LoadedModel", options: "C
     """Report that the model cannot write captions of the length that was asked for."""
     most = loaded.config.text.context_length
     if "max_length" in given_options(context) and options.max_length > most:
-        console.say(
-            f"mind: '{loaded.name}' writes at most {most} token ids, so --max-length {options.max_length} is {most}"
-        )
+        asked = f"--max-length {options.max_length}"
+        console.say(f"mind: '{loaded.name}' writes at most {most} tokens, so {asked} is reduced to {most}")
 
 
 def caption_options(parameters: Mapping[str, Any]) -> "CaptionOptions":
@@ -110,7 +109,7 @@ def default_caption_options(compat: Literal["openclip"] | None, *, no_captions: 
         typer.BadParameter: Both are given.
     """
     if compat and no_captions:
-        raise typer.BadParameter("--compat and --no-captions exclude each other")
+        raise typer.BadParameter("--compat and --no-captions cannot be used together")
     return None if no_captions else caption_options({"compat": compat})
 
 
@@ -119,4 +118,4 @@ def report_other_settings(name: str, decodings: Sequence[dict[str, Any]], option
     from cocasearch.inference.generation.caption_options import CaptionOptions
 
     if others := [str(CaptionOptions(**one)) for one in decodings if one != options.to_dict()]:
-        console.say(f"mind: '{name}' has captions by {' and by '.join(others)}; now {options}")
+        console.say(f"mind: '{name}' has captions written by {' and by '.join(others)}; new ones are by {options}")

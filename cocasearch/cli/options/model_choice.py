@@ -40,9 +40,9 @@ def _report_once(name: str, *, is_published: bool) -> None:
         if reported.read_text(encoding="utf-8") == name:
             return
     if is_published:
-        console.say(f"with {name}, the best model here (choose another with --model)")
+        console.say(f"using {name}, the best model here (choose another with --model)")
     else:
-        console.say(f"with {name}, a small model for trying out; for much better ones see: cocasearch models list")
+        console.say(f"using {name}, a small model for trying out; for much better ones see: cocasearch models list")
     with suppress(OSError):
         reported.parent.mkdir(parents=True, exist_ok=True)
         write_text(reported, name)

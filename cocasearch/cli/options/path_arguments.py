@@ -64,7 +64,7 @@ def _refuse_too_long(path: Path) -> None:
         path.lstat()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise typer.BadParameter(f"no file has so long a path: {on_one_line(str(path)[:_SHOWN])}…") from error
+            raise typer.BadParameter(f"the path is too long: {on_one_line(str(path)[:_SHOWN])}…") from error
 
 
 PATH: dict[str, Any] = {"metavar": "PATH", "parser": read_path}

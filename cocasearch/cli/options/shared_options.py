@@ -84,5 +84,5 @@ def chosen_format(output_format: Format, *, as_json: bool) -> Format:
         typer.BadParameter: They ask for different ones.
     """
     if as_json and output_format not in (Format.table, Format.json):
-        raise typer.BadParameter(f"--json and --format {output_format.value} exclude each other")
+        raise typer.BadParameter(f"--json and --format {output_format.value} cannot be used together")
     return Format.json if as_json else output_format

@@ -52,12 +52,12 @@ def report_sidecars(sink: "Sidecars") -> None:
     """Report the side-cars by people, those that were replaced, and those that belong to no photo any more."""
     if sink.kept:
         captions = counted(len(sink.kept), "caption is", "captions are")
-        console.say(f"{captions} a person's, or not known as ours, and stayed; to replace such too: --overwrite all")
+        console.say(f"{captions} by a person or of unknown origin, and stayed; to replace such too: --overwrite all")
     if sink.set_aside:
         captions = counted(len(sink.set_aside), "caption of a person was", "captions of people were")
         console.say(f"{captions} replaced; a copy is beside each: {console.shown(sink.set_aside[0])}")
     for text in sorted(sink.nobodys)[:_NAMED]:
-        console.say(f"{console.shown(text)} may be of several photos and is read for none of them now")
+        console.say(f"{console.shown(text)} could belong to several photos, so it is read for none of them")
 
 
 def report_filled(report: "FillReport", index: Path) -> None:
@@ -76,12 +76,12 @@ def report_filled(report: "FillReport", index: Path) -> None:
     }
     console.say(f"{_listed(counts) or 'no photos'}; index '{index_name(index)}'")
     if report.outdated:
-        console.say(f"take in what has changed: {index_command(index)}")
+        console.say(f"to update changed photos: {index_command(index)}")
     if report.unjudged:
         captions = counted(report.unjudged, "caption has", "captions have")
         console.say(
-            f"{captions} no confidence, which needs the caption options that the model was calibrated with; to write "
-            f"all captions anew: {index_command(index, '--rebuild')}"
+            f"{captions} no confidence, which needs the caption options that the model was calibrated with; to "
+            f"rewrite all captions: {index_command(index, '--rebuild')}"
         )
     if report.failed and not report.captions:
         raise NothingFound("none of the photos could be read")

@@ -20,29 +20,16 @@ NAMED = 5  # the rest is counted
 
 def report_skipped(data: "CaptionedData") -> None:
     """Report how much of a source was skipped or is a copy, and the first few with their reasons."""
+    source = console.shown(data.source)
     if data.copies:
-        console.say(
-            f"{console.shown(data.source)}: "
-            + counted(
-                len(data.copies),
-                "photo is another one under a second name, and counts as one with it",
-                "photos are another one under a second name, and count as one with it",
-            )
-        )
+        merged = "copy of another photo is merged with it", "copies of other photos are merged with them"
+        console.say(f"{source}: {counted(len(data.copies), *merged)}")
         _report_some([(copy.where, copy.reason) for copy in data.copies])
-    if not data.left_out:
-        return
-    console.say(
-        f"{console.shown(data.source)}: skipped "
-        + counted(
-            len(data.bad_rows),
-            "row that lacks something or makes no sense",
-            "rows that lack something or make no sense",
-        )
-        + f", and {counted(len(data.missing), 'photo that is not there', 'photos that are not there')}"
-    )
-    check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
-    _report_some([(bad.where, bad.reason) for bad in data.left_out], check)
+    if data.left_out:
+        bad, missing = counted(len(data.bad_rows), "bad row"), counted(len(data.missing), "missing photo")
+        console.say(f"{source}: skipped {bad} and {missing}")
+        check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
+        _report_some([(row.where, row.reason) for row in data.left_out], check)
 
 
 def report_not_trained_on(left_out: "LeftOut") -> None:
@@ -60,8 +47,8 @@ def report_not_trained_on(left_out: "LeftOut") -> None:
 def report_look_alike(count: int) -> None:
     """Report how many photos resemble measured ones and are trained on all the same."""
     console.say(
-        f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; so many, the kind "
-        "looks alike, and they are trained on (--val DATA measures on others)"
+        f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; since so many "
+        "photos of this kind look alike, they are trained on all the same (--val DATA measures on others)"
     )
 
 

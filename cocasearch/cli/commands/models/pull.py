@@ -147,16 +147,19 @@ def _wanted(model: str, tag: str | None, name: str | None, arch: str | None, tex
 
     if model.count("/") == 1 and not model.startswith((".", "~", "/")):
         if tag is not None:
-            raise typer.BadParameter("a repository has no TAG")
+            raise typer.BadParameter("a TAG is for published models, not for repositories")
         return wanted_repository(model, name, arch, text_config)
     published = find_published(model, tag)
     if published is None:
         names = ", ".join(dict.fromkeys(known.architecture for known in PUBLISHED))
         raise CocaSearchError(
-            f"nobody published a model '{model}'; there are {names}", hint="cocasearch models list, or OWNER/REPOSITORY"
+            f"there is no published model '{model}'; choose among {names}",
+            hint="cocasearch models list, or OWNER/REPOSITORY",
         )
     if arch is not None or text_config is not None or name not in (None, published.name):
-        raise typer.BadParameter("--arch, --text-config and --name are for a repository: published models have theirs")
+        raise typer.BadParameter(
+            "--arch, --text-config and --name are for a repository: published models have their own"
+        )
     return wanted_published(published)
 
 
@@ -167,7 +170,9 @@ def _folder_for(name: str) -> Path:
         BadParameter: It is a path and no name, or the name of the bundled model.
     """
     if not name.strip() or is_folder_like(name) or name == BUNDLED:
-        raise typer.BadParameter(f"'{name}' cannot be a model's name: no path, not empty, not {BUNDLED}")
+        raise typer.BadParameter(
+            f"'{name}' cannot be the name of a model: give a name that is no path and not {BUNDLED}"
+        )
     return models_home() / name
 
 
