@@ -283,10 +283,8 @@ def test_an_index_knows_how_its_captions_were_written(prompt):
     assert "mind: " not in prompt("caption", "--index", "default").stderr
     assert prompt("index", "photos", "--no-captions").exit_code == 0
     other = prompt("caption", "--index", "default", "--strategy", "greedy", "--max-length", "8")
-    assert (
-        "mind: 'default' has captions written by beam, num_beams 5, rerank 4.0; new ones are by greedy, max_length 8\n"
-        in other.stderr
-    )
+    beams, greedy = "beam, num_beams 5, rerank 4.0", "greedy, max_length 8"
+    assert f"mind: 'default' has captions written by {beams}; new ones are by {greedy}\n" in other.stderr
     assert "  written  greedy, max_length 8\n" in prompt("status").stdout
     (summary,) = json.loads(prompt("status", "--json").stdout)
     assert [decoding["strategy"] for decoding in summary["decodings"]] == ["beam", "greedy"]
@@ -294,9 +292,7 @@ def test_an_index_knows_how_its_captions_were_written(prompt):
     (prompt.folder / "photos" / "red-square.jpg").write_bytes(
         (prompt.folder / "photos" / "blue-circle.png").read_bytes() + b" "
     )
-    told = (
-        "mind: 'default' has captions written by greedy, max_length 8; new ones are by beam, num_beams 5, rerank 4.0\n"
-    )
+    told = f"mind: 'default' has captions written by {greedy}; new ones are by {beams}\n"
     assert told in prompt("index").stderr
 
 
