@@ -76,5 +76,5 @@ def _suggestion(check: "WordCheck", words: "KnownWords") -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """The text on one line in so many characters at most, with an ellipsis for what is missing from its middle."""
+    """The text on one line of at most `longest` characters, with an ellipsis in place of a middle that is too long."""
     return errors.shortened(console.on_one_line(text), longest)
