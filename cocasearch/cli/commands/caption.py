@@ -105,7 +105,7 @@ def _fill_index(context: typer.Context, index: Path, options: "CaptionOptions", 
     loaded = load_chosen(context.params["model"] or manifest.model_name, device=context.params["device"])
     how.report_cut_length(context, loaded, options)
     filler = CaptionFiller(index, loaded, options, **settings)
-    how.report_other_settings(index_name(index), manifest.decodings, filler.options)
+    how.report_settings(index_name(index), manifest.decodings, filler.options)
     with console.progress("captioning", "photos") as advance:
         report = filler.fill(progress=advance)
     report_filled(report, index)

@@ -9,22 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.caption_settings import (
-    Compat,
-    NoCaptions,
-    default_caption_options,
-    report_other_settings,
-)
+from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options, report_settings
 from cocasearch.cli.options.model_choice import chosen_model
 from cocasearch.cli.options.option_groups import index_option, output_option
-from cocasearch.cli.options.shared_options import (
-    BatchSize,
-    Device,
-    IndexModelName,
-    IndexName,
-    MaxMegapixels,
-    Photos,
-)
+from cocasearch.cli.options.shared_options import BatchSize, Device, IndexModelName, IndexName, MaxMegapixels, Photos
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
@@ -62,8 +50,7 @@ Exclude = Annotated[
     index_option(
         "--exclude",
         metavar="GLOB",
-        help="Skip files and folders of this name or path, such as '*.gif' or 'raw/2019', now and in later runs; may "
-        "be repeated.",
+        help="Skip files and folders of this name or path, such as '*.gif', now and later; may be repeated.",
     ),
 ]
 ForgetExcludes = Annotated[
@@ -127,7 +114,7 @@ def index(
     if plan.needs_model:  # before the progress of what it is for
         loaded = loading()
         if captions and survey.base:
-            report_other_settings(index_name(folder), survey.base.decodings, loaded.complete(captions))
+            report_settings(index_name(folder), survey.base.decodings, loaded.complete(captions))
     from cocasearch.indexing.builder import IndexBuilder
 
     builder = IndexBuilder(

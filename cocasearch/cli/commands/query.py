@@ -32,7 +32,7 @@ PRINTED: "dict[Mode, tuple[str, ...]]" = {
     "text": ("text_score", "path", "caption"),
     "hybrid": ("score", "text_score", "vector_rank", "text_rank", "path", "caption"),
 }
-_PRINTED_OF_A_LIST = ("taken_at", "path", "caption")
+_LISTED = ("taken_at", "path", "caption")
 _NAMED, _LONGEST_NAME = 3, 50  # copies, and characters
 
 Terms = Annotated[list[str] | None, typer.Argument(metavar="TERM", help="Words, or the path of a photo.")]
@@ -91,10 +91,8 @@ def query(
     together, and count the same. The score is a cosine; the photo itself has 1. --text-only ranks photos by how well
     their captions match the words (BM25). --hybrid fuses both rankings (reciprocal rank fusion).
 
-    A caption that is more likely wrong than right is marked as unsure, and is searched only with --all-captions.
-
-    Exact copies of a photo that is searched for are not listed: they are named below the results, and in JSON under
-    its `copies`.
+    A caption that is more likely wrong than right is marked as unsure, and is searched only with --all-captions. Exact
+    copies of a photo that is searched for are not listed, but named below the results, and in JSON as its `copies`.
 
     --where knows path, caption, taken_at, camera, latitude, longitude, width, height, size, format, caption_score,
     caption_logprob, caption_confidence (0 to 1), caption_by ('model' or 'human') and remark (damage around the pixels);
@@ -110,25 +108,22 @@ def query(
     output_format = shared.chosen_format(output_format, as_json=as_json)
     wanted = _parsed(terms or (), text or (), image or (), name) if asked else None
     model_name = model or read_manifest(index_folder(name)).model_name
-    is_model_asked = wanted is not None and mode != "text"
-    if is_model_asked:
+    if wanted and mode != "text":
         warn_about(model_name)
     from cocasearch.search.searcher import Searcher
 
     with console.working("searching"):
         searcher = Searcher(index_folder(name), model)
         hits = searcher.search(wanted, top_k, where=where, mode=mode, min_score=min_score, all_captions=all_captions)
-    if wanted is not None and is_model_asked:
+    if wanted and mode != "text":
         report_words(searcher, wanted, model_name)
     if not hits:
-        if within is not None:
-            _refuse_empty_folder(searcher, within)
+        _refuse_empty_folder(searcher, within)
         unsure = searcher.unsure_captions if mode == "text" and not all_captions else 0
         raise _nothing_found(searcher, wanted, where, mode, unsure, has_min_score=min_score is not None)
     if sure and not searcher.has_confidences:
         report_missing_confidences()
-    columns = PRINTED[mode] if asked else _PRINTED_OF_A_LIST
-    print_hits(hits, output_format, columns, null_separated=null_separated, sure=sure)
+    print_hits(hits, output_format, PRINTED[mode] if asked else _LISTED, null_separated=null_separated, sure=sure)
     _report_files(hits, searcher, name)
 
 
@@ -186,9 +181,8 @@ def _parsed(terms: Sequence[str], texts: Sequence[str], images: Sequence[Path], 
     return wanted
 
 
-def _refuse_empty_folder(searcher: "Searcher", within: Path) -> None:
-    folder = below_folder(expand_home(within))
-    if not searcher.search(None, 1, where=folder):
+def _refuse_empty_folder(searcher: "Searcher", within: Path | None) -> None:
+    if within and not searcher.search(None, 1, where=(folder := below_folder(expand_home(within)))):
         hint = f"in this index, {searcher.values_near(folder)}"
         raise NothingFound(f"the index has no photo below {console.shown(within)}", hint=hint)
 

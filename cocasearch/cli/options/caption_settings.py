@@ -113,7 +113,7 @@ def default_caption_options(compat: Literal["openclip"] | None, *, no_captions: 
     return None if no_captions else caption_options({"compat": compat})
 
 
-def report_other_settings(name: str, decodings: Sequence[dict[str, Any]], options: "CaptionOptions") -> None:
+def report_settings(name: str, decodings: Sequence[dict[str, Any]], options: "CaptionOptions") -> None:
     """Report which captions of an index were written with other settings than those to come."""
     from cocasearch.inference.generation.caption_options import CaptionOptions
 
