@@ -13,7 +13,7 @@ from cocasearch.cli.options import caption_settings as how
 from cocasearch.cli.options import shared_options as shared
 from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.output.caption_report import print_captions, report_filled, report_run, report_sidecars
-from cocasearch.cli.output.review_output import apply_review, write_review
+from cocasearch.cli.output.review_output import exchange_captions
 from cocasearch.cli.output.unsure_captions import report_missing_confidences
 from cocasearch.counting import counted
 from cocasearch.errors import NothingFound
@@ -72,7 +72,8 @@ def caption(
     --apply reads the corrected file back.
     """
     if review or apply:
-        _exchange(context, index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
+        to.check_review(context, "review" if review else "apply")
+        exchange_captions(index_folder(name or DEFAULT_INDEX), review, apply, overwrite=overwrite)
         return
     output_format = shared.chosen_format(output_format, as_json=as_json)
     destination = to.chosen_destination(context, paths, name, out, sidecar=sidecar)
@@ -85,16 +86,6 @@ def caption(
         return
     around = {"prefix": prefix, "suffix": suffix, "only_sure": sure and destination != "printed"}
     _caption_files(context, options, limits | around, output_format)
-
-
-def _exchange(context: typer.Context, index: Path, review: Path | None, apply: Path | None, *, overwrite: bool) -> None:
-    """Write unsure captions for a person to correct, or read the corrections back."""
-    if review:
-        to.check_review(context, "review")
-        write_review(index, review, overwrite=overwrite)
-    elif apply:
-        to.check_review(context, "apply")
-        apply_review(index, apply)
 
 
 def _fill_index(context: typer.Context, index: Path, options: "CaptionOptions", settings: dict[str, Any]) -> None:

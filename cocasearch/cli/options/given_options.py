@@ -19,7 +19,7 @@ def given_options(context: typer.Context) -> dict[str, str]:
 def refuse_without_effect(
     context: typer.Context, goes_with: Mapping[str, Container[str]], chosen: str, shown: str
 ) -> None:
-    """Refuse options that have no effect beside what was chosen.
+    """Refuse options that have no effect with the user's choice.
 
     Args:
         context: The context of the command.

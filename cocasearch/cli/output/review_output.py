@@ -10,7 +10,15 @@ from cocasearch.indexing.store.manifest import index_command, index_name
 _NAMED = 10  # photos
 
 
-def write_review(index: Path, file: Path, *, overwrite: bool) -> None:
+def exchange_captions(index: Path, review: Path | None, apply: Path | None, *, overwrite: bool) -> None:
+    """Write unsure captions into the file `review`, or else read the corrected file `apply` back."""
+    if review:
+        _write_review(index, review, overwrite=overwrite)
+    elif apply:
+        _apply_review(index, apply)
+
+
+def _write_review(index: Path, file: Path, *, overwrite: bool) -> None:
     """Write the unsure captions, and report how to go on."""
     from cocasearch.indexing.edit.caption_review import write_unsure
 
@@ -22,7 +30,7 @@ def write_review(index: Path, file: Path, *, overwrite: bool) -> None:
     )
 
 
-def apply_review(index: Path, file: Path) -> None:
+def _apply_review(index: Path, file: Path) -> None:
     """Read corrections back, and report what became of them."""
     from cocasearch.indexing.edit.caption_review import apply_corrections
 
