@@ -36,7 +36,7 @@ def shards_home() -> Path:
     return _home() / "shards"
 
 
-def told_model_file() -> Path:
+def reported_model_file() -> Path:
     """The file with the name of the model that the user has last been told is taken where none is named."""
     return _home() / "told-model"
 

@@ -47,14 +47,14 @@ class Format(StrEnum):
     paths = "paths"
 
 
-def tell_as_process(number: int) -> None:
+def set_process_number(number: int) -> None:
     """Be one of the processes that train one model together: only the first, 0, reports, but all report errors."""
     global _process
     _process = number
     _err.quiet = number > 0
 
 
-def say(*lines: str) -> None:
+def report(*lines: str) -> None:
     """Print lines about the work on stderr; long ones lose their middle."""
     for line in lines:
         _err.print(message(line), markup=False)
@@ -76,9 +76,9 @@ def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
         paths_by_reason.setdefault(reason, []).append(path)
     for reason, paths in paths_by_reason.items():
         for path in paths[:_NAMED_OF_A_REASON]:
-            say(f"unreadable: {shown(path)}: {reason}")
+            report(f"unreadable: {shown(path)}: {reason}")
         if (more := len(paths) - _NAMED_OF_A_REASON) > 0:
-            say(f"unreadable: {more:,} more: {reason}")
+            report(f"unreadable: {more:,} more: {reason}")
 
 
 def trace(text: str) -> None:
@@ -259,7 +259,7 @@ class _LogLines:
     def __call__(self, text: str) -> None:
         if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
-            say(text)
+            report(text)
 
 
 def _cell(name: str, value: object) -> str:

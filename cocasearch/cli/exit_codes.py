@@ -36,7 +36,7 @@ def reporting(command: Callable[..., None], *, resumes: bool = False) -> Callabl
             with _reporting_warnings():
                 command(*args, **options)
         except KeyboardInterrupt as error:
-            console.say("", _STOPPED_MIDWAY if resumes else "stopped")
+            console.report("", _STOPPED_MIDWAY if resumes else "stopped")
             raise typer.Exit(INTERRUPTED) from error
         except CocaSearchError as error:
             _trace(debug)
@@ -73,7 +73,7 @@ def _reporting_warnings() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, CocaSearchWarning):
-                console.say(f"mind: {message}")
+                console.report(f"warning: {message}")
             else:
                 show_others(message, category, *where, **more)
 

@@ -13,8 +13,8 @@ DONE, FAILED, USAGE, NOTHING = 0, 1, 2, 3
 
 MISTAKES = {
     "no such folder": ("index nowhere --model tiny", FAILED, "no such file or folder: "),
-    "empty folder": ("index empty --model tiny", NOTHING, "no pictures found in"),
-    "folder of texts": ("index texts --model tiny", NOTHING, "no pictures found in"),
+    "empty folder": ("index empty --model tiny", NOTHING, "no photos found in"),
+    "folder of texts": ("index texts --model tiny", NOTHING, "no photos found in"),
     "folder of broken photos": ("index broken --model tiny", NOTHING, "unreadable: broken/torn.jpg: truncated"),
     "unknown model": ("index photos --model tinny", FAILED, "unknown model 'tinny'; did you mean 'tiny'?"),
     "no model folder": ("index photos --model ./nowhere", FAILED, "cocasearch models list"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.commands.index import tell_videos
+from cocasearch.cli.commands.index import report_videos
 from cocasearch.cli.console import Format
 from cocasearch.cli.options import caption_destinations as to
 from cocasearch.cli.options import caption_settings as how
@@ -134,7 +134,7 @@ def _caption_files(
         report_sidecars(sink)
     report_run(report, only_empty=given["only_empty"])
     if isinstance(sink, Sidecars) and report.kept and not (report.written or overwrite or below):
-        console.say("existing captions stay; to rewrite those by cocasearch: --overwrite")
+        console.report("existing captions stay; to rewrite those by cocasearch: --overwrite")
 
 
 def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
@@ -155,7 +155,7 @@ def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
             console.name_unreadable([(str(path), reason)])
 
     files = {file.absolute: file for path in paths for file in discover_images(path, skip)}
-    tell_videos(len(videos))
+    report_videos(len(videos))
     if not files:
         raise NothingFound(f"there are no photos in {', '.join(map(str, paths))}")
     if not only_empty:
@@ -163,5 +163,5 @@ def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
     sidecars = Sidecars()
     without = [file for path, file in files.items() if not sidecars.has(path, "", "")]
     if len(without) < len(files):
-        console.say(f"{counted(len(files) - len(without), 'photo has', 'photos have')} a caption")
+        console.report(f"{counted(len(files) - len(without), 'photo has', 'photos have')} a caption")
     return without

@@ -114,7 +114,7 @@ def _write(data: "Captioned", out: Path, *, overwrite: bool) -> None:
 
     rows = write_csv(data, out, overwrite=overwrite)
     report_skipped(data)
-    console.say(f"wrote {counted(rows, 'caption')} of {counted(len(data), 'photo')} to {out}")
+    console.report(f"wrote {counted(rows, 'caption')} of {counted(len(data), 'photo')} to {out}")
 
 
 def _print(report: "DataReport") -> None:
@@ -138,4 +138,4 @@ def _print(report: "DataReport") -> None:
         if count > NAMED:
             console.write_lines(f"  and {count - NAMED:,} more")
     if any(count > NAMED for count in counts.values()):
-        console.say("to see all of them: the same command with --format csv")
+        console.report("to see all of them: the same command with --format csv")

@@ -44,7 +44,7 @@ def demo(model: ModelName = None) -> None:
     for query in (*TEXTS, example):
         _show_command("query", _quoted(query), "--index", INDEX, "--top", str(TOP_K))
         print_hits(searcher.search(query, TOP_K), Format.table)
-    console.say("", "now your own: cocasearch index ~/Pictures")
+    console.report("", "now your own: cocasearch index ~/Pictures")
 
 
 def _quoted(query: str | Path) -> str:

@@ -46,7 +46,7 @@ def export(
     with console.progress("exporting", "photos") as advance:
         count = write(index_folder(name), out, only_sure=sure, overwrite=overwrite, progress=advance)
     without = f", {left_out:,} unsure and left out" if left_out else ""
-    console.say(f"{counted(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}{without}")
+    console.report(f"{counted(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}{without}")
 
 
 def import_(
@@ -77,7 +77,7 @@ def import_(
     with console.progress("importing", "photos") as advance:
         report = import_embeddings(index, folder, photos=expand_home(photos).resolve(), loaded=loaded, progress=advance)
     for sentence in report.refused[:_SHOWN]:
-        console.say(f"left out: {sentence}")
+        console.report(f"left out: {sentence}")
     counts = {
         "imported": report.imported,
         "repeated and left out": report.repeated,
@@ -86,6 +86,8 @@ def import_(
         "not where their path says": report.absent,
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    console.say(f"{told}; index '{index_name(index)}' holds {counted(report.imported, 'photo')}")
+    console.report(f"{told}; index '{index_name(index)}' holds {counted(report.imported, 'photo')}")
     if not report.model.is_known:
-        console.say("nobody named the model that made the vectors: photos among them can be looked for, words cannot")
+        console.report(
+            "nobody named the model that made the vectors: photos among them can be looked for, words cannot"
+        )

@@ -30,8 +30,8 @@ from cocasearch.cli.options.shared_options import (
     LabelTemplate,
     ModelName,
 )
-from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, say_what_is_idle
-from cocasearch.cli.output.proof import say_what_changed
+from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, report_idle_settings
+from cocasearch.cli.output.proof import report_changes
 from cocasearch.cli.output.skipped import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 
@@ -99,7 +99,7 @@ def finetune(
     Settings that you do not give are chosen for the model, the number of photos and the machine, and printed. The table
     at the end shows what other shares of the starting weights (--keep) would give; 'cocasearch models mix' writes one.
     """
-    console.tell_as_process(process_number())
+    console.set_process_number(process_number())
     from cocasearch.training.data.training_sources import Columns
     from cocasearch.training.finetune_job import FinetuneListener, FinetuneRequest
     from cocasearch.training.finetune_job import finetune as run
@@ -122,24 +122,24 @@ def finetune(
         )
 
         def planned(plan: "Plan") -> None:
-            console.say(*plan.sentences())
+            console.report(*plan.sentences())
             chosen = names_of(settings, **course, **rates, **recipe)
-            say_what_is_idle(idle_settings(plan.config, chosen, val=val is not None))
+            report_idle_settings(idle_settings(plan.config, chosen, val=val is not None))
 
         def measured(moment: str, report: "EvaluationReport") -> None:
             share = f", with {keep:g} of the starting weights" if keep and moment == "after" else ""
-            console.say(f"{moment}{share}: {summary(report)}")
+            console.report(f"{moment}{share}: {summary(report)}")
 
         listener = FinetuneListener(planned, measured, progress, progress.stage)
         result = run(request, listener=listener, device=device)
-    _tell(result, out, as_json=as_json)
+    _report(result, out, as_json=as_json)
 
 
-def _tell(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
+def _report(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
     console.name_unreadable((result.training.unreadable | dict(result.before.unreadable)).items())
     if as_json:
         console.write_json({"model": str(out), **result.to_dict()})
     else:
-        say_what_changed(result, out)
-    console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
+        report_changes(result, out)
+    console.report(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
     refuse_uncopied(result.training.not_copied, out)

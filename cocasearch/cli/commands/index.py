@@ -98,10 +98,10 @@ def index(
     loading = _Loading(model or _present_model(folder), device, only_image=captions is None)
     survey = _survey(folder, paths or [], options, loading, rebuild=rebuild, is_model_given=model is not None)
     for pattern in survey.unfitting:
-        console.say(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
+        console.report(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
     for path in survey.taken_once:
         take_in = index_command(folder, "--forget-excludes")
-        console.say(
+        console.report(
             f"{console.shown(path)} is taken in now, but an earlier --exclude leaves it out again when the folder "
             f"around it is looked through; to take in all that is left out: {take_in}"
         )
@@ -185,7 +185,7 @@ def _look_at(folder: Path, paths: Sequence[Path]) -> None:
     skipped: list[str] = []
     if not any(next(discover_images(expand_home(path), lambda _, why: skipped.append(why)), None) for path in paths):
         hint = GIVE_LINKED if LINKED_FOLDER in skipped else ONLY_VIDEOS if VIDEO in skipped else None
-        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}", hint=hint)
+        raise NothingFound(f"no photos found in {', '.join(map(str, paths))}", hint=hint)
 
 
 def _present_model(folder: Path) -> str | None:
@@ -202,42 +202,42 @@ def _plan(survey: Survey, *, as_json: bool, is_last: bool) -> BuildPlan:
         console.write_json({"counts": plan.counts(), **plan.paths()})
     else:
         for forgotten in survey.forgotten:
-            console.say(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
+            console.report(f"no longer indexed, since its photos have moved: {console.shown(forgotten)}")
         pruned = len(plan.gone) + len(plan.excluded) + len(plan.still_missing) if survey.options.prune else 0
         what = f"; --prune forgets {counted(pruned, 'photo')}, with vectors and captions" if pruned else ""
-        console.say(f"plan: {_told(plan.counts())}{what}")
+        console.report(f"plan: {_listed(plan.counts())}{what}")
         if is_last:  # else the summary tells
-            _tell_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
-            tell_videos(len(survey.videos))
+            _report_empty(survey.index, map(str, survey.empty), plan.away_paths(), survey.roots)
+            report_videos(len(survey.videos))
     return plan
 
 
 def _carry_out(plan: BuildPlan, builder: "IndexBuilder") -> BuildReport:
     with console.progress("indexing", "photos") as advance:
         return builder.carry_out(
-            plan, progress=advance, on_stop=lambda: console.say("", "stopping: storing what is done ...")
+            plan, progress=advance, on_stop=lambda: console.report("", "stopping: storing what is done ...")
         )
 
 
-def _told(counts: dict[str, int]) -> str:
+def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to do"
 
 
-def _tell_empty(index: Path, empty: Iterable[str], away: Collection[str], roots: Mapping[str, Path]) -> None:
+def _report_empty(index: Path, empty: Iterable[str], away: Collection[str], roots: Mapping[str, Path]) -> None:
     """Name folders without photos and, of those that the index has photos of, how to have it forget them."""
     kept = {*map(str, roots.values()), *away}
     for path in (*empty, *away):
         forget = index_command(index, shlex.quote(path), command="remove")
         hint = f": is its drive away? All is kept, until: {forget}" if path in kept else ""
-        console.say(f"no photos in {console.shown(path)}{hint}")
+        console.report(f"no photos in {console.shown(path)}{hint}")
         if hint and not Path(path).is_dir():
-            console.say(f"  {follow_command(index, Path(path))}")
+            console.report(f"  {follow_command(index, Path(path))}")
 
 
-def tell_videos(count: int) -> None:
+def report_videos(count: int) -> None:
     """Say on stderr how many videos were passed over, if any."""
     if count:
-        console.say(f"{counted(count, 'video was', 'videos were')} passed over: photos alone are looked at")
+        console.report(f"{counted(count, 'video was', 'videos were')} passed over: photos alone are looked at")
 
 
 def summarise(report: BuildReport, folder: Path) -> None:
@@ -249,14 +249,14 @@ def summarise(report: BuildReport, folder: Path) -> None:
     """
     console.name_unreadable(report.failed)
     if len(report.failed) > _SHOWN:
-        console.say(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
-    _tell_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
-    tell_videos(report.videos)
+        console.report(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
+    _report_empty(folder, report.empty, report.away, read_manifest(folder).locate_roots(folder))
+    report_videos(report.videos)
     if report.vanished:
-        console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
+        console.report(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
     if report.left_behind and not report.awaited:
         shown = [*map(console.shown, report.left_behind[:_SHOWN]), *["…"] * (len(report.left_behind) > _SHOWN)]
-        console.say(
+        console.report(
             f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
             f"{', '.join(shown)}"
         )
@@ -266,16 +266,16 @@ def summarise(report: BuildReport, folder: Path) -> None:
     speed = (
         f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if report.added + report.updated else ""
     )
-    console.say(f"{_told(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}")
+    console.report(f"{_listed(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}")
     if report.missing:
         forget_them = index_command(folder, "--prune")
-        console.say(
+        console.report(
             f"{counted(report.missing, 'photo is', 'photos are')} missing and not searched; if moved, index the new "
             f"folder; to forget what is gone: {forget_them}"
         )
     if report.captionless:
         write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"  # which takes photos without it
-        console.say(
+        console.report(
             f"{counted(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
         )
     if report.awaited:

@@ -94,7 +94,7 @@ def probe(
         learned_from = f"{counted(len(names), 'label')}, {counted(len(labels), 'photo')} to learn from"
         console.write_lines(f"{learned_from}, {len(truth):,} held out", "")
         console.write_table([_row("linear classifier", found), _row("words alone", by_words)])
-    console.say(sentence)
+    console.report(sentence)
 
 
 def _read(data: str, image_key: str | None, label_key: str | None, *, beside: bool = False) -> "list[CaptionedImage]":

@@ -177,7 +177,7 @@ def _parsed(terms: Sequence[str], texts: Sequence[str], images: Sequence[Path], 
             error.hint = error.hint.replace("cocasearch query", f"cocasearch query --index {shlex.quote(index)}")
         raise
     if is_folder_name(terms):
-        console.say(f"mind: these are words; to search in the folder of that name: --in {shlex.quote(terms[0])}")
+        console.report(f"warning: these are words; to search in the folder of that name: --in {shlex.quote(terms[0])}")
     return wanted
 
 
@@ -213,7 +213,7 @@ def _report_files(hits: "Sequence[SearchHit]", searcher: "Searcher", index: str)
         if hit.copies:
             names = [shortened(console.shown(path), _LONGEST_NAME) for path in (hit.path, *hit.copies[:_NAMED])]
             more = f" and {len(hit.copies) - _NAMED:,} more" if len(hit.copies) > _NAMED else ""
-            console.say(f"exact copies of {names[0]} are not listed: {', '.join(names[1:])}{more}")
+            console.report(f"exact copies of {names[0]} are not listed: {', '.join(names[1:])}{more}")
     if absent := [hit for hit in hits if not hit.is_there]:
         follow = follow_command(index_folder(index), searcher.folder_of(absent[0]))
-        console.say(f"{counted(len(absent), 'photo is', 'photos are')} not where they were indexed; {follow}")
+        console.report(f"{counted(len(absent), 'photo is', 'photos are')} not where they were indexed; {follow}")

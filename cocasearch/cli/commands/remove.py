@@ -27,13 +27,13 @@ def remove(
     with console.working("removing"):
         report = remove_paths(index, [expand_home(path) for path in paths])
     for folder in report.roots:
-        console.say(f"no longer indexed: {console.shown(folder)}")
+        console.report(f"no longer indexed: {console.shown(folder)}")
     for excluded in report.excluded:
-        console.say(
+        console.report(
             f"left out from now on: {console.shown(excluded)}; to take it in again: cocasearch index, with its path"
         )
     unreadable = f", {report.forgotten} unreadable forgotten" if report.forgotten else ""
-    console.say(
+    console.report(
         f"{report.removed} removed{unreadable}; index '{index_name(index)}' holds {counted(report.total, 'photo')}"
     )
 
@@ -51,4 +51,4 @@ def reroot(
     index = index_folder(name)
     with console.working("moving"):
         count = follow(index, expand_home(old), expand_home(new))
-    console.say(f"{counted(count, 'photo')} of index '{index_name(index)}' moved to {console.shown(new)}")
+    console.report(f"{counted(count, 'photo')} of index '{index_name(index)}' moved to {console.shown(new)}")

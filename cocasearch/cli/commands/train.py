@@ -21,7 +21,7 @@ from cocasearch.cli.options.recipe_options import (
     reporting_of,
 )
 from cocasearch.cli.options.shared_options import CaptionKey, Device, ImageKey, LabelTemplate
-from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, say_what_is_idle
+from cocasearch.cli.options.training_settings import Settings, apply_settings, names_of, report_idle_settings
 from cocasearch.cli.output.skipped import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
@@ -112,7 +112,7 @@ def train(
 
     After Ctrl-C or a crash, the same command resumes from the last checkpoint.
     """
-    console.tell_as_process(process_number())
+    console.set_process_number(process_number())
     recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
     config = apply_settings(TrainingConfig(), settings, **recipe)
     text = _read_card(card) if card else ""
@@ -122,7 +122,7 @@ def train(
     from cocasearch.training.train_job import train as run
 
     given = {"names": names is not None, "labels": bool(labels), "val": validation is not None}
-    say_what_is_idle(idle_settings(config, names_of(settings, **recipe), **given))
+    report_idle_settings(idle_settings(config, names_of(settings, **recipe), **given))
     with training_progress() as progress:
         request = TrainingRequest(
             data=data,
@@ -142,7 +142,7 @@ def train(
             reporting=reporting_of(report_to, remote_sync),
         )
         result = run(request, config, progress=progress, device=device)
-    _tell(result, out)
+    _report(result, out)
 
 
 def _read_card(file: Path) -> str:
@@ -152,10 +152,10 @@ def _read_card(file: Path) -> str:
         raise CocaSearchError(f"{file} is no text in UTF-8 that could be a model card") from error
 
 
-def _tell(result: "TrainingResult", out: Path) -> None:
+def _report(result: "TrainingResult", out: Path) -> None:
     console.name_unreadable(result.unreadable.items())
     if result.validation:
-        console.say(f"best: {summary(result.validation)}")
+        console.report(f"best: {summary(result.validation)}")
     use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
-    console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
+    console.report(f"wrote {out} after {result.steps} steps; use it with: {use}")
     refuse_uncopied(result.not_copied, out)

@@ -58,11 +58,11 @@ def _line(problem: "Problem") -> str:
 def _conclude(found: "Verification", index: "Path", *, repair: bool) -> None:
     name = index_name(index)
     if found.ok:
-        console.say(f"index '{name}' with {counted(found.rows, 'row')} is in order")
+        console.report(f"index '{name}' with {counted(found.rows, 'row')} is in order")
         if absent := next((problem for problem in found.problems if problem.what == ABSENT_FOLDERS), None):
-            console.say(f"photos are not where they were; {follow_command(index, Path(absent.examples[0]))}")
+            console.report(f"photos are not where they were; {follow_command(index, Path(absent.examples[0]))}")
         elif any(problem.remedy == "index" for problem in found.problems):
-            console.say(f"it is behind its photos: {index_command(index)}")
+            console.report(f"it is behind its photos: {index_command(index)}")
         return
     remedies = {problem.remedy for problem in found.problems if not problem.repaired}
     if remedies <= {"index", "touch"}:

@@ -81,7 +81,7 @@ def report_cut_length(context: typer.Context, loaded: "LoadedModel", options: "C
     most = loaded.config.text.context_length
     if "max_length" in given_options(context) and options.max_length > most:
         asked = f"--max-length {options.max_length}"
-        console.say(f"mind: '{loaded.name}' writes at most {most} tokens, so {asked} is reduced to {most}")
+        console.report(f"warning: '{loaded.name}' writes at most {most} tokens, so {asked} is reduced to {most}")
 
 
 def caption_options(parameters: Mapping[str, Any]) -> "CaptionOptions":
@@ -98,7 +98,7 @@ def caption_options(parameters: Mapping[str, Any]) -> "CaptionOptions":
     except CocaSearchError as error:
         raise typer.BadParameter(str(error)) from error
     if options.ignores_prompt:
-        console.say("the prompt is ignored: OpenCLIP's beam search takes none")
+        console.report("the prompt is ignored: OpenCLIP's beam search takes none")
     return options
 
 
@@ -118,4 +118,6 @@ def report_settings(name: str, decodings: Sequence[dict[str, Any]], options: "Ca
     from cocasearch.inference.generation.caption_options import CaptionOptions
 
     if others := [str(CaptionOptions(**one)) for one in decodings if one != options.to_dict()]:
-        console.say(f"mind: '{name}' has captions written by {' and by '.join(others)}; new ones are by {options}")
+        console.report(
+            f"warning: '{name}' has captions written by {' and by '.join(others)}; new ones are by {options}"
+        )

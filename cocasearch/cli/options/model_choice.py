@@ -8,7 +8,7 @@ from cocasearch.atomic_files import write_text
 from cocasearch.checkpoints.hub.catalogue import warning_about
 from cocasearch.checkpoints.registry import best_model
 from cocasearch.cli import console
-from cocasearch.paths import told_model_file
+from cocasearch.paths import reported_model_file
 
 if TYPE_CHECKING:
     from cocasearch.inference.loaded_model import LoadedModel
@@ -35,14 +35,14 @@ def load_chosen(name: str | None, **options: Any) -> "LoadedModel":
 
 def _report_once(name: str, *, is_published: bool) -> None:
     """Report which model is used, once on each machine; again when it is another, or when that cannot be stored."""
-    reported = told_model_file()
+    reported = reported_model_file()
     with suppress(OSError, ValueError):
         if reported.read_text(encoding="utf-8") == name:
             return
     if is_published:
-        console.say(f"using {name}, the best model here (choose another with --model)")
+        console.report(f"using {name}, the best model here (choose another with --model)")
     else:
-        console.say(f"using {name}, a small model for trying out; for much better ones see: cocasearch models list")
+        console.report(f"using {name}, a small model for trying out; for much better ones see: cocasearch models list")
     with suppress(OSError):
         reported.parent.mkdir(parents=True, exist_ok=True)
         write_text(reported, name)
@@ -51,4 +51,4 @@ def _report_once(name: str, *, is_published: bool) -> None:
 def warn_about(name_or_folder: str) -> None:
     """Report what must be known before a model is used, if anything."""
     if warning := warning_about(Path(name_or_folder).name):
-        console.say(f"mind: {warning}")
+        console.report(f"warning: {warning}")

@@ -99,9 +99,9 @@ def names_of(settings: Sequence[str] | None, **asked: Any) -> list[str]:
     return list(dict.fromkeys([*chosen, *(setting.partition("=")[0] for setting in settings or ())]))
 
 
-def say_what_is_idle(sentences: Sequence[str]) -> None:
+def report_idle_settings(sentences: Sequence[str]) -> None:
     """Tell which of a user's settings have no effect, on stderr."""
-    console.say(*(f"mind: {sentence}" for sentence in sentences))
+    console.report(*(f"warning: {sentence}" for sentence in sentences))
 
 
 def _unknown(name: str) -> CocaSearchError:

@@ -42,7 +42,7 @@ def report_run(report: "CaptionReport", *, only_empty: bool) -> None:
     """
     console.name_unreadable([(error.path, error.reason) for error in report.failed])
     counts = {"captioned": report.written, "captioned before": report.kept}
-    console.say(_listed(counts | {"unsure and left out": report.left_out, "unreadable": len(report.failed)}))
+    console.report(_listed(counts | {"unsure and left out": report.left_out, "unreadable": len(report.failed)}))
     if not report.written and not report.kept:
         which = "the photos without a caption" if only_empty else "the photos"
         raise NothingFound("no caption is sure" if report.left_out else f"none of {which} could be read")
@@ -52,12 +52,12 @@ def report_sidecars(sink: "Sidecars") -> None:
     """Report the side-cars by people, those that were replaced, and those that belong to no photo any more."""
     if sink.kept:
         captions = counted(len(sink.kept), "caption is", "captions are")
-        console.say(f"{captions} by a person or of unknown origin, and stayed; to replace such too: --overwrite all")
+        console.report(f"{captions} by a person or of unknown origin, and stayed; to replace such too: --overwrite all")
     if sink.set_aside:
         captions = counted(len(sink.set_aside), "caption of a person was", "captions of people were")
-        console.say(f"{captions} replaced; a copy is beside each: {console.shown(sink.set_aside[0])}")
+        console.report(f"{captions} replaced; a copy is beside each: {console.shown(sink.set_aside[0])}")
     for text in sorted(sink.nobodys)[:_NAMED]:
-        console.say(f"{console.shown(text)} could belong to several photos, so it is read for none of them")
+        console.report(f"{console.shown(text)} could belong to several photos, so it is read for none of them")
 
 
 def report_filled(report: "FillReport", index: Path) -> None:
@@ -74,12 +74,12 @@ def report_filled(report: "FillReport", index: Path) -> None:
         "unreadable": len(report.failed),
         "changed or gone": report.outdated,
     }
-    console.say(f"{_listed(counts) or 'no photos'}; index '{index_name(index)}'")
+    console.report(f"{_listed(counts) or 'no photos'}; index '{index_name(index)}'")
     if report.outdated:
-        console.say(f"to update changed photos: {index_command(index)}")
+        console.report(f"to update changed photos: {index_command(index)}")
     if report.unjudged:
         captions = counted(report.unjudged, "caption has", "captions have")
-        console.say(
+        console.report(
             f"{captions} no confidence, which needs the caption options that the model was calibrated with; to "
             f"rewrite all captions: {index_command(index, '--rebuild')}"
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NAMED = 3  # photos that are no longer captioned right; the rest is counted
 
 
-def say_what_changed(result: "FinetuneResult", out: Path) -> None:
+def report_changes(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
     photos = counted(result.comparison.n_images, "held-out photo")
     console.write_lines(f"{photos}, with 95 % intervals", _by_what_it_was_chosen(result.is_judged_apart), "")
@@ -27,25 +27,25 @@ def say_what_changed(result: "FinetuneResult", out: Path) -> None:
     console.write_lines("", "keeping a share of the starting weights (--keep)", "")
     console.write_table([_share_row(share) for share in result.shares])
     for sentence in result.comparison.sentences():
-        console.say(sentence)
-    console.say(result.forgetting.sentence())
+        console.report(sentence)
+    console.report(result.forgetting.sentence())
     _name_unlearned(result.forgetting.unlearned)
     if result.kept == 1:
-        console.say("nothing got better: the model is as it was before training")
+        console.report("nothing got better: the model is as it was before training")
     elif result.comparison.proves_nothing:
-        console.say(
+        console.report(
             "more photos (a fifth of them is held out), or --val DATA, would tell what was learned; "
             "the shares in the table tell what --keep gives back of what it knew before"
         )
     else:
-        console.say(suggestion(result.shares, result.kept, out))
+        console.report(suggestion(result.shares, result.kept, out))
 
 
 def _name_unlearned(unlearned: Sequence[tuple[str, str]]) -> None:
     for path, caption in unlearned[:_NAMED]:
-        console.say(f"  no longer captioned right: {console.shown(path)}: {caption}")
+        console.report(f"  no longer captioned right: {console.shown(path)}: {caption}")
     if len(unlearned) > _NAMED:
-        console.say(f"  and {len(unlearned) - _NAMED:,} more")
+        console.report(f"  and {len(unlearned) - _NAMED:,} more")
 
 
 def _print_figures(figures: "Sequence[ComparedFigure]") -> None:

@@ -27,11 +27,11 @@ def report_words(searcher: "Searcher", query: "Query", model: str) -> None:
     """
     name = shortened(Path(model).name, _LONGEST_MODEL)
     try:
-        console.say(*(ignored_end(end, name) for end in searcher.left_out(query)))
+        console.report(*(ignored_end(end, name) for end in searcher.left_out(query)))
         if query.texts and (words := searcher.known_words):
-            console.say(*_about_unknown(query, words, name))
+            console.report(*_about_unknown(query, words, name))
     except CocaSearchError as error:  # the answer is there, and good
-        console.say(f"mind: {error}")
+        console.report(f"warning: {error}")
 
 
 def ignored_end(end: str, model: str) -> str:

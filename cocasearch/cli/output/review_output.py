@@ -24,7 +24,7 @@ def _write_review(index: Path, file: Path, *, overwrite: bool) -> None:
 
     count = write_unsure(index, file, overwrite=overwrite)
     apply = index_command(index, "--apply", shlex.quote(str(file)), command="caption")
-    console.say(
+    console.report(
         f"{counted(count, 'unsure caption')} of index '{index_name(index)}' written to {file}",
         f"correct them, empty them, or write yes in the column 'right', then: {apply}",
     )
@@ -38,9 +38,9 @@ def _apply_review(index: Path, file: Path) -> None:
         report = apply_corrections(index, file)
     named = [path for path in report.lost[:_NAMED] if path]
     for path in named:
-        console.say(f"not stored: {console.shown(path)}: the photo is not in the index, or has changed since")
+        console.report(f"not stored: {console.shown(path)}: the photo is not in the index, or has changed since")
     if more := len(report.lost) - len(named):
-        console.say(f"not stored: {counted(more, 'decision')}{' more' if named else ''}")
+        console.report(f"not stored: {counted(more, 'decision')}{' more' if named else ''}")
     counts = {
         "changed": report.changed,
         "confirmed": report.confirmed,
@@ -48,7 +48,7 @@ def _apply_review(index: Path, file: Path) -> None:
         "not found": report.not_found,
     }
     listed = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    console.say(f"{listed}; index '{index_name(index)}'")
+    console.report(f"{listed}; index '{index_name(index)}'")
     if report.replaced:
         what = counted(report.replaced, "earlier decision of yours was", "earlier decisions of yours were")
-        console.say(f"{what} replaced")
+        console.report(f"{what} replaced")

@@ -23,11 +23,11 @@ def report_skipped(data: "CaptionedData") -> None:
     source = console.shown(data.source)
     if data.copies:
         merged = "copy of another photo is merged with it", "copies of other photos are merged with them"
-        console.say(f"{source}: {counted(len(data.copies), *merged)}")
+        console.report(f"{source}: {counted(len(data.copies), *merged)}")
         _report_some([(copy.where, copy.reason) for copy in data.copies])
     if data.left_out:
         bad, missing = counted(len(data.bad_rows), "bad row"), counted(len(data.missing), "missing photo")
-        console.say(f"{source}: skipped {bad} and {missing}")
+        console.report(f"{source}: skipped {bad} and {missing}")
         check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
         _report_some([(row.where, row.reason) for row in data.left_out], check)
 
@@ -40,13 +40,13 @@ def report_not_trained_on(left_out: "LeftOut") -> None:
         (left_out.unreadable, "cannot be read"),
     ):
         if pairs:
-            console.say(f"not trained on, since they {what}: {counted(len(pairs), 'photo')}")
+            console.report(f"not trained on, since they {what}: {counted(len(pairs), 'photo')}")
             _report_some(pairs)
 
 
 def report_look_alike(count: int) -> None:
     """Report how many photos resemble measured ones and are trained on all the same."""
-    console.say(
+    console.report(
         f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; since so many "
         "photos of this kind look alike, they are trained on all the same (--val DATA measures on others)"
     )
@@ -57,13 +57,13 @@ def report_several_labels(images: "Iterable[CaptionedImage]") -> None:
     labels = {image.key: list(dict.fromkeys(image.captions)) for image in images}
     several = [(key, ", ".join(names)) for key, names in labels.items() if len(names) > 1]
     if several:
-        console.say(f"{counted(len(several), 'photo has', 'photos have')} several labels, of which the first counts")
+        console.report(f"{counted(len(several), 'photo has', 'photos have')} several labels, of which the first counts")
         _report_some(several)
 
 
 def _report_file(file: "Path", count: int) -> None:
     if count:
-        console.say(f"all {count:,} of them, with the reasons: {console.shown(str(file))}")
+        console.report(f"all {count:,} of them, with the reasons: {console.shown(str(file))}")
 
 
 def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
@@ -78,11 +78,11 @@ def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":
 
 
 def _report_resumed(step: int) -> None:
-    console.say(f"going on from step {step}")
+    console.report(f"going on from step {step}")
 
 
 def _report_some(named: Sequence[tuple[str, str]], how_to_see_all: str = "") -> None:
     for where, reason in named[:NAMED]:
-        console.say(f"  {console.shown(where)}: {reason}")
+        console.report(f"  {console.shown(where)}: {reason}")
     if len(named) > NAMED:
-        console.say(f"  and {len(named) - NAMED:,} more{how_to_see_all}")
+        console.report(f"  and {len(named) - NAMED:,} more{how_to_see_all}")

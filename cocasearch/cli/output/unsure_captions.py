@@ -30,4 +30,6 @@ def without_unsure(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def report_missing_confidences() -> None:
     """Report that --sure does nothing, since no caption has a confidence."""
-    console.say("mind: no caption here has a confidence, so all count as sure; see: cocasearch models calibrate --help")
+    console.report(
+        "warning: no caption here has a confidence, so all count as sure; see: cocasearch models calibrate --help"
+    )

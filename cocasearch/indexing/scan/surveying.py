@@ -67,7 +67,7 @@ def take_survey(index: Path, paths: Sequence[str | Path] = (), options: UpdateOp
         if not looked_in:
             message = f"index '{index_name(index)}' covers no folder any more"
             raise NothingFound(message, hint=index_command(index, "./photos"))
-        raise NothingFound(f"no pictures found in {looked_in}", hint=_how_to_go_on(survey))
+        raise NothingFound(f"no photos found in {looked_in}", hint=_how_to_go_on(survey))
     return survey
 
 

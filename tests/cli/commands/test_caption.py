@@ -214,9 +214,9 @@ def test_options_without_effect_are_refused(prompt, options, told):
 
 
 def test_captions_longer_than_the_model_writes_are_told(prompt):
-    told = "mind: 'tiny' writes at most 20 tokens, so --max-length 300 is reduced to 20\n"
+    told = "warning: 'tiny' writes at most 20 tokens, so --max-length 300 is reduced to 20\n"
     assert told in prompt("caption", "photos/turned.jpg", "--model", "tiny", "--max-length", "300").stderr
-    assert "mind" not in prompt("caption", "photos/turned.jpg", "--model", "tiny").stderr
+    assert "warning" not in prompt("caption", "photos/turned.jpg", "--model", "tiny").stderr
 
 
 def test_printed_captions_come_in_every_layout(prompt):
@@ -280,19 +280,19 @@ def test_missing_captions_are_written_into_an_index(prompt):
 def test_an_index_knows_how_its_captions_were_written(prompt):
     assert prompt("index", "photos/sub", "--model", "tiny").exit_code == 0
     assert "  written  beam, num_beams 5, rerank 4.0\n" in prompt("status").stdout
-    assert "mind: " not in prompt("caption", "--index", "default").stderr
+    assert "warning: " not in prompt("caption", "--index", "default").stderr
     assert prompt("index", "photos", "--no-captions").exit_code == 0
     other = prompt("caption", "--index", "default", "--strategy", "greedy", "--max-length", "8")
     beams, greedy = "beam, num_beams 5, rerank 4.0", "greedy, max_length 8"
-    assert f"mind: 'default' has captions written by {beams}; new ones are by {greedy}\n" in other.stderr
+    assert f"warning: 'default' has captions written by {beams}; new ones are by {greedy}\n" in other.stderr
     assert "  written  greedy, max_length 8\n" in prompt("status").stdout
     (summary,) = json.loads(prompt("status", "--json").stdout)
     assert [decoding["strategy"] for decoding in summary["decodings"]] == ["beam", "greedy"]
-    assert "mind: " not in prompt("index").stderr
+    assert "warning: " not in prompt("index").stderr
     (prompt.folder / "photos" / "red-square.jpg").write_bytes(
         (prompt.folder / "photos" / "blue-circle.png").read_bytes() + b" "
     )
-    told = f"mind: 'default' has captions written by {greedy}; new ones are by {beams}\n"
+    told = f"warning: 'default' has captions written by {greedy}; new ones are by {beams}\n"
     assert told in prompt("index").stderr
 
 

@@ -40,7 +40,7 @@ def test_index_goes_on_with_the_model_that_made_it(indexed):
     ("words", "exit_code", "told"),
     [
         ("missing", 1, "no such file or folder: missing"),
-        ("home/models", 3, "no pictures found in home/models"),
+        ("home/models", 3, "no photos found in home/models"),
         ("--rebuild --index holiday", 1, "no index 'holiday'"),
     ],
 )

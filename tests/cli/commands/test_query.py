@@ -206,7 +206,7 @@ def test_options_that_do_not_fit_a_condition_alone_are_refused_as_wrong_usage(in
 
 
 def test_sure_says_where_it_does_nothing(indexed, judge):
-    told = "mind: no caption here has a confidence, so all count as sure"
+    told = "warning: no caption here has a confidence, so all count as sure"
     assert told in indexed("query", "zebra", "--sure").stderr
     assert told in indexed("export", "all.parquet", "--sure").stderr
     assert told in indexed("caption", "photos", "--model", "tiny", "--sure").stderr

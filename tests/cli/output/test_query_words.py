@@ -80,7 +80,7 @@ def test_words_of_captions_are_nobody_elses_business(prompt):
 def test_a_damaged_table_of_words_does_not_spoil_the_answer(indexed_by_mini):
     (indexed_by_mini.folder / "home" / "models" / "mine" / "words.tsv").write_text("dog\n")
     (line,) = said(indexed_by_mini, "zzzz")
-    assert line.startswith("mind: ") and line.endswith("words.tsv is no table of words and their counts")
+    assert line.startswith("warning: ") and line.endswith("words.tsv is no table of words and their counts")
 
 
 def test_the_end_that_was_not_read_is_named(indexed_by_mini):

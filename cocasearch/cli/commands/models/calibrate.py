@@ -59,7 +59,7 @@ def calibrate(
         console.write_json(calibration.to_dict())
     else:
         _print(loaded.name, calibration)
-    console.say(
+    console.report(
         f"captions of {loaded.name} have a confidence from now on",
         "those of an index get theirs with: cocasearch caption --index INDEX",
     )

@@ -37,7 +37,7 @@ def list_(as_json: AsJson = False) -> None:
     for model in models:
         warn_about(model.name)
     if missing := next((model.name for model in models if model.folder is None), None):
-        console.say(f"get one with: cocasearch models pull {missing}")
+        console.report(f"get one with: cocasearch models pull {missing}")
 
 
 def info(
@@ -63,10 +63,10 @@ def info(
         console.write_json(described)
     else:
         console.write_wrapped(*_lines(console.rounded(described)))
-        console.say("to see everything: the same command with --json")
+        console.report("to see everything: the same command with --json")
         warn_about(str(described["name"]))
     if known and known.folder is None:
-        console.say(f"it is not here yet; get it with: cocasearch models pull {known.name}")
+        console.report(f"it is not here yet; get it with: cocasearch models pull {known.name}")
 
 
 def _calibration(confidence: "ConfidenceModel | None") -> dict[str, Any] | None:

@@ -49,8 +49,8 @@ def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
         interpolate_folders(start_folder, model.folder, keep, out, card=card)
     if model.read_confidence():
         calibrate = f"cocasearch models calibrate {shlex.quote(str(out))} DATA"
-        console.say(f"its captions have no confidence until it is calibrated itself: {calibrate}")
-    console.say(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
+        console.report(f"its captions have no confidence until it is calibrated itself: {calibrate}")
+    console.report(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
 
 
 def _started_from(model: "ModelFolder") -> Path:

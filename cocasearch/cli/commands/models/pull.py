@@ -78,7 +78,7 @@ def pull(
     wanted = _wanted(model, tag, name, arch, text_config)
     folder = _folder_for(wanted.name)
     if not force and wanted.published and _is_here(wanted.published):
-        console.say(f"{wanted.name} is here already: {folder}")
+        console.report(f"{wanted.name} is here already: {folder}")
         warn_about(wanted.name)
         return
     _fetch(wanted, folder, ImportOptions(dtype, image_size, tokenizer, replace=force))
@@ -111,12 +111,12 @@ def _report_differences(config: "CoCaConfig") -> None:
     from cocasearch.model.config import RobertaConfig
 
     if isinstance(config.text, RobertaConfig):
-        console.say(
-            "mind: its RoBERTa reads forwards only, as writing needs it, so its vectors of texts are not OpenCLIP's"
+        console.report(
+            "warning: its RoBERTa reads forwards only, as writing needs it, so its vectors of texts are not OpenCLIP's"
         )
     if config.words_written < config.text.vocab_size:
         words = f"{config.words_written} of the {config.text.vocab_size} words"
-        console.say(f"mind: its decoder writes {words} that its text half reads")
+        console.report(f"warning: its decoder writes {words} that its text half reads")
 
 
 def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:
@@ -124,12 +124,12 @@ def _fetch(wanted: "Wanted", folder: Path, options: "ImportOptions") -> None:
     from cocasearch.checkpoints.model_folder import read_model_folder
 
     if wanted.published:
-        console.say(f"{wanted.name}: {gigabytes(wanted.published.download_size)} from {wanted.repository}")
+        console.report(f"{wanted.name}: {gigabytes(wanted.published.download_size)} from {wanted.repository}")
         warn_about(wanted.name)
     with console.byte_progress() as progress:
         file = pull(wanted, folder, options, progress)
     _report_differences(read_model_folder(folder).config)
-    console.say(f"the download stays in the hub's cache, where it may be removed: {file}")
+    console.report(f"the download stays in the hub's cache, where it may be removed: {file}")
     _report_ready(wanted.name, folder)
 
 
@@ -137,9 +137,11 @@ def _report_ready(name: str, folder: Path) -> None:
     from cocasearch.checkpoints.disk_space import gigabytes
 
     size = gigabytes(KnownModel(name, folder).size)
-    console.say(f"{name} is here: {folder}, {size}; use it with: cocasearch index PHOTOS --model {shlex.quote(name)}")
+    console.report(
+        f"{name} is here: {folder}, {size}; use it with: cocasearch index PHOTOS --model {shlex.quote(name)}"
+    )
     if best_model().name == name:
-        console.say("new indexes use it from now on, unless --model is given")
+        console.report("new indexes use it from now on, unless --model is given")
 
 
 def _wanted(model: str, tag: str | None, name: str | None, arch: str | None, text_config: Path | None) -> "Wanted":

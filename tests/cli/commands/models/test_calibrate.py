@@ -104,7 +104,7 @@ def test_a_damaged_file_stops_nothing(indexed):
         result = indexed(*command)
         assert result.exit_code == 0, result.stderr
         told = " ".join(result.stderr.split())
-        assert told.count("mind: ") == 1 and "confidence.json is damaged, so captions have no confidence" in told
+        assert told.count("warning: ") == 1 and "confidence.json is damaged, so captions have no confidence" in told
     searched = indexed("query", "red")
     assert searched.exit_code == 0 and "damaged" not in searched.stderr
 

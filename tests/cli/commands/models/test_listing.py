@@ -195,7 +195,7 @@ def test_the_list_shows_what_is_here_and_what_could_be(prompt):
 def test_a_model_that_is_not_here_can_be_looked_at(prompt):
     result = prompt("models", "info", "coca_vit_b_32-mscoco_finetuned_laion2b-s13b-b90k")
     assert "repository laion/mscoco_finetuned_CoCa-ViT-B-32-laion2B-s13B-b90k" in result.stdout
-    assert "mind: " in result.stderr
+    assert "warning: " in result.stderr
     assert f"cocasearch models pull coca_ViT-B-32-{COCO}" in result.stderr
 
 
@@ -226,10 +226,10 @@ def test_a_model_that_finds_nothing_is_warned_about_when_it_is_used(prompt):
     models = prompt.folder / "home" / "models"
     (models / "tiny").rename(models / f"coca_ViT-B-32-{COCO}")
     indexed = prompt("index", "photos", "--model", f"coca_ViT-B-32-{COCO}")
-    assert "mind: " in indexed.stderr
+    assert "warning: " in indexed.stderr
     assert "written  beam, num_beams 5, rerank 0.0" in prompt("status").stdout
     found = prompt("query", "a red square", "--format", "json")
-    assert found.stderr.count("mind: ") == 1
+    assert found.stderr.count("warning: ") == 1
     assert json.loads(found.stdout)
 
 
