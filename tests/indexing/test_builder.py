@@ -461,7 +461,7 @@ def test_a_folder_without_pictures_makes_no_index(build, index, tmp_path, conten
     folder.mkdir()
     for name in content:
         (folder / name).touch()
-    with pytest.raises(NothingFound, match=r"no pictures found in .*empty"):
+    with pytest.raises(NothingFound, match=r"no photos found in .*empty"):
         build(folder)
     assert not index.exists()
 

@@ -40,7 +40,7 @@ def test_index_goes_on_with_the_model_that_made_it(indexed):
     ("words", "exit_code", "told"),
     [
         ("missing", 1, "no such file or folder: missing"),
-        ("home/models", 3, "no pictures found in home/models"),
+        ("home/models", 3, "no photos found in home/models"),
         ("--rebuild --index holiday", 1, "no index 'holiday'"),
     ],
 )
@@ -62,7 +62,7 @@ def test_index_without_captions_has_none(prompt):
 
 
 def test_only_the_image_tower_is_loaded_where_no_captions_are_written(prompt, monkeypatch):
-    leave_out, left_out = CoCa.leave_out, []
+    leave_out, left_out = CoCa.unload, []
     monkeypatch.setattr(CoCa, "leave_out", lambda self, towers: left_out.append(set(towers)) or leave_out(self, towers))
     assert prompt("index", "photos", "--model", "tiny", "--no-captions", "--index", "bare").exit_code == 0
     assert prompt("index", "photos", "--model", "tiny").exit_code == 0
