@@ -1,95 +1,61 @@
-"""The program `cocasearch`: its commands under one name."""
+"""The program `cocasearch`: the names of its commands and where each is; they are imported when they are asked for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from cocasearch import __version__
 from cocasearch.cli import console
-from cocasearch.cli.commands.caption import OverwriteAllInTwoWords, caption
-from cocasearch.cli.commands.data import check, coco, flickr, sidecars
-from cocasearch.cli.commands.demo import demo
-from cocasearch.cli.commands.evaluate import evaluate
-from cocasearch.cli.commands.export import export
-from cocasearch.cli.commands.finetune import finetune
-from cocasearch.cli.commands.index import index
-from cocasearch.cli.commands.models.calibrate import calibrate
-from cocasearch.cli.commands.models.listing import info, list_
-from cocasearch.cli.commands.models.mix import mix
-from cocasearch.cli.commands.models.pull import import_ as import_weights
-from cocasearch.cli.commands.models.pull import pull
-from cocasearch.cli.commands.probe import probe
-from cocasearch.cli.commands.query import query
-from cocasearch.cli.commands.remove import remove, reroot
-from cocasearch.cli.commands.status import status
-from cocasearch.cli.commands.train import train
-from cocasearch.cli.commands.verify import verify
-from cocasearch.cli.exit_codes import reporting
+from cocasearch.cli.command_line import Entry, group
 
+_PHOTOS, _MODELS, _INDEXES = "Search", "Models", "Indexes"
 
-class _Commands(TyperGroup):
-    """The commands; what is wrong with their words is said in messages of bounded length."""
-
-    def make_context(self, *args: Any, **options: Any) -> Any:
-        with _in_short():
-            return super().make_context(*args, **options)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _in_short():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _in_short() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "message"):  # Typer's refusals, which quote whole words
-            error.message = console.message(error.message.replace("Value error, ", ""))  # Pydantic's words
-        raise
-
+COMMANDS = {
+    "index": Entry("index", "index", _PHOTOS, resumes=True),
+    "query": Entry("query", "query", _PHOTOS),
+    "caption": Entry("caption", "caption", _PHOTOS, resumes=True),
+    "demo": Entry("demo", "demo", _PHOTOS, resumes=True),
+    "status": Entry("status", "status", _INDEXES),
+    "verify": Entry("verify", "verify", _INDEXES),
+    "remove": Entry("remove", "remove", _INDEXES),
+    "reroot": Entry("remove", "reroot", _INDEXES),
+    "export": Entry("export", "export", _INDEXES),
+    "finetune": Entry("finetune", "finetune", _MODELS, resumes=True),
+    "train": Entry("train", "train", _MODELS, resumes=True),
+    "eval": Entry("evaluate", "evaluate", _MODELS),
+    "probe": Entry("probe", "probe", _MODELS),
+}
+DATA_COMMANDS = {name: Entry("data", name) for name in ("check", "coco", "flickr", "sidecars")}
+MODEL_COMMANDS = {
+    "list": Entry("models.listing", "list_"),
+    "info": Entry("models.listing", "info"),
+    "pull": Entry("models.pull", "pull", resumes=True),
+    "import": Entry("models.pull", "import_"),
+    "mix": Entry("models.mix", "mix"),
+    "calibrate": Entry("models.calibrate", "calibrate"),
+}
 
 app = typer.Typer(
     name="cocasearch",
-    cls=_Commands,
-    help="Search your photos by words or by example, offline; captions come with it.",
+    cls=group(COMMANDS),
+    help="Search your photos by words or by example, offline, and write captions for them.",
     epilog="Begin with 'cocasearch index ~/Pictures', then ask: cocasearch query 'a dog on a beach'",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Captioned photos: looked over, and turned into tables.", no_args_is_help=True)
-models = typer.Typer(help="The models at hand, and how others get here.", no_args_is_help=True)
-
-app.command()(reporting(index, goes_on=True))
-app.command()(reporting(query))
-app.command(cls=OverwriteAllInTwoWords)(reporting(caption, goes_on=True))
-app.command()(reporting(finetune, goes_on=True))
-app.command()(reporting(train, goes_on=True))
-app.command("eval")(reporting(evaluate))
-app.command()(reporting(probe))
-app.add_typer(data, name="data")
-data.command()(reporting(check))
-data.command()(reporting(coco))
-data.command()(reporting(flickr))
-data.command()(reporting(sidecars))
-app.add_typer(models, name="models")
-models.command("list")(reporting(list_))
-models.command()(reporting(info))
-models.command()(reporting(pull, goes_on=True))
-models.command("import")(reporting(import_weights))
-models.command()(reporting(mix))
-models.command()(reporting(calibrate))
-app.command()(reporting(status))
-app.command()(reporting(verify))
-app.command()(reporting(remove))
-app.command()(reporting(reroot))
-app.command()(reporting(export))
-app.command()(reporting(demo, goes_on=True))
+app.add_typer(
+    typer.Typer(cls=group(DATA_COMMANDS), no_args_is_help=True, callback=lambda: None),
+    name="data",
+    help="Check captioned photos, and convert annotations into tables.",
+    rich_help_panel=_MODELS,
+)
+app.add_typer(
+    typer.Typer(cls=group(MODEL_COMMANDS), no_args_is_help=True, callback=lambda: None),
+    name="models",
+    help="List, download, import, mix and calibrate models.",
+    rich_help_panel=_MODELS,
+)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The two streams: results on stdout, everything said about them on stderr. All printing of the package is here."""
+"""The two streams: results on stdout, messages about them on stderr. All printing of the package is here."""
 
 import csv
 import io
@@ -8,14 +8,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from tqdm import tqdm
 
 from cocasearch.cli import streams
 from cocasearch.cli.output import text_tables as tables
@@ -23,13 +22,14 @@ from cocasearch.errors import LONGEST_MESSAGE, CocaSearchError, shortened
 
 Row = Mapping[str, Any]
 Advance = Callable[[int, int], None]
+StageAdvance = Callable[[str, int, int], None]
 
 SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is a file
 _PIPE_WIDTH = 10_000  # a piped table is as wide as it needs to be
-_NAMED_OF_A_REASON = 20  # unreadable photos: without their extra, all RAW photos of a library are
+_NAMED_OF_A_REASON = 20  # unreadable photos; all RAW photos of a library are, if the extra is missing
 _DECIMALS = 6  # of the numbers that programs get; more are noise
 
-# What breaks a line, commands a terminal or turns the order of letters around: names and captions may hold all of it.
+# What breaks a line, commands a terminal or turns text around: file names and captions may contain all of it.
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _process = 0
@@ -47,21 +47,21 @@ class Format(StrEnum):
     paths = "paths"
 
 
-def tell_as_process(number: int) -> None:
-    """Be one of the processes that train one model together: the first, 0, alone tells; of a failure each does."""
+def set_process_number(number: int) -> None:
+    """Be one of the processes that train one model together: only the first, 0, reports, but all report errors."""
     global _process
     _process = number
     _err.quiet = number > 0
 
 
-def say(*lines: str) -> None:
-    """Lines about the work, on stderr; what they quote is cut in its middle where it is long."""
+def report(*lines: str) -> None:
+    """Print lines about the work on stderr; long ones lose their middle."""
     for line in lines:
         _err.print(message(line), markup=False)
 
 
 def fail(sentence: str, hint: str | None = None) -> None:
-    """An error sentence and, below it, how to go on, on stderr."""
+    """Print an error and, below it, how to go on, on stderr."""
     beginning = f"process {_process}: error: " if _process else "error: "
     _err_of_all.print(beginning, style="bold red", end="")
     _err_of_all.print(message(sentence, LONGEST_MESSAGE - len(beginning)), markup=False)
@@ -70,25 +70,25 @@ def fail(sentence: str, hint: str | None = None) -> None:
 
 
 def name_unreadable(failures: Iterable[tuple[str, str]]) -> None:
-    """Photos that could not be read, and why, on stderr: of those with one reason the first few, and how many more."""
+    """Report photos that could not be read, and why: for each reason the first few, and how many more."""
     paths_by_reason: dict[str, list[str]] = {}
     for path, reason in failures:
         paths_by_reason.setdefault(reason, []).append(path)
     for reason, paths in paths_by_reason.items():
         for path in paths[:_NAMED_OF_A_REASON]:
-            say(f"unreadable: {shown(path)}: {reason}")
+            report(f"unreadable: {shown(path)}: {reason}")
         if (more := len(paths) - _NAMED_OF_A_REASON) > 0:
-            say(f"unreadable: {more:,} more: {reason}")
+            report(f"unreadable: {more:,} more: {reason}")
 
 
 def trace(text: str) -> None:
-    """A traceback, on stderr."""
+    """Print a traceback on stderr."""
     for line in text.splitlines():
         _err_of_all.print(on_one_line(line), markup=False)
 
 
 def write_lines(*lines: str) -> None:
-    """Lines for people on stdout.
+    """Print lines for people on stdout.
 
     Raises:
         BrokenPipeError: Nobody reads on.
@@ -98,7 +98,7 @@ def write_lines(*lines: str) -> None:
 
 
 def write_wrapped(*lines: str) -> None:
-    """Lines for people on stdout, which go on in the next one, indented, where the terminal ends."""
+    """Print lines for people on stdout, wrapped and indented where the terminal ends."""
     width = _page().width
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()))
@@ -106,12 +106,12 @@ def write_wrapped(*lines: str) -> None:
 
 
 def write_json(value: object) -> None:
-    """One JSON document on stdout, for people and programs alike, its numbers rounded."""
+    """Print one JSON document on stdout, with rounded numbers."""
     _write(json.dumps(rounded(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False, columns: Sequence[str] = ()) -> None:
-    """Results on stdout, in the order given; every row needs the same keys and a `path`.
+    """Print results on stdout, in their order; every row needs the same keys and a `path`.
 
     Args:
         rows: One mapping per result.
@@ -135,11 +135,11 @@ def write_rows(rows: Sequence[Row], fmt: Format, *, null_separated: bool = False
 
 
 def write_table(rows: Sequence[Row], *, may_go: Collection[str] = ()) -> None:
-    """Results on stdout as aligned columns; paths below the working folder are shown from there.
+    """Print results on stdout as aligned columns; paths below the working folder are relative to it.
 
     Args:
         rows: One mapping per result, all with the same keys.
-        may_go: Columns that a narrow terminal is not shown, the last first, in a table that --json shows whole.
+        may_go: Columns to drop on a narrow terminal, the last first; --json shows them.
     """
     cells = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
     numbers = {name for row in rows for name, value in row.items() if isinstance(value, int | float)}
@@ -161,9 +161,9 @@ def rounded(value: Any) -> Any:
 
 @contextmanager
 def live_line(what: str) -> Iterator[Callable[[str], None]]:
-    """A function that shows how the work stands, in place of what it showed before.
+    """A function that shows the state of the work in one line, in place of the last one.
 
-    Where stderr is no terminal it is a line every half minute, so that a log stays readable.
+    If stderr is no terminal, it prints a line every half minute, so that a log stays readable.
     """
     if _err.is_terminal:
         with _err.status(escape(on_one_line(what))) as status:
@@ -174,85 +174,71 @@ def live_line(what: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Advance]:
-    """A function (done, total) that shows how far, how fast and how long still."""
-    started = time.monotonic()
-    with live_line(what) as show:
-        yield lambda done, total: show(
-            tqdm.format_meter(
-                done, total, time.monotonic() - started, prefix=what, unit=f" {unit}", ncols=min(_err.width - 4, 100)
-            )
-        )
+    """A function (done, total) that shows how far and how fast the work is, and how long it will take."""
+    with staged_progress(unit, what) as advance:
+        yield lambda done, total: advance(what, done, total)
 
 
 @contextmanager
-def staged_progress(unit: str, first: str = "working") -> Iterator[Callable[[str, int, int], None]]:
-    """A function (what is done now, done, total) that shows each stage of the work like `progress`.
+def staged_progress(unit: str, before: str = "working", **style: Any) -> Iterator[StageAdvance]:
+    """A function (stage, done, total) that shows each stage of the work like `progress`.
 
-    Until it is first called, `first` is shown.
+    Args:
+        unit: What is counted.
+        before: The text until the first stage begins.
+        style: Options of tqdm's meter.
     """
-    begun: dict[str, float] = {}
-    with live_line(first) as show:
+    from tqdm import tqdm
 
-        def tell(what: str, done: int, total: int) -> None:
-            started = begun.setdefault(what, time.monotonic())
-            seconds = time.monotonic() - started
-            width = min(_err.width - 4, 100)
-            show(tqdm.format_meter(done, total, seconds, prefix=what, unit=f" {unit}", ncols=width))
-
-        yield tell
-
-
-@contextmanager
-def byte_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A function (what is done now, bytes done, bytes in all) that shows each stage of the work like `progress`."""
     begun: dict[str, tuple[float, int]] = {}
-    with live_line("working") as show:
+    with live_line(before) as show:
 
-        def tell(what: str, done: int, total: int) -> None:
-            started, before = begun.setdefault(what, (time.monotonic(), done))
-            seconds, width = time.monotonic() - started, min(_err.width - 4, 100)
-            show(
-                tqdm.format_meter(
-                    done, total, seconds, prefix=what, unit="B", unit_scale=True, initial=before, ncols=width
-                )
-            )
+        def advance(stage: str, done: int, total: int) -> None:
+            started, initial = begun.setdefault(stage, (time.monotonic(), done))
+            style.update(prefix=stage, unit=f" {unit}", initial=initial, ncols=min(_err.width - 4, 100))
+            show(tqdm.format_meter(done, total, time.monotonic() - started, **style))
 
-        yield tell
+        yield advance
+
+
+def byte_progress() -> AbstractContextManager[StageAdvance]:
+    """The same for stages that count bytes."""
+    return staged_progress("B", unit_scale=True)
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
+    """A spinner on stderr during work of unknown length; nothing if stderr is no terminal."""
     with live_line(what):
         yield
 
 
 def shown(path: str | Path) -> str:
-    """A path on one line, as a person at this prompt would write it: from the working folder if it lies below it."""
+    """A path on one line, as a person at this prompt would write it: relative if it is below the working folder."""
     absolute = Path(path)
     text = str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
     return on_one_line(text)
 
 
 def on_one_line(text: str) -> str:
-    """The text with what would move a terminal's cursor, change its colours or turn the order around spelt out."""
+    """The text with control characters escaped: those that move the cursor, set colours or turn text around."""
     return _UNPRINTED.sub(lambda mark: repr(mark[0])[1:-1], text)
 
 
 def _page() -> Console:
-    """What a table has to fit on."""
+    """The page that a table has to fit on."""
     terminal = sys.stdout.isatty()
     width = None if terminal else _PIPE_WIDTH
     return Console(file=io.StringIO(), force_terminal=terminal, width=width, markup=False, emoji=False)
 
 
 def message(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """The text as it can be said: on one line of bounded length."""
+    """The text as a message: on one line of bounded length."""
     return shortened(on_one_line(text), longest)
 
 
 def _write(text: str) -> None:
-    """Text as it is, in UTF-8 whatever the locale; names of files that are no Unicode come out as their own bytes."""
+    """Write text in UTF-8 in any locale; file names that are no Unicode are written as their own bytes."""
     if _process:
         return
     try:
@@ -268,12 +254,12 @@ def _write(text: str) -> None:
 
 class _LogLines:
     def __init__(self) -> None:
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            say(text)
+        if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            report(text)
 
 
 def _cell(name: str, value: object) -> str:

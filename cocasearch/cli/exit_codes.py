@@ -1,4 +1,4 @@
-"""How every command ends: its exit code, and one sentence instead of a traceback."""
+"""How every command ends: with an exit code, and with one sentence instead of a traceback."""
 
 import functools
 import inspect
@@ -6,61 +6,59 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, TextIO
+from typing import Annotated, Any
 
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.places import checked
 from cocasearch.errors import CocaSearchError, CocaSearchWarning, ReportedByAnother
 
 UNEXPECTED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 CLOSED_PIPE = 141  # 128 + SIGPIPE, likewise
 
-_STOPPED_MIDWAY = "stopped: what was done is kept, the same command goes on from there"
+_STOPPED_MIDWAY = "stopped: what was done is kept, and the same command goes on from there"
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)]
 _DEBUG = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
 
 
-def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callable[..., None]:
-    """The command with `--debug`, its places checked, its warnings and errors told on stderr, errors as exit codes.
+def reporting(command: Callable[..., None], *, resumes: bool = False) -> Callable[..., None]:
+    """The command with `--debug`, with warnings and errors reported on stderr, and with errors as exit codes.
 
     Args:
-        command: A function whose parameters are those of the command line, and whose first line says what it does.
-        goes_on: Whether the same command, after Ctrl-C, goes on from there.
+        command: A function with the parameters of the command line, whose docstring is the help.
+        resumes: Whether the same command, after Ctrl-C, goes on where it stopped.
     """
 
     def reported(*args: object, debug: bool, **options: object) -> None:
         try:
-            with _telling_warnings():
+            with _reporting_warnings():
                 command(*args, **options)
         except KeyboardInterrupt as error:
-            console.say("", _STOPPED_MIDWAY if goes_on else "stopped")
+            console.report("", _STOPPED_MIDWAY if resumes else "stopped")
             raise typer.Exit(INTERRUPTED) from error
-        except ReportedByAnother as error:
-            if debug:
-                console.trace(traceback.format_exc())
-            raise typer.Exit(error.exit_code) from error
         except CocaSearchError as error:
-            _tell(str(error), error.hint, debug)
+            _trace(debug)
+            if not isinstance(error, ReportedByAnother):
+                console.fail(str(error), error.hint)
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError as error:  # `| head` has seen enough
             raise typer.Exit(CLOSED_PIPE) from error
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as error:
-            hint = None if debug else "the same command with --debug, which shows where"
+            hint = None if debug else "the same command with --debug shows where"
             message = f"unexpected {type(error).__name__}: {error}"
             if isinstance(error, OSError) and error.strerror:
                 message = f"cannot read or write {error.filename or 'a file'}: {error.strerror.lower()}"
-            _tell(message, hint, debug)
+            _trace(debug)
+            console.fail(message, hint)
             raise typer.Exit(UNEXPECTED) from error
 
     functools.update_wrapper(reported, command)
     signature = inspect.signature(command)
-    parameters = [*map(checked, signature.parameters.values()), _DEBUG]
+    parameters = [*signature.parameters.values(), _DEBUG]
     reported.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     reported.__doc__ = _flowing(inspect.getdoc(command) or "")
     reported.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -68,35 +66,27 @@ def reporting(command: Callable[..., None], *, goes_on: bool = False) -> Callabl
 
 
 @contextmanager
-def _telling_warnings() -> Iterator[None]:
-    """Tell the package's own warnings as one sentence each, whatever Python was told to do with warnings."""
+def _reporting_warnings() -> Iterator[None]:
+    """Report the package's own warnings as one sentence each, whatever Python's filters for warnings are."""
     with warnings.catch_warnings():
-        others = warnings.showwarning
+        show_others = warnings.showwarning
 
-        def say(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, CocaSearchWarning):
-                console.say(f"mind: {message}")
+                console.report(f"warning: {message}")
             else:
-                others(message, category, filename, lineno, file, line)
+                show_others(message, category, *where, **more)
 
         warnings.simplefilter("always", CocaSearchWarning)
-        warnings.showwarning = say
+        warnings.showwarning = show
         yield
 
 
 def _flowing(text: str) -> str:
-    """The text with each paragraph on one line, so that help breaks lines where the terminal ends alone."""
+    """The text with each paragraph on one line, so that help breaks lines only where the terminal ends."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-def _tell(message: str, hint: str | None, debug: bool) -> None:
+def _trace(debug: bool) -> None:
     if debug:
         console.trace(traceback.format_exc())
-    console.fail(message, hint)

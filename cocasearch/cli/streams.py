@@ -1,4 +1,4 @@
-"""The standard streams where they are closed or lead to a full disk: no command stumbles over its messages."""
+"""The standard streams when they are closed or lead to a full disk: no command fails because of its messages."""
 
 import io
 import os
@@ -17,7 +17,7 @@ class _Dropping(io.FileIO):
 
 
 def guard_streams() -> None:
-    """Let messages that cannot be printed be dropped, and results that cannot be a failure, even of closed streams.
+    """Drop messages that cannot be printed, and let results that cannot be printed fail, even on closed streams.
 
     To be called before any file is opened: one would take the number of a closed stream, and its content.
     """
@@ -33,5 +33,5 @@ def guard_streams() -> None:
 
 
 def give_up_stdout() -> None:
-    """Forget what stdout has not taken, which would fail again when the process ends."""
+    """Drop what stdout has not accepted, which would fail again when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,6 +27,6 @@ def import_weights(weights: Path, architecture: str) -> Path:
     folder = DATA / "models" / weights.stem
     if not folder.exists():
         command = [sys.executable, "-m", "cocasearch", "models", "import", weights]
-        command += ["--arch", architecture, "--name", folder.name, "--dtype", "fp32"]
+        command += ["--arch", architecture, "--name", folder.name, "--dtype", "float32"]
         subprocess.run(command, check=True, env={**os.environ, "COCASEARCH_HOME": str(DATA)})
     return folder

@@ -37,14 +37,18 @@ MISTAKES = {
     "caption nothing": ("caption empty --model tiny", NOTHING, "there are no photos in empty"),
     "caption nowhere": ("caption nowhere --model tiny", FAILED, "no such file or folder: nowhere"),
     "caption into a picture": ("caption photos --model tiny --out captions.png", FAILED, "--out captions.csv"),
-    "caption into two": ("caption photos --model tiny --sidecar --out a.csv", USAGE, "exclude each other"),
-    "bad sampling": ("caption photos --model tiny --strategy sample --top-p 2", FAILED, "top_p is 2.0"),
+    "caption into two": ("caption photos --model tiny --sidecar --out a.csv", USAGE, "cannot be used together"),
+    "bad sampling": ("caption photos --model tiny --strategy sample --top-p 2", USAGE, "top_p is 2.0"),
     "unknown compat": ("caption photos --model tiny --compat blip", USAGE, "blip"),
-    "compat of no captions": ("index photos --model tiny --compat openclip --no-captions", USAGE, "exclude each other"),
-    "compat reranked": ("caption photos --compat openclip --rerank 2", FAILED, "OpenCLIP does not rerank captions"),
-    "compat one beam": ("caption photos --compat openclip --num-beams 1", FAILED, "num_beams is 1"),
-    "uneven groups": ("caption photos --compat openclip --num-beams 5", FAILED, "a divisor of num_beams, 5"),
-    "groups of our own": ("caption photos --num-beam-groups 3", FAILED, "except with compat 'openclip'"),
+    "compat of no captions": (
+        "index photos --model tiny --compat openclip --no-captions",
+        USAGE,
+        "cannot be used together",
+    ),
+    "compat reranked": ("caption photos --compat openclip --rerank 2", USAGE, "OpenCLIP does not rerank captions"),
+    "compat one beam": ("caption photos --compat openclip --num-beams 1", USAGE, "num_beams is 1"),
+    "uneven groups": ("caption photos --compat openclip --num-beams 5", USAGE, "a divisor of num_beams, 5"),
+    "groups of our own": ("caption photos --num-beam-groups 3", USAGE, "except with compat 'openclip'"),
     "nothing to show": ("status", FAILED, "cocasearch index"),
     "nothing known": ("models info nothing", FAILED, "unknown model 'nothing'"),
     "no training data": ("train nowhere.tsv --out model", FAILED, "nowhere.tsv"),
@@ -67,7 +71,7 @@ def desk(prompt):
 def test_mistake_is_told_in_one_sentence(desk, line, exit_code, words):
     result = desk(*["" if word == "''" else word for word in line.split()])
     assert result.exit_code == exit_code, result.stderr
-    assert words in result.stderr
+    assert words in result.stderr or words in " ".join(result.stderr.replace("│", " ").split())
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
 
@@ -115,7 +119,7 @@ def test_an_empty_place_is_refused(prompt, line):
 @pytest.mark.parametrize("path", ["x" * 300, "x/" * 3000])
 def test_a_path_that_is_too_long_is_refused(prompt, line, path):
     result = prompt(*[path if word == "X" else word for word in line.split()])
-    assert (result.exit_code, "no file has so long a path: " in result.stderr) == (USAGE, True), result.stderr
+    assert (result.exit_code, "the path is too long: " in result.stderr) == (USAGE, True), result.stderr
 
 
 def test_a_photo_whose_name_is_a_space_is_no_empty_path(prompt):

@@ -107,15 +107,15 @@ def test_settings_without_effect_are_said(captioned):
     options = ("--out", "mine", "--model", "tiny", "--epochs", "1", "--batch-size", "2", "--val", "val.csv")
     words = [word for setting in (*idle, "keep_near=true") for word in ("--set", setting)]
     result = captioned("finetune", "captions.tsv", *options, *words)
-    assert "mind: lora_alpha has no effect without lora_rank (--lora)" in result.stderr.splitlines()
-    assert "mind: muon_learning_rate has no effect without optimizer=muon" in result.stderr.splitlines()
-    assert "mind: held_out has no effect with --val" in result.stderr.splitlines()
+    assert "warning: lora_alpha has no effect without lora_rank (--lora)" in result.stderr.splitlines()
+    assert "warning: muon_learning_rate has no effect without optimizer=muon" in result.stderr.splitlines()
+    assert "warning: held_out has no effect with --val" in result.stderr.splitlines()
     assert result.stderr.count("has no effect") == 3
     options = ("--out", "trained", "--model", "tiny", "--set", "names_per_step=3", "--set", "schedule=const", *TINY_RUN)
     result = captioned("train", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
     assert [line for line in result.stderr.splitlines() if "no effect" in line] == [
-        "mind: names_per_step has no effect without class names"
+        "warning: names_per_step has no effect without class names"
     ]
 
 
@@ -180,7 +180,7 @@ def test_proof_is_printed_though_the_remote_place_fails(captioned):
     assert result.exit_code == 1
     assert "comparison" in json.loads(result.stdout)
     lines = result.stderr.splitlines()
-    assert len([line for line in lines if line.startswith("mind: cannot copy the run to remote: ")]) == 1
+    assert len([line for line in lines if line.startswith("warning: cannot copy the run to remote: ")]) == 1
     last = next(number for number, line in enumerate(lines) if line.startswith("wrote mine"))
     assert "cannot copy the run to remote: " in lines[last + 1]
     assert "all of it is here: copy mine and mine.run" in result.stderr
@@ -284,7 +284,7 @@ def test_a_run_that_cannot_be_compiled_says_so_and_goes_on(captioned, monkeypatc
     options = ("--out", "trained", "--model", "tiny", "--set", "compile=true", *TINY_RUN)
     result = captioned("train", "captions.tsv", *options)
     assert result.exit_code == 0, result.stderr
-    assert "mind: torch cannot compile here (no C++ compiler), so the run goes on uncompiled" in result.stderr
+    assert "warning: torch cannot compile here (no C++ compiler), so the run goes on uncompiled" in result.stderr
 
 
 def test_finetuning_takes_the_options_of_recipes(captioned):

@@ -1,4 +1,4 @@
-"""`cocasearch demo`: the whole way once, with the photographs that come with the package."""
+"""`cocasearch demo`: indexes and searches the photos that come with the package."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ EXAMPLE = "two-dogs-at-window.jpg"
 
 
 def demo(model: ModelName = None) -> None:
-    """Index the sample photographs, then ask for them by words and by example."""
+    """Index the sample photos, then search them by words and by example."""
     photos = sample_photos_folder()
     if not photos.is_dir():
         raise CocaSearchError(
-            f"the sample photographs are missing: {photos}",
+            f"the sample photos are missing: {photos}",
             hint="install cocasearch again from its folder: pip install .",
         )
     from cocasearch.indexing.builder import IndexBuilder
@@ -46,7 +46,7 @@ def demo(model: ModelName = None) -> None:
     for query in (*TEXTS, example):
         _show_command("query", _quoted(query), "--index", INDEX, "--top", str(TOP_K))
         print_hits(searcher.search(query, TOP_K), Format.table)
-    console.say("", "now your own: cocasearch index ~/Pictures")
+    console.report("", "now your own: cocasearch index ~/Pictures")
 
 
 def _quoted(query: str | Path) -> str:

@@ -1,22 +1,13 @@
-"""`cocasearch eval`: how well a model finds and describes captioned photos."""
+"""`cocasearch eval`: how well a model finds and captions photos whose captions are known."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cocasearch.cli import console
+from cocasearch.cli.options import shared_options as shared
 from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options
-from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.shared_options import (
-    AsJson,
-    BatchSize,
-    CaptionedData,
-    CaptionKey,
-    Device,
-    ImageKey,
-    LabelTemplate,
-    ModelName,
-)
+from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.output.hallucination_tables import hallucination_rows
-from cocasearch.cli.output.left_out import name_left_out
+from cocasearch.cli.output.skipped import report_skipped
 from cocasearch.counting import counted
 
 if TYPE_CHECKING:
@@ -24,32 +15,27 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: CaptionedData,
-    model: ModelName = None,
-    as_json: AsJson = False,
+    data: shared.CaptionedData,
+    model: shared.ModelName = None,
+    as_json: shared.AsJson = False,
     no_captions: NoCaptions = False,
     compat: Compat = None,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    label_template: LabelTemplate = None,
-    batch_size: BatchSize = 32,
-    device: Device = "auto",
+    image_key: shared.ImageKey = None,
+    caption_key: shared.CaptionKey = None,
+    label_template: shared.LabelTemplate = None,
+    batch_size: shared.BatchSize = 32,
+    device: shared.Device = "auto",
 ) -> None:
-    """Measure a model on captioned photos: recall both ways, and the captions it writes."""
+    """Measure a model on captioned photos: retrieval in both directions, and the captions it writes."""
     from cocasearch.captioned_data import read_captioned_data, unite_copies
     from cocasearch.evaluation.benchmark import evaluate as measure
-    from cocasearch.inference.loaded_model import load_model
 
     options = default_caption_options(compat, no_captions=no_captions)
+    columns: dict[str, Any] = {"image_key": image_key, "caption_key": caption_key, "label_template": label_template}
     with console.byte_progress() as fetched:
-        rows = read_captioned_data(
-            data, image_key=image_key, caption_key=caption_key, label_template=label_template, progress=fetched
-        )
-    rows = unite_copies(rows)
-    name_left_out(rows)
-    name_or_folder = chosen_model(model)
-    with console.working("loading the model"):
-        loaded = load_model(name_or_folder, device=device)
+        rows = unite_copies(read_captioned_data(data, **columns, progress=fetched))
+    report_skipped(rows)
+    loaded = load_chosen(model, device=device)
     with console.progress("measuring", "photos") as advance:
         report = measure(loaded, rows, caption_options=options, batch_size=batch_size, progress=advance)
     console.name_unreadable(report.unreadable)

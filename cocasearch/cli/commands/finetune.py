@@ -4,13 +4,13 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from cocasearch.cli import console
 from cocasearch.cli.options import recipe_options, shared_options, training_settings
 from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.output.left_out import data_listener
+from cocasearch.cli.options.option_groups import input_option, output_option, training_option
+from cocasearch.cli.options.path_arguments import DATA, FOLDER
 from cocasearch.cli.output.proof import print_proof
+from cocasearch.cli.output.skipped import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 from cocasearch.training.step.launch import process_number
 
@@ -19,29 +19,38 @@ if TYPE_CHECKING:
     from cocasearch.training.finetune_defaults import Plan
     from cocasearch.training.results import FinetuneResult
 
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Model folder to write.")]
+Out = Annotated[Path, output_option("--out", "-o", **FOLDER, help="Model folder to write.")]
 Validation = Annotated[
-    str | None, typer.Option("--val", metavar="DATA", help="Captioned photos to measure on, not a part of DATA.")
+    str | None, input_option("--val", **DATA, help="Captioned photos to measure on.", show_default="a part of DATA")
 ]
 Guard = Annotated[
     str | None,
-    typer.Option(
+    input_option(
         "--guard",
-        metavar="DATA",
-        help="Captioned photos of a kind that it should not forget.",
+        **DATA,
+        help="Captioned photos of a kind that the model should not forget.",
         show_default="15 everyday photos",
     ),
 ]
 Keep = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="Share of the starting weights that is kept (WiSE-FT), 0 to below 1.")
+    float,
+    training_option(
+        min=0.0, max=1.0, metavar="SHARE", help="Share of the starting weights to keep, from 0 to below 1."
+    ),
 ]
 Epochs = Annotated[
-    float | None, typer.Option(help="Number of times that each photo is seen.", show_default="chosen by their number")
+    float | None,
+    training_option(
+        metavar="X", help="Number of times that each photo is seen.", show_default="chosen by their number"
+    ),
 ]
-Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
-EncoderRate = Annotated[float | None, typer.Option("--encoder-lr", help="Rate of the image encoder; 0 keeps it.")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", min=2, help="Number of photos in a step.")]
-Seed = Annotated[int | None, typer.Option(help="Random seed.", show_default="0")]
+Rate = Annotated[float | None, training_option("--lr", metavar="RATE", help="Peak learning rate.")]
+EncoderRate = Annotated[
+    float | None,
+    training_option("--encoder-lr", metavar="RATE", help="Peak learning rate of the image encoder; 0 freezes it."),
+]
+BatchSize = Annotated[int | None, training_option("--batch-size", "-b", min=2, help="Number of photos in a step.")]
+Seed = Annotated[int | None, training_option(help="Random seed.", show_default="0")]
 
 
 def finetune(
@@ -70,12 +79,12 @@ def finetune(
     as_json: shared_options.AsJson = False,
     device: shared_options.Device = "auto",
 ) -> None:
-    """Train the model further on your captioned photos, and measure it before and after on held-out ones.
+    """Fine-tune a model on your captioned photos, and measure it before and after on held-out ones.
 
-    What you do not choose is chosen from the model, the number of photos and the machine, and printed. The table at
-    the end shows what other shares of the starting weights (--keep) would give; `models mix` writes one of them.
+    Settings that you do not give are chosen for the model, the number of photos and the machine, and printed. The table
+    at the end shows what other shares of the starting weights (--keep) would give; 'cocasearch models mix' writes one.
     """
-    console.tell_as_process(process_number())
+    console.set_process_number(process_number())
     from cocasearch.training.data.training_sources import Columns
     from cocasearch.training.finetune_job import FinetuneListener, FinetuneRequest
     from cocasearch.training.finetune_job import finetune as run
@@ -97,12 +106,12 @@ def finetune(
         )
 
         def planned(plan: "Plan") -> None:
-            console.say(*plan.sentences())
+            console.report(*plan.sentences())
             training_settings.print_idle_settings(plan.config, settings, asked, val=val is not None)
 
         def measured(moment: str, report: "EvaluationReport") -> None:
             share = f", with {keep:g} of the starting weights" if keep and moment == "after" else ""
-            console.say(f"{moment}{share}: {summary(report)}")
+            console.report(f"{moment}{share}: {summary(report)}")
 
         listener = FinetuneListener(planned, measured, progress, progress.stage)
         result = run(request, listener=listener, device=device)
@@ -115,5 +124,5 @@ def _report(result: "FinetuneResult", out: Path, *, as_json: bool) -> None:
         console.write_json({"model": str(out), **result.to_dict()})
     else:
         print_proof(result, out)
-    console.say(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
+    console.report(f"wrote {out}; use it with: cocasearch index PHOTOS --model {shlex.quote(str(out))} --rebuild")
     recipe_options.refuse_uncopied(result.training.not_copied, out)

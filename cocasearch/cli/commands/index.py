@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options, tell_other_ways
+from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options, report_settings
 from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.shared_options import PHOTOS_HELP, BatchSize, Device, IndexName, MaxMegapixels, ModelName
+from cocasearch.cli.options.option_groups import index_option, output_option
+from cocasearch.cli.options.shared_options import BatchSize, Device, IndexModelName, IndexName, MaxMegapixels, Photos
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
@@ -41,28 +42,30 @@ if TYPE_CHECKING:
 _LONGEST = 200  # characters of a pattern
 _SHOWN = 10  # photos that a rebuild leaves behind
 
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make the whole index anew, as another model needs it.")]
+Rebuild = Annotated[bool, index_option("--rebuild", help="Index everything again, given now or before.")]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(
+    index_option(
         "--exclude",
         metavar="GLOB",
-        help="Leave out files and folders of this name or path: '*.gif', 'raw/2019'. Later runs remember the pattern. "
-        "The option can be repeated.",
-        show_default=False,
+        help="Skip files and folders of this name or path, such as '*.gif', now and later; may be repeated.",
     ),
 ]
-ForgetExcludes = Annotated[bool, typer.Option("--forget-excludes", help="Take in what --exclude has left out so far.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Forget photos whose file is gone, instead of hiding them.")]
-RetryBad = Annotated[bool, typer.Option("--retry-bad", help="Try the files again that could not be read before.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would be done, and do nothing.")]
-PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print the whole plan as JSON on stdout.")]
+ForgetExcludes = Annotated[
+    bool, index_option("--forget-excludes", help="Forget the --exclude patterns of earlier runs.")
+]
+Prune = Annotated[
+    bool, index_option("--prune", help="Delete photos that are gone from the index, instead of hiding them.")
+]
+RetryBad = Annotated[bool, index_option("--retry-bad", help="Try files again that could not be read.")]
+DryRun = Annotated[bool, output_option("--dry-run", "-n", help="Show what would be done, and do nothing.")]
+PlanAsJson = Annotated[bool, output_option("--json", help="With --dry-run: print the whole plan as JSON.")]
 
 
 def index(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help=PHOTOS_HELP, show_default=False)] = None,
+    paths: Photos = None,
     name: IndexName = DEFAULT_INDEX,
-    model: ModelName = None,
+    model: IndexModelName = None,
     no_captions: NoCaptions = False,
     compat: Compat = None,
     rebuild: Rebuild = False,
@@ -76,7 +79,7 @@ def index(
     batch_size: BatchSize = 32,
     device: Device = "auto",
 ) -> None:
-    """Make photos searchable and write their captions.
+    """Make photos searchable, and write their captions.
 
     Run the command again, with or without folders, to bring the index up to date: it adds new photos, describes changed
     ones again, follows photos that have moved and hides those that are gone. A link to a folder is followed only if you
@@ -101,17 +104,17 @@ def index(
     )
     options = UpdateOptions(tuple(filter(as_written, exclude or ())), forget_excludes, retry_bad, prune)
     plan = _plan(builder, paths, options, rebuild=rebuild, is_last=dry_run)
-    _say_rules(plan, folder)
+    _report_rules(plan, folder)
     if as_json:
         console.write_json({"counts": plan.counts(), **plan.paths()})
     elif dry_run or not plan.scan.is_current:
-        _say_plan(plan, folder, is_last=dry_run)
+        _report_plan(plan, folder, is_last=dry_run)
     if dry_run:
         return
     if plan.needs_model:
         complete = load().complete  # before the progress of what it is for
         if captions and (base := plan.scan.state.base):
-            tell_other_ways(index_name(folder), base.caption_settings, complete(captions))
+            report_settings(index_name(folder), base.caption_settings, complete(captions))
     summarise(_carry_out(builder, plan), folder)
 
 
@@ -164,51 +167,51 @@ def _plan(
 def _carry_out(builder: IndexBuilder, plan: BuildPlan) -> BuildReport:
     with console.progress("indexing", "photos") as advance:
         return builder.carry_out(
-            plan, progress=advance, on_stop=lambda: console.say("", "stopping: storing what is done ...")
+            plan, progress=advance, on_stop=lambda: console.report("", "stopping: storing what is done ...")
         )
 
 
-def _say_rules(plan: BuildPlan, folder: Path) -> None:
+def _report_rules(plan: BuildPlan, folder: Path) -> None:
     """Say which patterns fit nothing, and which folders are taken in against a pattern."""
     for pattern in plan.scan.unfitting:
-        console.say(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
+        console.report(f"--exclude {shortened(as_shown(pattern), _LONGEST)!r} fits nothing there, and is remembered")
     for path in plan.scan.rules.taken_once:
-        console.say(
+        console.report(
             f"{console.shown(path)} is taken in now, but an earlier --exclude leaves it out again when the folder "
             "around it is looked through; to take in all that is left out: "
             f"{index_command(folder, '--forget-excludes')}"
         )
 
 
-def _say_plan(plan: BuildPlan, folder: Path, *, is_last: bool) -> None:
+def _report_plan(plan: BuildPlan, folder: Path, *, is_last: bool) -> None:
     """Say what a run will do; where that is all, also what the last lines of a run would say about folders."""
     for root in plan.scan.state.roots():
         if root.key not in plan.coverage.roots:
-            console.say(f"no longer indexed, since its photos have moved: {console.shown(root.locate(folder))}")
+            console.report(f"no longer indexed, since its photos have moved: {console.shown(root.locate(folder))}")
     photos = counted(plan.n_pruned, "photo")
     what = f"; --prune forgets {photos}, with vectors and captions" if plan.n_pruned else ""
-    console.say(f"plan: {format_counts(plan.counts())}{what}")
+    console.report(f"plan: {format_counts(plan.counts())}{what}")
     if is_last:
         empty, unmounted = map(str, plan.coverage.empty), plan.scan.whole_paths(plan.unmounted)
-        _tell_empty(folder, empty, unmounted, plan.coverage.roots.values())
-        tell_videos(len(plan.scan.files.passed_over.videos))
+        _report_empty(folder, empty, unmounted, plan.coverage.roots.values())
+        report_videos(len(plan.scan.files.passed_over.videos))
 
 
-def _tell_empty(index: Path, empty: Iterable[str], unmounted: Collection[str], roots: Iterable[Path]) -> None:
+def _report_empty(index: Path, empty: Iterable[str], unmounted: Collection[str], roots: Iterable[Path]) -> None:
     """Name folders without photos and, of those that the index has photos of, how to have it forget them."""
     kept = {*map(str, roots), *unmounted}
     for path in (*empty, *unmounted):
         forget = index_command(index, shlex.quote(path), command="remove")
         hint = f": is its drive away? All is kept, until: {forget}" if path in kept else ""
-        console.say(f"no photos in {console.shown(path)}{hint}")
+        console.report(f"no photos in {console.shown(path)}{hint}")
         if hint and not Path(path).is_dir():
-            console.say(f"  {follow_command(index, Path(path))}")
+            console.report(f"  {follow_command(index, Path(path))}")
 
 
-def tell_videos(count: int) -> None:
+def report_videos(count: int) -> None:
     """Say on stderr how many videos were passed over, if any."""
     if count:
-        console.say(f"{counted(count, 'video was', 'videos were')} passed over: photos alone are looked at")
+        console.report(f"{counted(count, 'video was', 'videos were')} passed over: photos alone are looked at")
 
 
 def summarise(report: BuildReport, folder: Path) -> None:
@@ -220,30 +223,32 @@ def summarise(report: BuildReport, folder: Path) -> None:
     """
     console.name_unreadable(report.failed)
     if len(report.failed) > _SHOWN:
-        console.say(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
-    _tell_empty(folder, report.empty, report.unmounted, read_manifest(folder).locate_roots(folder).values())
-    tell_videos(report.videos)
+        console.report(f"all that cannot be read: {index_command(folder, '--bad', command='status')}")
+    _report_empty(folder, report.empty, report.unmounted, read_manifest(folder).locate_roots(folder).values())
+    report_videos(report.videos)
     if report.vanished:
-        console.say(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
+        console.report(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
     if report.left_behind and not report.awaited:
         shown = [*map(console.shown, report.left_behind[:_SHOWN]), *["…"] * (len(report.left_behind) > _SHOWN)]
-        console.say(
+        console.report(
             f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
             f"{', '.join(shown)}"
         )
     is_described = report.added + report.updated
     speed = f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if is_described else ""
     counts = {change.value: report.counts[change] for change in Change}
-    console.say(f"{format_counts(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}")
+    console.report(
+        f"{format_counts(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}"
+    )
     if report.missing:
         forget_them = index_command(folder, "--prune")
-        console.say(
+        console.report(
             f"{counted(report.missing, 'photo is', 'photos are')} missing and not searched; if moved, index the new "
             f"folder; to forget what is gone: {forget_them}"
         )
     if report.captionless:
         write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"  # which takes photos without it
-        console.say(
+        console.report(
             f"{counted(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
         )
     if report.awaited:

@@ -1,13 +1,15 @@
-"""`cocasearch probe`: what a linear classifier can read from the model's vectors of labelled photos."""
+"""`cocasearch probe`: how well a linear classifier finds labels from the vectors of photos."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.model_choice import chosen_model
-from cocasearch.cli.options.shared_options import AsJson, BatchSize, Device, ImageKey, ModelName
-from cocasearch.cli.output.left_out import name_left_out, name_look_alike, name_not_trained_on, name_several_labels
+from cocasearch.cli.options import shared_options as shared
+from cocasearch.cli.options.model_choice import load_chosen
+from cocasearch.cli.options.option_groups import input_option
+from cocasearch.cli.options.path_arguments import DATA
+from cocasearch.cli.output import skipped
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
 
@@ -19,44 +21,41 @@ if TYPE_CHECKING:
     from cocasearch.evaluation.linear_probe import Accuracy
     from cocasearch.inference.loaded_model import LoadedModel
 
-Labelled = Annotated[
-    str,
-    typer.Argument(metavar="DATA", help="Labelled photos: a table with a column of labels.", show_default=False),
-]
+Labelled = Annotated[str, typer.Argument(**DATA, help="Labelled photos: a table with a column of labels.")]
 LabelKey = Annotated[
     str | None,
-    typer.Option("--label-key", metavar="COLUMN", help="The column of the labels.", show_default="name or label"),
+    input_option("--label-key", metavar="COLUMN", help="Name of the column of labels.", show_default="name or label"),
 ]
 Validation = Annotated[
-    str | None,
-    typer.Option("--val", metavar="DATA", help="Measure on these.", show_default="a fifth of DATA"),
+    str | None, input_option("--val", **DATA, help="Labelled photos to measure on.", show_default="a fifth of DATA")
 ]
 Templates = Annotated[
     list[str],
-    typer.Option("--template", metavar="TEXT", help="Words around a label, for the comparison with words; repeatable."),
+    input_option(
+        "--template", metavar="TEXT", help="Text made of a label for the comparison with words; may be repeated."
+    ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of what is held out.")]
+Seed = Annotated[int, input_option(min=0, help="Random seed of the choice of held-out photos.")]
 
 
 def probe(
     data: Labelled,
-    model: ModelName = None,
+    model: shared.ModelName = None,
     val: Validation = None,
     label_key: LabelKey = None,
     template: Templates = ["a photo of a {name}.", "a {name}.", "a picture of the {name}."],  # noqa: B006
     seed: Seed = 0,
-    as_json: AsJson = False,
-    image_key: ImageKey = None,
-    batch_size: BatchSize = 32,
-    device: Device = "auto",
+    as_json: shared.AsJson = False,
+    image_key: shared.ImageKey = None,
+    batch_size: shared.BatchSize = 32,
+    device: shared.Device = "auto",
 ) -> None:
-    """Measure how well labels can be read from a model's vectors: by a linear classifier, and by words alone."""
+    """Measure how well a linear classifier, or words alone, find the labels of photos from a model's vectors."""
     import numpy as np
 
     from cocasearch.captioned_data.columns import WantedColumns
     from cocasearch.evaluation import linear_probe
     from cocasearch.inference.embedder import Embedder
-    from cocasearch.inference.loaded_model import load_model
     from cocasearch.training.data.splitting import hold_out
 
     for text in template:
@@ -66,15 +65,14 @@ def probe(
         (rows, _read(val, image_key, label_key, beside=True)) if val else hold_out(rows, len(rows), seed=seed)
     )
     names = _classes(data, training, held_out)
-    name_several_labels([*training, *held_out])
+    skipped.report_several_labels([*training, *held_out])
     training, n_left_out = _apart(training, held_out)
     names = _classes(f"{data} without what is measured on", training, held_out) if n_left_out else names
     if val and not {row.captions[0] for row in held_out} & set(names):
         raise CocaSearchError(
             f"no label of {val} is among those of {data}", hint="--label-key COLUMN names the labels of both"
         )
-    with console.working("loading the model"):
-        loaded = load_model(chosen_model(model), device=device, towers=("image", "text"))
+    loaded = load_chosen(model, device=device, towers=("image", "text"))
     embeddings, labels = _embed(loaded, training, names, batch_size, "reading photos to learn from")
     measured, truth = _embed(loaded, held_out, names, batch_size, "reading those held out")
     fitted = linear_probe.fit_probe(embeddings, labels, len(names), seed=seed)
@@ -96,7 +94,7 @@ def probe(
         learned_from = f"{counted(len(names), 'label')}, {counted(len(labels), 'photo')} to learn from"
         console.write_lines(f"{learned_from}, {len(truth):,} held out", "")
         console.write_table([_row("linear classifier", found), _row("words alone", by_words)])
-    console.say(sentence)
+    console.report(sentence)
 
 
 def _read(data: str, image_key: str | None, label_key: str | None, *, beside: bool = False) -> "list[CaptionedImage]":
@@ -106,33 +104,32 @@ def _read(data: str, image_key: str | None, label_key: str | None, *, beside: bo
         read = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=label_key, or_usual=beside))
     except CocaSearchError as error:
         raise CocaSearchError(str(error), hint=error.hint and error.hint.replace("--caption", "--label")) from error
-    name_left_out(read)
+    skipped.report_skipped(read)
     return read.images
 
 
 def _apart(training: "list[CaptionedImage]", held_out: "list[CaptionedImage]") -> "tuple[list[CaptionedImage], int]":
-    """The photos to learn from that are not also measured on, as training tells them apart; how many are left out."""
+    """The photos to learn from that are not measured on too, by the rules of training; and how many are skipped."""
     from cocasearch.training.data.splitting import LOOK_ALIKE, find_alike, keep_apart
 
-    with console.staged_progress("photos") as tell:
-        found = find_alike(training, held_out, near=True, progress=tell)
+    with console.staged_progress("photos") as advance:
+        found = find_alike(training, held_out, near=True, progress=advance)
     (kept,), left_out = keep_apart([training], held_out, found, most_alike=LOOK_ALIKE)
     if left_out.alike:
-        name_look_alike(left_out.alike)
-    name_not_trained_on(left_out)
+        skipped.report_look_alike(left_out.alike)
+    skipped.report_not_trained_on(left_out)
     return kept, len(training) - len(kept)
 
 
 def _classes(data: str, training: "list[CaptionedImage]", held_out: "list[CaptionedImage]") -> list[str]:
-
     names = sorted({row.captions[0] for row in training})
     if len(names) < 2:
-        raise CocaSearchError(f"{data} has one label alone, '{names[0]}', and nothing can be told apart")
+        raise CocaSearchError(f"{data} has only one label, '{names[0]}', so there is nothing to classify")
     if not held_out:
-        raise CocaSearchError(f"{data} has too few photos to hold some out", hint="five at least, or --val DATA")
+        raise CocaSearchError(f"{data} has too few photos to hold some out", hint="at least five, or --val DATA")
     if len(names) > len(training) / 2:
         raise CocaSearchError(
-            f"{data} has {len(names)} labels for {len(training)} photos; these are no labels but captions",
+            f"{data} has {len(names)} labels for {len(training)} photos, so they are captions rather than labels",
             hint="name the column of the labels with --label-key COLUMN",
         )
     return names
@@ -147,7 +144,7 @@ def _embed(
     from cocasearch.images.batching import decode_batches
     from cocasearch.inference.embedder import Embedder
 
-    number = {name: place for place, name in enumerate(names)}
+    number = {name: index for index, name in enumerate(names)}
     embedder, vectors, labels, failures = Embedder(loaded), [], [], []
     with console.progress(what, "photos") as advance:
         for batch in decode_batches(rows, lambda row: row.image, loaded.preprocess, batch_size=batch_size):
@@ -158,7 +155,7 @@ def _embed(
             advance(len(labels) + len(failures), len(rows))
     console.name_unreadable(failures)
     if not labels:
-        raise CocaSearchError(f"not one of {counted(len(rows), 'photo')} can be read")
+        raise CocaSearchError(f"none of {counted(len(rows), 'photo')} can be read")
     return np.concatenate(vectors), np.array(labels, dtype=np.int64)
 
 

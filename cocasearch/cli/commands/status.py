@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from cocasearch.cli import console
+from cocasearch.cli.options.option_groups import index_option, output_option
+from cocasearch.cli.options.path_arguments import INDEX
 from cocasearch.cli.options.shared_options import AsJson
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
@@ -21,10 +21,9 @@ _SHOWN_UNREADABLE = 3
 
 def status(
     name: Annotated[
-        str | None,
-        typer.Option("--index", "-i", metavar="NAME|FOLDER", help="One index alone.", show_default=False),
+        str | None, index_option("--index", "-i", **INDEX, help="Name or folder of the only index to show.")
     ] = None,
-    bad: Annotated[bool, typer.Option("--bad", help="Only the files that could not be read, and why.")] = False,
+    bad: Annotated[bool, output_option("--bad", help="List only the files that could not be read, and why.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what is indexed: photos, captions, folders, model, size, and how many files could not be read."""

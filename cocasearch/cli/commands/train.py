@@ -8,7 +8,9 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options import recipe_options, shared_options, training_settings
-from cocasearch.cli.output.left_out import data_listener
+from cocasearch.cli.options.option_groups import input_option, model_option, output_option
+from cocasearch.cli.options.path_arguments import DATA, EXISTING_FILE, FOLDER, MODEL, NAME, read_path
+from cocasearch.cli.output.skipped import data_listener
 from cocasearch.cli.output.training_progress import summary, training_progress
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config import TrainingConfig
@@ -17,56 +19,56 @@ from cocasearch.training.step.launch import process_number
 if TYPE_CHECKING:
     from cocasearch.training.results import TrainingResult
 
-Sources = Annotated[
-    list[str], typer.Argument(metavar="DATA", help="Captioned photos, one or several sources.", show_default=False)
-]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Model folder to write.", show_default=False)]
+Sources = Annotated[list[str], typer.Argument(**DATA, help="Captioned photos from one or several sources.")]
+Out = Annotated[Path, output_option("--out", "-o", **FOLDER, help="Model folder to write.")]
 Preset = Annotated[
-    str | None,
-    typer.Option("--preset", "-p", metavar="NAME", help="Architecture to start from.", show_default="coca-mini"),
+    str | None, model_option("--preset", "-p", **NAME, help="Name of the architecture.", show_default="coca-mini")
 ]
 StartModel = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Model to start from instead.", show_default=False),
+    model_option("--model", "-m", **MODEL, help="Name or folder of a model to start from, instead of a preset."),
 ]
 Weights = Annotated[
     list[float] | None,
-    typer.Option("--weight", "-w", help="Weight of each source in a step.", show_default="its photos"),
+    input_option(
+        "--weight",
+        "-w",
+        metavar="X",
+        help="Weight of a source in a step; once for each source.",
+        show_default="its number of photos",
+    ),
 ]
 Pooler = Annotated[
     Literal["single", "parallel", "cascade"] | None,
-    typer.Option(help="Way of pooling image tokens.", show_default="the preset's"),
-]
-TextModel = Annotated[
-    Path | None,
-    typer.Option(
-        "--text-model", metavar="FOLDER", help="RoBERTa of Hugging Face's as the text half.", show_default=False
+    model_option(
+        metavar="NAME", help="How image tokens are pooled: single, parallel or cascade.", show_default="the preset's"
     ),
 ]
-ImageWeights = Annotated[bool, typer.Option(help="Start from ImageNet weights, where the preset has them.")]
+TextModel = Annotated[
+    Path | None, model_option("--text-model", **FOLDER, help="Folder of a Hugging Face RoBERTa to use as text encoder.")
+]
+ImageWeights = Annotated[
+    bool,
+    model_option("--image-weights/--no-image-weights", help="Start from ImageNet weights, if the preset has some."),
+]
 Names = Annotated[
     Path | None,
-    typer.Option("--names", metavar="TABLE", help="Class names; they add the name loss.", show_default=False),
+    input_option("--names", metavar="TABLE", parser=read_path, help="Table of class names, which adds the name loss."),
 ]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option("--labels", metavar="DATA", help="Labelled photos for the name loss.", show_default=False),
-]
+Labels = Annotated[list[str] | None, input_option("--labels", **DATA, help="Labelled photos for the name loss.")]
 LabelKey = Annotated[
-    str | None, typer.Option("--label-key", metavar="COLUMN", help="Column of the labels.", show_default="wnid")
+    str | None, input_option("--label-key", metavar="COLUMN", help="Name of the column of labels.", show_default="wnid")
 ]
 Validation = Annotated[
     str | None,
-    typer.Option(
+    input_option(
         "--val",
-        metavar="DATA",
-        help="Captioned photos to measure on; `::` joins several sources.",
+        **DATA,
+        help="Captioned photos to measure on; join several sources by '::'.",
         show_default="photos held out of the first source",
     ),
 ]
-Card = Annotated[
-    Path | None, typer.Option("--card", metavar="FILE", exists=True, help="Text of the model card.", show_default=False)
-]
+Card = Annotated[Path | None, output_option("--card", **EXISTING_FILE, help="File with the text of the model card.")]
 
 
 def train(
@@ -96,11 +98,11 @@ def train(
     label_template: shared_options.LabelTemplate = None,
     device: shared_options.Device = "auto",
 ) -> None:
-    """Train a model and write its folder.
+    """Train a model on captioned photos, from a preset or from another model.
 
-    Stopped with Ctrl-C or killed, the same command goes on from the last checkpoint.
+    After Ctrl-C or a crash, the same command resumes from the last checkpoint.
     """
-    console.tell_as_process(process_number())
+    console.set_process_number(process_number())
     recipe = {"lora_rank": lora, "distill_from": distill, "precision": precision, "objective": objective}
     config = training_settings.apply_settings(TrainingConfig(), settings, **recipe)
     text = _read_card(card) if card else ""
@@ -142,7 +144,7 @@ def _read_card(file: Path) -> str:
 def _report(result: "TrainingResult", out: Path) -> None:
     console.name_unreadable(result.unreadable.items())
     if result.validation:
-        console.say(f"best: {summary(result.validation)}")
+        console.report(f"best: {summary(result.validation)}")
     use = f"cocasearch index PHOTOS --model {shlex.quote(str(out))}"
-    console.say(f"wrote {out} after {result.steps} steps; use it with: {use}")
+    console.report(f"wrote {out} after {result.steps} steps; use it with: {use}")
     recipe_options.refuse_uncopied(result.not_copied, out)

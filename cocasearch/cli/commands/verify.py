@@ -4,9 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from cocasearch.cli import console
+from cocasearch.cli.options.option_groups import index_option
 from cocasearch.cli.options.shared_options import AsJson, IndexName
 from cocasearch.counting import counted
 from cocasearch.errors import CocaSearchError
@@ -23,19 +22,19 @@ def verify(
     name: IndexName = DEFAULT_INDEX,
     repair: Annotated[
         bool,
-        typer.Option(
-            "--repair", help="Make anew what is derived from the table, or take an older version of a damaged one."
+        index_option(
+            "--repair", help="Rebuild what is derived from the table, or go back to an older version of a damaged one."
         ),
     ] = False,
     content: Annotated[
         bool,
-        typer.Option("--content", help="Read all photos, too: has one changed, though its size and time have not?"),
+        index_option("--content", help="Read all photos too, to find those that changed without a new size or time."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check an index: table, manifest, photos' places, unreadable files, and all that is derived for searching.
+    """Check an index: its table, manifest, photos, unreadable files, and all that is derived for searching.
 
-    Photos that changed or went since the last run are named, but nothing is wrong with that.
+    Photos that have changed or gone since the last run are listed, but are no error.
     """
     from cocasearch.indexing.repair.verification import verify_index
 
@@ -61,11 +60,11 @@ def _line(problem: "Problem") -> str:
 def _conclude(verification: "Verification", index: "Path", *, repair: bool) -> None:
     name = index_name(index)
     if verification.ok:
-        console.say(f"index '{name}' with {counted(verification.rows, 'row')} is in order")
+        console.report(f"index '{name}' with {counted(verification.rows, 'row')} is in order")
         if absent := next((problem for problem in verification.problems if problem.what == ABSENT_FOLDERS), None):
-            console.say(f"photos are not where they were; {follow_command(index, Path(absent.examples[0]))}")
+            console.report(f"photos are not where they were; {follow_command(index, Path(absent.examples[0]))}")
         elif any(problem.remedy == "index" for problem in verification.problems):
-            console.say(f"it is behind its photos: {index_command(index)}")
+            console.report(f"it is behind its photos: {index_command(index)}")
         return
     remedies = {problem.remedy for problem in verification.problems if not problem.repaired}
     if remedies <= {"index", "touch"}:

@@ -1,4 +1,4 @@
-"""Which options a user has written, and the refusal of those that would do nothing."""
+"""The options that a user gave, and the refusal of those without effect."""
 
 from collections.abc import Container, Mapping
 
@@ -6,7 +6,7 @@ import typer
 
 
 def given_options(context: typer.Context) -> dict[str, str]:
-    """The parameters that stand on the command line: their names, and how they are written."""
+    """The parameters given on the command line: their names, and how they are written there."""
     return {
         name: max(option.opts, key=len) if name != "paths" else "PATH"
         for option in context.command.params
@@ -19,13 +19,13 @@ def given_options(context: typer.Context) -> dict[str, str]:
 def refuse_without_effect(
     context: typer.Context, goes_with: Mapping[str, Container[str]], chosen: str, shown: str
 ) -> None:
-    """Refuse options that have no effect beside what was chosen.
+    """Refuse options that have no effect with the user's choice.
 
     Args:
-        context: Of the command.
-        goes_with: The choices that each parameter has an effect with.
-        chosen: One of these choices.
-        shown: What users call it.
+        context: The context of the command.
+        goes_with: The choices with which each parameter has an effect.
+        chosen: The user's choice.
+        shown: The choice in words, such as "with --strategy beam".
 
     Raises:
         typer.BadParameter: One was given.

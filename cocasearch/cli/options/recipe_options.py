@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from cocasearch.cli.options.option_groups import output_option, training_option
+from cocasearch.cli.options.path_arguments import MODEL
 from cocasearch.errors import CocaSearchError
 from cocasearch.training.config_groups import ObjectiveName, PrecisionName
 
@@ -13,32 +13,37 @@ if TYPE_CHECKING:
 
 Lora = Annotated[
     int | None,
-    typer.Option(
-        "--lora", min=1, metavar="RANK", help="Rank of adapters, trained instead of weights.", show_default=False
-    ),
+    training_option("--lora", min=1, metavar="RANK", help="Train LoRA adapters of this rank instead of the weights."),
 ]
 Distill = Annotated[
-    str | None,
-    typer.Option("--distill", metavar="NAME|FOLDER", help="Model to learn from as well.", show_default=False),
+    str | None, training_option("--distill", **MODEL, help="Name or folder of a teacher model to distill from.")
 ]
 Precision = Annotated[
-    PrecisionName | None, typer.Option(help="Number type of a step.", show_default="bfloat16 where that is faster")
+    PrecisionName | None,
+    training_option(
+        metavar="TYPE",
+        help="Number type of a step: auto, float32, bfloat16, pure_bfloat16 or float16.",
+        show_default="bfloat16 where that is faster",
+    ),
 ]
 Objective = Annotated[
     ObjectiveName | None,
-    typer.Option(help="Train both halves, or the one that finds, or the one that writes.", show_default="coca"),
+    training_option(
+        metavar="NAME", help="Losses to train with: both (coca), or contrastive or caption alone.", show_default="coca"
+    ),
 ]
 ReportTo = Annotated[
     str | None,
-    typer.Option("--report-to", metavar="NAMES", help="Trackers: tensorboard, wandb, or both.", show_default=False),
+    output_option(
+        "--report-to", metavar="NAMES", help="Services to report to: tensorboard, wandb, or both with a comma."
+    ),
 ]
 RemoteSync = Annotated[
     str | None,
-    typer.Option(
+    output_option(
         "--remote-sync",
-        metavar="FOLDER|ADDRESS",
-        help="Place of a copy of the run (a folder, s3://…), to go on from.",
-        show_default=False,
+        metavar="ADDRESS",
+        help="Folder or s3:// address that gets a copy of the run, to resume from elsewhere.",
     ),
 ]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.options.option_groups import training_option
 from cocasearch.training.config import TrainingConfig, group_of
 from cocasearch.training.idle_settings import idle_settings
 from cocasearch.training.setting_fields import SettingError, as_written
@@ -46,7 +47,7 @@ def _print_settings(context: typer.Context, is_asked: bool) -> None:
 
 ShowSettings = Annotated[
     bool,
-    typer.Option(
+    training_option(
         "--settings",
         help="Print every setting for --set with its default, range and meaning, and exit.",
         callback=_print_settings,
@@ -56,11 +57,10 @@ ShowSettings = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
+    training_option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any training setting, such as dropout=0.1; may be repeated.",
-        show_default=False,
+        help="Any other training setting, such as dropout=0.1; may be repeated.",
     ),
 ]
 
@@ -104,7 +104,7 @@ def print_idle_settings(
     chosen = [name for name, value in asked.items() if value is not None]
     chosen += [_plain(setting.partition("=")[0]) for setting in settings or ()]
     for sentence in idle_settings(config, dict.fromkeys(chosen), **given):
-        console.say(f"mind: {sentence}")
+        console.report(f"warning: {sentence}")
 
 
 def _plain(written: str) -> str:

@@ -27,25 +27,25 @@ def print_proof(result: "FinetuneResult", out: Path) -> None:
     console.write_lines("", "keeping a share of the starting weights (--keep)", "")
     console.write_table([_curve_row(point) for point in result.curve])
     for sentence in result.comparison.sentences():
-        console.say(sentence)
-    console.say(result.forgetting.sentence())
+        console.report(sentence)
+    console.report(result.forgetting.sentence())
     _name_unlearned(result.forgetting.unlearned)
     if result.kept == 1:
-        console.say("nothing got better: the model is as it was before training")
+        console.report("nothing got better: the model is as it was before training")
     elif result.comparison.proves_nothing:
-        console.say(
+        console.report(
             "more photos (a fifth of them is held out), or --val DATA, would show what was learned; "
             "the shares in the table are what --keep gives back of what it knew before"
         )
     else:
-        console.say(suggestion(result.curve, result.kept, out))
+        console.report(suggestion(result.curve, result.kept, out))
 
 
 def _name_unlearned(unlearned: Sequence[tuple[str, str]]) -> None:
     for path, caption in unlearned[:_NAMED]:
-        console.say(f"  no longer captioned right: {console.shown(path)}: {caption}")
+        console.report(f"  no longer captioned right: {console.shown(path)}: {caption}")
     if len(unlearned) > _NAMED:
-        console.say(f"  and {len(unlearned) - _NAMED:,} more")
+        console.report(f"  and {len(unlearned) - _NAMED:,} more")
 
 
 def _print_figures(figures: "Sequence[ComparedFigure]") -> None:

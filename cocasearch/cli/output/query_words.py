@@ -1,4 +1,4 @@
-"""What a user should know of the words of a query: those that the model never saw, and those that it did not read."""
+"""Words of a query that mean little to the model: those that it never saw, and those that it did not read."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,40 +17,40 @@ _NAMED = 3  # words, and as many suggestions
 _LONGEST_WORD, _LONGEST_MODEL, _LONGEST_END = 20, 40, 120  # characters; a sentence stays below 300
 
 
-def tell_about_words(searcher: "Searcher", query: "Query", model: str) -> None:
-    """Say on stderr which words of a query cannot be trusted to mean much, if any.
+def report_words(searcher: "Searcher", query: "Query", model: str) -> None:
+    """Report which words of a query mean little to the model, if any.
 
     Args:
-        searcher: It has been asked the query already.
-        query: What was looked for.
+        searcher: The searcher that has answered the query.
+        query: The query.
         model: Name or folder of the model.
     """
     name = shortened(Path(model).name, _LONGEST_MODEL)
     try:
-        console.say(*(about_left_out(end, name) for end in searcher.left_out(query)))
+        console.report(*(ignored_end(end, name) for end in searcher.left_out(query)))
         if query.texts and (words := searcher.known_words):
-            console.say(*_about_unknown(query, words, name))
+            console.report(*_about_unknown(query, words, name))
     except CocaSearchError as error:  # the answer is there, and good
-        console.say(f"mind: {error}")
+        console.report(f"warning: {error}")
 
 
-def about_left_out(end: str, model: str) -> str:
+def ignored_end(end: str, model: str) -> str:
     """A sentence about the end of a text that the model did not read."""
-    return f"the query is longer than {model} can read, so its end was left out: '{shortened(end, _LONGEST_END)}'"
+    return f"the query is longer than {model} can read, so its end was ignored: '{shortened(end, _LONGEST_END)}'"
 
 
 def _about_unknown(query: "Query", words: "KnownWords", model: str) -> Iterator[str]:
     check = words.check(*query.texts)
     if check.is_empty:
         asked = shortened(" ".join(query.texts), _LONGEST_END)
-        yield f"'{asked}' has no word that says what to look for, so what {model} makes of it means little"
+        yield f"'{asked}' has no word that says what to look for, so its results from {model} mean little"
     elif check.unknown:
         seen, names = _how_often_seen(check, is_cut=words.is_cut), _listed(check.unknown)
         if check.known or query.images:
             sentence = f"{model} has {seen} seen {names} and goes by the rest of the query"
         else:
             are = "is a word" if len(check.unknown) == 1 else "are words"
-            sentence = f"{names} {are} that {model} has {seen} seen, so what it finds means little"
+            sentence = f"{names} {are} that {model} has {seen} seen, so its results mean little"
         yield sentence + _suggestion(check, words)
 
 
@@ -76,5 +76,5 @@ def _suggestion(check: "WordCheck", words: "KnownWords") -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """The text on one line in so many characters at most, with an ellipsis for what is missing from its middle."""
+    """The text on one line of at most `longest` characters, with an ellipsis in place of a middle that is too long."""
     return errors.shortened(console.on_one_line(text), longest)

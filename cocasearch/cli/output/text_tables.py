@@ -1,7 +1,7 @@
-"""Rows of text as a table that fits a page of any width: no number, name or ending in it is ever cut.
+"""Rows of text as a table that fits a page of any width, without cutting a number, a name or an ending.
 
-What does not fit goes on in the next line if it is prose, then names of columns stand one word below the other, then
-columns that may be left out are, with a note that names them, and in the end each row is given as `name: value` pairs.
+If the rows are too wide, prose is wrapped, then the words of column names are stacked, then optional columns are
+dropped, with a note that names them, and finally each row is printed as `name: value` pairs.
 """
 
 import textwrap
@@ -16,7 +16,7 @@ from rich.table import Table
 Cells = Mapping[str, str]
 
 wrap = partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
-"""Breaks lines between words alone."""
+"""Breaks lines only between words."""
 
 _PROSE = 20  # characters from which words are prose, which needs so much room at least
 _BETWEEN = 2  # characters between columns
@@ -27,9 +27,9 @@ def draw(rows: Sequence[Cells], page: Console, *, numbers: Collection[str], may_
 
     Args:
         rows: The text of each cell by the name of its column, in which "_" is where a line may end.
-        page: How wide it is, and whether it knows styles.
+        page: The page, with its width and styles.
         numbers: Columns set flush right.
-        may_go: Columns that may be left out where there is no room, the last first.
+        may_go: Columns that may be dropped if there is no room, the last first.
     """
     if not rows:
         return []
@@ -39,8 +39,8 @@ def draw(rows: Sequence[Cells], page: Console, *, numbers: Collection[str], may_
         shown = [name for name in names if name not in going[n_kept:]]
         widths = _widths(rows, shown, page.width, is_broken)
         if widths is not None:
-            left_out = ", ".join(map(_spaced, going[n_kept:]))
-            note = [f"no room here for {left_out}; --json shows all"] if left_out else []
+            dropped = ", ".join(map(_spaced, going[n_kept:]))
+            note = [f"no room here for {dropped}; --json shows all"] if dropped else []
             return [*_table(rows, widths, page, numbers), *note]
     return [line for row in rows for line in _stacked(row, page.width)]
 

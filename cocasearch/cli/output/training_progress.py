@@ -21,7 +21,7 @@ class TrainingLine:
     def __call__(self, progress: "TrainingProgress") -> None:
         self._show(_standing(progress))
         if progress.validation is not None:
-            console.say(f"step {progress.step}: {summary(progress.validation)}")
+            console.report(f"step {progress.step}: {summary(progress.validation)}")
 
     def stage(self, what: str, done: int, total: int) -> None:
         """Show how far the work before the first step is."""

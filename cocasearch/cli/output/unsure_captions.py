@@ -1,4 +1,4 @@
-"""How captions that are more likely wrong than right are shown to people, or hidden from them."""
+"""Captions that are more likely wrong than right: marked, or hidden."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from cocasearch.cli import console
 
 IS_SURE = "caption_is_sure"
-"""The field of a row that tells whether its caption is sure; None without a caption."""
+"""The field of a row for whether its caption is sure; None without a caption."""
 
 _MARK = "unsure: "
 
@@ -28,6 +28,8 @@ def without_unsure(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "caption": None} if row[IS_SURE] is False else dict(row)
 
 
-def tell_all_count_as_sure() -> None:
-    """Say that --sure does nothing, as no caption has been judged."""
-    console.say("mind: no caption here has a confidence, so all count as sure; see: cocasearch models calibrate --help")
+def report_missing_confidences() -> None:
+    """Report that --sure does nothing, since no caption has a confidence."""
+    console.report(
+        "warning: no caption here has a confidence, so all count as sure; see: cocasearch models calibrate --help"
+    )

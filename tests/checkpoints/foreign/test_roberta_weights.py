@@ -204,7 +204,9 @@ def test_a_decoder_that_writes_fewer_words_is_imported_and_writes(import_: Impor
     save_file(seeded_weights(narrow), tmp_path / "coca.safetensors")
     result = import_("--text-config", "config.json")
     assert result.exit_code == 0, result.output
-    assert "mind: its decoder writes 300 of the 320 words that its text half reads" in " ".join(result.stderr.split())
+    assert "warning: its decoder writes 300 of the 320 words that its text half reads" in " ".join(
+        result.stderr.split()
+    )
     loaded = load_model(tmp_path / "home" / "models" / "mine", device="cpu")
     assert loaded.config.multimodal.vocab_size == 300
     words = ("dog", "boat", "sea.", "above the", "triangles")

@@ -93,7 +93,7 @@ def test_sidecars_lie_beside_their_photos_and_those_of_people_stay(prompt):
     assert (photos / "red-square.txt").read_text().strip()
     result = prompt(*command, "--overwrite")
     assert "3 captioned, 1 captioned before, 1 unreadable" in result.stderr
-    assert "1 caption is a person's, or not known as ours, and stayed" in result.stderr
+    assert "1 caption is by a person or of unknown origin, and stayed" in result.stderr
     assert (photos / "turned.txt").read_text() == "mine"
     result = prompt(*command, "--overwrite", "all")
     assert "4 captioned, 1 unreadable" in result.stderr
@@ -110,10 +110,12 @@ def test_photos_of_one_stem_have_a_sidecar_each_and_are_read_with_it(prompt):
     assert "IMG_1.txt: it may be of IMG_1.jpg or IMG_1.png" in prompt("data", "check", "photos", "-f", "csv").stderr
     result = prompt("caption", "photos", "--model", "tiny", "--sidecar")
     assert "6 captioned" in result.stderr
-    assert "IMG_1.txt may be of several photos and is read for none of them now" in result.stderr
+    assert "IMG_1.txt could belong to several photos, so it is read for none of them" in result.stderr
     assert (photos / "IMG_1.jpg.txt").is_file() and (photos / "IMG_1.png.txt").is_file()
     again = prompt("caption", "photos", "--model", "tiny", "--sidecar", "--prefix", "ohwx, ").stderr
-    assert "6 captioned before" in again and "stay, whatever the options; to write ours anew: --overwrite" in again
+    assert (
+        "6 captioned before" in again and "existing captions stay; to rewrite those by cocasearch: --overwrite" in again
+    )
     assert prompt("data", "sidecars", "photos", "--out", "photos/all.csv").exit_code == 0
     assert {row["filepath"] for row in read(photos / "all.csv")} == {"IMG_1.jpg", "IMG_1.png", *READABLE}
     refused = prompt("data", "sidecars", "photos", "--out", "photos/all.csv")
@@ -212,9 +214,9 @@ def test_options_without_effect_are_refused(prompt, options, told):
 
 
 def test_captions_longer_than_the_model_writes_are_told(prompt):
-    told = "mind: 'tiny' writes at most 20 token ids, so --max-length 300 is 20\n"
+    told = "warning: 'tiny' writes at most 20 tokens, so --max-length 300 is reduced to 20\n"
     assert told in prompt("caption", "photos/turned.jpg", "--model", "tiny", "--max-length", "300").stderr
-    assert "mind" not in prompt("caption", "photos/turned.jpg", "--model", "tiny").stderr
+    assert "warning" not in prompt("caption", "photos/turned.jpg", "--model", "tiny").stderr
 
 
 def test_printed_captions_come_in_every_layout(prompt):
@@ -278,18 +280,19 @@ def test_missing_captions_are_written_into_an_index(prompt):
 def test_an_index_knows_how_its_captions_were_written(prompt):
     assert prompt("index", "photos/sub", "--model", "tiny").exit_code == 0
     assert "  written  beam, num_beams 5, rerank 4.0\n" in prompt("status").stdout
-    assert "mind: " not in prompt("caption", "--index", "default").stderr
+    assert "warning: " not in prompt("caption", "--index", "default").stderr
     assert prompt("index", "photos", "--no-captions").exit_code == 0
     other = prompt("caption", "--index", "default", "--strategy", "greedy", "--max-length", "8")
-    assert "mind: 'default' has captions by beam, num_beams 5, rerank 4.0; now greedy, max_length 8\n" in other.stderr
+    beams, greedy = "beam, num_beams 5, rerank 4.0", "greedy, max_length 8"
+    assert f"warning: 'default' has captions written by {beams}; new ones are by {greedy}\n" in other.stderr
     assert "  written  greedy, max_length 8\n" in prompt("status").stdout
     (summary,) = json.loads(prompt("status", "--json").stdout)
     assert [settings["strategy"] for settings in summary["caption_settings"]] == ["beam", "greedy"]
-    assert "mind: " not in prompt("index").stderr
+    assert "warning: " not in prompt("index").stderr
     (prompt.folder / "photos" / "red-square.jpg").write_bytes(
         (prompt.folder / "photos" / "blue-circle.png").read_bytes() + b" "
     )
-    told = "mind: 'default' has captions by greedy, max_length 8; now beam, num_beams 5, rerank 4.0\n"
+    told = f"warning: 'default' has captions written by {greedy}; new ones are by {beams}\n"
     assert told in prompt("index").stderr
 
 

@@ -120,7 +120,7 @@ def test_cocos_captions_become_a_table_that_can_be_read(collection):
     assert "--images FOLDER" in result.stderr
     result = collection("data", "coco", "notes/captions.json", "--images", ".", "--out", "coco.csv")
     assert result.exit_code == 0, result.stderr
-    assert "1 photo that is not there" in result.stderr
+    assert "1 missing photo" in result.stderr
     assert "gone.jpg: no such file" in result.stderr
     assert "wrote 4 captions of 4 photos to coco.csv" in result.stderr
     rows = list(csv.DictReader(io.StringIO((folder / "coco.csv").read_text())))
@@ -168,7 +168,7 @@ def test_annotations_are_not_written_over(prompt):
     file.write_text("image,caption,more\nphotos/turned.jpg,a thing,kept\n")
     result = prompt("data", "coco", "captions.csv", "--out", "./captions.csv")
     assert result.exit_code == 1
-    assert "error: captions.csv is what is to be read" in result.stderr
+    assert "error: captions.csv is the file to be read" in result.stderr
     assert "kept" in file.read_text()
 
 

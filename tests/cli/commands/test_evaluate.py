@@ -64,7 +64,7 @@ def test_openclips_captions_are_measured_when_asked_for(captioned, monkeypatch):
     for options, count in (([], 0), (COMPAT, 1)):
         assert captioned("eval", "data.tsv", "--model", "tiny", "--json", *options).exit_code == 0
         assert len(searches) == count
-    assert "exclude each other" in captioned("eval", "data.tsv", "--no-captions", *COMPAT).stderr
+    assert "cannot be used together" in captioned("eval", "data.tsv", "--no-captions", *COMPAT).stderr
 
 
 def test_what_is_left_out_is_named_before_the_measuring(captioned):
@@ -74,9 +74,9 @@ def test_what_is_left_out_is_named_before_the_measuring(captioned):
     result = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions")
     assert result.exit_code == 0
     lines = result.stderr.splitlines()
-    at = next(number for number, line in enumerate(lines) if "left out" in line)
-    assert "left out 2 rows" in lines[at]
-    assert "and 6 photos that are not there" in lines[at]
+    at = next(number for number, line in enumerate(lines) if "skipped" in line)
+    assert "skipped 2 bad rows" in lines[at]
+    assert "and 6 missing photos" in lines[at]
     assert lines[at + 1 : at + 7] == [
         "  row 5 of data.tsv: no caption",
         "  row 6 of data.tsv: no photo",
@@ -101,5 +101,5 @@ def test_a_photo_under_two_names_counts_once(captioned):
     result = captioned("eval", "data.tsv", "--model", "tiny", "--no-captions")
     assert result.stdout.splitlines()[0] == "tiny on 2 photos and 4 texts"
     lines = result.stderr.splitlines()
-    at = lines.index("data.tsv: 1 photo is another one under a second name, and counts as one with it")
+    at = lines.index("data.tsv: 1 copy of another photo is merged with it")
     assert lines[at + 1] == "  photos/again.jpg: the same bytes as photos/red-square.jpg"

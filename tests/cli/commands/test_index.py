@@ -62,7 +62,7 @@ def test_index_without_captions_has_none(prompt):
 
 
 def test_only_the_image_tower_is_loaded_where_no_captions_are_written(prompt, monkeypatch):
-    leave_out, left_out = CoCa.leave_out, []
+    leave_out, left_out = CoCa.unload, []
     monkeypatch.setattr(CoCa, "leave_out", lambda self, towers: left_out.append(set(towers)) or leave_out(self, towers))
     assert prompt("index", "photos", "--model", "tiny", "--no-captions", "--index", "bare").exit_code == 0
     assert prompt("index", "photos", "--model", "tiny").exit_code == 0

@@ -39,7 +39,7 @@ def test_labels_are_found_and_told(labelled):
 def test_captions_are_no_labels(labelled):
     result = labelled("probe", "labels.csv", "--model", "tiny", "--label-key", "sentence")
     assert result.exit_code == 1
-    assert "these are no labels but captions" in result.stderr
+    assert "so they are captions rather than labels" in result.stderr
     assert "--label-key COLUMN" in result.stderr
 
 

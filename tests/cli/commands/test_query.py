@@ -179,11 +179,11 @@ def test_words_are_not_looked_for_in_unsure_captions_unless_asked(indexed, judge
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--all-captions",), "--all-captions goes with --text-only or --hybrid"),
-        (("--all-captions", "--text-only", "--sure"), "--sure hides what --all-captions looks in"),
+        (("--all-captions",), "--all-captions needs --text-only or --hybrid"),
+        (("--all-captions", "--text-only", "--sure"), "--sure hides the captions that --all-captions searches in"),
         (
             ("--text-only", "--min-score", "0.5"),
-            "which --text-only does not look at",
+            "which --text-only does not compute",
         ),
     ],
 )
@@ -195,9 +195,9 @@ def test_options_that_do_not_fit_words_are_refused_as_wrong_usage(indexed, optio
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--text-only",), "--text-only looks for words: give some"),
-        (("--hybrid",), "--hybrid looks for words: give some"),
-        (("--min-score", "0.5"), "which --where alone does not look at"),
+        (("--text-only",), "--text-only searches for words: give some"),
+        (("--hybrid",), "--hybrid searches for words: give some"),
+        (("--min-score", "0.5"), "which --where alone does not compute"),
     ],
 )
 def test_options_that_do_not_fit_a_condition_alone_are_refused_as_wrong_usage(indexed, options, why):
@@ -206,7 +206,7 @@ def test_options_that_do_not_fit_a_condition_alone_are_refused_as_wrong_usage(in
 
 
 def test_sure_says_where_it_does_nothing(indexed, judge):
-    told = "mind: no caption here has a confidence, so all count as sure"
+    told = "warning: no caption here has a confidence, so all count as sure"
     assert told in indexed("query", "zebra", "--sure").stderr
     assert told in indexed("export", "all.parquet", "--sure").stderr
     assert told in indexed("caption", "photos", "--model", "tiny", "--sure").stderr
@@ -249,7 +249,7 @@ def test_copies_of_an_example_take_no_places_and_are_named(indexed):
     assert (first["path"], first["rank"]) == (str(photos / "red-square.jpg"), 1)
     assert first["copies"] == [str(photos / "a.jpg"), str(photos / "sub" / "z.jpg")]
     assert [hit["copies"] for hit in others] == [[], [], []]
-    named = "byte for byte the same as photos/red-square.jpg, and not listed: photos/a.jpg, photos/sub/z.jpg\n"
+    named = "exact copies of photos/red-square.jpg are not listed: photos/a.jpg, photos/sub/z.jpg\n"
     assert result.stderr == named
     shutil.copy(photos / "red-square.jpg", indexed.folder / "elsewhere.jpg")
     elsewhere = json.loads(indexed("query", "elsewhere.jpg", "--where", "path like '%sub/%'", "--json").stdout)
@@ -280,7 +280,7 @@ def test_a_query_is_limited_to_a_folder(indexed):
     refused = indexed("query", "--in", "photos", "--where", "true) or (true")
     assert refused.exit_code == 1 and "a bracket closes nothing" in refused.stderr
     nothing = indexed("query", "--in", "elsewhere")
-    assert "the index shows no photo below elsewhere\n" in nothing.stderr
+    assert "the index has no photo below elsewhere\n" in nothing.stderr
     inside = indexed("query", "--in", "photos/sub", "--where", "width < 0")
     assert "no photo answers this query" in inside.stderr
     assert nothing.exit_code == 3 and f"path begins with {indexed.folder / 'photos'}" in nothing.stderr

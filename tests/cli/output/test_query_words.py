@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cocasearch.cli.output.query_words import about_left_out, shortened
+from cocasearch.cli.output.query_words import ignored_end, shortened
 from cocasearch.paths import bundled_model_folder
 from cocasearch.text.known_words import KnownWords
 
@@ -35,14 +35,14 @@ def test_words_never_seen_are_named(indexed_by_mini):
     for query, sentence in {
         "a dog on the beach": None,
         "puppies": None,
-        "zzzz and the qqqq": "'zzzz' and 'qqqq' are words that mine has never seen, so what it finds means little",
-        "skatebord": "'skatebord' is a word that mine has never seen, so what it finds means little; "
+        "zzzz and the qqqq": "'zzzz' and 'qqqq' are words that mine has never seen, so its results mean little",
+        "skatebord": "'skatebord' is a word that mine has never seen, so its results mean little; "
         "nearest known word: skateboard",
-        "ferrari": "'ferrari' is a word that mine has hardly ever seen, so what it finds means little",
-        "Ferrari zzzz": "'zzzz' and 'ferrari' are words that mine has never or hardly ever seen, so what it finds "
-        "means little",
+        "ferrari": "'ferrari' is a word that mine has hardly ever seen, so its results mean little",
+        "Ferrari zzzz": "'zzzz' and 'ferrari' are words that mine has never or hardly ever seen, so its results "
+        "mean little",
         "a hosre and a dog": "mine has never seen 'hosre' and goes by the rest of the query; nearest known word: horse",
-        "the of": "'the of' has no word that says what to look for, so what mine makes of it means little",
+        "the of": "'the of' has no word that says what to look for, so its results from mine mean little",
     }.items():
         assert said(indexed_by_mini, query) == ([sentence] if sentence else []), query
 
@@ -80,16 +80,16 @@ def test_words_of_captions_are_nobody_elses_business(prompt):
 def test_a_damaged_table_of_words_does_not_spoil_the_answer(indexed_by_mini):
     (indexed_by_mini.folder / "home" / "models" / "mine" / "words.tsv").write_text("dog\n")
     (line,) = said(indexed_by_mini, "zzzz")
-    assert line.startswith("mind: ") and line.endswith("words.tsv is no table of words and their counts")
+    assert line.startswith("warning: ") and line.endswith("words.tsv is no table of words and their counts")
 
 
 def test_the_end_that_was_not_read_is_named(indexed_by_mini):
     assert said(indexed_by_mini, "a dog " * 19) == []  # 38 ids, and the start and the end
     assert said(indexed_by_mini, "a dog " * 19 + "on a beach") == [
-        "the query is longer than mine can read, so its end was left out: 'on a beach'"
+        "the query is longer than mine can read, so its end was ignored: 'on a beach'"
     ]
-    left_out, unknown = said(indexed_by_mini, LONG)
-    assert left_out.endswith("its end was left out: 'a horse and at last a tall lighthouse'")
+    ignored, unknown = said(indexed_by_mini, LONG)
+    assert ignored.endswith("its end was ignored: 'a horse and at last a tall lighthouse'")
     assert "never seen 'last', 'tall' and 'lighthouse' and goes by the rest" in unknown
     same = [json.loads(indexed_by_mini("query", text, "-f", "json").stdout) for text in (LONG, LONG + " and a zzzz")]
     assert same[0] == same[1]
@@ -121,8 +121,8 @@ def test_the_longest_sentence_there_can_be(prompt):
     KnownWords(known).write(folder / "words.tsv")
     assert prompt("index", "photos", "--model", model, "--no-captions").exit_code == 0
     asked = " ".join(word.replace("known", "knowm") for word in known) + " " + " ".join(f"{n}" for n in range(10, 99))
-    left_out, unknown = said(prompt, asked)
-    assert len(left_out) <= LONGEST and "89 more" in unknown
+    ignored, unknown = said(prompt, asked)
+    assert len(ignored) <= LONGEST and "89 more" in unknown
     assert unknown.count("qq…nown") == 1 and 250 < len(unknown) <= LONGEST
 
 
@@ -130,7 +130,7 @@ def test_what_is_too_long_loses_its_middle():
     assert shortened("abcdefghij", 10) == "abcdefghij"
     assert shortened("abcdefghijk", 9) == "abcdef…jk"
     assert shortened("\x1b" * 9, 9) == "\\x1b\\x…1b"
-    assert len(about_left_out("\x1b" * 999, "m" * 40)) <= LONGEST
+    assert len(ignored_end("\x1b" * 999, "m" * 40)) <= LONGEST
 
 
 def test_looking_words_up_costs_a_query_next_to_nothing(tmp_path):

@@ -118,7 +118,7 @@ def test_an_index_without_captions_or_photos_is_not_taken_for_an_uncalibrated_on
 def test_options_that_do_not_fit_are_refused_in_one_sentence(reviewed, words, given):
     result = reviewed("caption", *words.split())
     assert result.exit_code == 2
-    assert f"works on the captions of an index, chosen with --index, and goes without {given}" in told(result)
+    assert f"works on the captions of an index (--index), and cannot be used with {given}" in told(result)
 
 
 @pytest.mark.parametrize("words", ["--review x.xlsx", "--review none/x.csv", "--apply none.csv", "--apply photos"])

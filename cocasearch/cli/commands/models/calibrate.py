@@ -1,26 +1,25 @@
-"""`cocasearch models calibrate`: measures how far a model's captions can be trusted, and stores it with the model."""
+"""`cocasearch models calibrate`: measures how reliable a model's captions are, and stores it with the model."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cocasearch.cli import console
-from cocasearch.cli.options.model_choice import warn_about
-from cocasearch.cli.options.shared_options import AsJson, BatchSize, CaptionKey, Device, ImageKey
+from cocasearch.cli.options import shared_options as shared
+from cocasearch.cli.options.model_choice import load_chosen
+from cocasearch.cli.options.path_arguments import DATA, MODEL
 from cocasearch.cli.output.hallucination_tables import hallucination_rows
-from cocasearch.cli.output.left_out import name_left_out
+from cocasearch.cli.output.skipped import report_skipped
 from cocasearch.counting import counted
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.calibration import Calibration
 
-Calibrated = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or its folder.", show_default=False)]
+Calibrated = Annotated[str, typer.Argument(**MODEL, help="Name or folder of the model to calibrate.")]
 NewPhotos = Annotated[
     str,
     typer.Argument(
-        metavar="DATA",
-        help="Captioned photos that the model was not trained on, 100 or more, as for 'cocasearch eval'.",
-        show_default=False,
+        **DATA, help="At least 100 captioned photos that the model was not trained on, as for 'cocasearch eval'."
     ),
 ]
 
@@ -28,33 +27,30 @@ NewPhotos = Annotated[
 def calibrate(
     model: Calibrated,
     data: NewPhotos,
-    as_json: AsJson = False,
-    image_key: ImageKey = None,
-    caption_key: CaptionKey = None,
-    batch_size: BatchSize = 32,
-    device: Device = "auto",
+    as_json: shared.AsJson = False,
+    image_key: shared.ImageKey = None,
+    caption_key: shared.CaptionKey = None,
+    batch_size: shared.BatchSize = 32,
+    device: shared.Device = "auto",
 ) -> None:
-    """Measure how far a model's captions can be trusted; from then on each has a confidence.
+    """Measure how reliable a model's captions are, so that each new caption gets a confidence.
 
-    DATA needs photos that the model was not trained on: on those it knows it would look better than it is. What is
-    measured is stored in the model's folder, beside its weights, which stay as they are. Captions have a confidence
-    where they are written with the default options; 'cocasearch caption --index NAME' gives it to those that an index
-    has already. A model made from this one has to be calibrated itself.
+    On photos that the model was trained on, it would look better than it is. The measurement is stored in the model's
+    folder, beside its weights, which stay as they are. Captions get a confidence if they are written with the default
+    options; 'cocasearch caption --index INDEX' adds it to those that an index has already. A model made from this one
+    has to be calibrated itself.
     """
     from cocasearch.captioned_data import read_captioned_data, unite_copies
     from cocasearch.checkpoints.confidence_file import refuse_unwritable, write_confidence
     from cocasearch.checkpoints.registry import resolve_model
     from cocasearch.evaluation.calibration import calibrate as measure
-    from cocasearch.inference.loaded_model import load_model
 
     folder = resolve_model(model)
     refuse_unwritable(folder)
     with console.byte_progress() as fetched:
         rows = unite_copies(read_captioned_data(data, image_key=image_key, caption_key=caption_key, progress=fetched))
-    name_left_out(rows)
-    warn_about(model)
-    with console.working("loading the model"):
-        loaded = load_model(model, device=device)
+    report_skipped(rows)
+    loaded = load_chosen(model, device=device)
     with console.progress("captioning", "photos") as advance:
         calibration = measure(loaded, rows, batch_size=batch_size, progress=advance)
     console.name_unreadable(calibration.unreadable)
@@ -63,15 +59,15 @@ def calibrate(
         console.write_json(calibration.to_dict())
     else:
         _print(loaded.name, calibration)
-    console.say(
+    console.report(
         f"captions of {loaded.name} have a confidence from now on",
-        "those of an index get theirs with: cocasearch caption --index NAME",
+        "those of an index get theirs with: cocasearch caption --index INDEX",
     )
 
 
-def _print(name: str, found: "Calibration") -> None:
+def _print(model: str, found: "Calibration") -> None:
     size = counted(found.confidence.n_photos, "photo")
-    console.write_lines(f"{name} on {size}, each half judged by a fit to the other half", "")
+    console.write_lines(f"{model} on {size}, each half measured by a fit to the other half", "")
     bins = [row for row in found.confidence.reliability if row.n_photos]
     console.write_table(
         [

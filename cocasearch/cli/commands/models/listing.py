@@ -1,25 +1,25 @@
-"""`cocasearch models list` and `info`: which models there are, here or to be had, and what each is."""
+"""`cocasearch models list` and `info`: the models on this machine or published, and what each is."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cocasearch.checkpoints.disk_space import gigabytes
+from cocasearch.checkpoints.hub.catalogue import find_published
+from cocasearch.checkpoints.registry import BUNDLED, KnownModel, list_known_models, resolve_model
 from cocasearch.cli import console
 from cocasearch.cli.options.model_choice import warn_about
+from cocasearch.cli.options.path_arguments import MODEL
 from cocasearch.cli.options.shared_options import AsJson
 
 if TYPE_CHECKING:
     from cocasearch.checkpoints.confidence_file import ConfidenceModel
-    from cocasearch.checkpoints.registry import KnownModel
-
 _MANY, _FEW = 9, 4  # values by name, and in a list
 
 
 def list_(as_json: AsJson = False) -> None:
-    """List the models that --model takes by name, and the published ones that can be pulled."""
-    from cocasearch.checkpoints.registry import list_known_models
-
+    """List the models on this machine, and the published ones that can be pulled."""
     models = list_known_models()
     if as_json:
         console.write_json([_described(model) for model in models])
@@ -28,7 +28,7 @@ def list_(as_json: AsJson = False) -> None:
         {
             "name": model.name,
             "here": "yes" if model.folder else "no",
-            "size": _size(model.size),
+            "size": gigabytes(model.size),
             "good_at": _good_at(model),
         }
         for model in models
@@ -37,16 +37,15 @@ def list_(as_json: AsJson = False) -> None:
     for model in models:
         warn_about(model.name)
     if missing := next((model.name for model in models if model.folder is None), None):
-        console.say(f"get one with: cocasearch models pull {missing}")
+        console.report(f"get one with: cocasearch models pull {missing}")
 
 
 def info(
-    name: Annotated[str, typer.Argument(metavar="[NAME|FOLDER]", help="Which model.")] = "coca-mini",
+    name: Annotated[str, typer.Argument(**MODEL, help="Name or folder of the model.")] = "coca-mini",
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model is made of and where it comes from."""
+    """Show the architecture of a model and where it comes from."""
     from cocasearch.checkpoints.model_folder import read_model_folder
-    from cocasearch.checkpoints.registry import list_known_models, resolve_model
 
     known = next((model for model in list_known_models() if model.name == _full_name(name)), None)
     described = _described(known) if known else {}
@@ -58,20 +57,20 @@ def info(
             "architecture": stored.config.to_dict(),
             "preprocessing": stored.preprocess.to_dict(),
             "provenance": stored.provenance,
-            "caption_confidence": _calibrated(stored.read_confidence()),
+            "caption_confidence": _calibration(stored.read_confidence()),
         }
     if as_json:
         console.write_json(described)
     else:
         console.write_wrapped(*_lines(console.rounded(described)))
-        console.say("all of it: the same command with --json")
+        console.report("to see everything: the same command with --json")
         warn_about(str(described["name"]))
     if known and known.folder is None:
-        console.say(f"it is not here yet; get it with: cocasearch models pull {known.name}")
+        console.report(f"it is not here yet; get it with: cocasearch models pull {known.name}")
 
 
-def _calibrated(confidence: "ConfidenceModel | None") -> dict[str, Any] | None:
-    """What the captions' confidence rests on; None of a model that was never calibrated."""
+def _calibration(confidence: "ConfidenceModel | None") -> dict[str, Any] | None:
+    """The measurement behind the confidence of captions; None of a model that was never calibrated."""
     if confidence is None:
         return None
     return {
@@ -82,9 +81,7 @@ def _calibrated(confidence: "ConfidenceModel | None") -> dict[str, Any] | None:
 
 
 def _full_name(name: str) -> str:
-    """A published model's own name, however it was written; other names as they are."""
-    from cocasearch.checkpoints.hub.catalogue import find_published
-
+    """The full name of a published model that is given by a short one; other names as they are."""
     published = find_published(name)
     return published.name if published else name
 
@@ -114,24 +111,17 @@ def _described(model: "KnownModel") -> dict[str, Any]:
 
 
 def _good_at(model: "KnownModel") -> str | None:
-    from cocasearch.checkpoints.registry import BUNDLED
-
     if model.published:
         return model.published.good_at
-    return "trying everything out; small and quick" if model.name == BUNDLED else None
-
-
-def _size(size: int) -> str:
-    from cocasearch.checkpoints.disk_space import gigabytes
-
-    return gigabytes(size)
+    return "trying everything out; small and fast" if model.name == BUNDLED else None
 
 
 def _lines(described: dict[str, Any]) -> Iterator[str]:
-    """A nested dictionary as no more lines than a screen has: what lies deep, or is very long, is counted alone."""
+    """The lines of a nested dictionary, without what is empty; what lies deep, or is long, is only counted."""
     for name, value in described.items():
         if not isinstance(value, dict):
-            yield f"{name}: {value}"
+            if value not in (None, ""):
+                yield f"{name}: {value}"
             continue
         parts = {part: values for part, values in value.items() if isinstance(values, dict)}
         yield f"{name}: {_listed({key: one for key, one in value.items() if key not in parts})}".rstrip()

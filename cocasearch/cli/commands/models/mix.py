@@ -1,4 +1,4 @@
-"""`cocasearch models mix`: a fine-tuned model with a share of the weights it started from, without training again."""
+"""`cocasearch models mix`: mixes a fine-tuned model with the one it started from, without training again."""
 
 import shlex
 from pathlib import Path
@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cocasearch.cli import console
+from cocasearch.cli.options.option_groups import model_option, output_option, training_option
+from cocasearch.cli.options.path_arguments import FOLDER, MODEL
 from cocasearch.errors import CocaSearchError
 
 if TYPE_CHECKING:
     from cocasearch.checkpoints.model_folder import ModelFolder
 
-Trained = Annotated[str, typer.Argument(metavar="MODEL", help="A fine-tuned model.", show_default=False)]
+Trained = Annotated[str, typer.Argument(**MODEL, help="Name or folder of a fine-tuned model.")]
 Keep = Annotated[
-    float,
-    typer.Option(
-        "--keep", min=0.0, max=1.0, help="Share of the starting weights that is kept, 0 to 1.", show_default=False
-    ),
+    float, training_option("--keep", min=0.0, max=1.0, metavar="SHARE", help="Share of the starting weights, 0 to 1.")
 ]
-Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The model folder to write.", show_default=False)
-]
+Out = Annotated[Path, output_option("--out", "-o", **FOLDER, help="Model folder to write.")]
 Start = Annotated[
     str | None,
-    typer.Option("--start", metavar="NAME|FOLDER", help="What it started from.", show_default="as MODEL says"),
+    model_option(
+        "--start", **MODEL, help="Name or folder of the model that training started from.", show_default="as MODEL says"
+    ),
 ]
 
 
 def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
-    """Write a model between a fine-tuned one and what it started from.
+    """Mix a fine-tuned model with the model that it started from.
 
-    The more is kept, the less it has forgotten, and the less it has learned; finetune's table shows how much.
+    The larger the share of the starting weights, the less is forgotten, and the less is learned. The table at the end
+    of 'cocasearch finetune' shows how much.
     """
     from cocasearch.checkpoints.model_folder import read_model_folder
     from cocasearch.checkpoints.registry import resolve_model
@@ -49,8 +49,8 @@ def mix(trained: Trained, keep: Keep, out: Out, start: Start = None) -> None:
         interpolate_folders(start_folder, model.folder, keep, out, card=card)
     if model.read_confidence():
         calibrate = f"cocasearch models calibrate {shlex.quote(str(out))} DATA"
-        console.say(f"its captions have no confidence until it is calibrated itself: {calibrate}")
-    console.say(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
+        console.report(f"its captions have no confidence until it is calibrated itself: {calibrate}")
+    console.report(f"wrote {out}; measure it with: cocasearch eval DATA --model {shlex.quote(str(out))}")
 
 
 def _started_from(model: "ModelFolder") -> Path:

@@ -63,7 +63,7 @@ def test_reliability_is_a_table_for_people(captioned):
     result = captioned("models", "calibrate", "tiny", "data.tsv")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == f"tiny on {N_PHOTOS} photos, each half judged by a fit to the other half"
+    assert lines[0] == f"tiny on {N_PHOTOS} photos, each half measured by a fit to the other half"
     assert lines[2].split() == ["confidence", "photos", "mean", "confidence", "share", "right"]
     assert any("of the captions are right" in line for line in lines)
     assert "other captions" in result.stdout
@@ -104,7 +104,7 @@ def test_a_damaged_file_stops_nothing(indexed):
         result = indexed(*command)
         assert result.exit_code == 0, result.stderr
         told = " ".join(result.stderr.split())
-        assert told.count("mind: ") == 1 and "confidence.json is damaged, so captions have no confidence" in told
+        assert told.count("warning: ") == 1 and "confidence.json is damaged, so captions have no confidence" in told
     searched = indexed("query", "red")
     assert searched.exit_code == 0 and "damaged" not in searched.stderr
 
@@ -116,7 +116,7 @@ def test_an_index_from_before_gets_its_confidences_by_one_command(captioned):
     assert "none of its captions has a confidence" in unjudged.stderr
     assert "cocasearch models calibrate tiny DATA, and then: cocasearch caption --index default" in unjudged.stderr
     told = captioned("models", "calibrate", "tiny", "data.tsv").stderr
-    assert "those of an index get theirs with: cocasearch caption --index NAME" in told
+    assert "those of an index get theirs with: cocasearch caption --index INDEX" in told
     filled = captioned("caption", "--index", "default")
     assert filled.exit_code == 0, filled.stderr
     assert "4 captioned before, 4 given a confidence; index 'default'" in filled.stderr

@@ -91,7 +91,7 @@ def test_a_pulled_model_says_where_it_is_from_and_is_used(online):
     assert online("models", "pull", "someone/small-coca", "--force").exit_code == 0
     indexed = online("index", "photos", "--model", "small-coca", "--no-captions")
     assert indexed.exit_code == 0
-    assert "with coca-mini" not in indexed.stderr
+    assert "using coca-mini" not in indexed.stderr
 
 
 REFUSALS = {
@@ -164,7 +164,9 @@ def test_ctrl_c_keeps_what_was_downloaded(machine, hub, tmp_path):
 
 def test_a_file_is_imported_and_embeds(prompt, small_file, tmp_path):
     (tmp_path / "small.json").write_text(json.dumps(SMALL_CONFIG))
-    result = prompt("models", "import", str(small_file), "--arch", "small.json", "--name", "mine", "--dtype", "bf16")
+    result = prompt(
+        "models", "import", str(small_file), "--arch", "small.json", "--name", "mine", "--dtype", "bfloat16"
+    )
     assert result.exit_code == 0, result.stderr
     assert "mine is here: " in result.stderr
     assert Embedder(load_model("mine")).embed_texts(["a dog"]).shape == (1, 16)
@@ -193,13 +195,13 @@ def test_the_list_shows_what_is_here_and_what_could_be(prompt):
 def test_a_model_that_is_not_here_can_be_looked_at(prompt):
     result = prompt("models", "info", "coca_vit_b_32-mscoco_finetuned_laion2b-s13b-b90k")
     assert "repository laion/mscoco_finetuned_CoCa-ViT-B-32-laion2B-s13B-b90k" in result.stdout
-    assert "mind: " in result.stderr
+    assert "warning: " in result.stderr
     assert f"cocasearch models pull coca_ViT-B-32-{COCO}" in result.stderr
 
 
 def test_without_a_name_the_best_model_here_is_taken_and_said(prompt):
     taken = prompt("caption", "photos", "--format", "json", "--strategy", "greedy", "--max-length", "6")
-    assert taken.stderr.count("with coca-mini") == 1
+    assert taken.stderr.count("using coca-mini") == 1
     assert "cocasearch models list" in taken.stderr
     assert json.loads(taken.stdout)
     models = prompt.folder / "home" / "models"
@@ -207,7 +209,7 @@ def test_without_a_name_the_best_model_here_is_taken_and_said(prompt):
     config = json.loads((models / "coca_ViT-B-32" / "config.json").read_text())
     config["provenance"] = {"imported_from": WEIGHTS, "architecture": "coca_ViT-B-32"}
     (models / "coca_ViT-B-32" / "config.json").write_text(json.dumps(config))
-    assert "with coca_ViT-B-32, the best model here" in prompt("index", "photos").stderr
+    assert "using coca_ViT-B-32, the best model here" in prompt("index", "photos").stderr
     assert "with " not in prompt("index", "photos").stderr  # the index has its own by now
     again = prompt("caption", "photos", "--strategy", "greedy", "--max-length", "6")
     assert again.exit_code == 0 and "with " not in again.stderr  # told once
@@ -224,22 +226,22 @@ def test_a_model_that_finds_nothing_is_warned_about_when_it_is_used(prompt):
     models = prompt.folder / "home" / "models"
     (models / "tiny").rename(models / f"coca_ViT-B-32-{COCO}")
     indexed = prompt("index", "photos", "--model", f"coca_ViT-B-32-{COCO}")
-    assert "mind: " in indexed.stderr
+    assert "warning: " in indexed.stderr
     assert "written  beam, num_beams 5, rerank 0.0" in prompt("status").stdout
     found = prompt("query", "a red square", "--format", "json")
-    assert found.stderr.count("mind: ") == 1
+    assert found.stderr.count("warning: ") == 1
     assert json.loads(found.stdout)
 
 
 @pytest.mark.parametrize(
     ("line", "exit_code", "words"),
     [
-        ("models pull nope", 1, "nobody published a model 'nope'; there are coca_ViT-L-14, coca_ViT-B-32"),
+        ("models pull nope", 1, "there is no published model 'nope'; choose among coca_ViT-L-14, coca_ViT-B-32"),
         ("models pull coca_ViT-L-14 openai", 1, f"published as {COCO} and {LAION}, not as 'openai'"),
         ("models pull coca_ViT-L-14 --name mine", 2, "--arch, --text-config and --name are for a repository"),
         ("models pull -- -someone/small,coca", 1, "'-someone/small,coca' cannot be a repository: letters, digits"),
         ("models pull someone/.small --arch coca_ViT-B-32", 1, "'someone/.small' cannot be a repository"),
-        ("models pull someone/small-coca main", 2, "a repository has no TAG"),
+        ("models pull someone/small-coca main", 2, "a TAG is for published models, not for repositories"),
         ("models import nowhere.bin --arch coca_ViT-L-14 --name mine", 1, "cannot read the weights nowhere.bin"),
         ("models import photos --arch ViT-L-14 --name mine", 1, "unknown architecture 'ViT-L-14'"),
         ("index photos --model coca_ViT-L-14", 1, "hint: cocasearch models pull coca_ViT-L-14"),
@@ -261,10 +263,18 @@ def test_the_real_size_is_pulled_and_gives_openclips_numbers(machine, hub, tmp_p
     hub.cut_after = [400_000_000, 300_000_000]
     result = machine("models", "pull", "coca_ViT-B-32")
     assert result.returncode == 0, result.stderr
-    assert "new indexes take it from now on" in result.stderr
+    assert "new indexes use it from now on" in result.stderr
     assert len(hub.downloads) == 3
     golden = load_file(Path(__file__).parents[3] / "golden" / "openclip" / "coca_ViT-B-32.safetensors")
     model = load_model(machine.models / "coca_ViT-B-32", device="cpu", dtype="float32").model
     pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(111))
     torch.testing.assert_close(model.encode_image(pixels), golden["image_features"], atol=1e-5, rtol=0)
     torch.testing.assert_close(model.encode_text(golden["text"]), golden["text_features"], atol=1e-5, rtol=0)
+
+
+def test_what_a_model_lacks_is_not_listed(prompt):
+    described = json.loads(prompt("models", "info", "coca_ViT-B-32", "--json").stdout)
+    assert (described["path"], described["published"]["warning"]) == (None, None)
+    lines = prompt("models", "info", "coca_ViT-B-32").stdout.splitlines()
+    assert "None" not in " ".join(lines) and not any(line.endswith(":") for line in lines)
+    assert any(line.startswith("good_at: ") for line in lines)
