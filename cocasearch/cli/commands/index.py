@@ -10,7 +10,7 @@ import typer
 
 from cocasearch.cli import console
 from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_caption_options, report_settings
-from cocasearch.cli.options.model_choice import chosen_model
+from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.options.option_groups import index_option, output_option
 from cocasearch.cli.options.shared_options import BatchSize, Device, IndexModelName, IndexName, MaxMegapixels, Photos
 from cocasearch.counting import counted
@@ -128,18 +128,8 @@ def _refuse_nothing(folder: Path, name: str) -> None:
 
 def _loader(name: str | None, device: str, *, only_image: bool) -> "Callable[[], LoadedModel]":
     """A function that loads the model, or what of it sees pictures, when it is first called, and says so."""
-
-    @cache
-    def load() -> "LoadedModel":
-        from cocasearch.inference.loaded_model import load_model
-        from cocasearch.model.coca import TOWERS
-
-        name_or_folder = chosen_model(name)
-        with console.working("loading the model"):
-            towers = ("image",) if only_image else tuple(TOWERS)
-            return load_model(name_or_folder, device=device, towers=towers)
-
-    return load
+    towers = {"towers": "image"} if only_image else {}
+    return cache(lambda: load_chosen(name, device=device, **towers))
 
 
 def _check_first(folder: Path, paths: Sequence[Path], model: str | None) -> None:
