@@ -62,11 +62,11 @@ def test_index_without_captions_has_none(prompt):
 
 
 def test_only_the_image_tower_is_loaded_where_no_captions_are_written(prompt, monkeypatch):
-    leave_out, left_out = CoCa.unload, []
-    monkeypatch.setattr(CoCa, "leave_out", lambda self, towers: left_out.append(set(towers)) or leave_out(self, towers))
+    unload, unloaded = CoCa.unload, []
+    monkeypatch.setattr(CoCa, "unload", lambda self, towers: unloaded.append(set(towers)) or unload(self, towers))
     assert prompt("index", "photos", "--model", "tiny", "--no-captions", "--index", "bare").exit_code == 0
     assert prompt("index", "photos", "--model", "tiny").exit_code == 0
-    assert left_out == [{"text", "caption"}, set()]
+    assert unloaded == [{"text", "caption"}, set()]
 
 
 def test_captions_left_out_before_are_missed_and_written_by_the_command_named(prompt):
