@@ -114,7 +114,7 @@ def scan_folders(index: Path, paths: Sequence[str | Path] = (), options: UpdateO
         if not looked_in:
             message = f"index '{index_name(index)}' covers no folder any more"
             raise NothingFound(message, hint=index_command(index, "./photos"))
-        raise NothingFound(f"no pictures found in {looked_in}", hint=_how_to_go_on(scan))
+        raise NothingFound(f"no photos found in {looked_in}", hint=_how_to_go_on(scan))
     return scan
 
 
@@ -130,7 +130,7 @@ def refuse_without_photos(index: Path, paths: Sequence[str | Path]) -> None:
         return
     passed_over = PassedOver()
     if not any(any(discover_images(expand_home(Path(path)), passed_over)) for path in paths):
-        raise NothingFound(f"no pictures found in {', '.join(map(str, paths))}", hint=passed_over.hint)
+        raise NothingFound(f"no photos found in {', '.join(map(str, paths))}", hint=passed_over.hint)
 
 
 def _remembered_targets(

@@ -66,9 +66,9 @@ class KnownFiles:
             CocaSearchError: They are damaged.
         """
         try:
-            found: dict[str, FileStat] = json.loads(self._folders.get((root, folder), "{}"))
-            if set(map(type, found.values())) <= {list} and set(map(len, found.values())) <= {2, 3}:
-                return found
+            stats: dict[str, FileStat] = json.loads(self._folders.get((root, folder), "{}"))
+            if set(map(type, stats.values())) <= {list} and set(map(len, stats.values())) <= {2, 3}:
+                return stats
         except (ValueError, RecursionError, AttributeError):
             pass
         message = f"what the index keeps in its folder '{SNAPSHOT_FOLDER}' of the files in '{shown(folder)}' is damaged"
