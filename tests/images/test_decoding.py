@@ -10,7 +10,7 @@ from images import zoo
 from PIL import ExifTags, Image, PngImagePlugin
 
 from cocasearch.errors import UnreadableImage
-from cocasearch.images import decoding
+from cocasearch.images import decoding, formats
 from cocasearch.images.decode_limits import MAX_TEXT_CHUNK
 from cocasearch.images.decoding import read_image
 
@@ -254,6 +254,7 @@ def test_a_refusal_tells_whether_it_lies_in_the_file(
     tmp_path: Path, content: bytes | None, cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "_formats", lambda: ("JPEG",))  # whether or not the extra is installed
+    monkeypatch.setattr(formats, "find_spec", lambda _package: None)
     file = tmp_path / "a.heif"
     if content is not None:
         file.write_bytes(content)
