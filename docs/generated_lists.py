@@ -3,9 +3,7 @@
 MkDocs calls `on_page_markdown` for each page; nothing here needs MkDocs, so that tests call the rest.
 """
 
-import dataclasses
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,8 +11,8 @@ import typer
 
 from cocasearch.cli.app import app
 from cocasearch.training.config import TrainingConfig
-
-_PLAIN_TYPE = re.compile(r" <(?:list\[\w+\]|\w+( range)?)>")  # which says less than the words behind it
+from cocasearch.training.setting_fields import as_written
+from cocasearch.training.settings_page import settings_page
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
@@ -27,16 +25,11 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 def settings() -> dict[str, str]:
     """The default of every setting of a training run, by its name."""
-    return dict(_settings_of(TrainingConfig()))
+    return {name: as_written(value) for name, value in TrainingConfig().values().items()}
 
 
 def list_of_settings() -> str:
     """Every setting of a training run, as tables of Markdown."""
-    try:
-        from cocasearch.training.settings_page import settings_page
-    except ImportError:  # the package does not describe its settings yet
-        rows = [f"| `{name}` | `{default}` |" for name, default in settings().items()]
-        return "\n".join(["| setting | default |", "| --- | --- |", *rows])
     return settings_page().partition("\n")[2]  # the title is the page's own
 
 
@@ -63,20 +56,11 @@ _FILLED: dict[str, Callable[[], str]] = {
 }
 
 
-def _settings_of(part: Any) -> Iterator[tuple[str, str]]:
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _settings_of(value)
-        else:
-            yield field.name, str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _section(name: str, command: Any) -> str:
     context = typer.Context(command, info_name=name)
     params = [each for each in command.get_params(context) if each.name not in ("help", "debug")]
     records = [each.get_help_record(context) for each in params]
-    rows = [f"| `{_cell(_PLAIN_TYPE.sub('', names))}` | {_cell(text)} |" for names, text in filter(None, records)]
+    rows = [f"| `{_cell(names)}` | {_cell(text)} |" for names, text in filter(None, records)]
     table = ["| argument or option | what it does |", "| --- | --- |", *rows]
     return "\n\n".join([f"### {name}", inspect.cleandoc(command.help), "\n".join(table)])
 

@@ -32,16 +32,7 @@ NOT_RUN = re.compile(
 # Nothing may be found, or something be wrong.
 OUTCOMES = {"query": {0, 3}, "caption": {0, 3}, "export": {0, 3}, "data": {0, 1}}
 
-# Until settings and options have their new names.
-NEW_NAMES = ("--epochs", "--settings", "epochs=", "--dtype bfloat16")
-RENAMED = "epochs" in SETTINGS
-EPOCHS = "epochs" if RENAMED else "passes"
-SHORT = {"finetune": (f"--{EPOCHS}", "1"), "train": ("--set", f"{EPOCHS}=1")}  # instead of what a command takes without
-
-
-def skip_new_names(line: str) -> None:
-    if not RENAMED and any(name in line for name in NEW_NAMES):
-        pytest.skip("the setting has its old name here")
+SHORT = {"finetune": ("--epochs", "1"), "train": ("--set", "epochs=1")}  # instead of what a command takes without
 
 
 @cache
@@ -65,7 +56,6 @@ def parse(words: Sequence[str]) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize("command", EVERY_COMMAND, ids=lambda command: command.line)
 def test_a_shown_command_is_understood(command, tmp_path, monkeypatch):
-    skip_new_names(command.line)
     for folder in ("val2017", "Images", "set"):
         (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path)
@@ -83,7 +73,7 @@ def test_what_the_program_does_not_know_is_found(wrong):
 def test_every_command_is_shown():
     shown = {" ".join(command.words) for command in EVERY_COMMAND}
     missing = [name for name, _ in commands() if not any(f"{words} ".startswith(f"{name} ") for words in shown)]
-    assert missing in ([], ["import"])  # of foreign embeddings, which goes
+    assert missing == []
 
 
 @pytest.mark.quick
@@ -104,8 +94,6 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.quick
 def test_files_that_contributors_are_sent_to_exist():
-    if not RENAMED:
-        pytest.skip("the files have their old names here")
     text = CONTRIBUTING.read_text(encoding="utf-8")
     files = re.findall(r"`([\w/]+(?:\.py|/))`", text)
     assert len(files) > 20
@@ -126,9 +114,8 @@ def test_named_settings_targets_and_extras_exist():
     training = "".join(page.read_text(encoding="utf-8") for page in PAGES if page.parent.name == "training")
     named = set(re.findall(r"--set (?:\w+\.)?([a-z]\w*)=", text))
     named |= set(re.findall(r"`(?:\w+\.)?([a-z]\w+)=[^`\s]+`", training))
-    old = {"epochs": "passes", "save_epochs": "save_passes"}
     assert len(named) > 20
-    assert [name for name in named if name not in SETTINGS and (RENAMED or old.get(name) not in SETTINGS)] == []
+    assert [name for name in named if name not in SETTINGS] == []
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {
         line.split()[1] for page in [*PAGES, CONTRIBUTING] for line in shell_lines(page) if line.startswith("make ")
@@ -213,8 +200,6 @@ def test_the_commands_of_a_page_run(page, world, tmp_path, monkeypatch):
     live_in(tmp_path / "world", monkeypatch)
     to_run = [command for command in shown_commands(page) if not NOT_RUN.search(command.line)]
     for command in to_run:
-        if not RENAMED and any(name in command.line for name in NEW_NAMES):
-            continue
         short = () if "epochs" in command.line else SHORT.get(command.words[0], ())
         result = run(*command.expanded(), *short, variables=command.variables)
         assert result.exit_code in OUTCOMES.get(command.words[0], {0}), f"{command.line}\n{result.output}"

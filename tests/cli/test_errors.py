@@ -83,8 +83,6 @@ PLACES = [
     "remove ''",
     "reroot '' photos",
     "reroot photos ''",
-    "import ''",
-    "import photos --photos ''",
     "export ''",
     "caption ''",
     "caption photos --out ''",
@@ -115,7 +113,7 @@ def test_an_empty_place_is_refused(prompt, line):
         assert "is empty" in result.stderr
 
 
-@pytest.mark.parametrize("line", ["index X", "reroot photos X", "remove X", "export X", "query --image X", "import X"])
+@pytest.mark.parametrize("line", ["index X", "reroot photos X", "remove X", "export X", "query --image X"])
 @pytest.mark.parametrize("path", ["x" * 300, "x/" * 3000])
 def test_a_path_that_is_too_long_is_refused(prompt, line, path):
     result = prompt(*[path if word == "X" else word for word in line.split()])
