@@ -1,7 +1,7 @@
 """Numbers with the noun that they count."""
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def pluralize(count: int, one: str, many: str = "") -> str:
     """A number with what it counts: `1 photo`, `12,345 photos`.
 
     Args:

@@ -19,7 +19,7 @@ from cocasearch.captioned_data.shards import tar_rows
 from cocasearch.captioned_data.sidecars import sidecar_rows
 from cocasearch.captioned_data.source_names import SourceFile, source_files
 from cocasearch.captioned_data.unicode_names import FilesByName
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError, first_line
 from cocasearch.images.discovery import GIVE_LINKED, LINKED_FOLDER, is_passed_over
 
@@ -129,7 +129,7 @@ class _Gathered:
         if len(broken) > good:
             first = broken[0]
             raise CocaSearchError(
-                f"{len(broken)} of {counted(good + len(broken), 'row')} of {file.name} cannot be understood, "
+                f"{len(broken)} of {pluralize(good + len(broken), 'row')} of {file.name} cannot be understood, "
                 f"beginning with {first.where}: {first.reason}",
                 hint=_mending(first.reason),
             )
@@ -205,7 +205,7 @@ def _nothing(data: CaptionedData, path: Path, images: Path | None) -> CocaSearch
         folder = images or (path if path.is_dir() else path.parent)
         whose = "the folder given with --images" if images else "the data file's folder"
         return CocaSearchError(
-            f"not one of {counted(len(data.missing), 'photo')} of {data.source} is there, "
+            f"not one of {pluralize(len(data.missing), 'photo')} of {data.source} is there, "
             f"beginning with {first.where}: {first.reason}",
             hint=_DOWNLOAD if first.reason == _ADDRESS else f"relative paths start at {whose}, {folder.resolve()}",
         )

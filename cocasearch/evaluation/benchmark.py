@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cocasearch.captioned_data import CaptionedImage
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError
 from cocasearch.evaluation.caption_metrics import CaptionScores, score_captions
 from cocasearch.evaluation.described_images import describe_images
@@ -133,4 +133,4 @@ def _none_readable(unreadable: Sequence[tuple[str, str]]) -> str:
     if not unreadable:
         return "there are no photos to evaluate"
     key, reason = unreadable[0]
-    return f"not one of {counted(len(unreadable), 'photo')} can be read, beginning with {key}: {reason}"
+    return f"not one of {pluralize(len(unreadable), 'photo')} can be read, beginning with {key}: {reason}"

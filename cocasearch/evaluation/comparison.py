@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.evaluation.outcomes import ImageOutcomes, Shares
 
 RESAMPLES = 2000
@@ -87,7 +87,7 @@ class Comparison:
     def sentences(self) -> list[str]:
         """Sentences on what got better, what got worse, and what the images cannot show."""
         if self.proves_nothing:
-            photos = counted(self.n_images, "held-out photo proves", "held-out photos prove")
+            photos = pluralize(self.n_images, "held-out photo proves", "held-out photos prove")
             return [f"{photos} nothing: of fewer than {FEWEST}, all may change for the better by chance"]
         sentences = []
         for verdict in ("better", "worse"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.model.config import CoCaConfig, VisionTransformerConfig, presets
 from cocasearch.training.config import TrainingConfig
 from cocasearch.training.model.adapters import words
@@ -193,7 +193,7 @@ class Plan:
             f"memory expected: {self.memory / 2**30:.1f} GB{free}",
         ]
         if self.n_guard_trained_on:
-            photos = counted(self.n_guard_trained_on, "photo of the guard is", "photos of the guard are")
+            photos = pluralize(self.n_guard_trained_on, "photo of the guard is", "photos of the guard are")
             sentences.append(f"{photos} also learned from, and will not show what is forgotten")
         return sentences
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cocasearch.captioned_data import CaptionedImage, read_captioned_data
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.evaluation.benchmark import EvaluationReport, Examination
 from cocasearch.evaluation.comparison import Comparison, compare
@@ -38,7 +38,7 @@ class Guard:
         images = columns.read(data, beside=True).images
         if not any(map(_is_readable, images)):
             raise CocaSearchError(f"not one of the {len(images)} pictures of {data} can be read")
-        return cls(f"{counted(len(images), 'photo')} of {Path(data).name}", images)
+        return cls(f"{pluralize(len(images), 'photo')} of {Path(data).name}", images)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,6 @@ try:
 finally:
     print(*sys.modules, file=sys.stderr)
 """
-UNGROUPED = {"--passes", "--epochs", "--batch-size"}  # of finetune
 
 
 def command_of(line):
@@ -86,7 +85,7 @@ def test_every_command_and_parameter_is_explained_in_a_sentence(line):
 def test_options_are_in_groups_and_name_their_choices(line):
     for param in parameters(line):
         if param.param_type_name == "option" and not param.hidden:
-            assert param.rich_help_panel or (line == ("finetune",) and UNGROUPED.intersection(param.opts)), param.name
+            assert param.rich_help_panel, param.name
             for choice in param.type_descriptor.choices or ():
                 assert re.search(rf"\b{getattr(choice, 'value', choice)}\b", param.help), (param.name, choice)
 

@@ -15,7 +15,7 @@ from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.output.caption_report import print_captions, report_filled, report_run, report_sidecars
 from cocasearch.cli.output.review_output import exchange_captions
 from cocasearch.cli.output.unsure_captions import report_missing_confidences
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import NothingFound
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, index_name, read_manifest
@@ -163,5 +163,5 @@ def _discover(paths: list[Path], *, only_empty: bool) -> "list[ImageFile]":
     sidecars = Sidecars()
     without = [file for path, file in files.items() if not sidecars.has(path, "", "")]
     if len(without) < len(files):
-        console.report(f"{counted(len(files) - len(without), 'photo has', 'photos have')} a caption")
+        console.report(f"{pluralize(len(files) - len(without), 'photo has', 'photos have')} a caption")
     return without

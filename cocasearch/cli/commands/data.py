@@ -12,7 +12,7 @@ from cocasearch.cli.options.model_choice import chosen_model
 from cocasearch.cli.options.option_groups import input_option, output_option
 from cocasearch.cli.options.path_arguments import DATA, EXISTING_FOLDER, FILE
 from cocasearch.cli.output.skipped import NAMED, report_skipped
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _write(data: "Captioned", out: Path, *, overwrite: bool) -> None:
 
     rows = write_csv(data, out, overwrite=overwrite)
     report_skipped(data)
-    console.report(f"wrote {counted(rows, 'caption')} of {counted(len(data), 'photo')} to {out}")
+    console.report(f"wrote {pluralize(rows, 'caption')} of {pluralize(len(data), 'photo')} to {out}")
 
 
 def _print(report: "DataReport") -> None:
@@ -122,9 +122,9 @@ def _print(report: "DataReport") -> None:
     lengths = report.lengths
     counts = report.counts()
     lines = [
-        f"{counted(report.images, 'photo')}, {counted(report.captions, 'caption')}; "
+        f"{pluralize(report.images, 'photo')}, {pluralize(report.captions, 'caption')}; "
         + (f"{least} a photo" if least == most else f"{least} to {most} a photo, median {median}"),
-        f"{counted(report.distinct_captions, 'different caption')}, "
+        f"{pluralize(report.distinct_captions, 'different caption')}, "
         f"{report.shared_captions:,} of them of several photos",
         f"captions have {lengths.median} tokens at the median and {lengths.most} at most; "
         f"{lengths.cut:,} are longer than the {lengths.context} that the model reads",

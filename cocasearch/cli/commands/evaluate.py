@@ -8,7 +8,7 @@ from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_
 from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.output.hallucination_tables import hallucination_rows
 from cocasearch.cli.output.skipped import report_skipped
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.benchmark import EvaluationReport
@@ -46,7 +46,7 @@ def evaluate(
 
 
 def _print(report: "EvaluationReport") -> None:
-    size = f"{counted(report.n_images, 'photo')} and {counted(report.n_texts, 'text')}"
+    size = f"{pluralize(report.n_images, 'photo')} and {pluralize(report.n_texts, 'text')}"
     console.write_lines(f"{report.model} on {size}", "")
     ways = {"text to image": report.retrieval.text_to_image, "image to text": report.retrieval.image_to_text}
     console.write_table([{"retrieval": way, **scores.to_dict()} for way, scores in ways.items()])

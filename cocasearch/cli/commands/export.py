@@ -10,7 +10,7 @@ from cocasearch.cli.options.option_groups import output_option
 from cocasearch.cli.options.path_arguments import read_path
 from cocasearch.cli.options.shared_options import IndexName
 from cocasearch.cli.output.unsure_captions import report_missing_confidences
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, index_name
 from cocasearch.paths import index_folder
 
@@ -44,4 +44,4 @@ def export(
     with console.progress("exporting", "photos") as advance:
         count = write(index_folder(name), out, only_sure=sure, overwrite=overwrite, progress=advance)
     without = f", {excluded:,} unsure and left out" if excluded else ""
-    console.report(f"{counted(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}{without}")
+    console.report(f"{pluralize(count, 'photo')} of index '{index_name(index_folder(name))}' written to {out}{without}")

@@ -13,7 +13,7 @@ from cocasearch.cli.options.caption_settings import Compat, NoCaptions, default_
 from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.options.option_groups import index_option, output_option
 from cocasearch.cli.options.shared_options import BatchSize, Device, IndexModelName, IndexName, MaxMegapixels, Photos
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError, NothingFound, shortened
 from cocasearch.images.decode_limits import MAX_MEGAPIXELS
 from cocasearch.images.excludes import as_shown, as_written
@@ -178,7 +178,7 @@ def _report_plan(plan: BuildPlan, folder: Path, *, is_last: bool) -> None:
     for root in plan.scan.state.roots():
         if root.key not in plan.coverage.roots:
             console.report(f"no longer indexed, since its photos have moved: {console.shown(root.locate(folder))}")
-    photos = counted(plan.n_pruned, "photo")
+    photos = pluralize(plan.n_pruned, "photo")
     what = f"; --prune forgets {photos}, with vectors and captions" if plan.n_pruned else ""
     console.report(f"plan: {format_counts(plan.counts())}{what}")
     if is_last:
@@ -201,7 +201,7 @@ def _report_empty(index: Path, empty: Iterable[str], unmounted: Collection[str],
 def report_videos(count: int) -> None:
     """Say on stderr how many videos were passed over, if any."""
     if count:
-        console.report(f"{counted(count, 'video was', 'videos were')} passed over: photos alone are looked at")
+        console.report(f"{pluralize(count, 'video was', 'videos were')} passed over: photos alone are looked at")
 
 
 def summarise(report: BuildReport, folder: Path) -> None:
@@ -217,35 +217,35 @@ def summarise(report: BuildReport, folder: Path) -> None:
     _report_empty(folder, report.empty, report.unmounted, read_manifest(folder).locate_roots(folder).values())
     report_videos(report.videos)
     if report.vanished:
-        console.report(f"{counted(report.vanished, 'photo was', 'photos were')} gone when their turn came")
+        console.report(f"{pluralize(report.vanished, 'photo was', 'photos were')} gone when their turn came")
     if report.left_behind and not report.awaited:
         shown = [*map(console.shown, report.left_behind[:_SHOWN]), *["…"] * (len(report.left_behind) > _SHOWN)]
         console.report(
-            f"{counted(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
+            f"{pluralize(len(report.left_behind), 'photo is', 'photos are')} not there and left the index: "
             f"{', '.join(shown)}"
         )
     is_described = report.added + report.updated
     speed = f" in {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s" if is_described else ""
     counts = {change.value: report.counts[change] for change in Change}
     console.report(
-        f"{format_counts(counts)}{speed}; index '{index_name(folder)}' holds {counted(report.total, 'photo')}"
+        f"{format_counts(counts)}{speed}; index '{index_name(folder)}' holds {pluralize(report.total, 'photo')}"
     )
     if report.missing:
         forget_them = index_command(folder, "--prune")
         console.report(
-            f"{counted(report.missing, 'photo is', 'photos are')} missing and not searched; if moved, index the new "
+            f"{pluralize(report.missing, 'photo is', 'photos are')} missing and not searched; if moved, index the new "
             f"folder; to forget what is gone: {forget_them}"
         )
     if report.captionless:
         write_them = f"cocasearch caption --index {shlex.quote(index_name(folder))}"  # which takes photos without it
         console.report(
-            f"{counted(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
+            f"{pluralize(report.captionless, 'photo has', 'photos have')} no caption; write them with: {write_them}"
         )
     if report.awaited:
         pending = find_rebuild(folder)
         model = ("--model", shlex.quote(pending.model_name)) if pending else ()
         raise CocaSearchError(
-            f"{counted(report.awaited, 'photo')} could not be read now, so the old index stays in use",
+            f"{pluralize(report.awaited, 'photo')} could not be read now, so the old index stays in use",
             hint=f"is their drive away? To go on: {index_command(folder, '--rebuild', *model)}",
         )
     if not report.total:

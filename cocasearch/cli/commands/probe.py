@@ -10,7 +10,7 @@ from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.options.option_groups import input_option
 from cocasearch.cli.options.path_arguments import DATA
 from cocasearch.cli.output import skipped
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def probe(
         sides = {"linear_probe": found.to_dict() | {"penalty": fitted.penalty}, "zero_shot": by_words.to_dict()}
         console.write_json({"model": loaded.name, **counts, **sides, "verdict": sentence})
     else:
-        learned_from = f"{counted(len(names), 'label')}, {counted(len(labels), 'photo')} to learn from"
+        learned_from = f"{pluralize(len(names), 'label')}, {pluralize(len(labels), 'photo')} to learn from"
         console.write_lines(f"{learned_from}, {len(truth):,} held out", "")
         console.write_table([_row("linear classifier", found), _row("words alone", by_words)])
     console.report(sentence)
@@ -155,7 +155,7 @@ def _embed(
             advance(len(labels) + len(failures), len(rows))
     console.name_unreadable(failures)
     if not labels:
-        raise CocaSearchError(f"none of {counted(len(rows), 'photo')} can be read")
+        raise CocaSearchError(f"none of {pluralize(len(rows), 'photo')} can be read")
     return np.concatenate(vectors), np.array(labels, dtype=np.int64)
 
 

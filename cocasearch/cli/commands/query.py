@@ -15,7 +15,7 @@ from cocasearch.cli.options.option_groups import output_option, search_option
 from cocasearch.cli.options.path_arguments import FILE, FOLDER
 from cocasearch.cli.output.query_words import report_words, shortened
 from cocasearch.cli.output.unsure_captions import report_missing_confidences, shown
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError, NothingFound
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, follow_command, read_manifest
 from cocasearch.indexing.store.records import WHERE_HELP
@@ -195,7 +195,7 @@ def _nothing_found(
     condition may ask for.
     """
     if unsure and (matches := searcher.search(wanted, unsure, where=where, mode=mode, all_captions=True)):
-        captions = counted(len(matches), "unsure caption was", "unsure captions were")
+        captions = pluralize(len(matches), "unsure caption was", "unsure captions were")
         return NothingFound("no photo answers this query", hint=f"{captions} left out: add --all-captions")
     near = searcher.values_near(where) if where is not None else ""
     if has_min_score and mode == "vector" and (best := searcher.search(wanted, 1, where=where)):
@@ -215,4 +215,4 @@ def _report_files(hits: "Sequence[SearchHit]", searcher: "Searcher", index: str)
             console.report(f"exact copies of {names[0]} are not listed: {', '.join(names[1:])}{more}")
     if absent := [hit for hit in hits if not hit.is_there]:
         follow = follow_command(index_folder(index), searcher.folder_of(absent[0]))
-        console.report(f"{counted(len(absent), 'photo is', 'photos are')} not where they were indexed; {follow}")
+        console.report(f"{pluralize(len(absent), 'photo is', 'photos are')} not where they were indexed; {follow}")

@@ -8,7 +8,7 @@ import typer
 from cocasearch.cli import console
 from cocasearch.cli.options.path_arguments import PATH, read_path
 from cocasearch.cli.options.shared_options import IndexName
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, index_name
 from cocasearch.paths import expand_home, index_folder
 
@@ -34,7 +34,7 @@ def remove(
         )
     unreadable = f", {report.forgotten} unreadable forgotten" if report.forgotten else ""
     console.report(
-        f"{report.removed} removed{unreadable}; index '{index_name(index)}' holds {counted(report.total, 'photo')}"
+        f"{report.removed} removed{unreadable}; index '{index_name(index)}' holds {pluralize(report.total, 'photo')}"
     )
 
 
@@ -51,4 +51,4 @@ def reroot(
     index = index_folder(name)
     with console.working("moving"):
         count = follow(index, expand_home(old), expand_home(new))
-    console.report(f"{counted(count, 'photo')} of index '{index_name(index)}' moved to {console.shown(new)}")
+    console.report(f"{pluralize(count, 'photo')} of index '{index_name(index)}' moved to {console.shown(new)}")

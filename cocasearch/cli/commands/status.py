@@ -7,7 +7,7 @@ from cocasearch.cli import console
 from cocasearch.cli.options.option_groups import index_option, output_option
 from cocasearch.cli.options.path_arguments import INDEX
 from cocasearch.cli.options.shared_options import AsJson
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError
 from cocasearch.images.excludes import as_shown
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, follow_command, index_command, list_indexes
@@ -76,7 +76,7 @@ def _lines(summary: "IndexSummary") -> list[str]:
 
     parts = ", ".join(f"{part} {size / 1e6:.2f}" for part, size in summary.bytes_by_part.items())
     lines = [
-        f"{summary.name}: {counted(summary.photos, 'photo')}, {summary.bytes / 1e6:.2f} MB "
+        f"{summary.name}: {pluralize(summary.photos, 'photo')}, {summary.bytes / 1e6:.2f} MB "
         f"in {console.shown(summary.folder)}",
         f"  captions {summary.captions} of {summary.photos}{_of_captions(summary)}",
         *(f"  written  {CaptionOptions(**settings)}" for settings in summary.caption_settings),
@@ -89,13 +89,13 @@ def _lines(summary: "IndexSummary") -> list[str]:
     if summary.rebuild:
         lines.append(f"  rebuild  with {summary.rebuild} has not been completed: index --rebuild goes on")
     if summary.excludes:
-        kept_back = f"; {counted(summary.excluded, 'photo')} kept back" if summary.excluded else ""
+        kept_back = f"; {pluralize(summary.excluded, 'photo')} kept back" if summary.excluded else ""
         lines.append(f"  excludes {', '.join(console.shown(as_shown(one)) for one in summary.excludes)}{kept_back}")
     if summary.missing:
         lines.append(f"  missing  {summary.missing}, not found where they were")
     if summary.remarks:
         find = index_command(Path(summary.folder), "--where", '"remark is not null"', command="query")
-        lines.append(f"  remarks  {counted(summary.remarks, 'photo')} damaged around the pixels and read: {find}")
+        lines.append(f"  remarks  {pluralize(summary.remarks, 'photo')} damaged around the pixels and read: {find}")
     lines += [f"  unreadable {line}" for line in _bad_lines(summary)[:_SHOWN_UNREADABLE]]
     if (more := len(summary.unreadable) - _SHOWN_UNREADABLE) > 0:
         lines.append(f"  unreadable {more} more: cocasearch status --bad")

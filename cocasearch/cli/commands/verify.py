@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cocasearch.cli import console
 from cocasearch.cli.options.option_groups import index_option
 from cocasearch.cli.options.shared_options import AsJson, IndexName
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError
 from cocasearch.indexing.repair.problems import ABSENT_FOLDERS
 from cocasearch.indexing.store.manifest import DEFAULT_INDEX, follow_command, index_command, index_name
@@ -60,7 +60,7 @@ def _line(problem: "Problem") -> str:
 def _conclude(verification: "Verification", index: "Path", *, repair: bool) -> None:
     name = index_name(index)
     if verification.ok:
-        console.report(f"index '{name}' with {counted(verification.rows, 'row')} is in order")
+        console.report(f"index '{name}' with {pluralize(verification.rows, 'row')} is in order")
         if absent := next((problem for problem in verification.problems if problem.what == ABSENT_FOLDERS), None):
             console.report(f"photos are not where they were; {follow_command(index, Path(absent.examples[0]))}")
         elif any(problem.remedy == "index" for problem in verification.problems):

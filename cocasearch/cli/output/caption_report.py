@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cocasearch.cli import console
 from cocasearch.cli.console import Format
 from cocasearch.cli.output.unsure_captions import IS_SURE, shown
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import NothingFound
 from cocasearch.indexing.store.manifest import index_command, index_name
 
@@ -51,10 +51,10 @@ def report_run(report: "CaptionReport", *, only_empty: bool) -> None:
 def report_sidecars(sink: "Sidecars") -> None:
     """Report the side-cars by people, those that were replaced, and those that belong to no photo any more."""
     if sink.kept:
-        captions = counted(len(sink.kept), "caption is", "captions are")
+        captions = pluralize(len(sink.kept), "caption is", "captions are")
         console.report(f"{captions} by a person or of unknown origin, and stayed; to replace such too: --overwrite all")
     if sink.set_aside:
-        captions = counted(len(sink.set_aside), "caption of a person was", "captions of people were")
+        captions = pluralize(len(sink.set_aside), "caption of a person was", "captions of people were")
         console.report(f"{captions} replaced; a copy is beside each: {console.shown(sink.set_aside[0])}")
     for text in sorted(sink.nobodys)[:_NAMED]:
         console.report(f"{console.shown(text)} could belong to several photos, so it is read for none of them")
@@ -78,7 +78,7 @@ def report_filled(report: "FillReport", index: Path) -> None:
     if report.outdated:
         console.report(f"to update changed photos: {index_command(index)}")
     if report.unjudged:
-        captions = counted(report.unjudged, "caption has", "captions have")
+        captions = pluralize(report.unjudged, "caption has", "captions have")
         console.report(
             f"{captions} no confidence, which needs the caption options that the model was calibrated with; to "
             f"rewrite all captions: {index_command(index, '--rebuild')}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cocasearch.cli import console
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.comparison import ComparedFigure, Interval
@@ -19,7 +19,7 @@ _NAMED = 3  # photos that are no longer captioned right; the rest is counted
 
 def print_proof(result: "FinetuneResult", out: Path) -> None:
     """The tables on stdout; what they mean, on stderr."""
-    photos = counted(result.comparison.n_images, "held-out photo")
+    photos = pluralize(result.comparison.n_images, "held-out photo")
     console.write_lines(f"{photos}, with 95 % intervals", _by_what_it_was_chosen(result.is_measured_apart), "")
     _print_figures(result.comparison.figures)
     console.write_lines("", f"what it knew before: {result.forgetting.guard}", "")

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from cocasearch.cli import console
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.indexing.store.manifest import index_command, index_name
 
 _NAMED = 10  # photos
@@ -25,7 +25,7 @@ def _write_review(index: Path, file: Path, *, overwrite: bool) -> None:
     count = write_unsure(index, file, overwrite=overwrite)
     apply = index_command(index, "--apply", shlex.quote(str(file)), command="caption")
     console.report(
-        f"{counted(count, 'unsure caption')} of index '{index_name(index)}' written to {file}",
+        f"{pluralize(count, 'unsure caption')} of index '{index_name(index)}' written to {file}",
         f"correct them, empty them, or write yes in the column 'right', then: {apply}",
     )
 
@@ -40,7 +40,7 @@ def _apply_review(index: Path, file: Path) -> None:
     for path in named:
         console.report(f"not stored: {console.shown(path)}: the photo is not in the index, or has changed since")
     if more := len(report.lost) - len(named):
-        console.report(f"not stored: {counted(more, 'decision')}{' more' if named else ''}")
+        console.report(f"not stored: {pluralize(more, 'decision')}{' more' if named else ''}")
     counts = {
         "changed": report.changed,
         "confirmed": report.confirmed,
@@ -50,5 +50,5 @@ def _apply_review(index: Path, file: Path) -> None:
     listed = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     console.report(f"{listed}; index '{index_name(index)}'")
     if report.replaced:
-        what = counted(report.replaced, "earlier decision of yours was", "earlier decisions of yours were")
+        what = pluralize(report.replaced, "earlier decision of yours was", "earlier decisions of yours were")
         console.report(f"{what} replaced")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cocasearch.cli import console
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.training.step.launch import process_number
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def report_skipped(data: "CaptionedData") -> None:
     source = console.shown(data.source)
     if data.copies:
         merged = "copy of another photo is merged with it", "copies of other photos are merged with them"
-        console.report(f"{source}: {counted(len(data.copies), *merged)}")
+        console.report(f"{source}: {pluralize(len(data.copies), *merged)}")
         _report_some([(copy.where, copy.reason) for copy in data.copies])
     if data.skipped:
-        bad, missing = counted(len(data.bad_rows), "bad row"), counted(len(data.missing), "missing photo")
+        bad, missing = pluralize(len(data.bad_rows), "bad row"), pluralize(len(data.missing), "missing photo")
         console.report(f"{source}: skipped {bad} and {missing}")
         check = f"; all of them: cocasearch data check {shlex.quote(data.source)} --format csv"
         _report_some([(row.where, row.reason) for row in data.skipped], check)
@@ -40,14 +40,14 @@ def report_not_trained_on(excluded: "Excluded") -> None:
         (excluded.unreadable, "cannot be read"),
     ):
         if pairs:
-            console.report(f"not trained on, since they {what}: {counted(len(pairs), 'photo')}")
+            console.report(f"not trained on, since they {what}: {pluralize(len(pairs), 'photo')}")
             _report_some(pairs)
 
 
 def report_look_alike(count: int) -> None:
     """Report how many photos resemble measured ones and are trained on all the same."""
     console.report(
-        f"{counted(count, 'photo is', 'photos are')} nearly the same as one that is measured on; since so many "
+        f"{pluralize(count, 'photo is', 'photos are')} nearly the same as one that is measured on; since so many "
         "photos of this kind look alike, they are trained on all the same (--val DATA measures on others)"
     )
 
@@ -57,7 +57,9 @@ def report_several_labels(images: "Iterable[CaptionedImage]") -> None:
     labels = {image.key: list(dict.fromkeys(image.captions)) for image in images}
     several = [(key, ", ".join(names)) for key, names in labels.items() if len(names) > 1]
     if several:
-        console.report(f"{counted(len(several), 'photo has', 'photos have')} several labels, of which the first counts")
+        console.report(
+            f"{pluralize(len(several), 'photo has', 'photos have')} several labels, of which the first counts"
+        )
         _report_some(several)
 
 

@@ -88,7 +88,7 @@ class ImageRecord:
     mtime_ns: Annotated[int, Column("int64")]
     width: Annotated[int, Column("int32", "pixels", in_snapshot=True)]
     height: Annotated[int, Column("int32", "pixels", in_snapshot=True)]
-    format: Annotated[str, Column("string", "JPEG, PNG …", in_snapshot=True)]
+    format: Annotated[str, Column("string", "such as JPEG", in_snapshot=True)]
     taken_at: Annotated[datetime | None, Column("time", "by the camera's clock", in_snapshot=True)]
     latitude: Annotated[float | None, Column("float64", "degrees", in_snapshot=True)]
     longitude: Annotated[float | None, Column("float64", "degrees", in_snapshot=True)]

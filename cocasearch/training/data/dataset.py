@@ -18,7 +18,7 @@ from torch import Tensor
 from cocasearch.byte_range import ImageSource
 from cocasearch.captioned_data import CaptionedImage
 from cocasearch.checkpoints.sentence_encoder import SENTENCE_WIDTH
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 from cocasearch.errors import CocaSearchError, UnreadableImage
 from cocasearch.images.transforms import Preprocess
 from cocasearch.model.text_decoder import trim_padding
@@ -131,7 +131,7 @@ class TrainingData:
         """
         if (pictures := sum(self._shares(config))) < processes:
             raise CocaSearchError(
-                f"a step of {counted(pictures, 'picture')} cannot be shared by {processes} processes",
+                f"a step of {pluralize(pictures, 'picture')} cannot be shared by {processes} processes",
                 hint=f"batch_size of {processes} at least, or fewer processes",
             )
         plans = (self._plan(config, step).share(rank, processes) for step in range(first_step, steps))

@@ -10,7 +10,7 @@ from cocasearch.cli.options.model_choice import load_chosen
 from cocasearch.cli.options.path_arguments import DATA, MODEL
 from cocasearch.cli.output.hallucination_tables import hallucination_rows
 from cocasearch.cli.output.skipped import report_skipped
-from cocasearch.counting import counted
+from cocasearch.counting import pluralize
 
 if TYPE_CHECKING:
     from cocasearch.evaluation.calibration import Calibration
@@ -66,7 +66,7 @@ def calibrate(
 
 
 def _print(model: str, found: "Calibration") -> None:
-    size = counted(found.confidence.n_photos, "photo")
+    size = pluralize(found.confidence.n_photos, "photo")
     console.write_lines(f"{model} on {size}, each half measured by a fit to the other half", "")
     bins = [row for row in found.confidence.reliability if row.n_photos]
     console.write_table(
