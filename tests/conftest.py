@@ -47,9 +47,9 @@ QUICK = (
     "cli/output/test_text_tables.py",
     "evaluation",
     "images",
-    "indexing/snapshot/test_vector_file.py",
-    "indexing/store/test_conditions.py",
+    "indexing/snapshot/test_faiss_file.py",
     "indexing/store/test_manifest.py",
+    "indexing/store/test_where_clause.py",
     "inference/generation/test_caption_options.py",
     "model",
     "search/test_fusion.py",
@@ -62,6 +62,7 @@ QUICK = (
     "training/test_config.py",
 )
 NOT_QUICK = ("captioned_data/test_object_store.py", "images/test_fuzzed.py", "model/test_learning.py")
+assert all((Path(__file__).parent / name).exists() for name in (*QUICK, *NOT_QUICK)), "a name is that of no test"
 EXIF_ORIENTATION, TURNED_RIGHT = 0x0112, 6
 
 

@@ -104,7 +104,7 @@ def as_query(asked: "Query | str | Path | Image.Image") -> Query:
     if isinstance(asked, Image.Image):
         return Query((QueryTerm("image", asked),))
     raise CocaSearchError(
-        f"a {type(asked).__name__} cannot be looked for: a query is words, the path of a picture, a PIL picture, or "
+        f"a {type(asked).__name__} cannot be looked for: a query is words, the path of a photo, a PIL image, or "
         "several terms put together",
         hint="parse_terms(texts=[…], images=[…]) of cocasearch.search.query_terms puts terms together; one search for "
         "each of several questions; search_vector takes a vector",
@@ -134,7 +134,7 @@ def _image_term(term: str) -> QueryTerm:
     status = status_of(path)
     if status and stat.S_ISDIR(status.st_mode):
         raise CocaSearchError(
-            f"{shortened(term, _LONGEST_TERM)} is a folder; a query takes one picture",
+            f"{shortened(term, _LONGEST_TERM)} is a folder; a query takes one photo",
             hint=f'to search in it alone: cocasearch query "a dog on a beach" --in {shlex.quote(term)}',
         )
     if not status:
@@ -147,5 +147,5 @@ def _image_term(term: str) -> QueryTerm:
         )
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, without an end
         term = shortened(term, _LONGEST_TERM)
-        raise CocaSearchError(f"{term} is no file but a pipe or a device; a query takes one picture")
+        raise CocaSearchError(f"{term} is no file but a pipe or a device; a query takes one photo")
     return QueryTerm("image", str(path))

@@ -196,4 +196,4 @@ def check_arguments(
     if query is not None and mode != "vector" and not query.texts:
         raise CocaSearchError("captions are searched for words, and the query has none", hint="add --text WORDS")
     if query is not None and mode == "text" and query.images:
-        raise CocaSearchError("captions cannot be searched for a picture", hint="search for both with --hybrid")
+        raise CocaSearchError("captions cannot be searched for a photo", hint="search for both with --hybrid")

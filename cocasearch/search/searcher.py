@@ -216,7 +216,7 @@ class Searcher:
         for _ in range(_ATTEMPTS):
             if not len(self):
                 hint = index_command(self._index, "./photos")
-                raise NothingFound(f"index '{index_name(self._index)}' holds no pictures yet", hint=hint)
+                raise NothingFound(f"index '{index_name(self._index)}' holds no photos yet", hint=hint)
             try:
                 return self._hits(rank(self._ranker))
             except VersionGone as error:

@@ -71,8 +71,8 @@ class TrainingConfig:
             refuse(unlocked and not is_locked, f"unlocked_{tower}_groups={unlocked} needs lock_{tower}=true")
         refuse(
             is_cached and not self.data.fixed_views,
-            "cache_features=true needs fixed_views: otherwise every view of a picture is a new one, seen once",
-            "fixed_views=4, or another number of views of each picture",
+            "cache_features=true needs fixed_views: otherwise every view of a photo is a new one, seen once",
+            "fixed_views=4, or another number of views of each photo",
         )
         refuse(is_cached and teacher, f"cache_features=true goes without distill_from: {teacher} needs pixels")
         is_dropped = self.model.force_patch_dropout > 0

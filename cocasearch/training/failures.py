@@ -52,7 +52,7 @@ def explained(
         at_once = math.ceil(pictures / config.parts(pictures))
         smaller = f"the same command with --set micro_batch={max(1, at_once // 2)} goes on from there"
         return CocaSearchError(
-            f"{at_once} pictures at once do not fit in memory; the {kept} steps done are kept",
+            f"{at_once} photos at once do not fit in memory; the {kept} steps done are kept",
             hint=smaller if at_once > 1 else "a smaller model, or more memory",
         )
     if isinstance(error, NoNumbersError):

@@ -135,13 +135,11 @@ class _Finetuning:
             [images], request.validation, request.columns, config, RunData(request.out, self.processes)
         )
         if not self.held_out and not config.data.held_out:
-            raise CocaSearchError(
-                "held_out=0 leaves no pictures to measure on", hint="held_out=1 or more, or --val DATA"
-            )
+            raise CocaSearchError("held_out=0 leaves no photos to measure on", hint="held_out=1 or more, or --val DATA")
         if not self.held_out:
             raise CocaSearchError(
-                f"{request.data} has {len(images)} pictures, too few to hold some out for measuring",
-                hint="five pictures at least, or --val DATA",
+                f"{request.data} has {len(images)} photos, too few to hold some out for measuring",
+                hint="five photos at least, or --val DATA",
             )
         self.validation, self.test = validation_and_test(self.held_out, seed=config.run.seed)
         plan = self.processes.once(lambda: self._planned(config, reason_of_rate(config, chosen)))
@@ -263,7 +261,7 @@ class _Measured(NamedTuple):
 
 def _finetuned_card(name: str, base: str, n_images: int) -> str:
     return (
-        f"# {name}\n\nA CoCa model, fine-tuned from {base} on {n_images} captioned pictures with `cocasearch finetune`."
+        f"# {name}\n\nA CoCa model, fine-tuned from {base} on {n_images} captioned photos with `cocasearch finetune`."
         "\nSettings and held-out figures are under `provenance` in config.json. The terms of the model it started"
-        "\nfrom and of the pictures apply to these weights.\n"
+        "\nfrom and of the photos apply to these weights.\n"
     )

@@ -37,7 +37,7 @@ class Guard:
             return cls(f"{len(images)} everyday photos that come with cocasearch", images)
         images = columns.read(data, beside=True).images
         if not any(map(_is_readable, images)):
-            raise CocaSearchError(f"not one of the {len(images)} pictures of {data} can be read")
+            raise CocaSearchError(f"not one of the {len(images)} photos of {data} can be read")
         return cls(f"{pluralize(len(images), 'photo')} of {Path(data).name}", images)
 
 

@@ -192,7 +192,7 @@ def _labelled(request: TrainingRequest, class_names: ClassNames | None) -> Label
     if not request.labels:
         return None
     if class_names is None:
-        raise CocaSearchError("labelled pictures need the names of their classes", hint="--names TABLE.tsv")
+        raise CocaSearchError("labelled photos need the names of their classes", hint="--names TABLE.tsv")
     images: list[ImageSource] = []
     classes: list[int] = []
     for path in request.labels:

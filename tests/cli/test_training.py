@@ -232,7 +232,7 @@ def test_photos_that_are_also_measured_on_are_named_and_not_trained_on(captioned
     assert "not trained on, since they are measured on, byte for byte: 1 photo" in lines
     assert "  photos/0.png: photos/0.png" in lines
     assert "  photos/3.png: photos/again.jpg" in lines
-    assert "all 2 of them, with the reasons: trained.run/excluded.csv" in lines
+    assert "2 in all, with the reasons: trained.run/excluded.csv" in lines
     assert read_model_folder(folder / "trained").provenance["pictures"] == [8]
     kept = captioned("train", "captions.tsv", "--out", "other", *options[2:], "--set", "keep_near=true")
     assert kept.exit_code == 0, kept.stderr
@@ -331,7 +331,7 @@ def test_what_is_no_use_is_refused_in_a_sentence(captioned, options, words):
     ("options", "words"),
     [
         (("--keep", "1"), "keep must be from 0 to below 1, not 1"),
-        (("--set", "held_out=0"), "held_out=0 leaves no pictures to measure on"),
+        (("--set", "held_out=0"), "held_out=0 leaves no photos to measure on"),
     ],
 )
 def test_what_leaves_finetuning_nothing_to_show_is_refused(captioned, options, words):

@@ -237,12 +237,12 @@ def test_bad_files_are_tried_again_when_wanted(update, photos):
 
 
 def test_an_unchanged_library_changes_no_file_of_the_index(update, index):
-    def stamps():
+    def change_times():
         return {file: file.stat().st_mtime_ns for file in index.rglob("*") if file.is_file()}
 
-    before = stamps()
+    before = change_times()
     assert update().unchanged == 10
-    assert stamps() == before
+    assert change_times() == before
 
 
 def test_a_plan_is_made_without_changing_anything(update, index, photos, loaded, draw):

@@ -45,7 +45,7 @@ def test_what_looks_like_a_file_and_is_none_is_an_error(term):
 @pytest.mark.parametrize("term", ["./sub", "sub/", "sub/inner"])
 def test_a_folder_is_no_words_and_told_with_the_search_in_it(folder, term):
     (folder / "sub" / "inner").mkdir()
-    with pytest.raises(CocaSearchError, match="is a folder; a query takes one picture") as caught:
+    with pytest.raises(CocaSearchError, match="is a folder; a query takes one photo") as caught:
         parse_terms([term])
     assert caught.value.hint.endswith(f"--in {term}")
 

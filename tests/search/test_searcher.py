@@ -152,7 +152,7 @@ def test_no_index_is_an_error(tmp_path, loaded):
 def test_an_index_without_images_finds_nothing(tmp_path, loaded):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     IndexBuilder(tmp_path / "index", loaded).build([tmp_path])
-    with pytest.raises(NothingFound, match="holds no pictures"):
+    with pytest.raises(NothingFound, match="holds no photos"):
         Searcher(tmp_path / "index", loaded).search("a dog")
 
 

@@ -13,7 +13,7 @@ FAILING = Path(__file__).parent / "failing_process.py"
 WITHOUT_A_WORD = "another process of this run ended without a word"
 # Each as a fault, its process and step, and how the survivors or the process itself tell it; they follow each other.
 FEW = [
-    ("memory", 1, 2, "process 1: error: 3 pictures at once do not fit in memory; the 2 steps done are kept"),
+    ("memory", 1, 2, "process 1: error: 3 photos at once do not fit in memory; the 2 steps done are kept"),
     ("killed", 0, 3, f"process 1: error: {WITHOUT_A_WORD}"),
     ("launcher killed", 1, 5, "stopped: what was done is kept"),
 ]

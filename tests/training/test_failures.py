@@ -49,7 +49,7 @@ def test_no_memory_is_known_when_seen(error: Exception) -> None:
 @pytest.mark.parametrize(("config", "at_once", "smaller"), [({}, 64, 32), ({"micro_batch": 10}, 10, 5)])
 def test_no_memory_says_what_fits_better(config: dict[str, int], at_once: int, smaller: int) -> None:
     told = explained(MemoryError(), CONFIG.changed(**config), step=7, kept=7, pictures=64)
-    assert str(told) == f"{at_once} pictures at once do not fit in memory; the 7 steps done are kept"
+    assert str(told) == f"{at_once} photos at once do not fit in memory; the 7 steps done are kept"
     assert f"--set micro_batch={smaller} " in str(told.hint)
 
 
@@ -64,7 +64,7 @@ def test_what_is_told_well_already_is_left_alone() -> None:
 
 
 def test_a_run_without_memory_goes_on_in_smaller_parts(runs, tmp_path: Path) -> None:
-    with pytest.raises(CocaSearchError, match="6 pictures at once do not fit in memory; the 2 steps done are kept"):
+    with pytest.raises(CocaSearchError, match="6 photos at once do not fit in memory; the 2 steps done are kept"):
         failing(runs.plain(tmp_path / "model", dropout=0.0), 2, run_out).run()
     again, whole = (runs.plain(tmp_path / name, dropout=0.0, **more) for name, more in PARTS.items())
     again.run()

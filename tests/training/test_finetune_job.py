@@ -103,7 +103,7 @@ def test_finetuning_makes_a_model_better_and_says_so(csv_of, more_drawings, mode
     assert stored.fingerprint == result.fingerprint == load_model(out, device="cpu").fingerprint
     base = {"name": "untrained", "fingerprint": read_model_folder(model_folder).fingerprint}
     assert stored.provenance["started_from"] == base
-    assert "fine-tuned from untrained on 58 captioned pictures" in (out / "README.md").read_text()
+    assert "fine-tuned from untrained on 58 captioned photos" in (out / "README.md").read_text()
     caption = Captioner(load_model(out, device="cpu")).caption_pixels(torch.zeros(1, 3, 32, 32), CaptionOptions())[0]
     assert any(shape in caption.text for shape in ("square", "circle", "triangle"))
     # the table of shares begins with what was trained and ends with what it started from
@@ -298,7 +298,7 @@ def test_columns_of_other_names(csv_of, more_drawings, data: Path, model_folder:
 
 def test_too_few_pictures_to_measure(csv_of, more_drawings, model_folder: Path, tmp_path: Path) -> None:
     few = csv_of(tmp_path / "photos", more_drawings(4))
-    with pytest.raises(CocaSearchError, match="has 4 pictures, too few to hold some out") as caught:
+    with pytest.raises(CocaSearchError, match="has 4 photos, too few to hold some out") as caught:
         finetune(FinetuneRequest(few, tmp_path / "mine", model_folder))
     assert "--val DATA" in str(caught.value.hint)
     assert not (tmp_path / "mine").exists()
@@ -368,7 +368,7 @@ def test_a_guard_of_which_nothing_can_be_read_is_refused_before_anything_is_meas
     guard.write_text("image,caption\ntorn.jpg,a thing\n")
     stages: list[str] = []
     listener = FinetuneListener(stage=lambda what, _done, _total: stages.append(what))
-    with pytest.raises(CocaSearchError, match=r"not one of the 1 pictures of .*guard\.csv can be read"):
+    with pytest.raises(CocaSearchError, match=r"not one of the 1 photos of .*guard\.csv can be read"):
         finetune(
             FinetuneRequest(data, tmp_path / "m", model_folder, guard=guard, adjust=quick),
             listener=listener,

@@ -178,4 +178,4 @@ def test_fewer_pictures_than_processes_are_refused(data: Path, model_folder: Pat
     running = torchrun(2, data, tmp_path / "shared", model_folder, "batch_size=1")
     _, stderr = running.communicate(timeout=240)
     assert running.returncode != 0
-    assert "error: a step of 1 picture cannot be shared by 2 processes" in stderr
+    assert "error: a step of 1 photo cannot be shared by 2 processes" in stderr

@@ -62,7 +62,7 @@ def test_training_goes_on_from_a_model_with_several_sources(
         ({"weights": [1.0, 2.0]}, "there are 1 data files but 2 weights"),
         ({"weights": [0.0]}, "a weight must be a number above 0, not 0"),
         ({"preset": "coca-maxi"}, "unknown preset 'coca-maxi'; there are .*coca-mini"),
-        ({"labels": [Path("labels.csv")], "preset": "coca-mini"}, "labelled pictures need the names of their classes"),
+        ({"labels": [Path("labels.csv")], "preset": "coca-mini"}, "labelled photos need the names of their classes"),
         ({"names": Path("none.tsv")}, "cannot read class names from none.tsv"),
         ({"model": "./nowhere"}, "there is no model folder nowhere"),
     ],

@@ -32,7 +32,7 @@ Rerank = Annotated[
     float | None,
     caption_option(
         help="Beam search: weight of the similarity of photo and caption in the choice among finished captions.",
-        show_default="4.0, 0 for models that cannot judge captions",
+        show_default="4.0; 0 for models that cannot rerank captions",
     ),
 ]
 MinLength = Annotated[int, caption_option(help="Shortest caption in tokens, with start and end.")]

@@ -65,7 +65,7 @@ def report_several_labels(images: "Iterable[CaptionedImage]") -> None:
 
 def _report_file(file: "Path", count: int) -> None:
     if count:
-        console.report(f"all {count:,} of them, with the reasons: {console.shown(str(file))}")
+        console.report(f"{count:,} in all, with the reasons: {console.shown(str(file))}")
 
 
 def data_listener(progress: Callable[[str, int, int], None]) -> "DataListener":

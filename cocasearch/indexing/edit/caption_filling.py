@@ -140,7 +140,7 @@ class CaptionFiller:
                 if not is_wanted:
                     continue
                 file = ImageKey(row["root"], row["path"]).file(roots)
-                if _stamp(file) == (row["size"], row["mtime_ns"]):
+                if _file_stat(file) == (row["size"], row["mtime_ns"]):
                     yield _Photo(row["id"], file, is_captioned)
                 elif not is_captioned:
                     report.outdated += 1
@@ -211,7 +211,7 @@ def _stored(description: ImageDescription) -> StoredCaption:
     )
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _file_stat(file: Path) -> tuple[int, int] | None:
     try:
         status = status_of(file)
     except CocaSearchError:

@@ -187,7 +187,7 @@ def _nothing_of(file: Path, index: AnyIndex) -> NothingFound:
 def _refuse_captionless(table: IndexTable, index: AnyIndex) -> None:
     """Tell an index without captions, or without photos, from one without unsure captions."""
     if not len(table):
-        raise NothingFound(f"index '{index_name(index)}' holds no pictures yet", hint=index_command(index, "./photos"))
+        raise NothingFound(f"index '{index_name(index)}' holds no photos yet", hint=index_command(index, "./photos"))
     if table.count_without_caption() == len(table):
         hint = f"write them with: cocasearch caption --index {shlex.quote(index_name(index))}"
         raise NothingFound(f"index '{index_name(index)}' has no captions to look through", hint=hint)

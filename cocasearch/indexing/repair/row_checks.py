@@ -122,14 +122,14 @@ class FileChecks:
                 what = "photos whose content has changed, though neither size nor time of change has"
                 self._problems.add("files", what, "touch", str(file))
 
-    def _is_unchanged(self, file: Path, stamp: tuple[int, int]) -> bool:
+    def _is_unchanged(self, file: Path, indexed: tuple[int, int]) -> bool:
         try:
             status = status_of(file)
         except CocaSearchError:
             status = None
         if status is None:
             self._problems.add("files", "photos that are not there any more", "index", str(file))
-        elif file_stat(status) != stamp:
+        elif file_stat(status) != indexed:
             self._problems.add("files", "photos that have changed since they were indexed", "index", str(file))
         else:
             return True

@@ -52,7 +52,7 @@ class LabelledImages:
     def pictures(self) -> list[NamedPicture]:
         """The pictures, each with the name that it is reported by."""
         return [
-            NamedPicture(image, str(image) if isinstance(image, Path) else f"labelled picture {index}")
+            NamedPicture(image, str(image) if isinstance(image, Path) else f"labelled photo {index}")
             for index, image in enumerate(self.images)
         ]
 
@@ -96,7 +96,7 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         if not self.sources or not all(source.images for source in self.sources):
-            raise CocaSearchError("there are no captioned pictures to train on")
+            raise CocaSearchError("there are no captioned photos to train on")
         # Captions are tokenized once; a row is the ids without padding.
         self._ids = [
             [self.tokenizer(image.captions, self.context_length) for image in source.images] for source in self.sources
@@ -131,7 +131,7 @@ class TrainingData:
         """
         if (pictures := sum(self._shares(config))) < processes:
             raise CocaSearchError(
-                f"a step of {pluralize(pictures, 'picture')} cannot be shared by {processes} processes",
+                f"a step of {pluralize(pictures, 'photo')} cannot be shared by {processes} processes",
                 hint=f"batch_size of {processes} at least, or fewer processes",
             )
         plans = (self._plan(config, step).share(rank, processes) for step in range(first_step, steps))
@@ -217,7 +217,7 @@ class TrainingData:
                 except UnreadableImage as error:
                     self.unreadable[error.path] = error.reason
         key, reason = next(iter(self.unreadable.items()))
-        raise CocaSearchError(f"not one of the pictures to train on can be read; the first: {key}: {reason}")
+        raise CocaSearchError(f"not one of the photos to train on can be read; the first: {key}: {reason}")
 
 
 @dataclass

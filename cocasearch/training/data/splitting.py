@@ -139,7 +139,7 @@ def keep_apart(
         if source and not kept[-1]:
             raise CocaSearchError(
                 "nothing is left to train on: all of it is also measured on, or cannot be read",
-                hint="other pictures with --val, or cocasearch data check DATA",
+                hint="other photos with --val, or cocasearch data check DATA",
             )
 
     def pairs(exact: bool) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ into the model by whoever holds the graph. The modes are OpenCLIP's (its loss.py
 and what it learns from the others:
 
 - gather_with_grad: the gradients of one process with the whole batch, exactly; with local_loss each process computes
-  the rows of its own pictures and texts alone, and they add up what they embeddings.
+  the rows of its own pictures and texts alone, and they add up what they return.
 - neither: every process computes the whole loss and keeps the gradients of its own embeddings, which the averaging over
   processes then divides by their number: OpenCLIP's default.
 - local_loss alone: the rows of its own pictures and texts, the others being constants.

@@ -99,7 +99,7 @@ def test_an_index_without_captions_or_photos_is_not_taken_for_an_uncalibrated_on
     assert "hint: write them with: cocasearch caption --index default" in result.stderr
     assert prompt("remove", "photos").exit_code == 0
     result = prompt("caption", "--review", "review.csv")
-    assert result.exit_code == 3 and "index 'default' holds no pictures yet" in result.stderr
+    assert result.exit_code == 3 and "index 'default' holds no photos yet" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_folder_around_roots_takes_them_all(build, index, photos, tmp_path, dr
     build(photos, draw(tmp_path / "more" / "m.png", 60).parent)
     assert remove_paths(index, [tmp_path]).removed == 11
     assert read_manifest(index).roots == ()
-    with pytest.raises(NothingFound, match="holds no pictures"):
+    with pytest.raises(NothingFound, match="holds no photos"):
         Searcher(index, loaded).search("red")
     assert build(photos).added == 10
 

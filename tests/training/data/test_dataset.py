@@ -177,7 +177,7 @@ def test_unreadable_pictures_are_left_out_and_named(tokenizer: Tokenizer, tmp_pa
         "0/2": "not an image that can be read",
         "0/5": "no such file",
         str(tmp_path / "lost.png"): "no such file",
-        "labelled picture 2": "empty file",
+        "labelled photo 2": "empty file",
     }
 
 
@@ -190,13 +190,13 @@ def test_a_step_of_unreadable_pictures_does_not_stop_a_run(tokenizer: Tokenizer)
 
 def test_pictures_of_which_none_can_be_read(tokenizer: Tokenizer) -> None:
     data = training_data(tokenizer, Source([replace(image, image=b"") for image in pictures(3)], 1.0))
-    with pytest.raises(CocaSearchError, match=r"not one of the pictures .* can be read; the first: 0/.*empty"):
+    with pytest.raises(CocaSearchError, match=r"not one of the photos .* can be read; the first: 0/.*empty"):
         batches(data, CONFIG, 1)
 
 
 @pytest.mark.parametrize("sources", [[], [Source([], 1.0)], [Source(pictures(2), 1.0), Source([], 1.0)]])
 def test_a_source_without_pictures(tokenizer: Tokenizer, sources: list[Source]) -> None:
-    with pytest.raises(CocaSearchError, match="no captioned pictures"):
+    with pytest.raises(CocaSearchError, match="no captioned photos"):
         training_data(tokenizer, *sources)
 
 

@@ -62,7 +62,7 @@ def _started_from(model: "ModelFolder") -> Path:
     from cocasearch.checkpoints.model_folder import read_model_folder
     from cocasearch.checkpoints.registry import resolve_model
 
-    hint = "--start NAME|FOLDER"
+    hint = "--start MODEL"
     started = model.provenance.get("started_from")
     if not started:
         raise CocaSearchError(f"{model.folder} does not say what it was trained from", hint=hint)
