@@ -30,8 +30,8 @@ def test_finetune_without_options_learns_a_new_kind(tmp_path: Path) -> None:
     assert figures["caption word for word"]["after"] >= 0.8
     assert report["after"]["captions"]["distinct"] >= 50
     if guard:
-        shares = {share["keep"]: share for share in report["shares"]}
-        kept, untouched = shares[report["suggested_keep"]], shares[1.0]
+        curve = {point["keep"]: point for point in report["curve"]}
+        kept, untouched = curve[report["suggested_keep"]], curve[1.0]
         for way in ("text_to_image", "image_to_text"):
             assert kept["held_out"][way]["recall@1"] > 0.5
             assert kept["guard"][way]["recall@10"] > untouched["guard"][way]["recall@10"] - 0.03
