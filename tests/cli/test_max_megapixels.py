@@ -2,12 +2,12 @@ import pytest
 from PIL import Image
 
 
-@pytest.mark.parametrize("command", ["index", "caption"])
-def test_larger_photos_are_refused_by_name(prompt, command):
+@pytest.mark.parametrize(("command", "photos"), [("index", "photos to index"), ("caption", "photos")])
+def test_larger_photos_are_refused_by_name(prompt, command, photos):
     result = prompt(command, "photos", "--model", "tiny", "--max-megapixels", "0.006")
     assert result.exit_code == 3
     assert "unreadable: photos/blue-circle.png: 96 x 64 pixels are more than 0.006 megapixels" in result.stderr
-    assert "none of the photos could be read" in result.stderr
+    assert f"none of the {photos} could be read" in result.stderr
 
 
 def test_the_limit_lets_pass_what_is_as_large(prompt):

@@ -249,4 +249,4 @@ def summarise(report: BuildReport, folder: Path) -> None:
             hint=f"is their drive away? To go on: {index_command(folder, '--rebuild', *model)}",
         )
     if not report.total:
-        raise NothingFound("none of the photos could be read")
+        raise NothingFound("none of the photos to index could be read")
