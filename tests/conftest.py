@@ -43,6 +43,9 @@ CAPTIONS = [
 QUICK = (
     "captioned_data",
     "checkpoints/foreign/test_openclip_configs.py",
+    "checkpoints/foreign/test_pickle_checks.py",
+    "checkpoints/foreign/test_position_resizing.py",
+    "checkpoints/test_disk_space.py",
     "cli/output/test_proof.py",
     "cli/output/test_text_tables.py",
     "evaluation",
@@ -64,6 +67,7 @@ QUICK = (
     "inference/generation/test_token_rules.py",
     "model",
     "search/test_fusion.py",
+    "search/test_hits.py",
     "search/test_query_terms.py",
     "test_byte_range.py",
     "test_counting.py",
