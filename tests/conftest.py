@@ -77,7 +77,13 @@ QUICK = (
     "test_paths.py",
     "test_public_api.py",
     "text",
+    "training/losses/test_embedding_losses.py",
+    "training/run_folder/test_reporters.py",
+    "training/run_folder/test_run_log.py",
+    "training/step/test_micro_batches.py",
+    "training/step/test_sharding.py",
     "training/test_config.py",
+    "training/test_idle_settings.py",
 )
 NOT_QUICK = ("captioned_data/test_object_store.py", "images/test_fuzzed.py", "model/test_learning.py")
 EXIF_ORIENTATION, TURNED_RIGHT = 0x0112, 6
