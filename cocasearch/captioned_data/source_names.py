@@ -13,7 +13,7 @@ from cocasearch.errors import CocaSearchError
 
 MOST_FILES = 100_000
 _BRACES = re.compile(r"\{([^{}]+)\}")
-_RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
+_RANGE = re.compile(r"^(\d{1,18})\.\.(\d{1,18})$")  # no longer than what Python counts
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ tuples of tuples from being hashed for hours.
 """
 
 import pickletools
+import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cocasearch.errors import CocaSearchError
 
@@ -22,6 +24,13 @@ _ATOM = (1, 0)
 """The cost of hashing an object: steps in all, and steps within each other."""
 
 
+def _operations(stream: IO[bytes]) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
+    """The operations of a pickle; what Python thinks of escapes in damaged text is no matter of its reader."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield from pickletools.genops(stream)
+
+
 def refuse_slow_pickle(file: Path, stream: IO[bytes]) -> None:
     """Make sure that the pickle that begins at the stream's position can be read in reasonable time and space.
 
@@ -32,7 +41,7 @@ def refuse_slow_pickle(file: Path, stream: IO[bytes]) -> None:
     stack: list[tuple[int, int] | None] = []  # None is a mark
     memo: dict[object, tuple[int, int] | None] = {}
     begin, fetched = stream.tell(), 0
-    for operation, argument, position in pickletools.genops(stream):
+    for operation, argument, position in _operations(stream):
         name, made = operation.name, _ATOM
         if "PUT" in name:
             memo[argument] = stack[-1]
