@@ -1,9 +1,35 @@
 """The program's way in, as `cocasearch` and as `python -m cocasearch`."""
 
+import atexit
+import os
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
+    """Run the command line, and end this process with its exit code."""
+    try:
+        _run()
+    except SystemExit as end:
+        if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+            raise
+        _end_at_once(end.code)
+
+
+def _end_at_once(code: object) -> None:
+    """End one of several processes that have trained together, without taking the interpreter down.
+
+    PyTorch's threads may still come back from their exchange then, and abort a process whose work is done, which
+    `torchrun` takes for the failure of the whole run.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _run() -> None:
     """Run the command line, which Ctrl-C ends quietly from the first import on."""
     try:
         from cocasearch.cli import streams
