@@ -12,7 +12,6 @@ from cocasearch.captioned_data.caption_tables import (
     NOT_UTF8,
     RowReader,
     delimited_rows,
-    is_unicode,
     jsonl_rows,
     parse_document,
     refuse_binary,
@@ -23,7 +22,7 @@ from cocasearch.captioned_data.cells import UnreadCell, words
 from cocasearch.captioned_data.columns import CAPTION_COLUMNS, IMAGE_COLUMNS, WantedColumns
 from cocasearch.captioned_data.unicode_names import FilesByName
 from cocasearch.errors import CocaSearchError
-from cocasearch.images.discovery import is_image_name
+from cocasearch.images.discovery import is_image_name, is_utf8
 
 _TOKEN = re.compile(r"^(?P<name>[^\t]+)#(?P<number>\d+)\t(?P<caption>.*)$")
 _USUAL_FOLDERS = (
@@ -99,7 +98,7 @@ def _token_rows(path: Path, name: str) -> Iterator[AnyRow]:
             where, parts = f"line {number} of {name}", _TOKEN.match(line.rstrip("\r\n"))
             if not line.strip():
                 continue
-            if not is_unicode(line):
+            if not is_utf8(line):
                 yield BadRow(where, NOT_UTF8)
             elif parts is None:
                 yield BadRow(where, "it is not name.jpg#0, a tab and a caption")

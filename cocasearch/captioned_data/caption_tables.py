@@ -16,6 +16,7 @@ from cocasearch.captioned_data.captioned_image import AnyRow, BadRow, Row
 from cocasearch.captioned_data.cells import UnreadCell, image_in
 from cocasearch.captioned_data.columns import WantedColumns
 from cocasearch.errors import CocaSearchError, first_line
+from cocasearch.images.discovery import is_utf8
 
 MOST_LINES = 20  # of one row: a caption that goes on for longer is a quotation mark that was never closed
 NOT_UTF8 = "it is not UTF-8"
@@ -48,7 +49,7 @@ def delimited_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[Any
                 yield BadRow(where, f"it goes over {lines} lines: is a quotation mark in it not closed?")
             elif cells and len(cells) != len(columns):
                 yield BadRow(where, f"it has {len(cells)} cells where the header has {len(columns)}")
-            elif not is_unicode("".join(cells)):
+            elif not is_utf8("".join(cells)):
                 yield BadRow(where, NOT_UTF8)
             elif cells:
                 yield reader.row(where, cells[image_at], cells[caption_at], f"{path.name}#{number}")
@@ -98,15 +99,6 @@ def refuse_binary(path: Path, name: str) -> None:
         raise CocaSearchError(f"{name} is UTF-16, not UTF-8", hint=f"iconv -f utf-16 -t utf-8 {name} > {converted}")
     if b"\0" in head:
         raise CocaSearchError(f"{name} is not text: it has a zero byte at its beginning")
-
-
-def is_unicode(text: str) -> bool:
-    """Whether text that was read with `surrogateescape` was UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def jsonl_rows(path: Path, name: str, wanted: WantedColumns) -> Iterator[AnyRow]:
@@ -175,7 +167,7 @@ def _with_all_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _json_value(line: str) -> object:
     """The value in a line, or the reason why it has none."""
-    if not is_unicode(line):
+    if not is_utf8(line):
         return UnreadCell(NOT_UTF8)
     try:
         return parse_document(line)

@@ -258,10 +258,10 @@ def _with_slashes(path: str) -> str:
     return path if os.sep == "/" else path.replace(os.sep, "/")
 
 
-def is_utf8(path: str) -> bool:
-    """Whether a path is valid UTF-8, so that an index can store it."""
+def is_utf8(text: str) -> bool:
+    """Whether a path, or text that was read with `surrogateescape`, was UTF-8, so that it can be stored as text."""
     try:
-        path.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

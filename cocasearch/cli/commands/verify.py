@@ -48,7 +48,7 @@ def verify(
         )
     else:
         console.write_lines(*map(_line, verification.problems))
-    _conclude(verification, index, repair=repair)
+    _conclude(verification, index)
 
 
 def _line(problem: "Problem") -> str:
@@ -57,7 +57,7 @@ def _line(problem: "Problem") -> str:
     return f"{problem.part}: {problem.what}: {problem.count:,} ({examples}{', …' * (problem.count > 3)}){ending}"
 
 
-def _conclude(verification: "Verification", index: "Path", *, repair: bool) -> None:
+def _conclude(verification: "Verification", index: "Path") -> None:
     name = index_name(index)
     if verification.ok:
         console.report(f"index '{name}' with {pluralize(verification.rows, 'row')} is in order")
