@@ -2,8 +2,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
-# Processes that test, each with a thread for itself: more than cores, since many tests wait for commands that they run.
-WORKERS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() * 3 // 2)")
 
 .PHONY: demo check test lint docs bench soak clean
 
@@ -12,11 +10,11 @@ demo: $(INSTALLED)
 
 # What to run before a commit: a minute on two cores.
 check: lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m quick --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m quick --numprocesses auto --dist loadfile
 
-# The tests of a file share what they have made, so they stay together.
+# A process a core, each with a thread for itself; the tests of a file share what they have made, so they stay together.
 test: lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
