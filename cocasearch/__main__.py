@@ -11,7 +11,9 @@ def main() -> None:
     try:
         _run()
     except SystemExit as end:
-        if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        from cocasearch.training.step.launch import is_alone
+
+        if is_alone():
             raise
         _end_at_once(end.code)
 
